@@ -1,0 +1,75 @@
+"""Faults, and whose they are. A denial is a value (:class:`blastwall.model.Denial`); an exception is a fault.
+
+::
+
+    Fault
+      OurFault                 Blastwall broke its own promise; the operator reads it
+        RecordingFault         the record could not be written: strict targets stop
+      ClientFault              the agent's client sent what its protocol forbids
+        ProtocolViolation      ... on the wire; carries the protocol's own error code
+        TokenFault             the token does not verify; ``reason`` is safe to show
+      UpstreamFault            the target failed, lied, or is not there
+      ConfigFault              the operator's files; carries every problem found, with file and line
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class Fault(Exception):
+    """Base of all faults. ``str()`` is safe to show to whoever caused it and says what to do next."""
+
+
+class OurFault(Fault):
+    """Blastwall itself failed."""
+
+
+class RecordingFault(OurFault):
+    """A record could not be accepted by the recording's sink."""
+
+
+class ClientFault(Fault):
+    """The agent's side broke its protocol."""
+
+
+class ProtocolViolation(ClientFault):
+    """Bytes that the protocol forbids. ``code`` is the protocol's error code (PostgreSQL: SQLSTATE); fatal ends the connection."""
+
+    def __init__(self, message: str, *, code: str, fatal: bool = True) -> None:
+        super().__init__(message)
+        self.code = code
+        self.fatal = fatal
+
+
+class TokenFault(ClientFault):
+    """A token that does not verify."""
+
+
+class UpstreamFault(Fault):
+    """The target refused, failed or sent what its protocol forbids."""
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One finding in an operator's file. ``line`` counts from 1; 0 when the file as a whole is meant."""
+
+    file: str
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{where}: {self.message}"
+
+
+class ConfigFault(Fault):
+    """Configuration that does not validate: all problems at once."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems

@@ -1,0 +1,329 @@
+"""The values every floor speaks in: frozen, protocol-neutral, standard library only.
+
+Nothing here does I/O, reads a clock or knows a protocol. Three types are *proofs* and are minted in one place each (an
+architecture test keeps it so):
+
+* :class:`Permit` by ``blastwall.policy.decide``: no permit, no ``forward``;
+* :class:`Masked` by ``blastwall.masking.mask``: no mask, no ``relay``;
+* :class:`Secret` anywhere, but its text leaves it only through :meth:`Secret.reveal`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Secret:
+    """A credential or token whose ``repr`` and ``str`` are ``Secret(***)``; equality is constant in time for equal lengths."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text. Call it where the secret is handed to its protocol, nowhere else."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        from hmac import compare_digest
+
+        return isinstance(other, Secret) and compare_digest(self._text.encode(), other._text.encode())
+
+    def __hash__(self) -> int:
+        return hash(("Secret", self._text))
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Secret is not pickled: hand over a reference to where it is kept")
+
+
+class Effect(StrEnum):
+    """What a statement does at worst. Each is a Cedar action of the same name; ordered by :data:`SEVERITY`."""
+
+    SESSION = "session"  # transaction control, allow-listed settings, cursors and prepared names of the session itself
+    READ = "read"
+    WRITE = "write"  # changes rows, or locks them
+    DEFINE = "define"  # makes or changes schema objects in a way that can be undone
+    DESTROY = "destroy"  # drops or empties, or changes rows without a bound
+    ADMINISTER = "administer"  # roles, grants, server files, other sessions, replication, code execution
+    UNKNOWN = "unknown"  # not understood: unparsed, unlisted, unresolved
+
+
+SEVERITY: Mapping[Effect, int] = {effect: rank for rank, effect in enumerate(Effect)}
+
+
+class StatementKind(StrEnum):
+    """Which step of a protocol asks. PREPARE names a text without running it; EXECUTE runs it with its parameters."""
+
+    CONNECT = "connect"
+    PREPARE = "prepare"
+    EXECUTE = "execute"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who speaks: an agent, the groups its token names, and the person it works for (None: for nobody in particular)."""
+
+    issuer: str
+    subject: str
+    agent: str
+    groups: frozenset[str] = frozenset()
+    on_behalf_of: str | None = None
+    token_id: str = ""  # SHA-256 (hex) of the token: names the session without keeping the token
+    issued_at: float = 0.0  # seconds since the epoch, as are all wall-clock times in the house
+    expires_at: float = 0.0
+
+    @property
+    def identity(self) -> str:
+        """The stable key of this agent: issuer and subject together (a subject is unique only within its issuer)."""
+        return f"{self.issuer}|{self.subject}"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One thing agents reach, as the configuration names it. ``options`` is the protocol folder's own validated model."""
+
+    name: str
+    protocol: str
+    host: str
+    port: int
+    labels: Mapping[str, str] = field(default_factory=dict)  # environment: production, team: shop ...
+    mode: str = "enforce"  # enforce | observe
+    recording: str = "strict"  # strict | best_effort
+    durability: str = "kernel"  # kernel: survives SIGKILL | power_loss: group fsync
+    hold_seconds: float = 60.0
+    outlive_token_minutes: float = 0.0
+    linger_minutes: float = 5.0  # a session ends this long after its last connection
+    budgets: Mapping[str, int] = field(default_factory=dict)  # rows, bytes, statements: per session
+    options: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One agent token at one target; it spans connections and owns lease, budgets and tickets."""
+
+    id: str
+    principal: Principal
+    target: str
+    started_at: float
+    expires_at: float
+    break_glass: str | None = None  # the reason given, when a break-glass group opened it
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What opens the target for one session. ``user`` is the target's own user name."""
+
+    user: str
+    secret: Secret | None
+    kind: str  # static | role | iam | none
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One bound parameter: ``value`` is None for NULL; ``binary`` tells its wire format; ``type_id`` is 0 when unspecified."""
+
+    value: bytes | None
+    binary: bool = False
+    type_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One thing an agent asks of a target, exactly as it asked.
+
+    ``surroundings`` is the protocol's fingerprint of whatever changes the text's meaning (database, user, search_path,
+    role, catalogue version ...): approvals are bound to it and caches are keyed by it.
+    """
+
+    text: str
+    kind: StatementKind = StatementKind.EXECUTE
+    parameters: tuple[Parameter, ...] = ()
+    surroundings: str = ""
+    number: int = 0  # counts from 1 on its connection; the recording's key for everything that follows from it
+    name: str = ""  # the client's own name of a prepared statement, if it has one
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRef:
+    """An object a statement touches: ``kind`` table, view, function, role ...; ``name`` fully qualified where it resolves."""
+
+    kind: str
+    name: str
+    access: str  # read | write | call | define | destroy
+
+    def __str__(self) -> str:
+        return f"{self.access} {self.kind} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Protocol-neutral findings about a statement: all that policy ever sees.
+
+    ``effect`` is the worst effect of any part. ``verb`` is the protocol's own word in lower case ("select", "drop table").
+    ``flags`` come from the closed vocabulary in ``blastwall/policy/flags.toml``. ``bounded`` tells whether a write is limited
+    by a predicate that is not trivially true (True for statements that write nothing). ``reason`` says in one sentence what
+    made the effect what it is; it is shown to agents and approvers.
+    """
+
+    effect: Effect
+    verb: str
+    objects: tuple[ObjectRef, ...] = ()
+    flags: frozenset[str] = frozenset()
+    bounded: bool = True
+    reason: str = ""
+    fingerprint: str = ""  # equal for statements that differ only in literals; "" when not parsed
+    statements: int = 1
+
+
+class DenialCode(StrEnum):
+    """Why a statement does not run. Clients can tell these apart (PostgreSQL: by SQLSTATE, see its protocol.toml)."""
+
+    POLICY = "policy"  # a rule forbids it, or none permits it
+    UNKNOWN = "unknown"  # the gateway does not understand it
+    PENDING = "pending"  # a person must decide; the ticket says which request
+    DENIED = "denied"  # a person refused
+    EXPIRED = "expired"  # nobody decided in time
+    WITHDRAWN = "withdrawn"  # the agent cancelled or went away
+    BUDGET = "budget"  # a session limit is used up
+    IDENTITY = "identity"  # the token does not open this
+    FAULT = "fault"  # the gateway or the target failed; fail closed
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """A score from 0 to 100 and the weighted reasons that add up to it, for example ``(("verb delete", 30), ...)``."""
+
+    score: int
+    reasons: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Proof that policy let a statement pass. Minted only in ``blastwall.policy.decide``.
+
+    ``upstream_text`` is what goes to the target (rewritten or equal to the statement's text). ``prepare_only`` permits may
+    name a text at the target but not run it. ``approval`` is the approval this permit consumed, if any.
+    """
+
+    upstream_text: str
+    policies: tuple[str, ...] = ()
+    risk: Risk = Risk(0)
+    prepare_only: bool = False
+    approval: str | None = None
+    would_have: str | None = None  # observe mode: the decision that enforce mode would have taken
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A person must decide. ``approvers`` routes the request; whoever answers is authorised by policy again."""
+
+    policies: tuple[str, ...] = ()
+    approvers: tuple[str, ...] = ()  # groups, from @approvers annotations
+    risk: Risk = Risk(0)
+    reason: str = ""
+    quorum: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """A refusal as a value. ``reason`` is for the agent; ``hint`` says what it may do instead, or how to ask."""
+
+    code: DenialCode
+    reason: str
+    hint: str = ""
+    policies: tuple[str, ...] = ()
+    risk: Risk = Risk(0)
+    ticket: str | None = None
+
+
+Decision = Permit | Pending | Denial
+
+
+class Direction(StrEnum):
+    """Which way bytes travel."""
+
+    TO_TARGET = "to_target"
+    TO_AGENT = "to_agent"
+
+
+@dataclass(slots=True)
+class Chunk:
+    """A buffer-full of wire bytes on its way to the agent, never a row.
+
+    ``statement`` is the number of the statement it answers (0: none, as for an unsolicited notice). ``rows`` counts the
+    complete rows inside, ``tag`` is the target's completion word when one ended here ("DELETE 3").
+    """
+
+    data: bytes
+    statement: int = 0
+    rows: int = 0
+    tag: str = ""
+    error: str = ""  # the target's own error code, when the chunk holds an error
+
+
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """Proof that a chunk went through masking. Minted only in ``blastwall.masking.mask``."""
+
+    data: bytes
+    statement: int = 0
+    rows: int = 0
+    tag: str = ""
+    error: str = ""
+    cells: int = 0  # how many values were masked
+
+
+class ApprovalState(StrEnum):
+    """The life of an approval request; transitions are a table in ``blastwall.approvals``."""
+
+    REQUESTED = "requested"
+    APPROVED = "approved"
+    REDEEMED = "redeemed"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+    SUPERSEDED = "superseded"
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRequest:
+    """What is asked of a person, bound to exactly one statement of one session.
+
+    ``binding`` is the SHA-256 over principal, session, target, exact text, parameters, surroundings and policy version.
+    """
+
+    id: str
+    binding: str
+    session: str
+    principal: Principal
+    target: str
+    statement: Statement
+    facts: Facts
+    risk: Risk
+    approvers: tuple[str, ...]
+    policy_version: str
+    requested_at: float
+    expires_at: float
+    quorum: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalStatus:
+    """Where a request stands; ``by`` and ``note`` belong to the last decision."""
+
+    id: str
+    state: ApprovalState
+    by: tuple[str, ...] = ()
+    note: str = ""
+    changed_at: float = 0.0

@@ -1,0 +1,121 @@
+"""The ports: what the gateway needs of the world. Each has an adapter in ``blastwall/aws`` and one in ``blastwall/local``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from typing import Protocol
+
+from blastwall.model import (
+    ApprovalRequest,
+    ApprovalStatus,
+    Credential,
+    Denial,
+    Facts,
+    Masked,
+    Permit,
+    Principal,
+    Secret,
+    Session,
+    Statement,
+    Target,
+)
+
+
+class Clock(Protocol):
+    """Wall time for what is written down, monotonic time for deadlines; both in seconds."""
+
+    def now(self) -> float: ...
+
+    def monotonic(self) -> float: ...
+
+
+class Verifier(Protocol):
+    """Tokens to principals."""
+
+    async def verify(self, token: Secret) -> Principal:
+        """Raises TokenFault with a reason that is safe to show."""
+        ...
+
+
+class Vendor(Protocol):
+    """Just-in-time credentials. The vendor decides ``connect`` itself: a permit that crossed a process is only data."""
+
+    async def vend(self, session: Session, target: Target, permit: Permit, database_user: str | None) -> Credential:
+        """Raises UpstreamFault when the target gives no credential."""
+        ...
+
+    async def revoke(self, session: Session) -> None: ...
+
+
+class Approvals(Protocol):
+    """People's decisions. Requests with the same binding are the same request."""
+
+    async def request(self, request: ApprovalRequest) -> ApprovalStatus:
+        """File the request, or return the live one with the same binding (its own id)."""
+        ...
+
+    async def decided(self, id: str, timeout: float) -> ApprovalStatus:
+        """Wait until the request leaves REQUESTED, or for ``timeout`` seconds; return where it stands."""
+        ...
+
+    async def redeem(self, binding: str) -> ApprovalStatus | None:
+        """Consume one use of an APPROVED, unexpired request with this binding, atomically. None: there is none."""
+        ...
+
+    async def latest(self, binding: str) -> ApprovalStatus | None:
+        """The newest request with this binding in whatever state, or None."""
+        ...
+
+    async def withdraw(self, id: str, note: str) -> ApprovalStatus: ...
+
+
+class Sessions(Protocol):
+    """Live sessions, shared by all gateway processes."""
+
+    async def open(self, principal: Principal, target: Target, break_glass: str | None = None) -> Session:
+        """The live session of this token at this target, or a new one."""
+        ...
+
+    async def attach(self, session: Session, connection: str) -> None: ...
+
+    async def detach(self, session: Session, connection: str, usage: Mapping[str, int]) -> None:
+        """A connection ended; ``usage`` (rows, bytes, statements) is added to the session's."""
+        ...
+
+    async def usage(self, session: Session) -> Mapping[str, int]: ...
+
+    def ended(self, session: Session) -> Awaitable[str]:
+        """Completes with the reason when somebody kills or locks the session."""
+        ...
+
+
+class Recording(Protocol):
+    """One connection's recording. Appending is cheap and synchronous; :meth:`commit` makes it durable.
+
+    ``commit`` returns None when what was appended is already accepted (kernel durability: one write), or an awaitable that
+    completes when it is (group fsync). Raises RecordingFault.
+    """
+
+    id: str
+
+    def intent(self, statement: Statement, facts: Facts, decision: Permit | Denial) -> None: ...
+
+    def relayed(self, masked: Masked) -> None: ...
+
+    def event(self, name: str, fields: Mapping[str, object]) -> None:
+        """A session event: connect, approval, notice, cancel, close ... Fields must not hold secrets."""
+        ...
+
+    def commit(self) -> Awaitable[None] | None: ...
+
+    def close(self, reason: str) -> None: ...
+
+
+class Recorder(Protocol):
+    """Makes recordings."""
+
+    def open(self, session: Session, target: Target, connection: str, header: Mapping[str, object]) -> Recording: ...
+
+    def list(self) -> Sequence[Mapping[str, object]]: ...
+
+    def read(self, id: str) -> AsyncIterator[bytes]: ...
