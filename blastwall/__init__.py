@@ -1,0 +1,1 @@
+"""The shared core: values, contracts, pure rules, protocols and adapters. See docs/architecture.md."""
