@@ -1,0 +1,43 @@
+# Every target sets up what it needs: a fresh machine wants only Python 3.11 or later, git and make.
+PY := .venv/bin/python
+CONFIG ?= config
+STATE ?= .state
+TESTS ?= tests
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test up check format bench clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## create .venv with everything pinned (every other target does this first)
+	@tools/setup.sh
+
+demo: setup ## the whole story in a minute: real psql against a contained database
+	@$(PY) -m demo
+
+test: setup ## run the tests (TESTS=tests/rig for a part, WORKERS=1 for one at a time)
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
+
+up: setup ## start a local gateway with its targets and keep it running (Ctrl-C stops it)
+	@$(PY) -m cli up --config $(CONFIG) --state $(STATE)
+
+check: setup ## format, lint, types, import rules and architecture tests
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	$(PY) -m pytest tests/architecture
+
+format: setup ## let ruff rewrite what it can
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+bench: setup ## benchmarks, each a ratio against a peer measured in the same run
+	@$(PY) -m bench
+
+clean: ## remove what the other targets made: .venv, state, caches, builds
+	rm -rf .venv .state .setup .setup.lock .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build dist *.egg-info cdk.out
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
