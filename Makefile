@@ -38,6 +38,6 @@ bench: setup ## benchmarks, each a ratio against a peer measured in the same run
 	@$(PY) -m bench
 
 clean: ## remove what the other targets made: .venv, state, caches, builds
-	rm -rf .venv .state .setup .setup.lock .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .state .setup .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	rm -rf build dist *.egg-info cdk.out
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -36,7 +36,8 @@ if [[ -f $stamp && "$(wanted)" == "$(cat "$stamp")" ]] && "$venv/bin/python" -c 
 fi
 
 # Two shells setting up at once would write over each other: mkdir is atomic everywhere, flock is not.
-lock=.setup.lock
+mkdir -p .setup
+lock=.setup/lock
 for ((waited = 0; ; waited++)); do
   mkdir "$lock" 2>/dev/null && break
   owner=$(cat "$lock/pid" 2>/dev/null || true)
