@@ -1,0 +1,85 @@
+"""What is inside the records: packed intents and relayed chunks, JSON for the rest. Pure, both ways."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from blastwall.model import Decision, Denial, Facts, Parameter, Permit, StatementKind
+
+HEAD_INTENT = struct.Struct(">IBBIQIBHHII")  # record head; judgement, kind, name, parameters, text, upstream (lengths)
+HEAD_RELAYED = struct.Struct(">IBBIQIIBB")  # record head; rows, masked cells, length of tag, length of error
+PARAMETER = struct.Struct(">BII")  # flags, type id, length
+
+NULL, BINARY, REMOVED = 1, 2, 4  # flags of a parameter
+
+KINDS: Mapping[StatementKind, int] = {
+    StatementKind.CONNECT: 0,
+    StatementKind.PREPARE: 1,
+    StatementKind.EXECUTE: 2,
+    StatementKind.CANCEL: 3,
+}
+KIND_NAMES: Sequence[str] = [kind.value for kind in KINDS]
+
+
+def encode_text(text: str) -> bytes:
+    """UTF-8; bytes that arrived as surrogate escapes go back to what they were."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+
+
+def decode_text(data: bytes) -> str:
+    """The text of :func:`encode_text`; what is not UTF-8 becomes surrogate escapes, never an error."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def encode_json(value: Mapping[str, Any]) -> bytes:
+    """Canonical JSON: sorted keys, no spaces, ASCII. Values JSON does not know are written as their ``str``."""
+    return json.dumps(value, separators=(",", ":"), sort_keys=True, default=str).encode()
+
+
+def encode_parameters(parameters: Sequence[Parameter]) -> bytes:
+    """Pack bound parameters one after another."""
+    packed = []
+    for parameter in parameters:
+        value = parameter.value
+        flags = (NULL if value is None else 0) | (BINARY if parameter.binary else 0)
+        packed.append(PARAMETER.pack(flags, parameter.type_id & 0xFFFFFFFF, len(value or b"")) + (value or b""))
+    return b"".join(packed)
+
+
+def judgement(facts: Facts, decision: Decision, surroundings: str) -> dict[str, Any]:
+    """Facts and decision as JSON values: what many intents share is written once."""
+    if isinstance(decision, Permit):
+        verdict = "permit"
+    elif isinstance(decision, Denial):
+        verdict = "denial"
+    else:
+        verdict = "pending"
+    decided: dict[str, Any] = {
+        "verdict": verdict,
+        "policies": list(decision.policies),
+        "risk": {"score": decision.risk.score, "reasons": [list(reason) for reason in decision.risk.reasons]},
+    }
+    for name in ("prepare_only", "approval", "would_have", "code", "reason", "hint", "ticket", "approvers", "quorum"):
+        value = getattr(decision, name, None)
+        if value:
+            decided[name] = list(value) if isinstance(value, tuple) else value
+    return {
+        "facts": {
+            "effect": facts.effect,
+            "verb": facts.verb,
+            "objects": [{"kind": ref.kind, "name": ref.name, "access": ref.access} for ref in facts.objects],
+            "flags": sorted(facts.flags),
+            "bounded": facts.bounded,
+            "reason": facts.reason,
+            "fingerprint": facts.fingerprint,
+            "statements": facts.statements,
+        },
+        "decision": decided,
+        "surroundings": surroundings,
+    }

@@ -1,0 +1,38 @@
+"""The hash chain that ties a recording's blocks to each other, to their session and to their file.
+
+``value = SHA-256(previous value || session || block head without its value || stored payload)``
+
+where ``session`` is the session id in UTF-8 behind its length (u16), and the value before the first block is the SHA-256 of a
+fixed label, the preamble and the recording's id. So a block cannot be changed, dropped, repeated, reordered, or moved to
+another file (not even one of the same session) without every later value being wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import sha256
+
+from blastwall.recording.codec import preamble
+
+_LABEL = b"blastwall recording chain 1\0"
+
+
+def origin(recording: str) -> bytes:
+    """Return the value before the first block of the recording with this id."""
+    return sha256(_LABEL + preamble() + recording.encode()).digest()
+
+
+def session_key(session: str) -> bytes:
+    """Return the session id as the chain hashes it. Raises ValueError for an id longer than 65,535 bytes."""
+    text = session.encode()
+    if len(text) > 0xFFFF:
+        raise ValueError("A session id has at most 65,535 bytes.")
+    return len(text).to_bytes(2, "big") + text
+
+
+def link(previous: bytes, session: bytes, sealed: bytes, parts: Iterable[bytes]) -> bytes:
+    """Return the chain value of a block. ``session`` comes from :func:`session_key`; ``sealed`` is the head's first part."""
+    digest = sha256(previous + session + sealed)
+    for part in parts:
+        digest.update(part)
+    return digest.digest()

@@ -1,0 +1,171 @@
+"""The bytes of a recording: preamble, blocks, records. Pure; ``docs/recording-format.md`` is the same, byte by byte.
+
+All integers are big-endian. A file is one preamble and then blocks; a block is what one commit wrote: a head and a payload of
+whole records. Nothing here hashes or does I/O.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+
+import zstandard
+
+from blastwall.errors import OurFault
+
+MAGIC = b"\x89BWR\r\n\x1a\n"  # as PNG's: a transfer that mangles line ends or the eighth bit is seen at once
+VERSION = 1
+SUFFIX = ".bwr"
+
+PREAMBLE = struct.Struct(">8sHHI")  # magic, version, two reserved fields that are 0
+BLOCK = struct.Struct(">IIIQ")  # flags, stored length, raw length, sequence of the first record
+CHECK = struct.Struct(">32sI")  # chain value, CRC-32 of everything in the head before it
+BLOCK_HEAD = BLOCK.size + CHECK.size
+RECORD = struct.Struct(">IBBIQ")  # body length, type, flags, statement, nanoseconds since the recording began
+
+MAX_BLOCK = 64 * 1024 * 1024  # bytes of one block's payload, stored or raw: what a reader must be able to hold
+MAX_BODY = 32 * 1024 * 1024  # bytes of one record's body: the largest statement that can be recorded
+COMPRESS_FROM = 4096  # bytes of payload below which compression costs more than it saves
+
+
+class BlockFlag(IntFlag):
+    """How a payload is stored."""
+
+    ZSTD = 1
+
+
+class RecordType(IntEnum):
+    """What a record tells. Numbers are never reused."""
+
+    HEADER = 1
+    JUDGEMENT = 2  # facts and decision, written once and then referred to by the intents that share them
+    INTENT = 3
+    RELAYED = 4
+    EVENT = 5
+    END = 6
+    MANIFEST = 7
+
+
+class Flag(IntFlag):
+    """Flags of a record."""
+
+    REDACTED = 1  # a secret was taken out of the body
+    UPSTREAM = 2  # intent: the text that went upstream follows, because it differs
+    CONTINUED = 4  # relayed: the chunk was too large for one record and goes on in the next
+    TO_TARGET = 8  # relayed: what the agent streamed in under a permit
+
+
+class FormatFault(OurFault):
+    """Bytes that are not a recording, or not one this version reads. ``offset`` is where in the file."""
+
+    def __init__(self, message: str, offset: int = 0) -> None:
+        super().__init__(message)
+        self.offset = offset
+
+
+class Torn(FormatFault):
+    """The file ends inside a block, as it does when its writer was killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockHead:
+    """A block's head as stored. ``sealed`` is the part of it that the chain covers."""
+
+    flags: int
+    stored: int
+    raw: int
+    sequence: int
+    chain: bytes
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RawRecord:
+    """A record before its body is understood. ``at`` is in nanoseconds since the recording began."""
+
+    type: int
+    flags: int
+    statement: int
+    at: int
+    body: bytes
+
+
+def preamble() -> bytes:
+    """Return the 16 bytes a file of this version begins with."""
+    return PREAMBLE.pack(MAGIC, VERSION, 0, 0)
+
+
+def check_preamble(data: bytes) -> None:
+    """Raise :class:`FormatFault` unless ``data`` (16 bytes) opens a recording that this version reads."""
+    if len(data) < PREAMBLE.size:
+        if MAGIC.startswith(data[: len(MAGIC)]):
+            raise Torn("The file ends inside its preamble: its writer was stopped before anything was recorded.")
+        raise FormatFault("This is not a Blastwall recording: the file does not begin with its magic.")
+    magic, version, reserved, reserved2 = PREAMBLE.unpack(data[: PREAMBLE.size])
+    if magic != MAGIC:
+        raise FormatFault("This is not a Blastwall recording: the file does not begin with its magic.")
+    if version > VERSION:
+        raise FormatFault(
+            f"This recording has format version {version}; this Blastwall reads up to {VERSION}. "
+            "Read it with the release that wrote it, or a later one."
+        )
+    if version < 1 or reserved or reserved2:
+        raise FormatFault("The recording's preamble is damaged.")
+
+
+def seal_head(head: bytes, chain: bytes) -> bytes:
+    """Complete a packed :data:`BLOCK` with its chain value and the check sum that tells a torn head from a forged one."""
+    return head + CHECK.pack(chain, zlib.crc32(chain, zlib.crc32(head)))
+
+
+def parse_head(data: bytes, offset: int) -> BlockHead:
+    """Parse a block's head. Raises :class:`Torn` when ``data`` is too short, :class:`FormatFault` when it is damaged."""
+    if len(data) < BLOCK_HEAD:
+        raise Torn("The file ends inside a block's head.", offset)
+    sealed = data[: BLOCK.size]
+    flags, stored, raw, sequence = BLOCK.unpack(sealed)
+    chain, crc = CHECK.unpack(data[BLOCK.size : BLOCK_HEAD])
+    if crc != zlib.crc32(chain, zlib.crc32(sealed)):
+        raise FormatFault("A block's head is damaged.", offset)
+    if flags & ~BlockFlag.ZSTD:
+        raise FormatFault(f"A block has flags ({flags:#x}) that this version does not know.", offset)
+    if max(stored, raw) > MAX_BLOCK or (stored != raw and not flags & BlockFlag.ZSTD):
+        raise FormatFault("A block's head states an impossible length.", offset)
+    return BlockHead(flags, stored, raw, sequence, chain, sealed)
+
+
+def inflate(head: BlockHead, stored: bytes, offset: int = 0) -> bytes:
+    """Return the raw payload; never more than ``head.raw`` bytes are produced. Raises :class:`FormatFault`."""
+    if not head.flags & BlockFlag.ZSTD:
+        return stored
+    try:
+        # The limit is ours, from the sealed head: a frame's own idea of its size is not trusted.
+        reader = zstandard.ZstdDecompressor(max_window_size=1 << 23).stream_reader(stored)
+        raw = reader.read(head.raw + 1)
+    except zstandard.ZstdError as error:
+        raise FormatFault("A compressed block does not decompress.", offset) from error
+    if len(raw) != head.raw:
+        raise FormatFault("A compressed block does not have the length its head states.", offset)
+    return raw
+
+
+def deflate(payload: bytes) -> bytes:
+    """Compress a payload at zstd level 1 (higher levels cost more than they save on wire bytes)."""
+    return zstandard.ZstdCompressor(level=1).compress(payload)
+
+
+def split_records(payload: bytes, offset: int = 0) -> Iterator[RawRecord]:
+    """Yield a payload's records. Raises :class:`FormatFault` when a record runs over the end."""
+    position, end = 0, len(payload)
+    while position < end:
+        if end - position < RECORD.size:
+            raise FormatFault("A record's head runs over its block.", offset)
+        length, type_, flags, statement, at = RECORD.unpack_from(payload, position)
+        position += RECORD.size
+        if length > end - position:
+            raise FormatFault("A record's body runs over its block.", offset)
+        yield RawRecord(type_, flags, statement, at, payload[position : position + length])
+        position += length

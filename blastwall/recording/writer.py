@@ -1,0 +1,397 @@
+"""One connection's recording as it is made: ``ports.Recording`` over any sink.
+
+The hot path is here. Appending packs a few bytes into a list and refers to large buffers; a commit joins, hashes and hands the
+sink one block. What does not fit that budget (facts as JSON, redaction) is done once per distinct value and remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
+
+from blastwall.errors import RecordingFault
+from blastwall.model import Decision, Denial, Direction, Facts, Masked, Parameter, Permit, Session, Statement, Target
+from blastwall.recording import chain
+from blastwall.recording.bodies import (
+    HEAD_INTENT,
+    HEAD_RELAYED,
+    KINDS,
+    encode_json,
+    encode_parameters,
+    encode_text,
+    judgement,
+)
+from blastwall.recording.codec import (
+    BLOCK,
+    COMPRESS_FROM,
+    MAX_BLOCK,
+    MAX_BODY,
+    RECORD,
+    VERSION,
+    BlockFlag,
+    Flag,
+    RecordType,
+    deflate,
+    preamble,
+    seal_head,
+)
+from blastwall.recording.manifest import Signer, make_manifest
+from blastwall.recording.redact import Redactor
+
+SPILL = 256 * 1024  # bytes pending at which relayed chunks are written without waiting for a commit
+MAX_JUDGEMENTS = 512  # (facts, decision) pairs remembered; past that they are forgotten and written again
+
+
+class Sink(Protocol):
+    """Where a recording's bytes go. A sink takes a block whole or raises OSError: a short write is an error too."""
+
+    def write(self, parts: Sequence[bytes], length: int) -> None: ...
+
+    def settle(self) -> Awaitable[None] | None:
+        """None when what was written is accepted; else an awaitable that completes when it is (raises RecordingFault)."""
+        ...
+
+    def seal(self, manifest: bytes) -> None:
+        """Put the manifest beside the recording. Raises OSError."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Writer:
+    """A recording under way. Not thread-safe: one connection's task appends to it.
+
+    After a failed write every call but :meth:`close` raises the same RecordingFault: a record with a hole is no record.
+    ``ticks`` is monotonic time in nanoseconds, ``now`` wall time in seconds.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        session: Session,
+        target: Target,
+        connection: str,
+        header: Mapping[str, object],
+        sink: Sink,
+        *,
+        ticks: Callable[[], int],
+        now: Callable[[], float],
+        redactor: Redactor,
+        signer: Signer | None = None,
+        compress: bool = False,
+    ) -> None:
+        self.id = id
+        self._sink = sink
+        self._ticks = ticks
+        self._now = now
+        self._redactor = redactor
+        self._signer = signer
+        self._compress = compress
+        self._origin = ticks()
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._count = 0  # records pending
+        self._sequence = 0  # of the first record pending
+        self._blocks = 0
+        self._written = 0  # bytes
+        self._refusal: RecordingFault | None = None
+        self._session = chain.session_key(session.id)
+        self._chain = chain.origin(id)
+        self._judgements: dict[tuple[object, ...], tuple[int, Facts]] = {}
+        self._judgement = 0  # the last id given out
+        self._removed: dict[int, tuple[bytes, ...]] = {}  # statement -> what redaction took out of it
+        self._statements = 0
+        self._denied = 0
+        self._rows = 0
+        self._bytes = 0
+        principal = session.principal
+        self._header: dict[str, object] = {
+            **header,
+            "format": VERSION,
+            "recording": id,
+            "connection": connection,
+            "session": session.id,
+            "break_glass": session.break_glass,
+            "principal": {
+                "issuer": principal.issuer,
+                "subject": principal.subject,
+                "agent": principal.agent,
+                "groups": sorted(principal.groups),
+                "on_behalf_of": principal.on_behalf_of,
+                "token_id": principal.token_id,
+                "expires_at": principal.expires_at,
+            },
+            "target": {
+                "name": target.name,
+                "host": target.host,
+                "port": target.port,
+                "labels": dict(target.labels),
+            },
+            "protocol": target.protocol,
+            "mode": target.mode,
+            "recording_mode": target.recording,
+            "durability": target.durability,
+            "started_at": now(),
+            "monotonic_origin": self._origin,
+        }
+        self._open()
+
+    def _open(self) -> None:
+        try:
+            first = preamble()
+            self._sink.write((first,), len(first))
+            self._written = len(first)
+        except OSError as error:
+            raise self._fail(error) from error
+        self._append(RecordType.HEADER, 0, 0, self._redactor.scrub(encode_json(self._header)))
+        self._write()
+
+    def intent(self, statement: Statement, facts: Facts, decision: Decision) -> None:
+        """Append what is asked and what was decided. Raises RecordingFault, also for a text beyond :data:`MAX_BODY`."""
+        if self._refusal is not None:
+            raise self._refusal
+        text = statement.text
+        parameters = statement.parameters
+        upstream = ""
+        flags = 0
+        if type(decision) is Permit:
+            key: tuple[object, ...] = (
+                id(facts),
+                decision.policies,
+                decision.risk.score,
+                decision.risk.reasons,
+                decision.prepare_only,
+                decision.approval,
+                decision.would_have,
+                statement.surroundings,
+            )
+            upstream = decision.upstream_text
+            if upstream is text or upstream == text:
+                upstream = ""
+            else:
+                flags = Flag.UPSTREAM
+        else:
+            key = (id(facts), decision, statement.surroundings)
+            if type(decision) is Denial:
+                self._denied += 1
+        redactor = self._redactor
+        removed: tuple[bytes, ...] = ()
+        if redactor.suspects(text, parameters) or (upstream and redactor.suspects(upstream, ())):
+            text, upstream, parameters, removed = self._redact(text, upstream, parameters)
+            if removed:
+                flags |= Flag.REDACTED
+                self._removed[statement.number] = removed
+        known = self._judgements.get(key)
+        reference = (
+            known[0] if known is not None else self._judge(key, facts, decision, statement.surroundings, removed)
+        )
+        body = encode_text(text) if not flags else encode_text(text) + encode_text(upstream)
+        upstream_length = 0
+        if flags & Flag.UPSTREAM:
+            upstream_length = len(body) - len(encode_text(text))
+        text_length = len(body) - upstream_length
+        if statement.name or parameters:
+            name = encode_text(statement.name)[:0xFFFF]
+            body += name + encode_parameters(parameters)
+            name_length = len(name)
+        else:
+            name_length = 0
+        length = HEAD_INTENT.size - RECORD.size + len(body)
+        if length > MAX_BODY:
+            raise RecordingFault(
+                f"A statement of {length:,} bytes is too large to be recorded (limit {MAX_BODY:,}); send it in parts."
+            )
+        self._parts.append(
+            HEAD_INTENT.pack(
+                length,
+                RecordType.INTENT,
+                flags,
+                statement.number,
+                self._ticks() - self._origin,
+                reference,
+                KINDS[statement.kind],
+                name_length,
+                len(parameters),
+                text_length,
+                upstream_length,
+            )
+            + body
+        )
+        self._size += RECORD.size + length
+        self._count += 1
+        self._statements += 1
+
+    def _redact(
+        self, text: str, upstream: str, parameters: tuple[Parameter, ...]
+    ) -> tuple[str, str, tuple[Parameter, ...], tuple[bytes, ...]]:
+        asked = self._redactor.redact(text, parameters)
+        if not upstream:
+            return asked.text, "", asked.parameters, asked.removed
+        sent = self._redactor.redact(upstream, ())
+        return asked.text, sent.text, asked.parameters, asked.removed + sent.removed
+
+    def _judge(
+        self, key: tuple[object, ...], facts: Facts, decision: Decision, surroundings: str, removed: tuple[bytes, ...]
+    ) -> int:
+        if len(self._judgements) >= MAX_JUDGEMENTS:
+            self._judgements.clear()
+        self._judgement += 1
+        reference = self._judgement
+        self._judgements[key] = (reference, facts)  # holds the facts, so that their id() stays theirs
+        body = self._redactor.scrub(encode_json(judgement(facts, decision, surroundings)), removed)
+        self._append(RecordType.JUDGEMENT, 0, reference, body)
+        return reference
+
+    def relayed(self, masked: Masked) -> None:
+        """Append what travelled under a permit. The bytes are referred to, not copied; past 256 KiB they are written."""
+        if self._refusal is not None:
+            raise self._refusal
+        data = masked.data
+        tag = masked.tag
+        error = masked.error
+        flags = 0 if masked.direction is Direction.TO_AGENT else Flag.TO_TARGET
+        if self._removed and masked.statement in self._removed:
+            data = self._redactor.blank(data, self._removed[masked.statement])
+            flags |= Flag.REDACTED
+        size = len(data)
+        while size > MAX_BODY - 1024:
+            self._relay(data[: MAX_BODY // 2], masked.statement, flags | Flag.CONTINUED, 0, 0, b"", b"")
+            data = data[MAX_BODY // 2 :]
+            size = len(data)
+        self._relay(
+            data,
+            masked.statement,
+            flags,
+            masked.rows,
+            masked.cells,
+            encode_text(tag)[:255] if tag else b"",
+            encode_text(error)[:255] if error else b"",
+        )
+        self._rows += masked.rows
+
+    def _relay(self, data: bytes, statement: int, flags: int, rows: int, cells: int, tag: bytes, error: bytes) -> None:
+        size = len(data)
+        length = HEAD_RELAYED.size - RECORD.size + len(tag) + len(error) + size
+        head = HEAD_RELAYED.pack(
+            length,
+            RecordType.RELAYED,
+            flags,
+            statement,
+            self._ticks() - self._origin,
+            rows,
+            cells,
+            len(tag),
+            len(error),
+        )
+        self._parts.append(head + tag + error)
+        self._parts.append(data)
+        self._size += RECORD.size + length
+        self._count += 1
+        self._bytes += size
+        if self._size >= SPILL:
+            self._write()
+
+    def event(self, name: str, fields: Mapping[str, object]) -> None:
+        """Append a session event. ``fields`` must be JSON values and hold no secrets; known ones are taken out all the same."""
+        if self._refusal is not None:
+            raise self._refusal
+        body = self._redactor.scrub(encode_json({"name": name, "fields": dict(fields)}))
+        self._append(RecordType.EVENT, 0, 0, body)
+
+    def commit(self) -> Awaitable[None] | None:
+        """Hand everything pending to the sink as one block. Raises RecordingFault."""
+        if self._refusal is not None:
+            raise self._refusal
+        if self._parts:
+            self._write()
+        return self._sink.settle()
+
+    def flush(self) -> None:
+        """Write what is pending without asking when it is durable; for a timer. Raises RecordingFault."""
+        if self._parts:
+            if self._refusal is not None:
+                raise self._refusal
+            self._write()
+
+    def close(self, reason: str) -> None:
+        """End the recording: totals, then the signed manifest as the last block and beside the file. Idempotent.
+
+        A recording that failed before is only closed. Raises RecordingFault when the end itself cannot be written.
+        """
+        if self._refusal is not None:
+            self._sink.close()
+            return
+        try:
+            ended = self._now()
+            totals: dict[str, object] = {
+                "statements": self._statements,
+                "denied": self._denied,
+                "rows": self._rows,
+                "relayed_bytes": self._bytes,
+            }
+            end = {"reason": reason, "ended_at": ended, "totals": totals}
+            self._append(RecordType.END, 0, 0, self._redactor.scrub(encode_json(end)))
+            self._write()
+            manifest = make_manifest(
+                self._header,
+                ended_at=ended,
+                duration_ns=self._ticks() - self._origin,
+                reason=reason,
+                totals=totals,
+                records=self._sequence,
+                blocks=self._blocks,
+                length=self._written,
+                chain=self._chain,
+                signer=self._signer,
+            )
+            self._append(RecordType.MANIFEST, 0, 0, manifest)
+            self._write()
+            try:
+                self._sink.seal(manifest)
+            except OSError as error:
+                raise self._fail(error) from error
+        finally:
+            self._refusal = self._refusal or RecordingFault("This recording is closed.")
+            self._sink.close()
+
+    def _append(self, type_: RecordType, flags: int, statement: int, body: bytes) -> None:
+        if len(body) > MAX_BODY:
+            raise RecordingFault(f"A record of {len(body):,} bytes is too large (limit {MAX_BODY:,}).")
+        self._parts.append(RECORD.pack(len(body), type_, flags, statement, self._ticks() - self._origin) + body)
+        self._size += RECORD.size + len(body)
+        self._count += 1
+
+    def _write(self) -> None:
+        """Seal what is pending into a block and hand it to the sink."""
+        parts: list[bytes] = self._parts
+        size = stored = self._size
+        flags = 0
+        if size > MAX_BLOCK:
+            raise self._fail(OSError(f"{size:,} bytes pending are more than a block holds"))
+        if self._compress and size > COMPRESS_FROM:
+            packed = deflate(b"".join(parts))
+            if len(packed) < size:
+                parts, stored, flags = [packed], len(packed), BlockFlag.ZSTD
+        elif size < COMPRESS_FROM:
+            parts = [b"".join(parts)]
+        sealed = BLOCK.pack(flags, stored, size, self._sequence)
+        value = chain.link(self._chain, self._session, sealed, parts)
+        head = seal_head(sealed, value)
+        try:
+            self._sink.write((head, *parts), len(head) + stored)
+        except OSError as error:
+            raise self._fail(error) from error
+        self._chain = value
+        self._sequence += self._count
+        self._blocks += 1
+        self._written += len(head) + stored
+        self._parts = []
+        self._size = self._count = 0
+
+    def _fail(self, error: OSError) -> RecordingFault:
+        self._refusal = RecordingFault(
+            f"The recording {self.id} could not be written: {error}. Nothing runs unrecorded."
+        )
+        self._parts = []
+        self._size = self._count = 0
+        return self._refusal
