@@ -1,8 +1,8 @@
 """Claims of a verified token to a :class:`~blastwall.model.Principal`, by the names an issuer's configuration gives.
 
-Which claim holds the agent, its groups and the person it works for differs between identity providers, so the names are
-configuration. A name is a member of the payload (``groups``, ``https://corp.example/groups``) or a dotted path into nested
-objects (``realm_access.roles``); a member with exactly that name wins over the path.
+Which claim holds the agent, its groups and the person it works for differs between identity providers, so the names
+are configuration. A name is a member of the payload (``groups``, ``https://corp.example/groups``) or a dotted path into
+nested objects (``realm_access.roles``); a member with exactly that name wins over the path.
 """
 
 from __future__ import annotations
@@ -70,14 +70,18 @@ def _groups(claim: str, value: object | None) -> frozenset[str]:
     if not isinstance(value, list):
         raise TokenFault(f"the token's {claim!r} claim is not a list of group names; ask for a token that lists them")
     if len(value) > MAX_GROUPS:
-        raise TokenFault(f"the token names {len(value)} groups, at most {MAX_GROUPS} are read; ask for a narrower token")
+        raise TokenFault(
+            f"the token names {len(value)} groups, at most {MAX_GROUPS} are read; ask for a narrower token"
+        )
     return frozenset(_name(claim, group) for group in value)
 
 
 def _name(claim: str, value: object) -> str:
     """A name people will read in a log or an approval: no control, bidi or zero-width characters, one spelling only."""
     if not isinstance(value, str) or not value or len(value) > MAX_NAME:
-        raise TokenFault(f"the token's {claim!r} claim is not text of 1 to {MAX_NAME} characters; ask for a corrected token")
+        raise TokenFault(
+            f"the token's {claim!r} claim is not text of 1 to {MAX_NAME} characters; ask for a corrected token"
+        )
     if not value.isprintable() or value != value.strip() or unicodedata.normalize("NFKC", value) != value:
         raise TokenFault(
             f"the token's {claim!r} claim holds characters that do not show or have another spelling (control, "
