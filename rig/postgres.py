@@ -266,9 +266,8 @@ class EmbeddedPostgres:
         password = self.password_file
         if not password.exists():
             account.write_private(password, secrets.token_urlsafe(24).encode())
-        fresh = (
-            self._workplace / f"data-{self.major}.new"
-        )  # renamed when complete: an interrupted initdb leaves no cluster
+        # Renamed when complete: an interrupted initdb leaves no cluster behind.
+        fresh = self._workplace / f"data-{self.major}.new"
         account.remove_tree(fresh)
         handed = self._workplace / "initdb.password"
         account.write_private(handed, password.read_bytes(), self._owner)

@@ -20,9 +20,9 @@ GRACE_SECONDS = 10.0
 def run(arguments: list[str]) -> int:
     """Start the command, wait for whichever ends first, and leave nothing running."""
     uid, gid, command = int(arguments[0]), int(arguments[1]), arguments[2:]
-    # A warden that dies of a terminal's Ctrl-C would leave its command behind: only the pipe decides.
+    # A warden that dies of a signal would leave its command behind: only the pipe decides. (It would inherit SIG_IGN.)
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, signal.SIG_IGN)
+        signal.signal(name, lambda *_: None)
     stay = uid < 0
     child = subprocess.Popen(
         command,
@@ -34,9 +34,12 @@ def run(arguments: list[str]) -> int:
     )
     sys.stdout.write(f"{child.pid}\n")
     sys.stdout.flush()
-    watched = os.pidfd_open(child.pid) if hasattr(os, "pidfd_open") else None
+    watched: list[int] = [0]
+    interval: float | None = 0.2
+    if hasattr(os, "pidfd_open"):  # Linux tells when the child ends; elsewhere we look five times a second
+        watched, interval = [0, os.pidfd_open(child.pid)], None
     while child.poll() is None:
-        readable, _, _ = select.select([0] if watched is None else [0, watched], [], [], None if watched else 0.2)
+        readable, _, _ = select.select(watched, [], [], interval)
         if 0 in readable and not os.read(0, 1024):
             child.send_signal(signal.SIGINT)
             try:

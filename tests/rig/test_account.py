@@ -1,0 +1,70 @@
+"""Which files another account can reach, and what is done for those it cannot."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rig import account
+from rig.account import Account
+
+STRANGER = Account(os.geteuid() + 40000, os.getegid() + 40000)
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_every_parent_counts(open_directory: Path) -> None:
+    inner = open_directory / "a" / "b"
+    inner.mkdir(parents=True)
+    file = inner / "file"
+    file.write_text("")
+    file.chmod(0o644)
+    assert account.may_pass(file, STRANGER)
+    (open_directory / "a").chmod(0o710)
+    assert not account.may_pass(file, STRANGER)
+    assert account.may_pass(file, Account(STRANGER.uid, os.getegid()))
+    assert account.may_pass(file, Account(os.geteuid(), STRANGER.gid))
+
+
+def test_the_class_that_applies_decides_even_when_others_may_more(open_directory: Path) -> None:
+    file = open_directory / "file"
+    file.write_text("")
+    file.chmod(0o044)
+    assert account.may_pass(file, STRANGER)
+    assert not account.may_pass(file, Account(os.geteuid(), STRANGER.gid))
+
+
+def test_what_is_missing_is_not_reachable(open_directory: Path) -> None:
+    assert not account.may_pass(open_directory / "nothing", STRANGER)
+
+
+def test_an_ordinary_user_works_in_place(open_directory: Path) -> None:
+    place = account.reachable_directory(open_directory, None)
+    assert place == open_directory / "server"
+    assert place.stat().st_mode & 0o777 == 0o700
+    assert account.reachable_copy(open_directory, None) == open_directory
+
+
+def test_a_private_file_replaces_an_open_one(open_directory: Path) -> None:
+    path = open_directory / "secret"
+    path.write_text("old")
+    path.chmod(0o644)
+    account.write_private(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_command_runs_with_a_bare_environment(open_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", "leak")
+    done = account.run(["env"], account.unprivileged(), open_directory, 10)
+    assert "leak" not in done.stdout
+    assert done.returncode == 0

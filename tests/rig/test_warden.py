@@ -1,0 +1,70 @@
+"""The warden ends its command when its parent goes, and passes on how it ended."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from rig import warden
+
+
+def start(*command: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", str(Path(warden.__file__)), "-1", "-1", *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_the_exit_status_is_the_commands() -> None:
+    process = start("sh", "-c", "exit 7")
+    assert process.wait(10) == 7
+    process.communicate()
+
+
+def test_a_signal_shows_in_the_exit_status() -> None:
+    process = start("sh", "-c", "kill -KILL $$")
+    assert process.wait(10) == 128 + 9
+    process.communicate()
+
+
+def test_closing_the_pipe_interrupts_the_command() -> None:
+    process = start("sleep", "60")
+    assert process.stdout is not None
+    pid = int(process.stdout.readline())
+    process.communicate(timeout=10)
+    assert process.returncode == 128 + 2
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_command_deaf_to_interrupts_is_quit(tmp_path: Path) -> None:
+    source = Path(warden.__file__).read_text().replace("GRACE_SECONDS = 10.0", "GRACE_SECONDS = 0.2")
+    hasty = tmp_path / "warden.py"
+    hasty.write_text(source)
+    deaf = "import signal,time; signal.signal(signal.SIGINT, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", str(hasty), "-1", "-1", sys.executable, "-c", deaf],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.readline()
+    process.stderr.readline()  # the command's own output: it now ignores interrupts
+    process.communicate(timeout=10)
+    assert process.returncode == 128 + 3
+
+
+def test_signals_to_the_warden_do_not_reach_past_the_pipe() -> None:
+    process = start("sleep", "60")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.terminate()
+    process.send_signal(2)
+    assert process.poll() is None
+    process.communicate(timeout=10)
+    assert process.returncode == 128 + 2
