@@ -78,6 +78,7 @@ def exit_code(fault: Fault) -> int:
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; messages go to standard error, never a traceback for a fault."""
+    output = sys.stdout
     try:
         result = blastwall.main(args=arguments, prog_name="blastwall", standalone_mode=False)
         sys.stdout.flush()
@@ -95,7 +96,7 @@ def run(arguments: list[str]) -> int:
         # Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
-    except SystemExit as leaving:
+    except SystemExit:
         if isinstance(
             leaving.__context__, BrokenPipeError
         ):  # click noticed it first, and left with 1: "the answer is no"
