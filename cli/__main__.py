@@ -97,9 +97,8 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except SystemExit:
-        if isinstance(
-            leaving.__context__, BrokenPipeError
-        ):  # click noticed it first, and left with 1: "the answer is no"
+        # Or click noticed it first: it muffles the output and leaves with 1, which is our "the answer is no".
+        if sys.stdout is not output:
             return BROKEN_PIPE
         raise
     except Exception as error:  # noqa: BLE001  # the last resort of a program: say what to report instead of a stack
