@@ -1,15 +1,16 @@
 """Builders of protocol messages, both directions (PostgreSQL protocol 3.0/3.2, section 53.7): complete frames as bytes.
 
-Names and texts are bytes without NUL; a NUL inside raises ValueError, as does a length that does not fit its field: nothing is
-cut or wrapped. What a server sends is read in ``replies``, what a client sends in ``requests``.
+Names and texts are bytes without NUL; a NUL inside raises ValueError, as does a number that does not fit its field:
+nothing is cut or wrapped. What a server sends is read in ``replies``, what a client sends in ``requests``.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 
-# to the agent: AUTHENTICATION_OK, AUTHENTICATION_CLEARTEXT, PARSE_COMPLETE, BIND_COMPLETE, CLOSE_COMPLETE, NO_DATA,
-# EMPTY_QUERY_RESPONSE, PORTAL_SUSPENDED, COPY_DONE (both ways); to the server: SYNC, FLUSH, TERMINATE, SSL_REQUEST: constants
+from blastwall.protocols.postgres.frames import LONGEST
+
 AUTHENTICATION_OK = b"R\0\0\0\x08\0\0\0\0"
 AUTHENTICATION_CLEARTEXT = b"R\0\0\0\x08\0\0\0\x03"
 PARSE_COMPLETE = b"1\0\0\0\x04"
@@ -21,33 +22,259 @@ PORTAL_SUSPENDED = b"s\0\0\0\x04"
 SYNC = b"S\0\0\0\x04"
 FLUSH = b"H\0\0\0\x04"
 TERMINATE = b"X\0\0\0\x04"
-COPY_DONE = b"c\0\0\0\x04"
-SSL_REQUEST = b"\0\0\0\x08\x04\xd2\x16\x2f"
+COPY_DONE = b"c\0\0\0\x04"  # both directions
 SSL_ACCEPTED = b"S"
 SSL_REFUSED = b"N"
 
+PROTOCOL_MAJOR = 3
+CANCEL_CODE = 80877102
+SSL_CODE = 80877103
+GSSENC_CODE = 80877104
+SSL_REQUEST = struct.pack(">II", 8, SSL_CODE)
 
-def parameter_status(name: str, value: str) -> bytes: raise NotImplementedError
-def backend_key_data(pid: int, secret: bytes) -> bytes: raise NotImplementedError
-def ready_for_query(status: bytes) -> bytes: raise NotImplementedError  # b"I" | b"T" | b"E"
-def error_response(severity: str, sqlstate: str, message: str, *, detail: str | None = None, hint: str | None = None, position: int | None = None, fields: Mapping[str, str] | None = None) -> bytes: raise NotImplementedError
-def notice_response(severity: str, sqlstate: str, message: str, *, detail: str | None = None, hint: str | None = None, position: int | None = None, fields: Mapping[str, str] | None = None) -> bytes: raise NotImplementedError
-def negotiate_protocol_version(minor: int, unknown: Sequence[str]) -> bytes: raise NotImplementedError
-def command_complete(tag: str) -> bytes: raise NotImplementedError
-def row_description(fields: Sequence[tuple[str, int, int, int, int, int, int]]) -> bytes: raise NotImplementedError  # replies.Field
-def data_row(values: Sequence[bytes | None]) -> bytes: raise NotImplementedError
-def parameter_description(type_ids: Sequence[int]) -> bytes: raise NotImplementedError
-def parse(name: bytes, text: bytes, type_ids: Sequence[int] = ()) -> bytes: raise NotImplementedError
-def bind(portal: bytes, statement: bytes, formats: Sequence[int], parameters: Sequence[bytes | None], result_formats: Sequence[int]) -> bytes: raise NotImplementedError
-def rebind(portal: bytes, statement: bytes, raw: bytes) -> bytes: raise NotImplementedError  # raw: requests.Bind.raw
-def describe(kind: bytes, name: bytes) -> bytes: raise NotImplementedError
-def execute(portal: bytes, max_rows: int = 0) -> bytes: raise NotImplementedError
-def close(kind: bytes, name: bytes) -> bytes: raise NotImplementedError
-def query(text: bytes) -> bytes: raise NotImplementedError
-def copy_data(data: bytes) -> bytes: raise NotImplementedError
-def copy_fail(message: bytes) -> bytes: raise NotImplementedError
-def password(text: bytes) -> bytes: raise NotImplementedError
-def sasl_initial(mechanism: str, first: bytes) -> bytes: raise NotImplementedError
-def sasl_response(message: bytes) -> bytes: raise NotImplementedError
-def startup(parameters: Mapping[str, str], minor: int = 0) -> bytes: raise NotImplementedError
-def cancel_request(pid: int, secret: bytes) -> bytes: raise NotImplementedError
+_prefix = struct.Struct(">cI").pack
+_uint16 = struct.Struct(">H").pack
+
+
+def frame(kind: bytes, body: bytes) -> bytes:
+    """One frame. Raises ValueError when the body is longer than the protocol's signed 32-bit length can say."""
+    size = len(body) + 4
+    if size > LONGEST:
+        raise ValueError(f"a message body of {len(body)} bytes does not fit its length field")
+    return _prefix(kind, size) + body
+
+
+def cstring(text: bytes) -> bytes:
+    """``text`` with its NUL. Raises ValueError when it holds one already."""
+    if 0 in text:
+        raise ValueError("a NUL byte cannot be part of a protocol string")
+    return text + b"\0"
+
+
+def _uint32(number: int) -> bytes:
+    if not 0 <= number <= 0xFFFFFFFF:
+        raise ValueError(f"{number} does not fit 32 bits")
+    return number.to_bytes(4, "big")
+
+
+def _count(number: int) -> bytes:
+    if number > 0xFFFF:
+        raise ValueError(f"{number} items do not fit a 16-bit count")
+    return _uint16(number)
+
+
+def _numbers(code: str, values: Sequence[int]) -> bytes:
+    """A 16-bit count and its numbers. Raises ValueError when one does not fit."""
+    try:
+        return _count(len(values)) + struct.pack(f">{len(values)}{code}", *values)
+    except struct.error as fault:
+        raise ValueError(f"a number does not fit its field: {fault}") from fault
+
+
+def _values(values: Sequence[bytes | None]) -> bytes:
+    """A 16-bit count and length-prefixed values; None is NULL, length -1."""
+    parts = [_count(len(values))]
+    for value in values:
+        if value is None:
+            parts.append(b"\xff\xff\xff\xff")
+        elif len(value) > LONGEST:
+            raise ValueError(f"a value of {len(value)} bytes does not fit its length field")
+        else:
+            parts += (_uint32(len(value)), value)
+    return b"".join(parts)
+
+
+# ---------------------------------------------------------------- to the agent
+
+
+def parameter_status(name: str, value: str) -> bytes:
+    return frame(b"S", cstring(name.encode()) + cstring(value.encode()))
+
+
+def backend_key_data(pid: int, secret: bytes) -> bytes:
+    """The cancel key. ``secret`` has 4 bytes in protocol 3.0 and up to 256 in 3.2."""
+    if not 4 <= len(secret) <= 256:
+        raise ValueError(f"a cancel secret has 4 to 256 bytes, not {len(secret)}")
+    return frame(b"K", _uint32(pid) + secret)
+
+
+def ready_for_query(status: bytes) -> bytes:
+    """``status`` is ``b"I"`` (idle), ``b"T"`` (in a transaction) or ``b"E"`` (in a failed one)."""
+    if status not in (b"I", b"T", b"E"):
+        raise ValueError(f"no transaction status: {status!r}")
+    return b"Z\0\0\0\x05" + status
+
+
+def error_response(
+    severity: str,
+    sqlstate: str,
+    message: str,
+    *,
+    detail: str | None = None,
+    hint: str | None = None,
+    position: int | None = None,
+    fields: Mapping[str, str] | None = None,
+) -> bytes:
+    """An ErrorResponse. ``severity`` is ERROR, FATAL or PANIC; ``position`` counts characters from 1; ``fields`` are
+    further field letters and texts (section 53.8). NULs in texts become U+FFFD: an error must always be sayable.
+    """
+    return _report(b"E", severity, sqlstate, message, detail, hint, position, fields)
+
+
+def notice_response(
+    severity: str,
+    sqlstate: str,
+    message: str,
+    *,
+    detail: str | None = None,
+    hint: str | None = None,
+    position: int | None = None,
+    fields: Mapping[str, str] | None = None,
+) -> bytes:
+    """A NoticeResponse. ``severity`` is WARNING, NOTICE, DEBUG, INFO or LOG; the rest as in :func:`error_response`."""
+    return _report(b"N", severity, sqlstate, message, detail, hint, position, fields)
+
+
+def _report(
+    kind: bytes,
+    severity: str,
+    sqlstate: str,
+    message: str,
+    detail: str | None,
+    hint: str | None,
+    position: int | None,
+    fields: Mapping[str, str] | None,
+) -> bytes:
+    told = {"S": severity, "V": severity, "C": sqlstate, "M": message}
+    if detail:
+        told["D"] = detail
+    if hint:
+        told["H"] = hint
+    if position is not None:
+        told["P"] = str(position)
+    told.update(fields or {})
+    parts = [letter.encode("ascii") + _sayable(text) for letter, text in told.items()]
+    return frame(kind, b"".join(parts) + b"\0")
+
+
+def _sayable(text: str) -> bytes:
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace") + b"\0"
+
+
+def negotiate_protocol_version(minor: int, unknown: Sequence[str]) -> bytes:
+    """The newest version spoken here is 3.``minor``; ``unknown`` are the ``_pq_.`` options not understood.
+
+    The field holds major and minor, as servers send and libpq reads it.
+    """
+    names = b"".join(cstring(name.encode()) for name in unknown)
+    return frame(b"v", struct.pack(">HHI", PROTOCOL_MAJOR, minor, len(unknown)) + names)
+
+
+def command_complete(tag: str) -> bytes:
+    return frame(b"C", cstring(tag.encode()))
+
+
+def row_description(fields: Sequence[tuple[str, int, int, int, int, int, int]]) -> bytes:
+    """Columns as in ``replies.Field``: name, table, column, type_id, size, modifier, format."""
+    parts = [_count(len(fields))]
+    for name, *numbers in fields:
+        parts += (cstring(name.encode()), struct.pack(">IhIhih", *numbers))
+    return frame(b"T", b"".join(parts))
+
+
+def data_row(values: Sequence[bytes | None]) -> bytes:
+    return frame(b"D", _values(values))
+
+
+def parameter_description(type_ids: Sequence[int]) -> bytes:
+    return frame(b"t", _numbers("I", type_ids))
+
+
+def copy_response(kind: bytes, overall: int, formats: Sequence[int]) -> bytes:
+    """``kind`` is ``b"G"`` (copy in) or ``b"H"`` (copy out); formats are 0 (text) or 1 (binary)."""
+    return frame(kind, struct.pack(">B", overall) + _numbers("H", formats))
+
+
+# ---------------------------------------------------------------- to the server
+
+
+def startup(parameters: Mapping[str, str], minor: int = 0) -> bytes:
+    """The startup packet: no type byte, names and values in the mapping's order."""
+    parts = [struct.pack(">HH", PROTOCOL_MAJOR, minor)]
+    for name, value in parameters.items():
+        if not name:
+            raise ValueError("a startup parameter needs a name: an empty one would end the list")
+        parts += (cstring(name.encode()), cstring(value.encode()))
+    body = b"".join(parts) + b"\0"
+    return _uint32(len(body) + 4) + body
+
+
+def cancel_request(pid: int, secret: bytes) -> bytes:
+    """A cancel request, sent alone on its own connection."""
+    return _uint32(12 + len(secret)) + _uint32(CANCEL_CODE) + _uint32(pid) + secret
+
+
+def password(text: bytes) -> bytes:
+    return frame(b"p", cstring(text))
+
+
+def sasl_initial(mechanism: str, first: bytes) -> bytes:
+    return frame(b"p", cstring(mechanism.encode()) + _uint32(len(first)) + first)
+
+
+def sasl_response(message: bytes) -> bytes:
+    return frame(b"p", message)
+
+
+def query(text: bytes) -> bytes:
+    return frame(b"Q", cstring(text))
+
+
+def parse(name: bytes, text: bytes, type_ids: Sequence[int] = ()) -> bytes:
+    return frame(b"P", cstring(name) + cstring(text) + _numbers("I", type_ids))
+
+
+def bind(
+    portal: bytes,
+    statement: bytes,
+    formats: Sequence[int] = (),
+    parameters: Sequence[bytes | None] = (),
+    result_formats: Sequence[int] = (),
+) -> bytes:
+    return rebind(portal, statement, _numbers("H", formats) + _values(parameters) + _numbers("H", result_formats))
+
+
+def rebind(portal: bytes, statement: bytes, raw: bytes) -> bytes:
+    """A Bind under other names; ``raw`` is ``requests.Bind.raw``, which was read exactly."""
+    return frame(b"B", cstring(portal) + cstring(statement) + raw)
+
+
+def describe(kind: bytes, name: bytes) -> bytes:
+    """``kind`` is ``b"S"`` (statement) or ``b"P"`` (portal)."""
+    return frame(b"D", _subject(kind) + cstring(name))
+
+
+def close(kind: bytes, name: bytes) -> bytes:
+    """``kind`` is ``b"S"`` (statement) or ``b"P"`` (portal)."""
+    return frame(b"C", _subject(kind) + cstring(name))
+
+
+def _subject(kind: bytes) -> bytes:
+    if kind not in (b"S", b"P"):
+        raise ValueError(f"neither a statement nor a portal: {kind!r}")
+    return kind
+
+
+def execute(portal: bytes, max_rows: int = 0) -> bytes:
+    """Run a portal; ``max_rows`` 0 means all."""
+    if not 0 <= max_rows <= LONGEST:
+        raise ValueError(f"{max_rows} is no row count")
+    return frame(b"E", cstring(portal) + _uint32(max_rows))
+
+
+def copy_data(piece: bytes) -> bytes:
+    return frame(b"d", piece)
+
+
+def copy_fail(message: bytes) -> bytes:
+    return frame(b"f", cstring(message))

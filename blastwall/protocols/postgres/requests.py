@@ -1,15 +1,25 @@
-"""What an agent's client may say, as events, and how each message body is read (PostgreSQL protocol 3.0/3.2, section 53.7).
+"""What an agent's client may say, as events, and how each message body is read (PostgreSQL protocol 3.0/3.2, section
+53.7).
 
 Every inner length is checked against its frame and every body must be consumed exactly. Malformed bodies raise
-:class:`MessageViolation`, with the server's own wording.
+:class:`MessageViolation` with the server's own wording. The readers take the buffer and the body's bounds in it: a
+slice less.
 """
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from blastwall.errors import ProtocolViolation
 from blastwall.model import Secret
+
+NAME_LIMIT = 255  # bytes in the name of a statement or portal; drivers use fewer than 64
+
+_int32 = struct.Struct(">i").unpack_from
+_uint32 = struct.Struct(">I").unpack_from
+_uint16 = struct.Struct(">H").unpack_from
 
 
 class MessageViolation(ProtocolViolation):
@@ -79,8 +89,10 @@ class Parse:
 
 @dataclass(slots=True)
 class Bind:
-    """Bind parameters to a statement. ``formats`` and ``result_formats`` hold 0 (text) and 1 (binary): none, one for all, or
-    one each. ``raw`` is all that follows the two names, proven equal to its own re-serialisation (``messages.rebind``)."""
+    """Bind parameters to a statement. ``formats`` and ``result_formats`` hold 0 (text) and 1 (binary): none, one for
+    all, or one each. ``raw`` is all that follows the two names, proven equal to its own re-serialisation
+    (``messages.rebind``).
+    """
 
     portal: bytes
     statement: bytes
@@ -152,7 +164,9 @@ class FunctionCall:
 
 @dataclass(slots=True)
 class Terminate:
-    """The client leaves: ``orderly`` with a Terminate message, otherwise by closing its connection (perhaps mid-frame)."""
+    """The client leaves: ``orderly`` with a Terminate message, otherwise by closing its connection (perhaps
+    mid-frame).
+    """
 
     orderly: bool
 
@@ -177,3 +191,187 @@ Event = (
     | FunctionCall
     | Terminate
 )
+
+
+def _ends_early(kind: bytes) -> MessageViolation:
+    return MessageViolation("insufficient data left in message", kind=kind)
+
+
+def _too_long(kind: bytes) -> MessageViolation:
+    return MessageViolation("invalid message format", kind=kind)
+
+
+def _string(buffer: bytes, start: int, end: int, kind: bytes) -> int:
+    """Return where the NUL of the string at ``start`` is."""
+    stop = buffer.find(0, start, end)
+    if stop < 0:
+        raise MessageViolation("invalid string in message", kind=kind)
+    return stop
+
+
+def _name(buffer: bytes, start: int, end: int, kind: bytes) -> int:
+    """Return where the NUL of the statement or portal name at ``start`` is."""
+    stop = _string(buffer, start, end, kind)
+    if stop - start > NAME_LIMIT:
+        raise MessageViolation(f"a name of more than {NAME_LIMIT} bytes is not accepted here", kind=kind, code="42622")
+    return stop
+
+
+def _numbers(buffer: bytes, position: int, end: int, code: str, width: int, kind: bytes) -> tuple[tuple[int, ...], int]:
+    """Read a 16-bit count and that many numbers; return them and where they end."""
+    if position + 2 > end:
+        raise _ends_early(kind)
+    (count,) = _uint16(buffer, position)
+    position += 2
+    if not count:
+        return (), position
+    after = position + count * width
+    if after > end:
+        raise _ends_early(kind)
+    return struct.unpack_from(f">{count}{code}", buffer, position), after
+
+
+def _read_query(buffer: bytes, start: int, end: int) -> Query:
+    stop = buffer.find(0, start, end)
+    if stop != end - 1 or stop < start:
+        raise MessageViolation("invalid string in message" if stop < 0 else "invalid message format", kind=b"Q")
+    return Query(buffer[start:stop])
+
+
+def _read_parse(buffer: bytes, start: int, end: int) -> Parse:
+    name = _name(buffer, start, end, b"P")
+    text = _string(buffer, name + 1, end, b"P")
+    type_ids, after = _numbers(buffer, text + 1, end, "I", 4, b"P")
+    if after != end:
+        raise _too_long(b"P")
+    return Parse(buffer[start:name], buffer[name + 1 : text], type_ids)
+
+
+def _read_bind(buffer: bytes, start: int, end: int) -> Bind:
+    portal = _name(buffer, start, end, b"B")
+    statement = _name(buffer, portal + 1, end, b"B")
+    formats, position = _numbers(buffer, statement + 1, end, "H", 2, b"B")
+    if position + 2 > end:
+        raise _ends_early(b"B")
+    (count,) = _uint16(buffer, position)
+    position += 2
+    values: list[bytes | None] = []
+    for _ in range(count):
+        if position + 4 > end:
+            raise _ends_early(b"B")
+        (size,) = _int32(buffer, position)
+        position += 4
+        if size == -1:
+            values.append(None)
+            continue
+        if size < 0 or position + size > end:
+            raise _ends_early(b"B")
+        values.append(buffer[position : position + size])
+        position += size
+    result_formats, position = _numbers(buffer, position, end, "H", 2, b"B")
+    if position != end:
+        raise _too_long(b"B")
+    if len(formats) > 1 and len(formats) != count:
+        raise MessageViolation(f"bind message has {len(formats)} parameter formats but {count} parameters", kind=b"B")
+    for code in formats + result_formats:
+        if code > 1:
+            raise MessageViolation(f"unsupported format code: {code}", kind=b"B", code="22023")
+    return Bind(
+        buffer[start:portal],
+        buffer[portal + 1 : statement],
+        formats,
+        tuple(values),
+        result_formats,
+        buffer[statement + 1 : end],
+    )
+
+
+def _read_subject(buffer: bytes, start: int, end: int, kind: bytes, word: str) -> tuple[bytes, bytes]:
+    """Read what Describe and Close share: S or P, and a name."""
+    if start >= end:
+        raise _ends_early(kind)
+    subject = buffer[start : start + 1]
+    if subject not in (b"S", b"P"):
+        raise MessageViolation(f"invalid {word} message subtype {subject[0]}", kind=kind)
+    stop = _name(buffer, start + 1, end, kind)
+    if stop != end - 1:
+        raise _too_long(kind)
+    return subject, buffer[start + 1 : stop]
+
+
+def _read_describe(buffer: bytes, start: int, end: int) -> Describe:
+    return Describe(*_read_subject(buffer, start, end, b"D", "DESCRIBE"))
+
+
+def _read_close(buffer: bytes, start: int, end: int) -> Close:
+    return Close(*_read_subject(buffer, start, end, b"C", "CLOSE"))
+
+
+def _read_execute(buffer: bytes, start: int, end: int) -> Execute:
+    stop = _name(buffer, start, end, b"E")
+    if stop + 5 != end:
+        raise _ends_early(b"E") if stop + 5 > end else _too_long(b"E")
+    (max_rows,) = _int32(buffer, stop + 1)
+    return Execute(buffer[start:stop], max_rows if max_rows > 0 else 0)
+
+
+def _read_sync(buffer: bytes, start: int, end: int) -> Sync:
+    if start != end:
+        raise _too_long(b"S")
+    return Sync()
+
+
+def _read_flush(buffer: bytes, start: int, end: int) -> Flush:
+    if start != end:
+        raise _too_long(b"H")
+    return Flush()
+
+
+def _read_copy_data(buffer: bytes, start: int, end: int) -> CopyData:
+    return CopyData(buffer[start:end])
+
+
+def _read_copy_done(buffer: bytes, start: int, end: int) -> CopyDone:
+    if start != end:
+        raise ProtocolViolation("invalid message format", code="08P01")
+    return CopyDone()
+
+
+def _read_copy_fail(buffer: bytes, start: int, end: int) -> CopyFail:
+    if start == end or buffer.find(0, start, end) != end - 1:
+        raise ProtocolViolation("invalid string in message", code="08P01")
+    return CopyFail(buffer[start : end - 1])
+
+
+def _read_function_call(buffer: bytes, start: int, end: int) -> FunctionCall:
+    if end - start < 4:
+        raise ProtocolViolation("insufficient data left in message", code="08P01")
+    return FunctionCall(_uint32(buffer, start)[0])
+
+
+def _read_terminate(buffer: bytes, start: int, end: int) -> Terminate:
+    if start != end:
+        raise ProtocolViolation("invalid message format", code="08P01")
+    return Terminate(orderly=True)
+
+
+#: Type byte -> reader of its body. What is not listed is no message of an authenticated client.
+READERS: dict[int, Callable[[bytes, int, int], Event]] = {
+    ord("Q"): _read_query,
+    ord("P"): _read_parse,
+    ord("B"): _read_bind,
+    ord("D"): _read_describe,
+    ord("E"): _read_execute,
+    ord("C"): _read_close,
+    ord("S"): _read_sync,
+    ord("H"): _read_flush,
+    ord("d"): _read_copy_data,
+    ord("c"): _read_copy_done,
+    ord("f"): _read_copy_fail,
+    ord("F"): _read_function_call,
+    ord("X"): _read_terminate,
+}
+
+#: Messages that may be as long as the engine's ``max_frame``; the rest end at the server's own small limit.
+LARGE = frozenset(b"QPBFd")
+SMALL_LIMIT = 10_000
