@@ -53,7 +53,7 @@ class FixedKeys:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds, and a count. A withdrawn key is trusted ``fresh`` seconds longer; ``oldest``, if its issuer is cut off."""
+    """Seconds, and a count. A withdrawn key is trusted ``fresh`` seconds longer; ``oldest`` if cut off."""
 
     fresh: float = 300.0  # older keys are fetched again in the background
     oldest: float = 6 * 3600.0  # older keys are not trusted, whatever the issuer's state
@@ -176,7 +176,7 @@ class FetchedKeys:
 
 
 def check_address(address: str) -> SplitResult:
-    """The parts of a URL that keys may come from: https, or http on loopback. Raises ValueError saying what is amiss."""
+    """The parts of a URL that keys may come from: https, or http on loopback. Raises ValueError saying what is off."""
     parts = urlsplit(address)
     host = parts.hostname
     _ = parts.port  # raises ValueError when it is not a port

@@ -1,4 +1,4 @@
-"""Fetch one small document over HTTP(S) with the standard library: no redirects, no proxies, bounded in size and time."""
+"""Fetch one small document over HTTP(S) with the standard library: no redirects, no proxies, bounded in every way."""
 
 from __future__ import annotations
 
