@@ -1,22 +1,45 @@
-"""Protocols are the folders in ``blastwall/protocols``; nothing else lists them."""
+"""Protocols are the folders in ``blastwall/protocols``; nothing else lists them.
+
+A folder's modules have fixed names, so a caller imports only what it needs: checking a configuration must not load a
+protocol's engines.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import importlib
+import pkgutil
+from functools import cache
 
+from pydantic import BaseModel
+
+from blastwall import protocols
 from blastwall.conversation import ProtocolSpec
 
 
+@cache
 def names() -> tuple[str, ...]:
     """The known protocols, sorted."""
-    raise NotImplementedError
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(protocols.__path__) if module.ispkg))
 
 
 def protocol(name: str) -> ProtocolSpec:
-    """The folder's ``PROTOCOL``. Raises LookupError naming the known ones."""
-    raise NotImplementedError
+    """The folder's ``PROTOCOL``. Raises LookupError naming the known protocols."""
+    spec = importlib.import_module(_package(name)).PROTOCOL
+    assert isinstance(spec, ProtocolSpec), f"{_package(name)}.PROTOCOL must be a ProtocolSpec"
+    return spec
 
 
-def options(name: str) -> type[Any]:
-    """The pydantic model of a target's ``options:``; imports only the folder's ``options`` module. Raises LookupError."""
-    raise NotImplementedError
+def options(name: str) -> type[BaseModel]:
+    """The pydantic model of a target's ``options:`` and ``tls:``; imports only ``options`` of the folder.
+
+    Raises LookupError naming the known protocols.
+    """
+    model = importlib.import_module(f"{_package(name)}.options").Options
+    assert isinstance(model, type) and issubclass(model, BaseModel), f"{_package(name)}.options.Options must be a model"
+    return model
+
+
+def _package(name: str) -> str:
+    if name not in names():
+        raise LookupError(f"unknown protocol {name!r}; known are {', '.join(names())}")
+    return f"{protocols.__name__}.{name}"

@@ -1,57 +1,306 @@
-"""The decision: Cedar's two answers made into the house's three. The only place that mints :class:`~blastwall.model.Permit`."""
+"""The decision: Cedar's two answers made into the house's three. The only place that mints a Permit.
+
+A statement is asked for as it stands (``context.approved`` false). If that is denied it is asked for again as if
+people had approved it: deny, then permit is Pending; deny twice is Denial. Cedar skips a policy whose evaluation
+fails, so a failing ``forbid`` would fail open: any evaluation error is a Denial.
+
+Pure but for its caches: a decision is remembered by everything it depends on, and forgotten with its policy set.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+import cedarpy
 
 from blastwall.model import (
     ApprovalRequest,
     Decision,
     Denial,
+    DenialCode,
+    Effect,
     Facts,
+    Pending,
+    Permit,
     Principal,
+    Risk,
     StatementKind,
     Target,
 )
+from blastwall.policy.check import SCHEMA, Rule, compile_policies
+from blastwall.policy.memory import Memory
+from blastwall.policy.question import (
+    Question,
+    action_entities,
+    agent_entity,
+    context_of,
+    environment_of,
+    principal_key,
+    question_key,
+    target_entity,
+    target_key,
+)
 from blastwall.policy.risk import RiskTable
+from blastwall.policy.vocabulary import HINTS
+
+__all__ = ["Policies", "Question"]
+
+REMEMBERED = 4096  # decisions kept by value (twice that at most) and by identity
+LONGEST_REMEMBERED = 4096  # characters of text; with the next line it bounds what an agent can make the caches hold
+MOST_OBJECTS_REMEMBERED = 64
+OBSERVE = "observe"
+
+_ACTIONS_BY_KIND = {StatementKind.CONNECT: "connect", StatementKind.CANCEL: "session"}
+_OBSERVED_KINDS = frozenset({StatementKind.PREPARE, StatementKind.EXECUTE, StatementKind.CANCEL})
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """Everything a decision may depend on; ``upstream_text`` only travels along into the permit.
+class _Answer:
+    """One of Cedar's answers; ``rules`` are the permits that allowed, or the forbids that denied, if any."""
 
-    ``hour`` is 0 to 23 in UTC. ``exhausted`` names the session budgets that are used up (rows, bytes, statements).
-    """
-
-    principal: Principal
-    target: Target
-    statement_kind: StatementKind
-    facts: Facts
-    hour: int
-    exhausted: frozenset[str] = frozenset()
-    break_glass: bool = False
-    upstream_text: str = ""
+    allowed: bool
+    rules: tuple[Rule, ...]
+    errors: tuple[str, ...]
 
 
 class Policies:
-    """A checked policy set with its risk table. Immutable but for its caches; make a new one to change a rule."""
+    """A checked policy set with its risk table. Immutable but for its caches; make a new one to change a rule.
 
-    version: str
+    ``version`` is the SHA-256 (hex) over schema, policies and risk table. Not for use by several threads at once.
+    """
+
+    def __init__(self, texts: Mapping[str, str], risk: RiskTable) -> None:
+        """``texts``: file name to Cedar text. Raises ConfigFault with every problem at once, by file and line."""
+        checked = compile_policies(texts)
+        self.rules: Mapping[str, Rule] = checked.rules
+        self.risk = risk
+        self.version = _version(texts, risk)
+        self._set = checked.policies
+        self._ground = cedarpy.Entities.from_json_str(json.dumps(action_entities()))
+        self._worlds: Memory[tuple[object, ...], cedarpy.Entities] = Memory(REMEMBERED // 4)
+        self._decided: Memory[tuple[object, ...], Decision] = Memory(REMEMBERED)
+        # By identity of the question's parts, which the entry keeps alive: saves hashing them for every statement.
+        self._same: dict[tuple[object, ...], tuple[Decision, Question]] = {}
 
     @classmethod
     def load(cls, texts: Mapping[str, str], risk: RiskTable) -> Policies:
         """``texts``: file name to Cedar text. Raises ConfigFault with every problem at once, by file and line."""
-        raise NotImplementedError
+        return cls(texts, risk)
 
     def decide(self, question: Question, *, approved: str | None = None) -> Decision:
-        """``approved``: the id of a redeemed approval; then only the second question is asked and the permit carries it."""
-        raise NotImplementedError
+        """``approved``: the id of a redeemed approval; only the second question is asked, the permit carries it."""
+        if approved is not None:
+            return _observe(self._judge(question, approved), question)
+        key = (
+            id(question.principal),
+            id(question.target),
+            id(question.facts),
+            id(question.statement_kind),
+            question.hour,
+            question.exhausted,
+            question.break_glass,
+        )
+        entry = self._same.get(key)
+        decision = self._recall(question, key) if entry is None else entry[0]
+        if type(decision) is Permit and decision.upstream_text != question.upstream_text:
+            return _mint(question, decision.policies, decision.risk, would_have=decision.would_have)
+        return decision
 
     def may_approve(self, approver: Principal, request: ApprovalRequest, target: Target) -> Denial | None:
-        """None: this person may decide this request. Never the requester, nor the person it works for."""
-        raise NotImplementedError
+        """None: this person may decide this request. Never the requester, nor the person it works for, nor an agent.
+
+        These three hold whatever the policies say: names are compared without case and across issuers, so that a second
+        identity provider does not make a second person.
+        """
+        requester = request.principal
+        if approver.on_behalf_of and not _same_person(approver.on_behalf_of, approver.subject):
+            return _refusal("an agent may not decide requests; a person must", "Sign in as yourself.")
+        if _names(approver) & _names(requester):
+            return _refusal(
+                "you may not decide your own request, nor one made on your behalf",
+                f"Ask somebody else in {', '.join(request.approvers) or 'the approving group'}.",
+            )
+        context = {
+            "routed": not approver.groups.isdisjoint(request.approvers),
+            "verb": request.facts.verb,
+            "effect": request.facts.effect.value,
+            "risk": request.risk.score,
+            "quorum": request.quorum,
+            "environment": environment_of(target),
+        }
+        return self._admit("approve", approver, target, context)
 
     def may_read_recording(self, reader: Principal, owner: Principal, target: Target) -> Denial | None:
         """None: ``reader`` may read a recording of ``owner``'s session at ``target``."""
-        raise NotImplementedError
+        own = reader.identity == owner.identity or _same_person(reader.subject, owner.on_behalf_of or "")
+        return self._admit("read-recording", reader, target, {"own": own, "environment": environment_of(target)})
+
+    def _admit(self, action: str, person: Principal, target: Target, context: Mapping[str, object]) -> Denial | None:
+        answer = self._ask(action, person, target, context)
+        if answer.errors:
+            return _failed(answer, Risk(0))
+        if answer.allowed:
+            return None
+        who = f"{_listed(answer.rules)} forbids" if answer.rules else "no rule permits"
+        return _refusal(f"{who} {action} on {target.name}", _hint(answer.rules, action), answer.rules)
+
+    def _recall(self, question: Question, identities: tuple[object, ...]) -> Decision:
+        key = question_key(question)
+        decision = self._decided.get(key)
+        if decision is None:
+            decision = _observe(self._judge(question, None), question)
+        if len(question.upstream_text) <= LONGEST_REMEMBERED and len(question.facts.objects) <= MOST_OBJECTS_REMEMBERED:
+            self._decided.put(key, decision)
+            if len(self._same) >= REMEMBERED:
+                self._same.clear()
+            self._same[identities] = (decision, question)
+        return decision
+
+    def _judge(self, question: Question, approved: str | None) -> Decision:
+        facts, target = question.facts, question.target
+        risk = self.risk.score(facts, environment=environment_of(target), hour=question.hour)
+        context = context_of(question, risk)
+        action = _ACTIONS_BY_KIND.get(question.statement_kind, facts.effect.value)
+        held: tuple[Rule, ...] = ()
+        if approved is None:
+            first = self._ask(action, question.principal, target, context)
+            if first.errors:
+                return _failed(first, risk)
+            if first.allowed:
+                return _mint(question, _ids(first.rules), risk)
+            held = first.rules
+        second = self._ask(action, question.principal, target, {**context, "approved": True})
+        if second.errors:
+            return _failed(second, risk)
+        if not second.allowed:
+            return _denial(question, action, second.rules, risk)
+        if approved is not None:
+            return _mint(question, _ids(second.rules), risk, approval=approved)
+        holding = tuple(rule for rule in (*held, *second.rules) if rule.approvers)
+        if question.statement_kind is StatementKind.PREPARE:
+            return _mint(question, _ids(holding), risk)
+        return _pending(question, holding, risk)
+
+    def _ask(self, action: str, principal: Principal, target: Target, context: Mapping[str, object]) -> _Answer:
+        request = {
+            "principal": {"type": "Agent", "id": principal.identity},
+            "action": {"type": "Action", "id": action},
+            "resource": {"type": "Target", "id": target.name},
+            "context": context,
+        }
+        try:
+            result = cedarpy.is_authorized(request, self._set, self._world(principal, target))
+        except ValueError as error:  # names that JSON or Cedar cannot carry, such as a lone surrogate
+            return _Answer(False, (), (str(error),))
+        diagnostics = result.diagnostics
+        rules = tuple(self.rules[id] for id in sorted(diagnostics.reasons))
+        errors = tuple(diagnostics.errors)
+        if result.decision is cedarpy.Decision.NoDecision and not errors:
+            errors = ("the policy engine gave no decision",)
+        return _Answer(result.allowed and not errors, rules, errors)
+
+    def _world(self, principal: Principal, target: Target) -> cedarpy.Entities:
+        key = (principal_key(principal), target_key(target))
+        world = self._worlds.get(key)
+        if world is None:
+            world = self._ground.with_added_json_str(json.dumps([agent_entity(principal), target_entity(target)]))
+            self._worlds.put(key, world)
+        return world
+
+
+def _mint(
+    question: Question,
+    policies: tuple[str, ...],
+    risk: Risk,
+    *,
+    approval: str | None = None,
+    would_have: str | None = None,
+) -> Permit:
+    """Make a permit. There is no other place that does."""
+    return Permit(
+        question.upstream_text,
+        policies,
+        risk,
+        question.statement_kind is StatementKind.PREPARE,
+        approval,
+        would_have,
+    )
+
+
+def _observe(decision: Decision, question: Question) -> Decision:
+    """On a target in observe mode statements pass, and the permit says what would have happened.
+
+    Connecting is decided as ever: a target that is only observed is not thereby open to everybody with a token.
+    """
+    if question.target.mode != OBSERVE or isinstance(decision, Permit):
+        return decision
+    if question.statement_kind not in _OBSERVED_KINDS:
+        return decision
+    word = "pending" if isinstance(decision, Pending) else "denial"
+    return _mint(question, decision.policies, decision.risk, would_have=f"{word}: {decision.reason}")
+
+
+def _pending(question: Question, holding: tuple[Rule, ...], risk: Risk) -> Pending:
+    approvers = tuple(dict.fromkeys(group for rule in holding for group in rule.approvers))
+    reason = f"{_listed(holding)} asks {' or '.join(approvers)} first: {_because(question.facts)}"
+    return Pending(_ids(holding), approvers, risk, reason, max((rule.quorum for rule in holding), default=1))
+
+
+def _denial(question: Question, action: str, rules: tuple[Rule, ...], risk: Risk) -> Denial:
+    facts = question.facts
+    because = _because(facts)
+    if rules and all(rule.code == DenialCode.BUDGET for rule in rules):
+        code = DenialCode.BUDGET
+        because = f"this session has used up its budget of {', '.join(sorted(question.exhausted))}"
+    elif facts.effect is Effect.UNKNOWN:
+        code = DenialCode.UNKNOWN
+    else:
+        coded = [rule.code for rule in rules if rule.code and rule.code != DenialCode.BUDGET]
+        code = DenialCode(coded[0]) if coded else DenialCode.POLICY
+    who = f"{_listed(rules)} forbids this" if rules else f"no rule permits this ({action}) on {question.target.name}"
+    return Denial(code, f"{who}: {because}", _hint(rules, action), _ids(rules), risk)
+
+
+def _failed(answer: _Answer, risk: Risk) -> Denial:
+    reason = f"the policy could not be evaluated: {'; '.join(answer.errors)}"
+    hint = "Tell whoever keeps the policies; this does not run until they are mended."
+    return Denial(DenialCode.FAULT, reason, hint, (), risk)
+
+
+def _refusal(reason: str, hint: str, rules: tuple[Rule, ...] = ()) -> Denial:
+    return Denial(DenialCode.POLICY, reason, hint, _ids(rules))
+
+
+def _because(facts: Facts) -> str:
+    return facts.reason or f"the effect of {facts.verb} is {facts.effect.value}"
+
+
+def _hint(rules: tuple[Rule, ...], action: str) -> str:
+    return next((rule.hint for rule in rules if rule.hint), HINTS.get(action, ""))
+
+
+def _ids(rules: tuple[Rule, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(rule.id for rule in rules))
+
+
+def _listed(rules: tuple[Rule, ...]) -> str:
+    return ("rule " if len(rules) == 1 else "rules ") + ", ".join(_ids(rules))
+
+
+def _names(principal: Principal) -> set[str]:
+    names = (principal.subject, principal.agent, principal.on_behalf_of)
+    return {name.strip().casefold() for name in names if name and name.strip()}
+
+
+def _same_person(one: str, other: str) -> bool:
+    return one.strip().casefold() == other.strip().casefold()
+
+
+def _version(texts: Mapping[str, str], risk: RiskTable) -> str:
+    parts = [SCHEMA, risk.text]
+    for file in sorted(texts):
+        parts += [file, texts[file]]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -1,0 +1,207 @@
+"""gateway.yaml in passes: shape, then references. Each pass finds all it can; problems carry file and line. Pure."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from blastwall import registry
+from blastwall.config.document import Document
+from blastwall.config.model import Config
+from blastwall.errors import Problem
+from blastwall.identity.jwks import check_address
+
+Location = tuple[str | int, ...]
+
+_SECRET = re.compile(r"pass(word|phrase)?$|secret|token|private|credentials?$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Shaped:
+    """What the first pass made: the configuration, and each target's options as its protocol's own model."""
+
+    config: Config
+    options: Mapping[str, BaseModel]
+
+
+def shape(document: Document, directory: Path) -> tuple[Shaped | None, list[Problem]]:
+    """First pass: every key, type and range; relative paths start at ``directory``. None when anything is off."""
+    problems: list[Problem] = []
+    config: Config | None = None
+    try:
+        config = Config.model_validate(document.value)
+    except ValidationError as error:
+        problems += _translated(document, error, lambda location: location, Config)
+    options: dict[str, BaseModel] = {}
+    for name, section in _raw_targets(document):
+        model, found = _options(document, name, section)
+        problems += found
+        if model is not None:
+            options[name] = _absolute(model, directory)
+    if config is None or problems:
+        return None, problems
+    return Shaped(_absolute(config, directory), options), []
+
+
+def references(shaped: Shaped, document: Document) -> list[Problem]:
+    """Second pass: what one part says of another, and of files. Secrets (keys, passwords) may be absent until start."""
+    config = shaped.config
+    problems = [
+        *_listening(config, document),
+        *_issuers(config, document),
+    ]
+    for name, target in config.targets.items():
+        at: Location = ("targets", name)
+        if target.protocol not in config.listen:
+            message = (
+                f"nothing listens for {target.protocol}: nobody could reach this target; add listen.{target.protocol}"
+            )
+            problems.append(document.problem((*at, "protocol"), message))
+        users = [credential.user for credential in target.credential]
+        for user in sorted({user for user in users if users.count(user) > 1}):
+            problems.append(document.problem((*at, "credential"), f"two credentials for user {user!r}; keep one"))
+        files = [(_standing(at, location), path) for location, path in _files(shaped.options[name], ())]
+        if target.local is not None:
+            files += _files(target.local, (*at, "local"))
+        for location, path in files:
+            if not path.is_file():
+                message = f"there is no file {path}; a relative path starts at the configuration directory"
+                problems.append(document.problem(location, message))
+    return problems
+
+
+def _listening(config: Config, document: Document) -> Iterator[Problem]:
+    for protocol, address in config.listen.items():
+        if protocol not in registry.names():
+            message = f"unknown protocol {protocol!r}; known are {', '.join(registry.names())}"
+            yield document.problem(("listen", protocol), message)
+        if config.tls is None and not _loopback(address.host):
+            message = f"without tls the gateway listens on loopback only, not on {address.host}; add tls"
+            yield document.problem(("listen", protocol), message)
+    if config.tls is None and not config.insecure_local:
+        message = "without tls the agents' tokens travel in the clear; add tls, or insecure_local: true for one machine"
+        yield document.problem(("insecure_local",), message)
+
+
+def _issuers(config: Config, document: Document) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for number, issuer in enumerate(config.identity.issuers):
+        at: Location = ("identity", "issuers", number)
+        if issuer.issuer in seen:
+            yield document.problem((*at, "issuer"), f"issuer {issuer.issuer!r} is given twice; keep one")
+        seen.add(issuer.issuer)
+        try:
+            issuer.rules()
+        except ValueError as error:
+            yield document.problem(at, str(error))
+        try:
+            check_address(issuer.jwks_url or issuer.issuer)
+        except ValueError as error:
+            key = "jwks_url" if issuer.jwks_url else "issuer"
+            yield document.problem((*at, key), f"{key} cannot be fetched from: {error}")
+
+
+def _raw_targets(document: Document) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    targets = document.value.get("targets") if isinstance(document.value, dict) else None
+    if isinstance(targets, dict):
+        yield from ((name, section) for name, section in targets.items() if isinstance(section, dict))
+
+
+def _options(document: Document, name: str, section: Mapping[str, Any]) -> tuple[BaseModel | None, list[Problem]]:
+    """A target's ``options:`` and ``tls:`` by its protocol's model; ``tls`` is a field of it, but stands beside it."""
+    at: Location = ("targets", name)
+    protocol, own = section.get("protocol"), section.get("options", {})
+    if not isinstance(protocol, str) or not isinstance(own, dict):
+        return None, []  # the target's own shape says so already
+    try:
+        model = registry.options(protocol)
+    except LookupError as error:
+        return None, [document.problem((*at, "protocol"), str(error.args[0]))]
+    if "tls" in own:
+        return None, [document.problem((*at, "options", "tls"), "tls stands beside options, not inside; move it out")]
+    values = own | ({"tls": section["tls"]} if section.get("tls") else {})
+
+    try:
+        return model.model_validate(values), []
+    except ValidationError as error:
+        return None, _translated(document, error, lambda location: _standing(at, location), model)
+
+
+def _standing(target: Location, location: Location) -> Location:
+    """Where the file has a field of a protocol's options: ``tls`` beside ``options``, everything else inside."""
+    return (*target, *location) if location[:1] == ("tls",) else (*target, "options", *location)
+
+
+def _translated(
+    document: Document, error: ValidationError, place: Callable[[Location], Location], model: type[BaseModel]
+) -> list[Problem]:
+    problems = []
+    for found in error.errors(include_url=False):
+        location = found["loc"]
+        key = str(location[-1]) if location else ""
+        where = ".".join(str(step) for step in place(location))
+        match found["type"]:
+            case "extra_forbidden":
+                message = f"unknown key {key!r}{_advice(key, model)}"
+            case "missing":
+                message = f"{where} is missing; add it"
+            case "value_error":
+                message = f"{where}: {found['ctx']['error']}"
+            case _:
+                # What stands where a secret's whereabouts belong may be the secret itself: it is not repeated.
+                given = "" if _SECRET.search(where) or "password" in where else f", not {found['input']!r:.80}"
+                message = f"{where}: {found['msg'][:1].lower()}{found['msg'][1:]}{given}"
+        problems.append(document.problem(place(location), message))
+    return problems
+
+
+def _advice(key: str, model: type[BaseModel]) -> str:
+    if _SECRET.search(key):
+        return ": secrets never stand in this file; say where one is kept (password_env, password_file)"
+    close = difflib.get_close_matches(key, sorted(_field_names(model)), n=1)
+    return f"; did you mean {close[0]!r}?" if close else "; remove it"
+
+
+def _field_names(model: type[BaseModel]) -> set[str]:
+    """Every field name anywhere in a model: good enough to guess what was meant."""
+    schema = model.model_json_schema()
+    parts = [schema, *schema.get("$defs", {}).values()]
+    return {name for part in parts for name in part.get("properties", {})}
+
+
+def _absolute(value: Any, directory: Path) -> Any:  # noqa: ANN401  a walk over whatever a model may hold
+    """The same value, every relative path in it made relative to ``directory``."""
+    if isinstance(value, Path):
+        return directory / value
+    if isinstance(value, BaseModel):
+        return value.model_copy(update={name: _absolute(item, directory) for name, item in value})
+    if isinstance(value, tuple):
+        return tuple(_absolute(item, directory) for item in value)
+    if isinstance(value, dict):
+        return {name: _absolute(item, directory) for name, item in value.items()}
+    return value
+
+
+def _files(section: BaseModel, at: Location) -> Iterator[tuple[Location, Path]]:
+    """The files a section names, and where it names them."""
+    for name, value in section:
+        if isinstance(value, Path):
+            yield (*at, name), value
+        elif isinstance(value, BaseModel):
+            yield from _files(value, (*at, name))
+
+
+def _loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

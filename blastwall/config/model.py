@@ -1,0 +1,175 @@
+"""The shape of gateway.yaml. Anything not listed here is refused; secrets are never in it, only where to find them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StringConstraints,
+    model_validator,
+)
+
+from blastwall.identity.claims import ClaimNames
+from blastwall.identity.jwt import MAX_LEEWAY, IssuerRules
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=512)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+Port = Annotated[StrictInt, Field(ge=0, le=65535)]
+Minutes = Annotated[StrictFloat, Field(ge=0, le=7 * 24 * 60)]
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and nothing unknown in it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Address(Section):
+    """Where a listener listens. Written ``127.0.0.1:7432`` or ``[::1]:7432``; port 0 takes any free one."""
+
+    host: Text
+    port: Port
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parse(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        host, colon, port = value.rpartition(":")
+        if not colon or not port.isascii() or not port.isdecimal():
+            raise ValueError("write host:port, such as 127.0.0.1:7432 or [::1]:7432")
+        return {"host": host.removeprefix("[").removesuffix("]"), "port": int(port)}
+
+
+class ListenerTls(Section):
+    """The gateway's own certificate (PEM, with its chain) and key; paths start at the configuration directory."""
+
+    certificate: Path
+    key: Path
+
+
+class Claims(Section):
+    """Which claims name the agent, its groups and the person it works for; dotted paths reach into objects."""
+
+    agent: Text = "agent"
+    groups: Text = "groups"
+    on_behalf_of: Text | None = "on_behalf_of"
+
+
+class Issuer(Section):
+    """An identity provider whose tokens are accepted. ``jwks_url`` left out: found by OpenID Connect discovery."""
+
+    issuer: Text
+    audience: Text
+    jwks_url: Text | None = None
+    algorithms: Annotated[tuple[Text, ...], Field(min_length=1)] = ("ES256", "EdDSA")
+    typ: Annotated[tuple[str, ...], Field(min_length=1)] = ("at+jwt", "JWT")
+    max_lifetime_minutes: Annotated[StrictFloat, Field(gt=0, le=24 * 60)] = 720.0
+    clock_leeway_seconds: Annotated[StrictFloat, Field(ge=0, le=MAX_LEEWAY)] = MAX_LEEWAY
+    keys_max_age_minutes: Annotated[StrictFloat, Field(gt=0, le=24 * 60)] = 360.0
+    keys_min_refresh_seconds: Annotated[StrictFloat, Field(ge=1, le=3600)] = 15.0
+    claims: Claims = Claims()
+
+    def rules(self) -> IssuerRules:
+        """The same, as the verifier takes it. Raises ValueError when a rule would open more than it closes."""
+        return IssuerRules(
+            issuer=self.issuer,
+            audience=self.audience,
+            algorithms=frozenset(self.algorithms),
+            types=frozenset(self.typ),
+            claims=ClaimNames(self.claims.agent, self.claims.groups, self.claims.on_behalf_of),
+            leeway=self.clock_leeway_seconds,
+            max_lifetime=self.max_lifetime_minutes * 60,
+        )
+
+
+class Identity(Section):
+    """Whose tokens open the gateway."""
+
+    issuers: Annotated[tuple[Issuer, ...], Field(min_length=1)]
+
+
+class BreakGlass(Section):
+    """Who may open a break-glass session by giving a reason. What it may do then is policy's affair."""
+
+    groups: tuple[Text, ...] = ()
+
+
+class StaticCredential(Section):
+    """A user of the target; its password is kept outside, in an environment variable or a file. Neither: none."""
+
+    kind: Literal["static"]
+    user: Text
+    password_env: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    password_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> StaticCredential:
+        if self.password_env is not None and self.password_file is not None:
+            raise ValueError("give password_env or password_file, not both")
+        return self
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, dict) else value
+
+
+Credentials = Annotated[tuple[StaticCredential, ...], BeforeValidator(_listed), Field(min_length=1)]
+
+
+class Local(Section):
+    """For ``blastwall up`` only: start a server of this kind for the target and fill it from ``seed``."""
+
+    engine: Literal["postgres"]
+    seed: Path | None = None
+
+
+class Budgets(Section):
+    """What one session may use. Left out: unlimited."""
+
+    rows: Annotated[StrictInt, Field(gt=0)] | None = None
+    bytes: Annotated[StrictInt, Field(gt=0)] | None = None
+    statements: Annotated[StrictInt, Field(gt=0)] | None = None
+
+
+class TargetSection(Section):
+    """One thing agents reach. ``options`` and ``tls`` are the protocol folder's own and validated by its model.
+
+    Several credentials: the first is the default, the others serve clients that ask for their user.
+    """
+
+    protocol: Name
+    host: Text
+    port: Annotated[StrictInt, Field(ge=1, le=65535)]
+    labels: dict[Text, Text] = Field(default_factory=dict)
+    mode: Literal["enforce", "observe"] = "enforce"
+    recording: Literal["strict", "best_effort"] = "strict"
+    durability: Literal["kernel", "power_loss"] = "kernel"
+    hold_seconds: Annotated[StrictFloat, Field(ge=0, le=3600)] = 60.0
+    outlive_token_minutes: Minutes = 0.0
+    linger_minutes: Minutes = 5.0
+    budgets: Budgets = Budgets()
+    credential: Credentials
+    tls: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)
+    local: Local | None = None
+
+
+class Config(Section):
+    """gateway.yaml."""
+
+    version: Literal[1]
+    listen: Annotated[dict[Name, Address], Field(min_length=1)]
+    tls: ListenerTls | None = None
+    insecure_local: StrictBool = False
+    identity: Identity
+    break_glass: BreakGlass = BreakGlass()
+    targets: Annotated[dict[Name, TargetSection], Field(min_length=1)]

@@ -1,0 +1,248 @@
+"""Policy texts to a checked policy set: what can be known to be wrong before the first request is found here.
+
+Each policy is parsed on its own, so that one mistake does not hide the next, and named by its ``@id``, so that the
+engine's answers need no translation. Beyond Cedar's strict validation against ``schema.cedarschema``:
+
+* every policy has a unique ``@id``, and only the annotations of :data:`ANNOTATIONS`: a misspelt ``@approvers`` would
+  route to nobody;
+* a policy that depends on ``context.approved`` names its ``@approvers``, and one that names them depends on it;
+* words compared with a closed vocabulary (flags, effects, kinds, budgets) belong to it: Cedar accepts any text, and a
+  forbid with a misspelt flag would never forbid.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import cedarpy
+
+from blastwall.errors import ConfigFault, Problem
+from blastwall.policy.vocabulary import BUDGETS, CODES, EFFECTS, FLAGS, KINDS
+
+SCHEMA = files("blastwall.policy").joinpath("schema.cedarschema").read_text("utf-8")
+ANNOTATIONS = ("id", "description", "approvers", "quorum", "hint", "code")
+HIGHEST_QUORUM = 9
+
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+_VOCABULARIES = {"flags": FLAGS, "exhausted": BUDGETS, "effect": EFFECTS, "kind": KINDS}
+_CONTEXT = {"Var": "context"}
+_COMPARISONS = frozenset({"==", "!=", "contains", "containsAll", "containsAny"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One policy as people name it. ``line`` is where its text starts, counted from 1."""
+
+    id: str
+    file: str
+    line: int
+    forbids: bool
+    approvers: tuple[str, ...] = ()
+    quorum: int = 1
+    hint: str = ""
+    code: str = ""
+    targets: tuple[str, ...] = ()  # Target entities its text names
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A policy set that passed every check, and its rules by id."""
+
+    policies: cedarpy.PolicySet
+    rules: Mapping[str, Rule]
+
+
+def compile_policies(texts: Mapping[str, str]) -> Checked:
+    """``texts``: file name to Cedar text. Raises ConfigFault with every problem at once, by file and line."""
+    checking = _Checking()
+    for file, text in texts.items():
+        for line, source in split_policies(text):
+            checking.read(file, line, source)
+    if not checking.rules and not checking.problems:
+        checking.problems.append(
+            Problem("policies", 0, "no policy found: nothing would be permitted; add a .cedar file")
+        )
+    checking.validate()
+    if checking.problems:
+        raise ConfigFault(tuple(sorted(checking.problems, key=lambda problem: (problem.file, problem.line))))
+    policy_set = {"staticPolicies": checking.trees, "templates": {}, "templateLinks": []}
+    return Checked(cedarpy.PolicySet.from_json_str(json.dumps(policy_set)), checking.rules)
+
+
+_PIECE = re.compile(r'//[^\n]*|"(?:\\.|[^"\\])*"|;|\s+|[^\s;"/]+|.', re.DOTALL)
+
+
+def split_policies(text: str) -> Iterator[tuple[int, str]]:
+    """Cut a file at the semicolons that end policies; yield each policy's first line (from 1) and its text.
+
+    Comments and quoted text hide semicolons, as in Cedar's own grammar. What follows the last semicolon is yielded
+    too, if it is more than blanks and comments, for the parser to complain about.
+    """
+    line, start, parts = 1, 0, list[str]()
+    for piece in _PIECE.findall(text):
+        blank = piece.isspace() or piece.startswith("//")
+        if not blank and not start:
+            start = line
+        if start and not piece.startswith("//"):
+            parts.append(piece)
+        line += piece.count("\n")
+        if piece == ";":
+            yield start, "".join(parts)
+            start, parts = 0, []
+    if start:
+        yield start, "".join(parts)
+
+
+class _Checking:
+    """Gathers rules, their syntax trees and every problem."""
+
+    def __init__(self) -> None:
+        self.rules: dict[str, Rule] = {}
+        self.trees: dict[str, Any] = {}
+        self.problems: list[Problem] = []
+        self._sources: list[tuple[Rule, str]] = []
+
+    def read(self, file: str, line: int, source: str) -> None:
+        """Take one policy in: parse it, check its annotations and its words."""
+
+        def problem(message: str) -> None:
+            self.problems.append(Problem(file, line, message))
+
+        try:
+            parsed = json.loads(cedarpy.policies_to_json_str(source))
+        except ValueError as error:
+            problem(f"not a Cedar policy: {error}")
+            return
+        except RecursionError:
+            problem("the condition is nested too deeply; split the policy")
+            return
+        if parsed["templates"]:
+            problem("templates (?principal, ?resource) permit nothing here; write the group or target out")
+            return
+        (tree,) = parsed["staticPolicies"].values()
+        annotations = {name: value or "" for name, value in tree.get("annotations", {}).items()}
+        for name in annotations.keys() - set(ANNOTATIONS):
+            problem(f"unknown annotation @{name}; known are {', '.join('@' + known for known in ANNOTATIONS)}")
+        nodes = list(_nodes(tree["conditions"]))
+        for message in _unknown_words(nodes):
+            problem(message)
+        if _whole_context(nodes):
+            problem("compare attributes of context one by one, not context as a whole")
+        rule = _rule(file, line, tree, annotations, problem)
+        depends = any(_attribute(node) == "approved" for node in nodes)
+        if depends and not rule.approvers:
+            problem(f'{rule.id!r} depends on context.approved but routes to nobody; add @approvers("group")')
+        if rule.approvers and not depends:
+            problem(f"{rule.id!r} has @approvers but does not ask for context.approved, so nobody would be asked")
+        if rule.id in self.rules:
+            other = self.rules[rule.id]
+            problem(f"@id {rule.id!r} is already used at {other.file}:{other.line}; ids name rules in every record")
+            return
+        self.rules[rule.id] = rule
+        self.trees[rule.id] = tree
+        self._sources.append((rule, source))
+
+    def validate(self) -> None:
+        """Cedar's strict validation of all that parsed, each finding brought back to its line."""
+        result = cedarpy.validate_policies(
+            "\n".join(source for _, source in self._sources), cedarpy.Schema.from_str(SCHEMA)
+        )
+        seen: set[tuple[str, str]] = set()
+        for error in result.errors:
+            found = re.fullmatch(r"policy(\d+)", error.policy_id)
+            if found is None:
+                self.problems.append(Problem("policies", 0, error.error))
+                continue
+            rule = self._sources[int(found.group(1))][0]
+            message = re.sub(r"^for policy `policy\d+`, ", "", error.error)
+            message = re.sub(r' for Action::"[^"]*"', "", message)
+            if (rule.id, message) not in seen:
+                seen.add((rule.id, message))
+                self.problems.append(Problem(rule.file, rule.line, f"{rule.id}: {message}"))
+
+
+def _rule(
+    file: str, line: int, tree: dict[str, Any], annotations: Mapping[str, str], problem: Callable[[str], None]
+) -> Rule:
+    id = annotations.get("id", "")
+    if not _ID.fullmatch(id):
+        problem('every policy needs an @id of lower-case letters, digits and dashes, such as @id("read-orders")')
+    approvers = tuple(name.strip() for name in annotations.get("approvers", "").split(",") if name.strip())
+    quorum = annotations.get("quorum", "1")
+    if not quorum.isdecimal() or not 1 <= int(quorum) <= HIGHEST_QUORUM:
+        problem(f"@quorum must be a number from 1 to {HIGHEST_QUORUM}, not {quorum!r}")
+        quorum = "1"
+    if "quorum" in annotations and not approvers:
+        problem("@quorum without @approvers: nobody would be asked")
+    code = annotations.get("code", "")
+    forbids = tree["effect"] == "forbid"
+    if "code" in annotations and (code not in CODES or not forbids):
+        problem(f"@code belongs to a forbid and is one of {', '.join(sorted(CODES))}, not {code!r}")
+    return Rule(
+        id=id,
+        file=file,
+        line=line,
+        forbids=forbids,
+        approvers=approvers,
+        quorum=int(quorum),
+        hint=annotations.get("hint", ""),
+        code=code,
+        targets=tuple(sorted(_named_targets(tree))),
+    )
+
+
+def _nodes(tree: object) -> Iterator[dict[str, Any]]:
+    """Every object of a JSON tree, without recursion."""
+    waiting: list[object] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            yield node
+            waiting.extend(node.values())
+        elif isinstance(node, list):
+            waiting.extend(node)
+
+
+def _attribute(node: object) -> str:
+    """The name when the node reads an attribute of context, else the empty string."""
+    access = node.get(".") if isinstance(node, dict) else None
+    if isinstance(access, dict) and access.get("left") == _CONTEXT:
+        return str(access["attr"])
+    return ""
+
+
+def _whole_context(nodes: list[dict[str, Any]]) -> bool:
+    reads = sum(1 for node in nodes for op in (".", "has") if _left(node, op) == _CONTEXT)
+    return sum(1 for node in nodes if node == _CONTEXT) > reads
+
+
+def _left(node: dict[str, Any], op: str) -> object:
+    operands = node.get(op)
+    return operands.get("left") if isinstance(operands, dict) else None
+
+
+def _unknown_words(nodes: list[dict[str, Any]]) -> Iterator[str]:
+    """Texts compared with an attribute that has a closed vocabulary, but outside it."""
+    for node in nodes:
+        for op in _COMPARISONS & node.keys():
+            sides = node[op]["left"], node[op]["right"]
+            for one, other in (sides, sides[::-1]):
+                vocabulary = _VOCABULARIES.get(_attribute(one))
+                if vocabulary is None:
+                    continue
+                for word in sorted(_texts(other) - vocabulary):
+                    known = ", ".join(sorted(vocabulary))
+                    yield f"context.{_attribute(one)} never holds {word!r}; it knows {known}"
+
+
+def _texts(node: object) -> set[str]:
+    return {found["Value"] for found in _nodes(node) if isinstance(found.get("Value"), str)}
+
+
+def _named_targets(tree: object) -> set[str]:
+    return {node["id"] for node in _nodes(tree) if node.keys() == {"type", "id"} and node["type"] == "Target"}

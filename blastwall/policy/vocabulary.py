@@ -1,0 +1,21 @@
+"""The closed word lists of policies, risk tables and cases: a word outside them is a problem, not a silent miss."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.resources import files
+from typing import Any
+
+from blastwall.model import DenialCode, Effect, StatementKind
+
+
+def _table(name: str) -> dict[str, Any]:
+    return tomllib.loads(files("blastwall.policy").joinpath(name).read_text("utf-8"))
+
+
+FLAGS: frozenset[str] = frozenset(_table("flags.toml"))
+EFFECTS: frozenset[str] = frozenset(effect.value for effect in Effect)
+KINDS: frozenset[str] = frozenset(kind.value for kind in StatementKind)
+BUDGETS: frozenset[str] = frozenset({"rows", "bytes", "statements"})
+CODES: frozenset[str] = frozenset({DenialCode.POLICY.value, DenialCode.UNKNOWN.value, DenialCode.BUDGET.value})
+HINTS: dict[str, str] = _table("hints.toml")
