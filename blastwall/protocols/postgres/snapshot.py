@@ -1,21 +1,47 @@
 """Reads a :class:`~blastwall.sql.catalogue.Catalogue` from PostgreSQL 13 to 18, as any role, without writing anything.
 
-Each query returns one row with one text column, so the gateway runs them through its own simple-query engine.
+Each query returns one row with one text column, so the gateway runs them through its own simple-query engine. The
+queries are in ``snapshot.sql``.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 
+from blastwall.errors import UpstreamFault
 from blastwall.sql.catalogue import Catalogue
+from blastwall.sql.catalogue_file import FORMAT, build
 
-#: (section name, SQL) pairs; run them all in one transaction (REPEATABLE READ, READ ONLY where there is a choice).
-SECTIONS: tuple[tuple[str, str], ...] = ()
 
-#: One row, one text column: changes whenever DDL touched anything the snapshot holds.
-FRESHNESS: str = ""
+def _sections() -> dict[str, str]:
+    text = Path(__file__).with_name("snapshot.sql").read_text(encoding="utf-8")
+    parts = (part.partition("\n") for part in text.split("\n--- ")[1:])
+    return {name.strip(): sql.strip() for name, _, sql in parts}
+
+
+_QUERIES = _sections()
+
+#: One row, one text column: changes whenever DDL touched anything the snapshot holds, also within one transaction, and
+#: may change for less (VACUUM FULL of a catalogue). Statistics, VACUUM and other sessions' temporary tables leave it.
+FRESHNESS: str = _QUERIES.pop("freshness")
+
+#: (section name, SQL) pairs; run them all in one transaction (REPEATABLE READ, READ ONLY where there is a choice), or
+#: compare FRESHNESS before and after.
+SECTIONS: tuple[tuple[str, str], ...] = tuple(_QUERIES.items())
+
+#: Sections that hold only what initdb made: the same for all databases and sessions of one server while it runs.
+SYSTEM_SECTIONS: frozenset[str] = frozenset(name for name in _QUERIES if name.startswith("system_"))
 
 
 def assemble(sections: Mapping[str, str]) -> Catalogue:
-    """The catalogue out of the sections' JSON texts. Raises UpstreamFault when the server answered something else."""
-    raise NotImplementedError
+    """The catalogue out of the sections' texts, by section name. Raises UpstreamFault when one is not as expected."""
+    try:
+        found = {name: json.loads(sections[name]) for name, _ in SECTIONS}
+        document = {"format": FORMAT, **found.pop("server")}
+        for name, rows in found.items():
+            document.setdefault(name.removeprefix("system_"), []).extend(rows)
+        return build(document)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise UpstreamFault(f"The target's catalogue is not what PostgreSQL 13 to 18 have: {error!r}") from error

@@ -1,0 +1,218 @@
+-- What snapshot.py asks of PostgreSQL 13 to 18. Any role may read these tables, and nothing is written.
+--
+-- A section begins with a line "--- name". Each is one query with one row of one text column. Every function, type, table
+-- and operator is qualified: the search path may be the agent's. Oids below 16384 were made by initdb: the system_
+-- sections hold those and stay as they are while the server's version does. Other sessions' temporary objects are left
+-- out; one's own are in schema "pg_temp".
+
+--- server
+SELECT pg_catalog.json_build_object(
+    'server_version', pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
+    'database', pg_catalog.current_database(),
+    'search_path', pg_catalog.to_json(pg_catalog.current_schemas(false))
+)::pg_catalog.text
+
+--- system_relations
+SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(
+    c.oid::pg_catalog.int8, n.nspname, c.relname, c.relkind, c.relpersistence, '',
+    (SELECT COALESCE(pg_catalog.json_agg(
+            pg_catalog.json_build_array(a.attnum, a.attname, a.atttypid::pg_catalog.int8, a.attnotnull)
+            ORDER BY a.attnum), '[]')
+        FROM pg_catalog.pg_attribute a
+        WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped),
+    pg_catalog.json_build_array(), pg_catalog.json_build_array()
+)), '[]')::pg_catalog.text
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+WHERE c.oid OPERATOR(pg_catalog.<) 16384::pg_catalog.oid
+  AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f,S,c}'::pg_catalog."char"[])
+  AND n.nspname OPERATOR(pg_catalog.<>) 'pg_toast'::pg_catalog.name
+
+--- relations
+SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(
+    c.oid::pg_catalog.int8,
+    CASE WHEN n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() THEN 'pg_temp' ELSE n.nspname END,
+    c.relname, c.relkind, c.relpersistence,
+    pg_catalog.concat(
+        CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_rewrite r
+            WHERE r.ev_class OPERATOR(pg_catalog.=) c.oid AND r.ev_type OPERATOR(pg_catalog.<>) '1') THEN 'r' END,
+        CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_trigger t
+            WHERE t.tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT t.tgisinternal) THEN 't' END,
+        CASE WHEN c.relrowsecurity THEN 's' END),
+    (SELECT COALESCE(pg_catalog.json_agg(
+            pg_catalog.json_build_array(a.attnum, a.attname, a.atttypid::pg_catalog.int8, a.attnotnull)
+            ORDER BY a.attnum), '[]')
+        FROM pg_catalog.pg_attribute a
+        WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
+          AND c.relkind OPERATOR(pg_catalog.<>) ALL ('{i,I}'::pg_catalog."char"[])),
+    -- The server records what a view depends on, except on its own pinned tables: those are in the rule's tree, where
+    -- names and constants cannot look like a field (blanks in them are escaped).
+    (SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(p.relation, p.number)
+            ORDER BY p.relation, p.number), '[]')
+        FROM (
+            SELECT d.refobjid::pg_catalog.int8 AS relation, d.refobjsubid AS number
+            FROM pg_catalog.pg_rewrite r
+            JOIN pg_catalog.pg_depend d ON d.objid OPERATOR(pg_catalog.=) r.oid
+            WHERE r.ev_class OPERATOR(pg_catalog.=) c.oid AND r.ev_type OPERATOR(pg_catalog.=) '1'
+              AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+              AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+              AND d.refobjid OPERATOR(pg_catalog.<>) c.oid
+            UNION
+            SELECT m.found[1]::pg_catalog.int8, 0
+            FROM pg_catalog.pg_rewrite r
+            CROSS JOIN LATERAL pg_catalog.regexp_matches(
+                r.ev_action::pg_catalog.text, ' :relid ([0-9]+)', 'g') AS m (found)
+            WHERE r.ev_class OPERATOR(pg_catalog.=) c.oid AND r.ev_type OPERATOR(pg_catalog.=) '1'
+              AND m.found[1]::pg_catalog.int8 OPERATOR(pg_catalog.<) 16384
+        ) AS p),
+    (SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(k.schema, k.name)
+            ORDER BY k.schema, k.name), '[]')
+        FROM (
+            SELECT DISTINCT pn.nspname AS schema, p.proname AS name
+            FROM pg_catalog.pg_rewrite r
+            CROSS JOIN LATERAL pg_catalog.regexp_matches(
+                r.ev_action::pg_catalog.text, ' :(?:funcid|opfuncid|aggfnoid|winfnoid) ([0-9]+)', 'g') AS m (found)
+            JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) m.found[1]::pg_catalog.oid
+            JOIN pg_catalog.pg_namespace pn ON pn.oid OPERATOR(pg_catalog.=) p.pronamespace
+            WHERE r.ev_class OPERATOR(pg_catalog.=) c.oid AND r.ev_type OPERATOR(pg_catalog.=) '1'
+        ) AS k)
+)), '[]')::pg_catalog.text
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+WHERE c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+  AND c.relkind OPERATOR(pg_catalog.<>) 't'
+  AND n.nspname OPERATOR(pg_catalog.<>) 'pg_toast'::pg_catalog.name
+  AND NOT pg_catalog.starts_with(n.nspname::pg_catalog.text, 'pg_toast_temp_')
+  AND NOT pg_catalog.pg_is_other_temp_schema(n.oid)
+
+--- system_functions
+SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(
+    p.oid::pg_catalog.int8, n.nspname, p.proname, p.prokind, p.provolatile,
+    pg_catalog.to_json(p.proargtypes::pg_catalog.oid[]::pg_catalog.int8[]), p.pronargdefaults,
+    p.provariadic OPERATOR(pg_catalog.<>) 0::pg_catalog.oid, p.prorettype::pg_catalog.int8
+)), '[]')::pg_catalog.text
+FROM pg_catalog.pg_proc p
+JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
+WHERE p.oid OPERATOR(pg_catalog.<) 16384::pg_catalog.oid
+  AND n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog'::pg_catalog.name
+
+--- functions
+SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(
+    p.oid::pg_catalog.int8,
+    CASE WHEN n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() THEN 'pg_temp' ELSE n.nspname END,
+    p.proname, p.prokind, p.provolatile,
+    pg_catalog.to_json(p.proargtypes::pg_catalog.oid[]::pg_catalog.int8[]), p.pronargdefaults,
+    p.provariadic OPERATOR(pg_catalog.<>) 0::pg_catalog.oid, p.prorettype::pg_catalog.int8
+)), '[]')::pg_catalog.text
+FROM pg_catalog.pg_proc p
+JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
+WHERE p.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+  AND NOT pg_catalog.pg_is_other_temp_schema(n.oid)
+
+--- operators
+SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(
+    o.oid::pg_catalog.int8,
+    CASE WHEN n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() THEN 'pg_temp' ELSE n.nspname END,
+    o.oprname, o.oprleft::pg_catalog.int8, o.oprright::pg_catalog.int8, o.oprresult::pg_catalog.int8
+)), '[]')::pg_catalog.text
+FROM pg_catalog.pg_operator o
+JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) o.oprnamespace
+WHERE o.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+  AND NOT pg_catalog.pg_is_other_temp_schema(n.oid)
+
+--- system_types
+SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(
+    t.oid::pg_catalog.int8, n.nspname, t.typname, t.typtype, t.typbasetype::pg_catalog.int8,
+    t.typrelid::pg_catalog.int8,
+    CASE WHEN t.typcategory OPERATOR(pg_catalog.=) 'A' THEN t.typelem::pg_catalog.int8 ELSE 0 END
+)), '[]')::pg_catalog.text
+FROM pg_catalog.pg_type t
+JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace
+WHERE t.oid OPERATOR(pg_catalog.<) 16384::pg_catalog.oid
+  AND n.nspname OPERATOR(pg_catalog.<>) 'pg_toast'::pg_catalog.name
+
+--- types
+SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(
+    t.oid::pg_catalog.int8,
+    CASE WHEN n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() THEN 'pg_temp' ELSE n.nspname END,
+    t.typname, t.typtype, t.typbasetype::pg_catalog.int8, t.typrelid::pg_catalog.int8,
+    CASE WHEN t.typcategory OPERATOR(pg_catalog.=) 'A' THEN t.typelem::pg_catalog.int8 ELSE 0 END
+)), '[]')::pg_catalog.text
+FROM pg_catalog.pg_type t
+JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace
+WHERE t.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+  AND n.nspname OPERATOR(pg_catalog.<>) 'pg_toast'::pg_catalog.name
+  AND NOT pg_catalog.starts_with(n.nspname::pg_catalog.text, 'pg_toast_temp_')
+  AND NOT pg_catalog.pg_is_other_temp_schema(n.oid)
+
+--- casts
+SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(
+    k.oid::pg_catalog.int8, k.castsource::pg_catalog.int8, k.casttarget::pg_catalog.int8,
+    k.castfunc::pg_catalog.int8, k.castcontext
+)), '[]')::pg_catalog.text
+FROM pg_catalog.pg_cast k
+WHERE k.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+
+--- inherits
+SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(
+    i.inhparent::pg_catalog.int8, i.inhrelid::pg_catalog.int8
+)), '[]')::pg_catalog.text
+FROM pg_catalog.pg_inherits i
+JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.inhrelid
+WHERE NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace)
+
+--- freshness
+WITH spaces AS MATERIALIZED (
+    SELECT n.oid, n.xmin, n.ctid
+    FROM pg_catalog.pg_namespace n
+    WHERE NOT pg_catalog.pg_is_other_temp_schema(n.oid)
+      AND NOT pg_catalog.starts_with(n.nspname::pg_catalog.text, 'pg_toast')
+), relations AS MATERIALIZED (
+    SELECT c.oid, c.xmin, c.ctid
+    FROM pg_catalog.pg_class c
+    JOIN spaces s ON s.oid OPERATOR(pg_catalog.=) c.relnamespace
+    WHERE c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+), rows (kind, xmin, ctid) AS (
+    SELECT 'n', xmin, ctid FROM spaces
+    UNION ALL
+    SELECT 'c', xmin, ctid FROM relations
+    UNION ALL
+    SELECT 'a', a.xmin, a.ctid
+    FROM pg_catalog.pg_attribute a
+    JOIN relations c ON c.oid OPERATOR(pg_catalog.=) a.attrelid
+    WHERE a.attnum OPERATOR(pg_catalog.>) 0
+    UNION ALL
+    SELECT 'r', r.xmin, r.ctid
+    FROM pg_catalog.pg_rewrite r
+    JOIN relations c ON c.oid OPERATOR(pg_catalog.=) r.ev_class
+    UNION ALL
+    SELECT 'g', t.xmin, t.ctid
+    FROM pg_catalog.pg_trigger t
+    JOIN relations c ON c.oid OPERATOR(pg_catalog.=) t.tgrelid
+    UNION ALL
+    SELECT 'i', i.xmin, i.ctid
+    FROM pg_catalog.pg_inherits i
+    JOIN relations c ON c.oid OPERATOR(pg_catalog.=) i.inhrelid
+    UNION ALL
+    SELECT 'p', p.xmin, p.ctid
+    FROM pg_catalog.pg_proc p
+    JOIN spaces s ON s.oid OPERATOR(pg_catalog.=) p.pronamespace
+    WHERE p.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+    UNION ALL
+    SELECT 'o', o.xmin, o.ctid
+    FROM pg_catalog.pg_operator o
+    WHERE o.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+    UNION ALL
+    SELECT 't', t.xmin, t.ctid
+    FROM pg_catalog.pg_type t
+    JOIN spaces s ON s.oid OPERATOR(pg_catalog.=) t.typnamespace
+    WHERE t.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+    UNION ALL
+    SELECT 'k', k.xmin, k.ctid
+    FROM pg_catalog.pg_cast k
+    WHERE k.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+)
+SELECT pg_catalog.concat_ws(':',
+    pg_catalog.current_setting('server_version_num'), pg_catalog.current_database(), pg_catalog.count(*),
+    pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.concat(kind, xmin, ctid), 0)))
+FROM rows
