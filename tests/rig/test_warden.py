@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ from rig import warden
 
 def start(*command: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", str(Path(warden.__file__)), "-1", "-1", *command],
+        warden.command(list(command)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -46,7 +48,7 @@ def test_a_command_deaf_to_interrupts_is_quit(tmp_path: Path) -> None:
     hasty.write_text(source)
     deaf = "import signal,time; signal.signal(signal.SIGINT, signal.SIG_IGN); print(flush=True); time.sleep(60)"
     process = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(hasty), "-1", "-1", sys.executable, "-c", deaf],
+        [sys.executable, "-I", "-S", str(hasty), "-1", "-1", "2", "-1", sys.executable, "-c", deaf],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -68,3 +70,20 @@ def test_signals_to_the_warden_do_not_reach_past_the_pipe() -> None:
     assert process.poll() is None
     process.communicate(timeout=10)
     assert process.returncode == 128 + 2
+
+
+def test_the_ending_signal_and_an_inherited_descriptor_are_the_parents_choice() -> None:
+    read, write = os.pipe()
+    code = f"import os, signal; os.write({write}, b'here'); signal.pause()"
+    process = subprocess.Popen(
+        warden.command([sys.executable, "-c", code], end_with=signal.SIGTERM, keep=write),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        pass_fds=[write],
+    )
+    os.close(write)
+    assert os.read(read, 10) == b"here"
+    process.communicate(timeout=10)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert os.read(read, 10) == b""
+    os.close(read)
