@@ -1,7 +1,7 @@
 """What a protocol folder provides, and what the one road (``fargate_proxy/pipeline.py``) needs of it.
 
-A :class:`Conversation` is one client connection. It yields :class:`Channel` objects (SQL: one; SSH: many), each a strictly
-ordered sequence of :class:`Exchange` objects: one statement and everything that follows from it.
+A :class:`Conversation` is one client connection. It yields :class:`Channel` objects (SQL: one; SSH: many), each a
+strictly ordered sequence of :class:`Exchange` objects: one statement and everything that follows from it.
 
 The proof types keep the order of the road: ``forward`` takes a :class:`~blastwall.model.Permit`, ``relay`` takes a
 :class:`~blastwall.model.Masked`; each is minted in one file only.
@@ -9,7 +9,8 @@ The proof types keep the order of the road: ``forward`` takes a :class:`~blastwa
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -19,10 +20,10 @@ from blastwall.model import Chunk, Credential, Denial, Facts, Masked, Permit, Se
 class Exchange(Protocol):
     """One statement and everything that follows from it.
 
-    ``statement`` is None for what needs no judgement: the protocol's listed housekeeping messages, and what a target says
-    unasked. ``more`` is True while further statements of the same batch are already at hand: then ``forward`` only stages,
-    so that one intent write and one send serve the batch. Chunks may answer an earlier statement of the batch; each says
-    which.
+    ``statement`` is None for what needs no judgement: the protocol's listed housekeeping messages, and what a target
+    says unasked. ``more`` is True while further statements of the same batch are already at hand: then ``forward``
+    only stages, so that one intent write and one send serve the batch. Chunks may answer an earlier statement of the
+    batch; each says which.
     """
 
     statement: Statement | None
@@ -36,7 +37,7 @@ class Exchange(Protocol):
     async def refuse(self, denial: Denial) -> None: ...
 
     async def notify(self, message: str, detail: str = "") -> None:
-        """Tell the client something while it waits (PostgreSQL: NOTICE). Raises ClientFault when the client has gone."""
+        """Tell the client something while it waits (PostgreSQL: NOTICE)."""
         ...
 
     async def gone(self) -> str:
@@ -48,6 +49,23 @@ class Channel(Protocol):
     """Exchanges in strict order: the next one waits for the last."""
 
     def exchanges(self) -> AsyncIterator[Exchange]: ...
+
+
+Note = Callable[[str, Mapping[str, object]], None]
+
+
+@dataclass(slots=True)
+class Host:
+    """What a gateway process lends to each of its conversations.
+
+    ``tls`` is the ``ssl.SSLContext`` for the client's side (None: this listener speaks without). ``insecure`` allows a
+    token to travel without TLS (``insecure_local`` in the configuration). ``shared`` is a protocol's own memory across
+    connections (catalogues, cancel keys).
+    """
+
+    tls: Any
+    insecure: bool
+    shared: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +93,18 @@ class Conversation(Protocol):
         """Refuse the connection as a whole in the protocol's own words, and close."""
         ...
 
+    def noting(self, note: Note) -> None:
+        """From now on tell ``note`` of what happens outside exchanges (a cancel request, a reloaded catalogue)."""
+        ...
+
     def channels(self) -> AsyncIterator[Channel]: ...
 
     def classify(self, statement: Statement) -> Facts:
-        """Facts about one of this conversation's statements, in its present surroundings. Never raises: UNKNOWN instead."""
+        """Facts about a statement in the conversation's present surroundings. Never raises: UNKNOWN instead."""
         ...
 
     def rewrite(self, statement: Statement, facts: Facts) -> str:
-        """The text that goes upstream for a permitted statement."""
+        """The text that goes upstream if the statement is permitted. Raises ClientFault when there is no safe one."""
         ...
 
     async def close(self, denial: Denial | None = None) -> None:
@@ -111,4 +133,4 @@ class ProtocolSpec:
     options: type[Any]
     judge: Callable[[str, tuple[str | None, ...], Any], Facts]
     load_catalogue: Callable[[str], Any]
-    converse: Callable[..., Awaitable[Conversation]]
+    converse: Callable[[socket.socket, Host], Conversation]

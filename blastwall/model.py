@@ -270,6 +270,7 @@ class Chunk:
     rows: int = 0
     tag: str = ""
     error: str = ""  # the target's own error code, when the chunk holds an error
+    direction: Direction = Direction.TO_AGENT  # TO_TARGET: what the agent streams in under a permit (COPY, uploads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +282,7 @@ class Masked:
     rows: int = 0
     tag: str = ""
     error: str = ""
+    direction: Direction = Direction.TO_AGENT
     cells: int = 0  # how many values were masked
 
 

@@ -100,7 +100,13 @@ class Recording(Protocol):
 
     def intent(self, statement: Statement, facts: Facts, decision: Permit | Denial) -> None: ...
 
-    def relayed(self, masked: Masked) -> None: ...
+    def relayed(self, masked: Masked) -> None:
+        """What travelled under a permit: to the agent as it received it, or (``masked.direction``) to the target."""
+        ...
+
+    def flush(self) -> None:
+        """Write what is pending without waiting for the next commit; called by a timer."""
+        ...
 
     def event(self, name: str, fields: Mapping[str, object]) -> None:
         """A session event: connect, approval, notice, cancel, close ... Fields must not hold secrets."""

@@ -2,19 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+import asyncio
+import fcntl
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from weakref import WeakSet
 
+from blastwall.errors import RecordingFault
+from blastwall.local.recordings import Shelf
+from blastwall.local.syncing import GroupSync
 from blastwall.model import Secret, Session, Target
 from blastwall.ports import Clock
+from blastwall.recording.codec import SUFFIX
 from blastwall.recording.manifest import Signer
+from blastwall.recording.redact import Redactor
 from blastwall.recording.writer import Writer
+
+_CHUNK = 256 * 1024  # bytes read at a time
+
+
+class FileSink:
+    """``recording.writer.Sink`` on one file, locked as long as it is written so that readers can tell it is live."""
+
+    def __init__(self, path: Path, sync: GroupSync | None) -> None:
+        self._path = path
+        self._sync = sync
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def write(self, parts: Sequence[bytes], length: int) -> None:
+        """Append the parts with one system call (1,024 parts at most go into one). Raises OSError, also if it is short."""
+        if len(parts) == 2 and length < 16_384:
+            written = os.write(self._file, parts[0] + parts[1])
+        elif len(parts) <= 1024:
+            written = os.writev(self._file, parts)
+        else:
+            written = os.write(self._file, b"".join(parts))
+        if written != length:
+            raise OSError(f"only {written} of {length} bytes were taken")
+
+    def settle(self) -> Awaitable[None] | None:
+        return None if self._sync is None else self._sync.want(self._file)
+
+    def seal(self, manifest: bytes) -> None:
+        path = self._path.with_suffix(".manifest.json")
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(manifest)
+
+    def close(self) -> None:
+        if self._file < 0:
+            return
+        if self._sync is not None:
+            self._sync.drain(self._file)
+        os.close(self._file)
+        self._file = -1
 
 
 class LocalRecorder:
-    """Recordings as files that only their owner reads (0700/0600).
+    """Recordings as files that only their owner reads (directories 0700, files 0600).
 
-    ``known`` gives the secrets of a session that must never be written, whatever they stand in.
+    ``known`` gives the secrets of a session that must never be written, whatever they stand in; what is vended later is
+    added with ``Writer.protect``. A target's ``durability: power_loss`` turns commits into group fsyncs.
     """
 
     def __init__(
@@ -25,28 +78,68 @@ class LocalRecorder:
         signer: Signer | None = None,
         known: Callable[[Session], Iterable[Secret]] = lambda session: (),
         compress: bool = False,
+        new_id: Callable[[], str] = lambda: secrets.token_hex(8),
+        sync: GroupSync | None = None,
     ) -> None:
-        raise NotImplementedError
+        self._shelf = Shelf(state)
+        self._clock = clock
+        self._signer = signer
+        self._known = known
+        self._compress = compress
+        self._new_id = new_id
+        self._sync = sync or GroupSync()
+        self._live: WeakSet[Writer] = WeakSet()
 
     def open(self, session: Session, target: Target, connection: str, header: Mapping[str, object]) -> Writer:
         """Begin a recording. Raises RecordingFault when it cannot be written."""
-        raise NotImplementedError
+        id = self._new_id()
+        day = datetime.fromtimestamp(self._clock.now(), UTC).date().isoformat()
+        try:
+            path = self._shelf.place(day, id)
+            sink = FileSink(path, self._sync if target.durability == "power_loss" else None)
+        except OSError as error:
+            raise RecordingFault(f"A recording could not be begun: {error}. Nothing runs unrecorded.") from error
+        recording = Writer(
+            id,
+            session,
+            target,
+            connection,
+            header,
+            sink,
+            ticks=time.monotonic_ns,
+            now=self._clock.now,
+            redactor=Redactor(self._known(session)),
+            signer=self._signer,
+            compress=self._compress,
+        )
+        self._live.add(recording)
+        return recording
 
     def flush(self) -> None:
-        """Flush every live recording: one timer for the whole process, at most 200 ms apart."""
-        raise NotImplementedError
+        """Flush every live recording: one timer for the whole process. A recording that fails tells its own gateway."""
+        for recording in list(self._live):
+            try:
+                recording.flush()
+            except RecordingFault:
+                pass  # the recording refuses everything from now on, and says so at the next statement
 
     def list(self) -> Sequence[Mapping[str, object]]:
-        """Newest first: what manifests and headers say of each recording."""
-        raise NotImplementedError
+        """What headers and manifests say of each recording, newest first."""
+        return [entry.summary() for entry in self._shelf.entries()]
 
-    def find(self, prefix: str) -> Path:
-        """The one recording whose id begins so. Raises RecordingFault when there is none, or more than one."""
-        raise NotImplementedError
-
-    def read(self, id: str) -> AsyncIterator[bytes]:
-        raise NotImplementedError
+    async def read(self, id: str) -> AsyncIterator[bytes]:
+        """Yield the file's bytes. Raises RecordingFault when no recording, or more than one, has an id that begins so."""
+        path = self._shelf.find(id).path
+        descriptor = await asyncio.to_thread(os.open, path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            while chunk := await asyncio.to_thread(os.read, descriptor, _CHUNK):
+                yield chunk
+        finally:
+            os.close(descriptor)
 
     def close(self) -> None:
-        """End the process's sync thread. Open recordings stay as they are: truncated."""
-        raise NotImplementedError
+        """End the sync thread. Recordings still open stay what they are: truncated."""
+        self._sync.close()
+
+
+__all__ = ["SUFFIX", "FileSink", "LocalRecorder"]

@@ -11,6 +11,8 @@ from blastwall.model import Decision, Denial, Facts, Parameter, Permit, Statemen
 
 HEAD_INTENT = struct.Struct(">IBBIQIBHHII")  # record head; judgement, kind, name, parameters, text, upstream (lengths)
 HEAD_RELAYED = struct.Struct(">IBBIQIIBB")  # record head; rows, masked cells, length of tag, length of error
+INTENT_FIELDS = struct.Struct(">IBHHII")
+RELAYED_FIELDS = struct.Struct(">IIBB")
 PARAMETER = struct.Struct(">BII")  # flags, type id, length
 
 NULL, BINARY, REMOVED = 1, 2, 4  # flags of a parameter

@@ -2,9 +2,9 @@
 
 ``value = SHA-256(previous value || session || block head without its value || stored payload)``
 
-where ``session`` is the session id in UTF-8 behind its length (u16), and the value before the first block is the SHA-256 of a
-fixed label, the preamble and the recording's id. So a block cannot be changed, dropped, repeated, reordered, or moved to
-another file (not even one of the same session) without every later value being wrong.
+where ``session`` is the session id in UTF-8 behind its length (u16), and the value before the first block is the
+SHA-256 of a fixed label, the preamble and the recording's id. So a block cannot be changed, dropped, repeated,
+reordered, or moved to another file (not even one of the same session) without every later value being wrong.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def session_key(session: str) -> bytes:
 
 
 def link(previous: bytes, session: bytes, sealed: bytes, parts: Iterable[bytes]) -> bytes:
-    """Return the chain value of a block. ``session`` comes from :func:`session_key`; ``sealed`` is the head's first part."""
+    """Return a block's chain value. ``session`` is from :func:`session_key`, ``sealed`` the head without its value."""
     digest = sha256(previous + session + sealed)
     for part in parts:
         digest.update(part)

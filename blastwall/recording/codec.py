@@ -1,7 +1,7 @@
 """The bytes of a recording: preamble, blocks, records. Pure; ``docs/recording-format.md`` is the same, byte by byte.
 
-All integers are big-endian. A file is one preamble and then blocks; a block is what one commit wrote: a head and a payload of
-whole records. Nothing here hashes or does I/O.
+All integers are big-endian. A file is one preamble and then blocks; a block is what one commit wrote: a head and a
+payload of whole records. Nothing here hashes or does I/O.
 """
 
 from __future__ import annotations
@@ -31,10 +31,7 @@ MAX_BODY = 32 * 1024 * 1024  # bytes of one record's body: the largest statement
 COMPRESS_FROM = 4096  # bytes of payload below which compression costs more than it saves
 
 
-class BlockFlag(IntFlag):
-    """How a payload is stored."""
-
-    ZSTD = 1
+ZSTD = 1  # the only block flag: the payload is one zstd frame
 
 
 class RecordType(IntEnum):
@@ -117,12 +114,12 @@ def check_preamble(data: bytes) -> None:
 
 
 def seal_head(head: bytes, chain: bytes) -> bytes:
-    """Complete a packed :data:`BLOCK` with its chain value and the check sum that tells a torn head from a forged one."""
+    """Complete a packed :data:`BLOCK` with its chain value and a check sum: a torn head is not a damaged one."""
     return head + CHECK.pack(chain, zlib.crc32(chain, zlib.crc32(head)))
 
 
 def parse_head(data: bytes, offset: int) -> BlockHead:
-    """Parse a block's head. Raises :class:`Torn` when ``data`` is too short, :class:`FormatFault` when it is damaged."""
+    """Parse a block's head. Raises :class:`Torn` when ``data`` is too short, :class:`FormatFault` when damaged."""
     if len(data) < BLOCK_HEAD:
         raise Torn("The file ends inside a block's head.", offset)
     sealed = data[: BLOCK.size]
@@ -130,16 +127,16 @@ def parse_head(data: bytes, offset: int) -> BlockHead:
     chain, crc = CHECK.unpack(data[BLOCK.size : BLOCK_HEAD])
     if crc != zlib.crc32(chain, zlib.crc32(sealed)):
         raise FormatFault("A block's head is damaged.", offset)
-    if flags & ~BlockFlag.ZSTD:
+    if flags & ~ZSTD:
         raise FormatFault(f"A block has flags ({flags:#x}) that this version does not know.", offset)
-    if max(stored, raw) > MAX_BLOCK or (stored != raw and not flags & BlockFlag.ZSTD):
+    if max(stored, raw) > MAX_BLOCK or (stored != raw and not flags & ZSTD):
         raise FormatFault("A block's head states an impossible length.", offset)
     return BlockHead(flags, stored, raw, sequence, chain, sealed)
 
 
 def inflate(head: BlockHead, stored: bytes, offset: int = 0) -> bytes:
     """Return the raw payload; never more than ``head.raw`` bytes are produced. Raises :class:`FormatFault`."""
-    if not head.flags & BlockFlag.ZSTD:
+    if not head.flags & ZSTD:
         return stored
     try:
         # The limit is ours, from the sealed head: a frame's own idea of its size is not trusted.

@@ -1,6 +1,7 @@
 """The last word of a recording: its totals, its length and the head of its chain, signed.
 
-Canonical JSON, so that what was signed can be rebuilt from what was parsed. The signature covers every field but itself.
+Canonical JSON, so that what was signed can be rebuilt from what was parsed. The signature covers every field but
+itself.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def make_manifest(
     chain: bytes,
     signer: Signer | None,
 ) -> bytes:
-    """Return the manifest of everything before it: ``length`` bytes of file in ``blocks`` blocks, chain value ``chain``."""
+    """Return the manifest of what stands before it: ``length`` bytes in ``blocks`` blocks, chain value ``chain``."""
     manifest: dict[str, Any] = {
         "format": VERSION,
         "recording": header["recording"],

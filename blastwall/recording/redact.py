@@ -1,40 +1,171 @@
-"""Secrets out of what is recorded: where they stand in a statement is found by the server's own lexer, never by regex."""
+"""Secrets out of what is recorded: passwords in statements, tokens by shape, known secrets by value.
+
+``redact.toml`` says what is looked for; ``literals.py`` finds where it stands. The first look is cheap and remembered
+per text, because every statement passes it.
+"""
 
 from __future__ import annotations
 
+import json
+import re
+import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
 
 from blastwall.model import Parameter, Secret
+from blastwall.recording.bodies import decode_text, encode_text
+from blastwall.recording.literals import Unreadable, find
+
+_TABLE: dict[str, Any] = tomllib.loads(Path(__file__).with_name("redact.toml").read_text(encoding="utf-8"))
+_TRIGGERS: tuple[str, ...] = tuple(_TABLE["triggers"]["words"])
+_UNPARSED: tuple[str, ...] = tuple(_TABLE["unparsed"]["words"])
+_SHAPES = re.compile("|".join(f"(?:{shape})" for shape in _TABLE["shapes"].values()).encode())
+
+STARS = b"***"
+MIN_KNOWN = 6  # bytes: a shorter "secret" would be found everywhere, and hiding it would hide the rest
+MIN_SHAPE = 15  # bytes of the shortest token that has a shape
+MIN_VALUE = 4  # bytes of a removed literal below which answers are not searched for it
+REMEMBERED_TEXTS = 512
+REMEMBERED_LENGTH = 1024  # characters; longer texts are looked at again each time
 
 
 @dataclass(frozen=True, slots=True)
 class Redacted:
-    """A statement without its secrets. ``removed`` are the secrets' bytes, so that answers to it can be cleared of them."""
+    """A statement without its secrets. ``values`` were taken out, so that answers to it can be cleared of them."""
 
     text: str
     parameters: tuple[Parameter, ...]
-    removed: tuple[bytes, ...] = ()
+    changed: bool = False
+    values: tuple[bytes, ...] = ()
 
 
 class Redactor:
-    """Finds secrets in statements. ``known`` secrets are found by value wherever they stand."""
+    """Finds secrets in one connection's statements. ``known`` secrets are found by value wherever they stand."""
 
     def __init__(self, known: Iterable[Secret] = ()) -> None:
-        self._known = tuple(secret.reveal() for secret in known if secret.reveal())
+        self._known: tuple[bytes, ...] = ()
+        self._known_text: tuple[str, ...] = ()
+        self._seen: dict[str, bool] = {}
+        self.add(known)
+
+    def add(self, known: Iterable[Secret]) -> None:
+        """Know more secrets from now on. Those under six bytes are left out: they would be found everywhere."""
+        values = {encode_text(secret.reveal()) for secret in known}
+        values |= set(self._known)
+        # The longest first: a secret that contains another is removed whole.
+        self._known = tuple(sorted((value for value in values if len(value) >= MIN_KNOWN), key=len, reverse=True))
+        self._known_text = tuple(decode_text(value) for value in self._known)
+        self._seen.clear()
 
     def suspects(self, text: str, parameters: tuple[Parameter, ...]) -> bool:
         """The cheap first look: False when the statement cannot hold anything that is looked for."""
-        raise NotImplementedError
+        seen = self._seen.get(text)
+        if seen is None:
+            seen = self._look(text)
+        if seen or not parameters:
+            return seen
+        for parameter in parameters:
+            value = parameter.value
+            if value is not None and len(value) >= MIN_KNOWN and self._secret(value):
+                return True
+        return False
 
-    def redact(self, text: str, parameters: tuple[Parameter, ...]) -> Redacted:
-        """Replace secrets by ``***``; a text that does not parse is replaced by its length and SHA-256."""
-        raise NotImplementedError
+    def _look(self, text: str) -> bool:
+        lowered = text.lower()
+        seen = False
+        for word in _TRIGGERS:
+            if word in lowered:
+                seen = True
+                break
+        else:
+            for known in self._known_text:
+                if known in text:
+                    seen = True
+                    break
+        if len(text) <= REMEMBERED_LENGTH:
+            if len(self._seen) >= REMEMBERED_TEXTS:
+                self._seen.clear()
+            self._seen[text] = seen
+        return seen
 
-    def scrub(self, text: bytes, removed: tuple[bytes, ...] = ()) -> bytes:
-        """Replace known secrets, token shapes and what was removed from the statement, in JSON bytes."""
-        raise NotImplementedError
+    def _secret(self, value: bytes) -> bool:
+        if len(value) >= MIN_SHAPE and _SHAPES.search(value) is not None:
+            return True
+        for known in self._known:  # noqa: SIM110 - on the path of every bound parameter; any() costs three times as much
+            if known in value:
+                return True
+        return False
 
-    def blank(self, data: bytes, removed: tuple[bytes, ...]) -> bytes:
-        """Overwrite secrets with as many asterisks, so that the framing of wire bytes stays whole."""
-        raise NotImplementedError
+    def redact(self, text: str, parameters: tuple[Parameter, ...], *, parsed: bool) -> Redacted:
+        """Replace secrets by ``***``.
+
+        ``parsed`` tells whether the protocol understood the text. One that it did not, or that the lexer does not take,
+        and that mentions what secrets stand beside, is replaced by its length and SHA-256.
+        """
+        raw = encode_text(text)
+        hidden: frozenset[int] = frozenset()
+        values: tuple[bytes, ...] = ()
+        try:
+            if not parsed:
+                raise Unreadable
+            found = find(raw, self._secret)
+        except Unreadable:
+            lowered = text.lower()
+            if any(word in lowered for word in _UNPARSED):
+                digest = sha256(raw).hexdigest()
+                note = f"*** a text of {len(raw)} bytes that could not be read, SHA-256 {digest}"
+                cleared = tuple(
+                    replace(parameter, value=None if parameter.value is None else STARS) for parameter in parameters
+                )
+                return Redacted(note, cleared, True, tuple(p.value for p in parameters if p.value))
+        else:
+            raw = _replace(raw, found.spans)
+            hidden, values = found.parameters, found.values
+        raw = self._stars(raw)
+        kept = tuple(
+            self._parameter(parameter, number in hidden) for number, parameter in enumerate(parameters, start=1)
+        )
+        gone = tuple(old.value for old, new in zip(parameters, kept, strict=True) if old is not new and old.value)
+        if kept == parameters and raw == encode_text(text):
+            return Redacted(text, parameters)
+        return Redacted(decode_text(raw), kept, True, values + gone)
+
+    def _parameter(self, parameter: Parameter, hidden: bool) -> Parameter:
+        value = parameter.value
+        if value is None or not (hidden or self._secret(value)):
+            return parameter
+        return replace(parameter, value=STARS)
+
+    def _stars(self, raw: bytes) -> bytes:
+        for known in self._known:
+            raw = raw.replace(known, STARS)
+        return _SHAPES.sub(STARS, raw)
+
+    def plain(self, text: str) -> str:
+        """A text that is no statement (the name of what is connected to) without known secrets and token shapes."""
+        return decode_text(self._stars(encode_text(text)))
+
+    def scrub(self, document: bytes, values: tuple[bytes, ...] = ()) -> bytes:
+        """Replace known secrets, token shapes and ``values`` in JSON bytes, as JSON spells them."""
+        for value in (*self._known, *(value for value in values if len(value) >= MIN_VALUE)):
+            document = document.replace(json.dumps(decode_text(value))[1:-1].encode(), STARS)
+        return _SHAPES.sub(STARS, document)
+
+    def blank(self, data: bytes, values: tuple[bytes, ...]) -> bytes:
+        """Overwrite ``values`` with as many asterisks, so that the framing of wire bytes stays whole."""
+        for value in values:
+            if len(value) >= MIN_VALUE:
+                data = data.replace(value, b"*" * len(value))
+        return data
+
+
+def _replace(raw: bytes, spans: Iterable[tuple[int, int, bytes]]) -> bytes:
+    pieces = []
+    position = 0
+    for start, end, put in sorted(spans):
+        pieces += [raw[position:start], put]
+        position = end
+    return b"".join([*pieces, raw[position:]])

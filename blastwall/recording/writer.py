@@ -1,7 +1,7 @@
 """One connection's recording as it is made: ``ports.Recording`` over any sink.
 
-The hot path is here. Appending packs a few bytes into a list and refers to large buffers; a commit joins, hashes and hands the
-sink one block. What does not fit that budget (facts as JSON, redaction) is done once per distinct value and remembered.
+The hot path is here. Appending packs a few bytes into a list and refers to large buffers; a commit joins, hashes and
+hands the sink one block. What does not fit that budget (facts as JSON, redaction) is done once per distinct value.
 """
 
 from __future__ import annotations
@@ -10,12 +10,26 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from blastwall.errors import RecordingFault
-from blastwall.model import Decision, Denial, Direction, Facts, Masked, Parameter, Permit, Session, Statement, Target
+from blastwall.model import (
+    Decision,
+    Denial,
+    Direction,
+    Facts,
+    Masked,
+    Parameter,
+    Permit,
+    Secret,
+    Session,
+    Statement,
+    StatementKind,
+    Target,
+)
 from blastwall.recording import chain
 from blastwall.recording.bodies import (
     HEAD_INTENT,
     HEAD_RELAYED,
     KINDS,
+    RELAYED_FIELDS,
     encode_json,
     encode_parameters,
     encode_text,
@@ -28,7 +42,7 @@ from blastwall.recording.codec import (
     MAX_BODY,
     RECORD,
     VERSION,
-    BlockFlag,
+    ZSTD,
     Flag,
     RecordType,
     deflate,
@@ -38,7 +52,27 @@ from blastwall.recording.codec import (
 from blastwall.recording.manifest import Signer, make_manifest
 from blastwall.recording.redact import Redactor
 
+# Plain integers: an enum's lookups and unions would be a third of what an intent costs.
+_HEADER = int(RecordType.HEADER)
+_JUDGEMENT = int(RecordType.JUDGEMENT)
+_INTENT = int(RecordType.INTENT)
+_RELAYED = int(RecordType.RELAYED)
+_EVENT = int(RecordType.EVENT)
+_END = int(RecordType.END)
+_MANIFEST = int(RecordType.MANIFEST)
+_REDACTED = int(Flag.REDACTED)
+_UPSTREAM = int(Flag.UPSTREAM)
+_CONTINUED = int(Flag.CONTINUED)
+_TO_TARGET = int(Flag.TO_TARGET)
+_TO_AGENT = Direction.TO_AGENT
+_pack_intent = HEAD_INTENT.pack
+_pack_relayed = HEAD_RELAYED.pack
+_INTENT_EXTRA = HEAD_INTENT.size - RECORD.size
+_RELAYED_EXTRA = HEAD_RELAYED.size - RECORD.size
+
 SPILL = 256 * 1024  # bytes pending at which relayed chunks are written without waiting for a commit
+MAX_PIECE = 16 * 1024 * 1024  # bytes of one relayed record; larger chunks take several
+MAX_REMOVED = 64  # redacted statements whose answers are still searched for what was taken out
 MAX_JUDGEMENTS = 512  # (facts, decision) pairs remembered; past that they are forgotten and written again
 
 
@@ -48,7 +82,7 @@ class Sink(Protocol):
     def write(self, parts: Sequence[bytes], length: int) -> None: ...
 
     def settle(self) -> Awaitable[None] | None:
-        """None when what was written is accepted; else an awaitable that completes when it is (raises RecordingFault)."""
+        """None when what was written is accepted; else an awaitable that completes then, or raises RecordingFault."""
         ...
 
     def seal(self, manifest: bytes) -> None:
@@ -143,7 +177,7 @@ class Writer:
             self._written = len(first)
         except OSError as error:
             raise self._fail(error) from error
-        self._append(RecordType.HEADER, 0, 0, self._redactor.scrub(encode_json(self._header)))
+        self._append(_HEADER, 0, 0, self._redactor.scrub(encode_json(self._header)))
         self._write()
 
     def intent(self, statement: Statement, facts: Facts, decision: Decision) -> None:
@@ -154,8 +188,9 @@ class Writer:
         parameters = statement.parameters
         upstream = ""
         flags = 0
+        key: tuple[object, ...]
         if type(decision) is Permit:
-            key: tuple[object, ...] = (
+            key = (
                 id(facts),
                 decision.policies,
                 decision.risk.score,
@@ -165,46 +200,46 @@ class Writer:
                 decision.would_have,
                 statement.surroundings,
             )
-            upstream = decision.upstream_text
-            if upstream is text or upstream == text:
-                upstream = ""
-            else:
-                flags = Flag.UPSTREAM
+            if decision.upstream_text != text:
+                upstream = decision.upstream_text
+                flags = _UPSTREAM
         else:
             key = (id(facts), decision, statement.surroundings)
             if type(decision) is Denial:
                 self._denied += 1
         redactor = self._redactor
         removed: tuple[bytes, ...] = ()
-        if redactor.suspects(text, parameters) or (upstream and redactor.suspects(upstream, ())):
-            text, upstream, parameters, removed = self._redact(text, upstream, parameters)
-            if removed:
-                flags |= Flag.REDACTED
-                self._removed[statement.number] = removed
+        if redactor.suspects(text, parameters) or (flags and redactor.suspects(upstream, ())):
+            text, upstream, parameters, changed, removed = self._redact(statement, upstream, facts)
+            if changed:
+                flags |= _REDACTED
+                if removed:
+                    self._remember_removed(statement.number, removed)
         known = self._judgements.get(key)
-        reference = (
-            known[0] if known is not None else self._judge(key, facts, decision, statement.surroundings, removed)
-        )
-        body = encode_text(text) if not flags else encode_text(text) + encode_text(upstream)
-        upstream_length = 0
-        if flags & Flag.UPSTREAM:
-            upstream_length = len(body) - len(encode_text(text))
-        text_length = len(body) - upstream_length
+        if known is not None:
+            reference = known[0]
+        else:
+            reference = self._judge(key, facts, decision, statement.surroundings, removed)
+        body = encode_text(text)
+        text_length = len(body)
+        upstream_length = name_length = 0
+        if flags & _UPSTREAM:
+            sent = encode_text(upstream)
+            upstream_length = len(sent)
+            body += sent
         if statement.name or parameters:
             name = encode_text(statement.name)[:0xFFFF]
-            body += name + encode_parameters(parameters)
             name_length = len(name)
-        else:
-            name_length = 0
-        length = HEAD_INTENT.size - RECORD.size + len(body)
+            body += name + encode_parameters(parameters)
+        length = _INTENT_EXTRA + len(body)
         if length > MAX_BODY:
             raise RecordingFault(
                 f"A statement of {length:,} bytes is too large to be recorded (limit {MAX_BODY:,}); send it in parts."
             )
         self._parts.append(
-            HEAD_INTENT.pack(
+            _pack_intent(
                 length,
-                RecordType.INTENT,
+                _INTENT,
                 flags,
                 statement.number,
                 self._ticks() - self._origin,
@@ -220,15 +255,25 @@ class Writer:
         self._size += RECORD.size + length
         self._count += 1
         self._statements += 1
+        if self._size >= SPILL:
+            self._write()
 
     def _redact(
-        self, text: str, upstream: str, parameters: tuple[Parameter, ...]
-    ) -> tuple[str, str, tuple[Parameter, ...], tuple[bytes, ...]]:
-        asked = self._redactor.redact(text, parameters)
-        if not upstream:
-            return asked.text, "", asked.parameters, asked.removed
-        sent = self._redactor.redact(upstream, ())
-        return asked.text, sent.text, asked.parameters, asked.removed + sent.removed
+        self, statement: Statement, upstream: str, facts: Facts
+    ) -> tuple[str, str, tuple[Parameter, ...], bool, tuple[bytes, ...]]:
+        redactor = self._redactor
+        if statement.kind is StatementKind.CONNECT or statement.kind is StatementKind.CANCEL:
+            text = redactor.plain(statement.text)
+            return text, redactor.plain(upstream), statement.parameters, text != statement.text, ()
+        parsed = bool(facts.fingerprint)
+        asked = redactor.redact(statement.text, statement.parameters, parsed=parsed)
+        sent = redactor.redact(upstream, (), parsed=parsed)
+        return asked.text, sent.text, asked.parameters, asked.changed or sent.changed, asked.values + sent.values
+
+    def _remember_removed(self, statement: int, values: tuple[bytes, ...]) -> None:
+        if len(self._removed) >= MAX_REMOVED:
+            del self._removed[next(iter(self._removed))]
+        self._removed[statement] = values
 
     def _judge(
         self, key: tuple[object, ...], facts: Facts, decision: Decision, surroundings: str, removed: tuple[bytes, ...]
@@ -239,64 +284,68 @@ class Writer:
         reference = self._judgement
         self._judgements[key] = (reference, facts)  # holds the facts, so that their id() stays theirs
         body = self._redactor.scrub(encode_json(judgement(facts, decision, surroundings)), removed)
-        self._append(RecordType.JUDGEMENT, 0, reference, body)
+        self._append(_JUDGEMENT, 0, reference, body)
         return reference
 
     def relayed(self, masked: Masked) -> None:
-        """Append what travelled under a permit. The bytes are referred to, not copied; past 256 KiB they are written."""
+        """Append what travelled under a permit. Bytes are referred to, not copied; past 256 KiB they are written."""
         if self._refusal is not None:
             raise self._refusal
         data = masked.data
+        statement = masked.statement
+        flags = 0 if masked.direction is _TO_AGENT else _TO_TARGET
+        if self._removed and statement in self._removed:
+            data = self._redactor.blank(data, self._removed[statement])
+            flags |= _REDACTED
+        if len(data) > MAX_PIECE:
+            data = self._relay_pieces(data, statement, flags)
         tag = masked.tag
-        error = masked.error
-        flags = 0 if masked.direction is Direction.TO_AGENT else Flag.TO_TARGET
-        if self._removed and masked.statement in self._removed:
-            data = self._redactor.blank(data, self._removed[masked.statement])
-            flags |= Flag.REDACTED
+        word = encode_text(tag)[:255] if tag else b""
+        error = encode_text(masked.error)[:255] if masked.error else b""
         size = len(data)
-        while size > MAX_BODY - 1024:
-            self._relay(data[: MAX_BODY // 2], masked.statement, flags | Flag.CONTINUED, 0, 0, b"", b"")
-            data = data[MAX_BODY // 2 :]
-            size = len(data)
-        self._relay(
-            data,
-            masked.statement,
-            flags,
-            masked.rows,
-            masked.cells,
-            encode_text(tag)[:255] if tag else b"",
-            encode_text(error)[:255] if error else b"",
-        )
-        self._rows += masked.rows
-
-    def _relay(self, data: bytes, statement: int, flags: int, rows: int, cells: int, tag: bytes, error: bytes) -> None:
-        size = len(data)
-        length = HEAD_RELAYED.size - RECORD.size + len(tag) + len(error) + size
-        head = HEAD_RELAYED.pack(
+        length = _RELAYED_EXTRA + len(word) + len(error) + size
+        rows = masked.rows
+        head = _pack_relayed(
             length,
-            RecordType.RELAYED,
+            _RELAYED,
             flags,
             statement,
             self._ticks() - self._origin,
             rows,
-            cells,
-            len(tag),
+            masked.cells,
+            len(word),
             len(error),
         )
-        self._parts.append(head + tag + error)
-        self._parts.append(data)
-        self._size += RECORD.size + length
+        parts = self._parts
+        parts.append(head + word + error if word or error else head)
+        parts.append(data)
         self._count += 1
         self._bytes += size
+        self._rows += rows
+        self._size += RECORD.size + length
         if self._size >= SPILL:
             self._write()
 
+    def _relay_pieces(self, data: bytes, statement: int, flags: int) -> bytes:
+        """Append all but the last piece of a chunk that is too large for one record; return the last piece."""
+        while len(data) > MAX_PIECE:
+            piece, data = data[:MAX_PIECE], data[MAX_PIECE:]
+            head = RELAYED_FIELDS.pack(0, 0, 0, 0)
+            self._append(_RELAYED, flags | _CONTINUED, statement, head + piece)
+            self._bytes += len(piece)
+            self._write()
+        return data
+
     def event(self, name: str, fields: Mapping[str, object]) -> None:
-        """Append a session event. ``fields`` must be JSON values and hold no secrets; known ones are taken out all the same."""
+        """Append a session event. ``fields`` are JSON values without secrets; known ones are taken out all the same."""
         if self._refusal is not None:
             raise self._refusal
         body = self._redactor.scrub(encode_json({"name": name, "fields": dict(fields)}))
-        self._append(RecordType.EVENT, 0, 0, body)
+        self._append(_EVENT, 0, 0, body)
+
+    def protect(self, *secrets: Secret) -> None:
+        """Keep these out of everything appended from now on: the agent's token, the vended credential."""
+        self._redactor.add(secrets)
 
     def commit(self) -> Awaitable[None] | None:
         """Hand everything pending to the sink as one block. Raises RecordingFault."""
@@ -330,7 +379,7 @@ class Writer:
                 "relayed_bytes": self._bytes,
             }
             end = {"reason": reason, "ended_at": ended, "totals": totals}
-            self._append(RecordType.END, 0, 0, self._redactor.scrub(encode_json(end)))
+            self._append(_END, 0, 0, self._redactor.scrub(encode_json(end)))
             self._write()
             manifest = make_manifest(
                 self._header,
@@ -344,7 +393,7 @@ class Writer:
                 chain=self._chain,
                 signer=self._signer,
             )
-            self._append(RecordType.MANIFEST, 0, 0, manifest)
+            self._append(_MANIFEST, 0, 0, manifest)
             self._write()
             try:
                 self._sink.seal(manifest)
@@ -354,7 +403,7 @@ class Writer:
             self._refusal = self._refusal or RecordingFault("This recording is closed.")
             self._sink.close()
 
-    def _append(self, type_: RecordType, flags: int, statement: int, body: bytes) -> None:
+    def _append(self, type_: int, flags: int, statement: int, body: bytes) -> None:
         if len(body) > MAX_BODY:
             raise RecordingFault(f"A record of {len(body):,} bytes is too large (limit {MAX_BODY:,}).")
         self._parts.append(RECORD.pack(len(body), type_, flags, statement, self._ticks() - self._origin) + body)
@@ -371,7 +420,7 @@ class Writer:
         if self._compress and size > COMPRESS_FROM:
             packed = deflate(b"".join(parts))
             if len(packed) < size:
-                parts, stored, flags = [packed], len(packed), BlockFlag.ZSTD
+                parts, stored, flags = [packed], len(packed), ZSTD
         elif size < COMPRESS_FROM:
             parts = [b"".join(parts)]
         sealed = BLOCK.pack(flags, stored, size, self._sequence)

@@ -1,0 +1,46 @@
+"""PostgreSQL, protocol 3.0 and 3.2. ``PROTOCOL`` is all that anyone outside this folder needs.
+
+What a caller does not use is not imported: checking a configuration must not load the engines.
+"""
+
+from __future__ import annotations
+
+import socket
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blastwall.conversation import Conversation, Host, Manifest, ProtocolSpec
+from blastwall.model import Facts
+from blastwall.protocols.postgres.options import Options
+
+if TYPE_CHECKING:
+    from blastwall.sql.catalogue import Catalogue
+
+
+def _manifest() -> Manifest:
+    raw = tomllib.loads((files(__package__) / "protocol.toml").read_text("utf-8"))
+    return Manifest(raw["name"], raw["port"], raw)
+
+
+def _judge(text: str, parameters: tuple[str | None, ...], catalogue: Catalogue | None) -> Facts:
+    """Parameters do not change what a PostgreSQL statement is: they cannot hold names or syntax."""
+    from blastwall.protocols.postgres.classify import classify, offline
+
+    return classify(text, offline(catalogue)).facts
+
+
+def _load_catalogue(path: str) -> Catalogue:
+    from blastwall.sql.catalogue_file import load
+
+    return load(Path(path))
+
+
+def _converse(sock: socket.socket, host: Host) -> Conversation:
+    from blastwall.protocols.postgres.conversation import PostgresConversation
+
+    return PostgresConversation(sock, host)
+
+
+PROTOCOL = ProtocolSpec(_manifest(), Options, _judge, _load_catalogue, _converse)

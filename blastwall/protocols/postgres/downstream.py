@@ -142,6 +142,25 @@ class Downstream:
         """Discard messages unread until Sync (returned as event) or Terminate, as the server does after an error."""
         self._skipping = True
 
+    def holds(self, kinds: bytes) -> bool:
+        """Is any unread message, complete or not, of one of these types? For pipelining: may the caller wait here?"""
+        buffer = self._buffer
+        buffer.need(len(buffer))
+        position = buffer.position
+        while position < len(buffer.data):
+            if buffer.data[position] in kinds:
+                return True
+            if position + HEADER_SIZE > len(buffer.data):
+                return False
+            position += 1 + max(read_header(buffer.data, position)[1], 4)
+        return False
+
+    def next_is(self, kind: int) -> bool:
+        """Is the next message complete and of this type?"""
+        if self._state != "ready" or self._ended or not self.ready:
+            return False
+        return self._buffer.data[self._buffer.position] == kind
+
     # ------------------------------------------------------------ ready
 
     def _next_message(self) -> Event | None:

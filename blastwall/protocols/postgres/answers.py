@@ -1,0 +1,253 @@
+"""What the server owes, in order, and what of its words may go to the client.
+
+Every message the gateway sends upstream is noted here as an :class:`Expected` step; every message the server sends is
+held against the step at the head of the queue. A server that answers what nobody asked is a fault, not a curiosity:
+both sides of the proxy are hostile. Source: PostgreSQL documentation, "Message Flow" (protocol 3.0).
+
+Pure: bytes and steps in, bytes for the client out. No waiting, no sockets.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from blastwall.errors import UpstreamFault
+from blastwall.protocols.postgres import messages, replies
+from blastwall.protocols.postgres.names import PREFIX, Names
+from blastwall.protocols.postgres.upstream import Run
+
+ROW, COPY_DATA, COPY_DONE, COMPLETE, EMPTY, READY = map(ord, "DdcCIZ")
+ERROR, NOTICE, PARAMETER, NOTIFICATION = map(ord, "ENSA")
+PARSED, BOUND, CLOSED, SUSPENDED, NO_DATA = map(ord, "123sn")
+LAYOUT, PARAMETER_TYPES, COPY_IN, COPY_OUT = map(ord, "TtGH")
+
+IDLE, IN_TRANSACTION, FAILED = map(ord, "ITE")
+
+
+class Step(IntEnum):
+    """One message upstream that the server answers."""
+
+    PARSE = 0
+    BIND = 1
+    DESCRIBE_STATEMENT = 2
+    DESCRIBE_PORTAL = 3
+    EXECUTE = 4
+    CLOSE = 5
+    SYNC = 6
+    QUERY = 7
+    POISON = 8  # a message made to fail, so that the server's own transaction fails with the refusal
+
+
+def _types(*names: int) -> frozenset[int]:
+    return frozenset(names)
+
+
+_ROWS = _types(ROW, COMPLETE, EMPTY, SUSPENDED, COPY_IN, COPY_OUT, COPY_DATA, COPY_DONE)
+
+#: What the server may answer to each step.
+ALLOWED: Mapping[Step, frozenset[int]] = {
+    Step.PARSE: _types(PARSED),
+    Step.BIND: _types(BOUND),
+    Step.DESCRIBE_STATEMENT: _types(PARAMETER_TYPES, LAYOUT, NO_DATA),
+    Step.DESCRIBE_PORTAL: _types(LAYOUT, NO_DATA),
+    Step.EXECUTE: _ROWS,
+    Step.CLOSE: _types(CLOSED),
+    Step.SYNC: _types(READY),
+    Step.QUERY: (_ROWS - {SUSPENDED}) | {LAYOUT, READY},
+    Step.POISON: frozenset(),
+}
+
+#: What ends each step.
+FINAL: Mapping[Step, frozenset[int]] = {
+    Step.PARSE: _types(PARSED),
+    Step.BIND: _types(BOUND),
+    Step.DESCRIBE_STATEMENT: _types(LAYOUT, NO_DATA),
+    Step.DESCRIBE_PORTAL: _types(LAYOUT, NO_DATA),
+    Step.EXECUTE: _types(COMPLETE, EMPTY, SUSPENDED),
+    Step.CLOSE: _types(CLOSED),
+    Step.SYNC: _types(READY),
+    Step.QUERY: _types(READY),
+    Step.POISON: frozenset(),
+}
+
+_PREFIX = PREFIX.encode()
+
+Effect = Callable[[], None]
+
+
+@dataclass(slots=True)
+class Expected:
+    """One step the server owes an answer to.
+
+    ``effects`` run one by one as the server completes what it was asked (a simple query: one for each of its
+    statements); ``failed`` runs instead when it answers with an error. ``replacement`` is the ErrorResponse that the
+    client gets in the place of the server's. ``rewritten`` tells that positions in the server's messages mean nothing
+    to the client.
+    """
+
+    step: Step
+    number: int = 0
+    effects: Sequence[Effect | None] = ()
+    failed: Effect | None = None
+    replacement: bytes | None = None
+    rewritten: bool = False
+    hidden: bool = False  # the gateway's own doing: the client sees none of its answers
+    done: int = 0
+
+
+class Answers:
+    """The queue of owed answers, the transaction status, and the filter on what the server says."""
+
+    def __init__(self, names: Names, pinned: Mapping[str, str], listening: bool = False) -> None:
+        self.names = names
+        self._pinned = pinned
+        self._listening = listening
+        self._queue: deque[Expected] = deque()
+        self.status = IDLE
+        self.copying_in = False
+        self.skipping = False  # the server discards until Sync, and no Sync is on its way yet
+        self.fatal = False
+        self.ended_transactions = 0
+        # Findings about the run digested last; the channel reads them when it makes a chunk.
+        self.tag = ""
+        self.error = ""
+
+    @property
+    def quiescent(self) -> bool:
+        """Nothing is owed."""
+        return not self._queue
+
+    @property
+    def number(self) -> int:
+        """The statement that the head of the queue belongs to; 0 when nothing is owed."""
+        return self._queue[0].number if self._queue else 0
+
+    @property
+    def unsynced(self) -> bool:
+        """Something was asked since the last Sync or Query: an error now makes the server skip until Sync."""
+        return bool(self._queue) and self._queue[-1].step not in (Step.SYNC, Step.QUERY)
+
+    @property
+    def preparing_only(self) -> bool:
+        """Nothing but naming and describing texts is on its way: nothing that runs."""
+        return all(item.step in (Step.PARSE, Step.DESCRIBE_STATEMENT) for item in self._queue)
+
+    def expect(self, expected: Expected) -> None:
+        """Note a message that was staged upstream."""
+        if expected.step is Step.SYNC:
+            self.skipping = False
+        self._queue.append(expected)
+
+    def digest(self, run: Run) -> bytes:
+        """Take the server's next run; return what the client gets of it (b"" for nothing).
+
+        Raises UpstreamFault for an answer that nobody asked for, or a pinned setting that changed.
+        """
+        kind = run.type
+        head = self._queue[0] if self._queue else None
+        if head is not None and kind in ALLOWED[head.step]:
+            if kind in (ROW, COPY_DATA):
+                return b"" if head.hidden else run.data
+            return self._advance(head, kind, run.data)
+        if kind == ERROR:
+            return self._error(head, run.data)
+        if kind == NOTICE:
+            return self._spoken(run.data, messages.notice_response)
+        if kind == PARAMETER:
+            return self._parameter(run.data)
+        if kind == NOTIFICATION:
+            return run.data if self._listening else b""
+        asked = head.step.name if head is not None else "nothing"
+        raise UpstreamFault(f"the database sent message {chr(kind)!r} when {asked} was asked")
+
+    def _advance(self, head: Expected, kind: int, data: bytes) -> bytes:
+        if kind == COMPLETE:
+            self.tag = replies.command_tag(data)
+            self.copying_in = False
+            self._effect(head)
+        elif kind in (SUSPENDED, EMPTY, PARSED, BOUND, CLOSED):
+            if kind != SUSPENDED:
+                self._effect(head)
+        elif kind == COPY_IN:
+            self.copying_in = True
+            self._swallow_sync()
+        elif kind == READY:
+            self._ready(replies.ready_status(data)[0])
+        if kind in FINAL[head.step]:
+            self._queue.popleft()
+        return b"" if head.hidden else data
+
+    def _swallow_sync(self) -> None:
+        """A server in copy-in mode ignores Sync: those that went up before it said so get no answer."""
+        while len(self._queue) > 1 and self._queue[1].step is Step.SYNC:
+            del self._queue[1]
+
+    def _effect(self, head: Expected) -> None:
+        if head.done < len(head.effects):
+            effect = head.effects[head.done]
+            if effect is not None:
+                effect()
+        head.done += 1
+
+    def _ready(self, status: int) -> None:
+        if status == IDLE:
+            self.names.close_all()
+            if self.status != IDLE:
+                self.ended_transactions += 1
+        self.status = status
+        self.copying_in = False
+
+    def _error(self, head: Expected | None, data: bytes) -> bytes:
+        fields = replies.error_fields(data)
+        self.error = fields.get("C", "XX000")
+        self.copying_in = False
+        if fields.get("V", fields.get("S", "")) in ("FATAL", "PANIC"):
+            self.fatal = True
+        replacement = None
+        rewritten = hidden = False
+        if head is not None:
+            replacement, rewritten, hidden = head.replacement, head.rewritten, head.hidden
+            if head.failed is not None:
+                head.failed()
+            if head.step is not Step.QUERY and head.step is not Step.SYNC:
+                self._skip()
+        if replacement is not None:
+            self.error = replies.error_fields(replacement).get("C", self.error)
+            return replacement
+        if hidden:
+            return b""
+        return self._spoken(data, messages.error_response, drop_position=rewritten)
+
+    def _skip(self) -> None:
+        """The server discards until Sync: so does the queue, and what was asked in between did not happen."""
+        queue = self._queue
+        first = True
+        while queue and queue[0].step is not Step.SYNC:
+            skipped = queue.popleft()
+            if not first and skipped.failed is not None:
+                skipped.failed()
+            first = False
+        self.skipping = not queue
+
+    def _spoken(self, data: bytes, build: Callable[..., bytes], drop_position: bool = False) -> bytes:
+        """An error or notice with the client's own names, re-made only where something must change."""
+        if _PREFIX not in data and not drop_position:
+            return data
+        fields = {key: self.names.client_text(text) for key, text in replies.error_fields(data).items()}
+        if drop_position:
+            fields.pop("P", None)
+        severity, code, message = (fields.pop(key, "") for key in "SCM")
+        return build(severity, code, message, fields=fields)
+
+    def _parameter(self, data: bytes) -> bytes:
+        name, value = replies.parameter_status(data)
+        wanted = self._pinned.get(name)
+        if wanted is not None and value != wanted:
+            raise UpstreamFault(
+                f"the pinned setting {name} changed to {value!r}: the gateway cannot vouch for statements any more",
+                code="57P01",
+            )
+        return data

@@ -1,0 +1,470 @@
+"""The one channel of a PostgreSQL connection: client messages become exchanges.
+
+One task works here, strictly in order. A simple query or a Sync is followed to its ReadyForQuery before the next client
+message is read; inside an extended batch permitted messages are staged and sent together, and what the server says in
+the meantime is relayed as it comes (a server whose answers nobody reads stops reading).
+
+After a refusal the server's own transaction must fail too: where one is open, or part of a batch is already on its way,
+the gateway sends a message that cannot succeed and puts its refusal in the place of the server's error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from blastwall.errors import ProtocolViolation
+from blastwall.model import Chunk, Denial, Direction, Effect, Masked, Parameter, Permit, Statement, StatementKind
+from blastwall.protocols.postgres import messages, requests
+from blastwall.protocols.postgres.answers import COPY_DATA, IDLE, IN_TRANSACTION, Expected, Step
+from blastwall.protocols.postgres.legs import CHUNK_BYTES, Legs
+from blastwall.protocols.postgres.names import Portal, Prepared, TooMany
+from blastwall.protocols.postgres.refusal import refusal
+
+if TYPE_CHECKING:
+    from blastwall.protocols.postgres.classify import Finding
+
+#: No PostgreSQL parses this: the server's transaction fails with it. It says who did it, for the database's own log.
+POISON = b"blastwall: refused a statement of this transaction"
+POISON_NAME = b"blastwall_refused"
+
+
+class Nothing:
+    """An iterator over no chunks: what a staged statement yields."""
+
+    def __aiter__(self) -> Nothing:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        raise StopAsyncIteration
+
+
+NOTHING = Nothing()
+
+Stage = Callable[[Permit | None], bool]
+Refuse = Callable[[Denial], None]
+
+
+class PostgresExchange:
+    """One statement (or none: housekeeping) of a PostgreSQL channel."""
+
+    __slots__ = ("_leg", "_refuse", "_stage", "interactive", "more", "statement")
+
+    def __init__(
+        self,
+        leg: Legs,
+        statement: Statement | None,
+        stage: Stage | None = None,
+        refuse: Refuse | None = None,
+        *,
+        more: bool = False,
+        interactive: bool = False,
+    ) -> None:
+        self._leg = leg
+        self.statement = statement
+        self._stage = stage
+        self._refuse = refuse
+        self.more = more
+        self.interactive = interactive
+
+    def forward(self, permit: Permit | None) -> AsyncIterator[Chunk]:
+        assert (permit is None) == (self.statement is None), "a statement goes nowhere without its permit"
+        until_ready = self._stage(permit) if self._stage is not None else False
+        if self.more:
+            return NOTHING
+        self._leg.send()
+        return self._leg.results(until_ready)
+
+    async def relay(self, masked: Masked) -> None:
+        await self._leg.relay(masked)
+
+    async def refuse(self, denial: Denial) -> None:
+        assert self._refuse is not None, "only statements are refused"
+        self._refuse(denial)
+
+    async def notify(self, message: str, detail: str = "") -> None:
+        self._leg.notify(message, detail)
+
+    async def gone(self) -> str:
+        return await self._leg.gone()
+
+
+class Reader(Protocol):
+    """What the channel asks about texts; the conversation answers with the session's surroundings."""
+
+    @property
+    def stale(self) -> bool: ...
+
+    @property
+    def surroundings(self) -> str: ...
+
+    def find(self, text: str) -> Finding: ...
+
+    def spoil(self, number: int, reason: str) -> None: ...
+
+    def effects(self, text: str, permit: Permit, number: int) -> tuple[Callable[[], None] | None, ...]: ...
+
+    async def refresh(self) -> None: ...
+
+
+Handler = Callable[["PostgresChannel", Any], PostgresExchange | None]
+
+
+class PostgresChannel:
+    """Exchanges of one connection, in order."""
+
+    def __init__(self, legs: Legs, reader: Reader) -> None:
+        self._legs = legs
+        self._reader = reader
+        self._names = legs.answers.names
+        self._number = 0
+        self._wrote = False
+        self._ended = False
+        legs.copy_event = self._copy_event
+
+    async def exchanges(self) -> AsyncIterator[PostgresExchange]:
+        """Until the client leaves. Raises ClientGone and UpstreamFault; a fatal violation is answered, then ends it."""
+        try:
+            async for exchange in self._exchanges():
+                yield exchange
+        except ProtocolViolation as violation:
+            error = messages.error_response("FATAL", violation.code, str(violation))
+            self._legs.local.append(Chunk(error, error=violation.code))
+            yield PostgresExchange(self._legs, None)
+
+    async def _exchanges(self) -> AsyncIterator[PostgresExchange]:
+        legs = self._legs
+        while not self._ended:
+            if legs.outgoing:
+                yield PostgresExchange(legs, None)
+                continue
+            if legs.answers.fatal:
+                return
+            if not legs.up_wire.choked:
+                if self._reader.stale and legs.answers.quiescent:
+                    await self._reader.refresh()
+                event = self._next_event()
+                if event is not None:
+                    exchange = HANDLERS[type(event)](self, event)
+                    if exchange is not None:
+                        yield exchange
+                    continue
+                if legs.staged:
+                    yield PostgresExchange(legs, None)
+                    continue
+            if legs.local:
+                continue
+            legs.check()
+            await legs.signal.wait()
+
+    def _next_event(self) -> requests.Event | None:
+        legs = self._legs
+        try:
+            event = legs.down.next_event()
+        except requests.MessageViolation as violation:
+            error = messages.error_response("ERROR", violation.code, str(violation))
+            if violation.extended:
+                self._fail(error, 0)
+            else:
+                self._answer_query(error, 0)
+            return None
+        legs.down_wire.consumed()
+        if event is not None and legs.answers.copying_in and type(event) not in COPY_EVENTS:
+            raise ProtocolViolation(
+                f"unexpected message {type(event).__name__} during COPY from stdin: send CopyDone or CopyFail first",
+                code="08P01",
+            )
+        return event
+
+    # -- statements
+
+    def _statement(self, text: bytes, kind: StatementKind, parameters: tuple[Parameter, ...], name: str) -> Statement:
+        self._number += 1
+        try:
+            words = text.decode("utf-8")
+        except UnicodeDecodeError as fault:
+            words = text.decode("utf-8", "backslashreplace")
+            self._reader.spoil(self._number, f"the text is not valid UTF-8 (byte {fault.start}): send UTF-8")
+        return Statement(words, kind, parameters, self._reader.surroundings, self._number, name)
+
+    def _query(self, event: requests.Query) -> PostgresExchange:
+        statement = self._statement(event.text, StatementKind.EXECUTE, (), "")
+        legs = self._legs
+
+        def stage(permit: Permit | None) -> bool:
+            assert permit is not None
+            self._names.unprepare("")
+            self._names.close("")
+            self._note_writes(statement.text)
+            rewritten = permit.upstream_text != statement.text
+            effects = self._reader.effects(statement.text, permit, statement.number)
+            legs.stage(messages.query(permit.upstream_text.encode()))
+            legs.answers.expect(Expected(Step.QUERY, statement.number, effects, rewritten=rewritten))
+            return True
+
+        def refuse(denial: Denial) -> None:
+            self._answer_query(refusal(denial), statement.number)
+
+        return PostgresExchange(legs, statement, stage, refuse, interactive=self._may_hold(b"QPBF"))
+
+    def _parse(self, event: requests.Parse) -> PostgresExchange | None:
+        name = event.name.decode("utf-8", "backslashreplace")
+        if name and name in self._names.prepared:
+            self._fail_with("42P05", f'prepared statement "{name}" already exists')
+            return None
+        statement = self._statement(event.text, StatementKind.PREPARE, (), name)
+        legs = self._legs
+
+        def stage(permit: Permit | None) -> bool:
+            assert permit is not None
+            facts = self._reader.find(statement.text).facts
+            upstream = self._names.mint(name)
+            prepared = Prepared(name, upstream, statement.text, facts, event.type_ids, permit.upstream_text)
+            try:
+                self._names.prepare(prepared)
+            except TooMany as fault:
+                raise ProtocolViolation(str(fault), code="53400") from None
+
+            def failed() -> None:
+                if self._names.prepared.get(name) is prepared:
+                    self._names.unprepare(name)
+
+            legs.stage(messages.parse(upstream.encode(), permit.upstream_text.encode(), event.type_ids))
+            rewritten = permit.upstream_text != statement.text
+            legs.answers.expect(Expected(Step.PARSE, statement.number, failed=failed, rewritten=rewritten))
+            return False
+
+        return self._extended(statement, stage)
+
+    def _bind(self, event: requests.Bind) -> PostgresExchange | None:
+        source = event.statement.decode("utf-8", "backslashreplace")
+        client = event.portal.decode("utf-8", "backslashreplace")
+        prepared = self._names.prepared.get(source)
+        if prepared is None:
+            self._fail_with("26000", f'prepared statement "{source}" does not exist')
+            return None
+        if client and client in self._names.portals:
+            self._fail_with("42P03", f'cursor "{client}" already exists')
+            return None
+        statement = self._statement(
+            prepared.text.encode(), StatementKind.EXECUTE, parameters(event, prepared.type_ids), source
+        )
+        legs = self._legs
+
+        def stage(permit: Permit | None) -> bool:
+            assert permit is not None
+            self._note_writes(statement.text)
+            upstream = self._names.mint(client)
+            effects = self._reader.effects(statement.text, permit, statement.number)
+            facts = self._reader.find(statement.text).facts
+            portal = Portal(client, upstream, facts, permit, statement.number, effects)
+            try:
+                self._names.open(portal)
+            except TooMany as fault:
+                raise ProtocolViolation(str(fault), code="53400") from None
+
+            def failed() -> None:
+                if self._names.portals.get(client) is portal:
+                    self._names.close(client)
+
+            legs.stage(messages.rebind(upstream.encode(), prepared.upstream.encode(), event.raw))
+            legs.answers.expect(Expected(Step.BIND, statement.number, failed=failed, rewritten=prepared.rewritten))
+            return False
+
+        return self._extended(statement, stage)
+
+    def _extended(self, statement: Statement, stage: Stage) -> PostgresExchange:
+        def refuse(denial: Denial) -> None:
+            if statement.kind is StatementKind.PREPARE and not statement.name:
+                self._names.unprepare("")  # a failed Parse leaves no unnamed statement behind
+            self._fail(refusal(denial), statement.number)
+
+        hold = self._may_hold(b"QPBF") if statement.kind is StatementKind.EXECUTE else False
+        return PostgresExchange(self._legs, statement, stage, refuse, more=self._legs.down.ready, interactive=hold)
+
+    # -- housekeeping: messages about names that exist only because a permit made them
+
+    def _describe(self, event: requests.Describe) -> None:
+        name = event.name.decode("utf-8", "backslashreplace")
+        legs = self._legs
+        if event.kind == b"S":
+            prepared = self._names.prepared.get(name)
+            if prepared is None:
+                self._fail_with("26000", f'prepared statement "{name}" does not exist')
+            return
+            legs.stage(messages.describe(b"S", prepared.upstream.encode()))
+            legs.answers.expect(Expected(Step.DESCRIBE_STATEMENT, rewritten=prepared.rewritten))
+            return
+        portal = self._names.portals.get(name)
+        if portal is None:
+            self._fail_with("34000", f'portal "{name}" does not exist')
+            return
+        legs.stage(messages.describe(b"P", portal.upstream.encode()))
+        legs.answers.expect(Expected(Step.DESCRIBE_PORTAL, portal.number))
+        return
+
+    def _execute(self, event: requests.Execute) -> None:
+        name = event.portal.decode("utf-8", "backslashreplace")
+        portal = self._names.portals.get(name)
+        if portal is None:
+            self._fail_with("34000", f'portal "{name}" does not exist')
+            return
+        legs = self._legs
+        legs.stage(messages.execute(portal.upstream.encode(), event.max_rows))
+        legs.answers.expect(Expected(Step.EXECUTE, portal.number, portal.effects))
+        return
+
+    def _close(self, event: requests.Close) -> None:
+        name = event.name.decode("utf-8", "backslashreplace")
+        legs = self._legs
+        names = self._names
+        # The server answers CloseComplete for a name it does not know; one that is never minted stands for those.
+        upstream = b"blastwall_none"
+        failed: Callable[[], None] | None = None
+        if event.kind == b"S":
+            prepared = names.prepared.get(name)
+            if prepared is not None:
+                upstream = prepared.upstream.encode()
+                names.unprepare(name)
+                failed = lambda: names.prepare(prepared)  # noqa: E731 - skipped by the server: it still exists
+        else:
+            portal = names.portals.get(name)
+            if portal is not None:
+                upstream = portal.upstream.encode()
+                names.close(name)
+                failed = lambda: names.open(portal)  # noqa: E731
+        legs.stage(messages.close(event.kind, upstream))
+        legs.answers.expect(Expected(Step.CLOSE, failed=failed))
+
+    def _sync(self, event: requests.Sync) -> PostgresExchange | None:
+        if self._legs.answers.copying_in:
+            return None  # as the server does
+
+        def stage(permit: Permit | None) -> bool:
+            self._legs.stage(messages.SYNC)
+            self._legs.answers.expect(Expected(Step.SYNC))
+            return True
+
+        return PostgresExchange(self._legs, None, stage)
+
+    def _flush(self, event: requests.Flush) -> None:
+        if not self._legs.answers.copying_in:
+            self._legs.stage(messages.FLUSH)
+
+    def _copy_event(self) -> None:
+        """Read one client message while the server waits for COPY data."""
+        event = self._next_event()
+        if event is not None:
+            HANDLERS[type(event)](self, event)
+
+    def _copy_data(self, event: requests.CopyData) -> None:
+        if self._legs.answers.copying_in:  # elsewhere the server drops it silently, and so do we
+            number = self._legs.answers.number
+            pieces = [event.data]
+            size = len(event.data)
+            while size < CHUNK_BYTES and self._legs.down.next_is(COPY_DATA):
+                more = self._legs.down.next_event()
+                assert isinstance(more, requests.CopyData)
+                pieces.append(more.data)
+                size += len(more.data)
+            self._legs.local.append(Chunk(b"".join(pieces), number, direction=Direction.TO_TARGET))
+
+    def _copy_done(self, event: requests.CopyDone) -> None:
+        if self._legs.answers.copying_in:
+            self._legs.answers.copying_in = False
+            self._legs.up_wire.write(messages.COPY_DONE)
+
+    def _copy_fail(self, event: requests.CopyFail) -> None:
+        if self._legs.answers.copying_in:
+            self._legs.answers.copying_in = False
+            self._legs.up_wire.write(messages.copy_fail(event.message))
+
+    def _terminate(self, event: requests.Terminate) -> None:
+        self._ended = True
+
+    def _function_call(self, event: requests.FunctionCall) -> None:
+        raise ProtocolViolation(
+            f"blastwall: calls by function number ({event.function_id}) are not permitted: use SELECT", code="42501"
+        )
+
+    # -- refusals
+
+    def _fail_with(self, code: str, message: str) -> None:
+        self._fail(messages.error_response("ERROR", code, message), 0)
+
+    def _fail(self, error: bytes, number: int) -> None:
+        """An error inside an extended batch: the client is to send Sync, and everything before it is discarded."""
+        legs = self._legs
+        if legs.answers.status == IDLE and legs.answers.quiescent:
+            legs.local.append(Chunk(error, number, error="refused"))
+            legs.answers.skipping = True
+        else:
+            legs.stage(messages.parse(POISON_NAME, POISON, ()))
+            legs.answers.expect(Expected(Step.POISON, number, replacement=error))
+        legs.down.skip_to_sync()
+
+    def _answer_query(self, error: bytes, number: int) -> None:
+        """An error in the place of a simple query's answer."""
+        legs = self._legs
+        self._names.unprepare("")
+        if legs.answers.status == IDLE and legs.answers.quiescent:
+            legs.local.append(Chunk(error + messages.ready_for_query(b"I"), number, error="refused"))
+        else:
+            legs.stage(messages.query(POISON))
+            legs.answers.expect(Expected(Step.QUERY, number, replacement=error))
+
+    def _may_hold(self, others: bytes) -> bool:
+        """Only a single, unpipelined statement waits for a person, and only while nothing is locked."""
+        answers = self._legs.answers
+        if answers.status == IDLE:
+            self._wrote = False
+        elif answers.status != IN_TRANSACTION or self._wrote:
+            return False
+        return answers.preparing_only and not self._legs.down.holds(others)
+
+    def _note_writes(self, text: str) -> None:
+        if self._reader.find(text).facts.effect not in (Effect.SESSION, Effect.READ):
+            self._wrote = True
+
+
+def parameters(event: requests.Bind, type_ids: tuple[int, ...]) -> tuple[Parameter, ...]:
+    """Bind's values with their formats and the types that Parse named (0 where it named none)."""
+    values = event.parameters
+    if not values:
+        return ()
+    formats = event.formats
+    if len(formats) != len(values):
+        formats = (formats[0] if formats else 0,) * len(values)
+    types = type_ids + (0,) * (len(values) - len(type_ids))
+    return tuple(
+        Parameter(value, binary == 1, type_id) for value, binary, type_id in zip(values, formats, types, strict=False)
+    )
+
+
+#: What a client may send while the server waits for its COPY data; the server ignores Flush and Sync there.
+COPY_EVENTS = frozenset(
+    {
+        requests.CopyData,
+        requests.CopyDone,
+        requests.CopyFail,
+        requests.Flush,
+        requests.Sync,
+        requests.Terminate,
+    }
+)
+
+HANDLERS: Mapping[type, Handler] = {
+    requests.Query: PostgresChannel._query,
+    requests.Parse: PostgresChannel._parse,
+    requests.Bind: PostgresChannel._bind,
+    requests.Describe: PostgresChannel._describe,
+    requests.Execute: PostgresChannel._execute,
+    requests.Close: PostgresChannel._close,
+    requests.Sync: PostgresChannel._sync,
+    requests.Flush: PostgresChannel._flush,
+    requests.CopyData: PostgresChannel._copy_data,
+    requests.CopyDone: PostgresChannel._copy_done,
+    requests.CopyFail: PostgresChannel._copy_fail,
+    requests.Terminate: PostgresChannel._terminate,
+    requests.FunctionCall: PostgresChannel._function_call,
+}

@@ -1,0 +1,207 @@
+"""One PostgreSQL client connection, from its first byte to its last."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from blastwall.conversation import Hello, Host, Note
+from blastwall.errors import UpstreamFault
+from blastwall.model import Credential, Denial, Facts, Statement, Target
+from blastwall.protocols.postgres import messages, requests
+from blastwall.protocols.postgres.answers import Answers
+from blastwall.protocols.postgres.arrival import Arrival, arrive
+from blastwall.protocols.postgres.channel import PostgresChannel
+from blastwall.protocols.postgres.classify import Classifier
+from blastwall.protocols.postgres.legs import Legs
+from blastwall.protocols.postgres.link import Link, Route, cancel, open_link
+from blastwall.protocols.postgres.names import Names
+from blastwall.protocols.postgres.options import Options
+from blastwall.protocols.postgres.reading import SessionReader, Shelf
+from blastwall.protocols.postgres.refusal import refusal
+
+#: What the gateway relies on, set in the startup packet (so that RESET ALL comes back to it) and watched ever after.
+PINNED: Mapping[str, str] = {"client_encoding": "UTF8", "standard_conforming_strings": "on"}
+#: Settings that change what a text means or does; they go into the startup packet too, but the server does not report
+#: them.
+SAFE: Mapping[str, str] = {"backslash_quote": "safe_encoding", "session_replication_role": "origin"}
+
+#: Wrong cancel keys the gateway answers in a minute before it stops looking them up: 3.0 keys hold only 32 bits.
+WRONG_CANCELS = 30
+
+
+class CancelKeys:
+    """Live conversations by the cancel keys the gateway gave out. The server's own keys never reach a client."""
+
+    def __init__(self) -> None:
+        self._live: dict[int, tuple[bytes, PostgresConversation]] = {}
+        self._wrong: list[float] = []
+
+    def issue(self, conversation: PostgresConversation, minor: int) -> tuple[int, bytes]:
+        """A process id and a secret (32 bytes from protocol 3.2 on, else 4) that mean this conversation."""
+        while True:
+            pid = secrets.randbelow(2**31 - 1) + 1
+            if pid not in self._live:
+                break
+        secret = secrets.token_bytes(32 if minor >= 2 else 4)
+        self._live[pid] = (secret, conversation)
+        return pid, secret
+
+    def forget(self, pid: int) -> None:
+        self._live.pop(pid, None)
+
+    def find(self, request: requests.CancelRequest, now: float) -> PostgresConversation | None:
+        """Whose key it is, compared in constant time; None for wrong ones, and for all after too many wrong ones."""
+        self._wrong = [at for at in self._wrong if now - at < 60.0]
+        if len(self._wrong) >= WRONG_CANCELS:
+            return None
+        secret, conversation = self._live.get(request.pid, (b"", None))
+        if conversation is not None and hmac.compare_digest(secret, request.secret):
+            return conversation
+        self._wrong.append(now)
+        return None
+
+
+class PostgresConversation:
+    """Implements :class:`blastwall.conversation.Conversation`."""
+
+    def __init__(self, sock: socket.socket, host: Host) -> None:
+        self._sock = sock
+        self._host = host
+        self._keys: CancelKeys = host.shared.setdefault("cancel_keys", CancelKeys())
+        self._shelf: Shelf = host.shared.setdefault("catalogues", Shelf())
+        self._classifier: Classifier = host.shared.setdefault("classifier", Classifier())
+        self._arrival: Arrival | None = None
+        self._link: Link | None = None
+        self._legs: Legs | None = None
+        self._reader: SessionReader | None = None
+        self._route: Route | None = None
+        self._pid = 0
+        self._note: Note = _silent
+        self._closed = False
+
+    async def greet(self) -> Hello | None:
+        arrived = await arrive(self._sock, self._host)
+        if isinstance(arrived, requests.CancelRequest):
+            conversation = self._keys.find(arrived, time.monotonic())
+            if conversation is not None:
+                await conversation.cancel()
+            return None
+        self._arrival = arrived
+        return arrived.hello
+
+    async def connect(self, target: Target, credential: Credential) -> None:
+        arrival = self._arrived()
+        options: Options = target.options
+        database = arrival.hello.attributes.get("database") or (options.databases or (credential.user,))[0]
+        if options.databases and database not in options.databases:
+            raise UpstreamFault(
+                f'database "{database}" is not open to agents at {target.name}: use {" or ".join(options.databases)}'
+            )
+        tls = options.tls
+        self._route = Route(target.host, target.port, tls.mode, str(tls.ca_file) if tls.ca_file else None)
+        self._link = await open_link(
+            self._route, self._parameters(arrival, options, database), credential, arrival.signal
+        )
+        names = Names()
+        answers = Answers(names, PINNED, options.allow_listen)
+        self._legs = Legs(arrival.down, arrival.wire, self._link.up, self._link.wire, arrival.signal, answers)
+        reported = self._link.ready.parameters
+        for name, value in PINNED.items():
+            if reported.get(name) != value:
+                raise UpstreamFault(f"the database reports {name}={reported.get(name)!r}; the gateway needs {value!r}")
+        self._reader = SessionReader(self._legs, self._shelf, self._classifier, target.name, database, options)
+        await self._reader.refresh()
+        self._welcome(arrival, reported)
+
+    def _parameters(self, arrival: Arrival, options: Options, database: str) -> dict[str, str]:
+        """The startup packet: the client's kept wishes first, then what the gateway relies on."""
+        parameters = {key: value for key, value in arrival.parameters.items() if key not in ("user", "database")}
+        parameters.update(PINNED)
+        parameters.update(SAFE)
+        parameters["database"] = database
+        if options.search_path:
+            parameters["search_path"] = ", ".join('"' + name.replace('"', '""') + '"' for name in options.search_path)
+        for name, limit in (
+            ("statement_timeout", options.statement_timeout_ms),
+            ("lock_timeout", options.lock_timeout_ms),
+            ("idle_in_transaction_session_timeout", options.idle_in_transaction_ms),
+        ):
+            parameters[name] = str(limit)
+        return parameters
+
+    def _welcome(self, arrival: Arrival, reported: Mapping[str, str]) -> None:
+        """What a server says once it trusts a client, with a cancel key of the gateway's own."""
+        self._pid, secret = self._keys.issue(self, arrival.minor)
+        arrival.down.authenticated()
+        arrival.wire.write(
+            b"".join(
+                (
+                    messages.AUTHENTICATION_OK,
+                    *(messages.parameter_status(name, value) for name, value in reported.items()),
+                    messages.backend_key_data(self._pid, secret),
+                    messages.ready_for_query(b"I"),
+                )
+            )
+        )
+
+    def noting(self, note: Note) -> None:
+        self._note = note
+
+    async def channels(self) -> AsyncIterator[Any]:
+        assert self._legs is not None and self._reader is not None, "connect first"
+        yield PostgresChannel(self._legs, self._reader)
+
+    def classify(self, statement: Statement) -> Facts:
+        assert self._reader is not None, "connect first"
+        return self._reader.classify(statement)
+
+    def rewrite(self, statement: Statement, facts: Facts) -> str:
+        assert self._reader is not None, "connect first"
+        return self._reader.rewrite(statement)
+
+    async def cancel(self) -> None:
+        """Somebody with this conversation's key asked to cancel: the held statement, or what the database runs."""
+        self._note("cancel", {"statement": self._legs.answers.number if self._legs is not None else 0})
+        legs = self._legs
+        if legs is None:
+            return
+        if legs.waiting:
+            legs.cancelled = True
+            legs.signal.set()
+            return
+        if self._route is not None and self._link is not None:
+            await cancel(self._route, self._link.ready.pid, self._link.ready.secret)
+
+    async def refuse(self, denial: Denial) -> None:
+        await self.close(denial)
+
+    async def close(self, denial: Denial | None = None) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._keys.forget(self._pid)
+        if self._link is not None:
+            busy = self._legs is not None and not self._legs.answers.quiescent
+            if busy and self._route is not None:
+                await cancel(self._route, self._link.ready.pid, self._link.ready.secret)
+            self._link.wire.write(messages.TERMINATE)
+            self._link.wire.close()
+        if self._arrival is not None:
+            if denial is not None:
+                self._arrival.wire.write(refusal(denial, fatal=True))
+            self._arrival.wire.close()
+        else:
+            self._sock.close()
+
+    def _arrived(self) -> Arrival:
+        assert self._arrival is not None, "greet first"
+        return self._arrival
+
+
+def _silent(name: str, fields: Mapping[str, object]) -> None:
+    """Before there is a recording nobody listens."""

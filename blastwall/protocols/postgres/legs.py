@@ -1,0 +1,207 @@
+"""Both legs of a PostgreSQL connection: staging and sending towards the server, runs to chunks towards the client."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+
+from blastwall.errors import ClientFault, UpstreamFault
+from blastwall.model import Chunk, Direction, Masked
+from blastwall.protocols.postgres import messages, replies
+from blastwall.protocols.postgres.answers import COMPLETE, COPY_DATA, ERROR, ROW, Answers, Expected, Step
+from blastwall.protocols.postgres.downstream import Downstream
+from blastwall.protocols.postgres.upstream import Run, Upstream
+from blastwall.wire.wire import Signal, Wire
+
+#: A chunk grows to about this many bytes before it travels down the road.
+CHUNK_BYTES = 64 * 1024
+#: A client that takes nothing for this long while it is owed bytes has gone (seconds).
+STALL_SECONDS = 900.0
+
+
+class ClientGone(ClientFault):
+    """The client closed its connection."""
+
+
+class Legs:
+    """Both wires of a connection with their engines: staging, sending, and turning runs into chunks."""
+
+    def __init__(
+        self, down: Downstream, down_wire: Wire, up: Upstream, up_wire: Wire, signal: Signal, answers: Answers
+    ) -> None:
+        self.down = down
+        self.down_wire = down_wire
+        self.up = up
+        self.up_wire = up_wire
+        self.signal = signal
+        self.answers = answers
+        self.local: deque[Chunk] = deque()
+        self.cancelled = False
+        self.waiting = False  # the client's statement is held for a person
+        self.copy_event: Callable[[], None] | None = None
+        self._staged: list[bytes] = []
+        self._held: Run | None = None
+
+    # -- towards the server
+
+    def stage(self, data: bytes) -> None:
+        """Put a message into the next send."""
+        self._staged.append(data)
+
+    @property
+    def staged(self) -> bool:
+        return bool(self._staged)
+
+    def send(self) -> None:
+        """Send what is staged, as one write."""
+        if self._staged:
+            self.up_wire.write(b"".join(self._staged) if len(self._staged) > 1 else self._staged[0])
+            self._staged.clear()
+
+    # -- towards the client
+
+    @property
+    def outgoing(self) -> bool:
+        """Is there anything for the client?"""
+        return bool(self.local) or self._held is not None or self.up.ready
+
+    async def results(self, until_ready: bool) -> AsyncIterator[Chunk]:
+        """Chunks as they come; with ``until_ready`` until nothing is owed any more, else those at hand."""
+        while True:
+            chunk = self._collect()
+            if chunk is not None:
+                yield chunk
+                continue
+            if not until_ready or self.answers.quiescent:
+                return
+            if self.answers.copying_in and self.down.ready and self.copy_event is not None:
+                self.copy_event()
+                continue
+            self.check()
+            await self.signal.wait()
+
+    def check(self) -> None:
+        """Raise when a leg is gone and nothing of it is left to read."""
+        for wire in (self.down_wire, self.up_wire):
+            if wire.error is not None:
+                raise wire.error
+        if self.up_wire.closed and not self.up.ready:
+            raise UpstreamFault("the database closed the connection", code="08006")
+        if self.down_wire.closed and not self.down.ready:
+            raise ClientGone("the client closed its connection")
+
+    def _collect(self) -> Chunk | None:
+        """Digest the runs at hand into one chunk of about CHUNK_BYTES that answers one statement."""
+        if self.local:
+            return self.local.popleft()
+        answers = self.answers
+        next_event = self.up.next_event
+        parts: list[bytes] = []
+        size = rows = number = 0
+        tag = error = ""
+        while size < CHUNK_BYTES:
+            run = self._held
+            if run is not None:
+                self._held = None
+            else:
+                event = next_event()
+                if event is None:
+                    break
+                assert isinstance(event, Run)
+                run = event
+            kind = run.type
+            if kind in (ROW, COMPLETE, ERROR, COPY_DATA):
+                owner = answers.number
+                if number and owner != number:
+                    self._held = run
+                    break
+                number = owner
+            data = answers.digest(run)
+            if kind == ROW:
+                rows += run.count
+            elif kind == COMPLETE:
+                tag = answers.tag
+            elif kind == ERROR:
+                error = answers.error
+                if answers.skipping:
+                    self.down.skip_to_sync()
+            if data:
+                parts.append(data)
+                size += len(data)
+        self.up_wire.consumed()
+        if not parts:
+            return None
+        return Chunk(parts[0] if len(parts) == 1 else b"".join(parts), number, rows, tag, error)
+
+    async def relay(self, masked: Masked) -> None:
+        """Send a masked chunk where it belongs and wait while that side takes no more."""
+        if masked.direction is Direction.TO_AGENT:
+            wire = self.down_wire
+            wire.write(masked.data)
+        else:
+            wire = self.up_wire
+            wire.write(messages.copy_data(masked.data))
+        while wire.choked:
+            self.check()
+            await self.signal.wait_for(STALL_SECONDS)
+
+    def notify(self, message: str, detail: str) -> None:
+        """A NOTICE outside the results; only while the client waits for its answer."""
+        self.down_wire.write(messages.notice_response("NOTICE", "00000", message, detail=detail or None))
+
+    async def gone(self) -> str:
+        """Wait until the client no longer waits for its held statement."""
+        self.waiting = True
+        try:
+            return await self._gone()
+        finally:
+            self.waiting = False
+
+    async def _gone(self) -> str:
+        while True:
+            if self.cancelled:
+                self.cancelled = False
+                return "cancelled"
+            if self.down_wire.closed:
+                return "disconnected"
+            if self.up_wire.closed:
+                return "the database closed the connection"
+            await self.signal.wait()
+
+    # -- the gateway's own questions
+
+    async def ask(self, sql: str) -> list[tuple[bytes | None, ...]]:
+        """Run the gateway's own query on the session's connection; the client sees nothing of it.
+
+        Only while nothing is owed. Raises UpstreamFault when the server answers with an error.
+        """
+        assert self.answers.quiescent and not self._staged, "the gateway asks between exchanges"
+        rows: list[tuple[bytes | None, ...]] = []
+        problem: UpstreamFault | None = None
+        self.answers.expect(Expected(Step.QUERY, hidden=True))
+        self.up_wire.write(messages.query(sql.encode()))
+        pending = b""
+        while not self.answers.quiescent:
+            run = self.up.next_event()
+            if run is None:
+                self.up_wire.consumed()
+                self.check()
+                await self.signal.wait()
+                continue
+            assert isinstance(run, Run)
+            if run.type == ROW:
+                pending += run.data
+                if not run.partial:
+                    rows.extend(replies.data_rows(pending))
+                    pending = b""
+            elif run.type == ERROR:
+                fields = replies.error_fields(run.data)
+                problem = UpstreamFault(
+                    f"the database refused the gateway's own query: {fields.get('M', '')}", code=fields.get("C", "")
+                )
+            spoken = self.answers.digest(run)
+            if spoken:
+                self.local.append(Chunk(spoken))
+        if problem is not None:
+            raise problem
+        return rows

@@ -1,0 +1,143 @@
+"""The client's prepared statements and portals, and what the server knows them as.
+
+SQL ``PREPARE`` and wire Parse share one namespace, and so do SQL ``DECLARE`` and wire portals (PostgreSQL
+documentation, "Extended Query"). The gateway gives every named one an upstream name that is never used twice, so that
+the facts kept for a name can never belong to another text. The unnamed ones keep their empty name: the server replaces
+them, and so do we.
+
+Pure bookkeeping: whoever calls says what the server acknowledged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from blastwall.model import Facts, Permit
+
+#: Upstream names begin so; error texts are searched for it before they reach the client.
+PREFIX = "blastwall_"
+
+#: Bounds what one connection may make the gateway remember. Drivers that cache keep some hundreds.
+MAX_PREPARED = 10_000
+MAX_PORTALS = 10_000
+
+
+class TooMany(Exception):
+    """The connection holds more names than a well-behaved client needs."""
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A prepared statement: the client's name, the server's, its text as judged, and its facts."""
+
+    client: str
+    upstream: str
+    text: str
+    facts: Facts
+    type_ids: tuple[int, ...] = ()
+    upstream_text: str = ""
+    from_sql: bool = False
+
+    @property
+    def rewritten(self) -> bool:
+        """Do positions in the server's messages mean another text than the client's?"""
+        return self.upstream_text != self.text
+
+
+@dataclass(slots=True)
+class Portal:
+    """A portal or cursor. ``permit`` is what its Execute runs under; ``number`` the statement it answers."""
+
+    client: str
+    upstream: str
+    facts: Facts
+    permit: Permit
+    number: int
+    effects: tuple[Callable[[], None] | None, ...] = ()  # what its completion does to the session's names
+
+
+class Names:
+    """Both maps of one connection."""
+
+    def __init__(self) -> None:
+        self.prepared: dict[str, Prepared] = {}
+        self.portals: dict[str, Portal] = {}
+        self._count = 0
+        self._clients: dict[str, str] = {}  # upstream name -> client's name, for error texts
+        self.prepared_facts: dict[str, Facts] = {}
+        self.cursor_facts: dict[str, Facts] = {}
+        self.version = 0  # grows whenever what a text may refer to changed: part of cache keys
+
+    def mint(self, client: str) -> str:
+        """An upstream name for the client's name: the empty name stays empty."""
+        if not client:
+            return ""
+        self._count += 1
+        upstream = f"{PREFIX}{self._count}"
+        self._clients[upstream] = client
+        return upstream
+
+    def prepare(self, prepared: Prepared) -> None:
+        """The statement is known from now on. Raises TooMany."""
+        if len(self.prepared) >= MAX_PREPARED and prepared.client not in self.prepared:
+            raise TooMany(f"this connection holds {MAX_PREPARED} prepared statements: close some of them")
+        self.prepared[prepared.client] = prepared
+        if prepared.client:
+            self.prepared_facts[prepared.client] = prepared.facts
+            self.version += 1
+
+    def unprepare(self, client: str) -> None:
+        prepared = self.prepared.pop(client, None)
+        if prepared is not None and client:
+            self.prepared_facts.pop(client, None)
+            self._clients.pop(prepared.upstream, None)
+            self.version += 1
+
+    def unprepare_all(self) -> None:
+        """DEALLOCATE ALL: every name but the unnamed statement, which it leaves alone."""
+        for client in [name for name in self.prepared if name]:
+            self.unprepare(client)
+
+    def open(self, portal: Portal) -> None:
+        """The portal is open from now on. Raises TooMany."""
+        if len(self.portals) >= MAX_PORTALS and portal.client not in self.portals:
+            raise TooMany(f"this transaction holds {MAX_PORTALS} portals: close some of them")
+        self.portals[portal.client] = portal
+        if portal.client:
+            self.cursor_facts[portal.client] = portal.facts
+            self.version += 1
+
+    def close(self, client: str) -> None:
+        portal = self.portals.pop(client, None)
+        if portal is not None and client:
+            self.cursor_facts.pop(client, None)
+            self._clients.pop(portal.upstream, None)
+            self.version += 1
+
+    def close_all(self) -> None:
+        """A transaction ended, or CLOSE ALL: no portal survives (WITH HOLD is refused)."""
+        if not self.portals:
+            return
+        for client in list(self.portals):
+            self.close(client)
+
+    def upstream_names(self) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        """(prepared, cursors): client's name to the server's, for rewriting SQL."""
+        return (
+            {name: item.upstream for name, item in self.prepared.items() if name},
+            {name: item.upstream for name, item in self.portals.items() if name},
+        )
+
+    def client_text(self, text: str) -> str:
+        """Put the client's own names back into a server's message."""
+        if PREFIX not in text:
+            return text
+        for upstream, client in self._matches(text):
+            text = text.replace(f'"{upstream}"', f'"{client}"')
+        return text
+
+    def _matches(self, text: str) -> Iterator[tuple[str, str]]:
+        for upstream, client in self._clients.items():
+            if f'"{upstream}"' in text:
+                yield upstream, client

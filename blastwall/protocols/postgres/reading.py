@@ -1,0 +1,248 @@
+"""What the gateway knows of a session when it reads a text: catalogue, search path, role, prepared names.
+
+Everything that changes a text's meaning is part of the surroundings, whose fingerprint keys caches and approvals. What
+DDL changed is read anew before the next statement is judged.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+
+from blastwall.errors import ClientFault, UpstreamFault
+from blastwall.model import Effect, Facts, Permit, Statement, StatementKind
+from blastwall.protocols.postgres import snapshot
+from blastwall.protocols.postgres.answers import FAILED, IDLE
+from blastwall.protocols.postgres.classify import Classifier, Finding, StatementFinding, Surroundings
+from blastwall.protocols.postgres.legs import Legs
+from blastwall.protocols.postgres.names import Portal, Prepared
+from blastwall.protocols.postgres.options import Options
+from blastwall.sql.catalogue import Catalogue
+from blastwall.sql.rename import Names as Touched
+from blastwall.sql.rename import names as touched_names
+from blastwall.sql.rename import rename
+
+#: Kinds of statements whose text holds session names that the gateway replaces.
+NAMING = frozenset({"prepare", "execute", "declare", "fetch", "close", "deallocate", "discard", "cursor_write"})
+
+_SESSION = (
+    "SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(true))::text, current_user::text, "
+    "pg_catalog.current_setting('server_version_num')"
+)
+
+
+class Shelf:
+    """Catalogues of one gateway process, by target and database: shared between sessions, loaded once per version."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str], tuple[str, Catalogue]] = {}
+
+    def find(self, target: str, database: str, freshness: str) -> Catalogue | None:
+        """The catalogue, if it was loaded at this freshness."""
+        kept = self._kept.get((target, database))
+        return kept[1] if kept is not None and kept[0] == freshness else None
+
+    def keep(self, target: str, database: str, freshness: str, catalogue: Catalogue) -> None:
+        if len(self._kept) >= 64 and (target, database) not in self._kept:
+            self._kept.pop(next(iter(self._kept)))
+        self._kept[(target, database)] = (freshness, catalogue)
+
+
+class SessionReader:
+    """Reads texts in one session's surroundings."""
+
+    def __init__(
+        self, legs: Legs, shelf: Shelf, classifier: Classifier, target: str, database: str, options: Options
+    ) -> None:
+        self._legs = legs
+        self._shelf = shelf
+        self._classifier = classifier
+        self._target = target
+        self._database = database
+        self._options = options
+        self._names = legs.answers.names
+        self._spoiled: dict[int, str] = {}
+        self._minted: dict[int, Mapping[str, str]] = {}
+        self._known: Surroundings | None = None
+        self._known_version = -1
+        self._fingerprint = ""
+        self._catalogue: Catalogue | None = None
+        self._search_path: tuple[str, ...] = ()
+        self._user = ""
+        self._server_version = 0
+        self.stale = True
+        self._dirty_transaction = False
+
+    @property
+    def surroundings(self) -> str:
+        """The fingerprint of everything that changes a text's meaning here."""
+        self._settle()
+        return self._fingerprint
+
+    def find(self, text: str) -> Finding:
+        """What the text does, here and now."""
+        return self._classifier.classify(text, self._settle())
+
+    def spoil(self, number: int, reason: str) -> None:
+        """The statement's bytes are not a text: it is unknown, whatever it looks like."""
+        self._spoiled[number] = reason
+
+    def classify(self, statement: Statement) -> Facts:
+        """Facts of one of this session's statements. Never raises."""
+        reason = self._spoiled.pop(statement.number, None)
+        if reason is not None:
+            return Facts(Effect.UNKNOWN, "unknown", reason=reason)
+        return self.find(statement.text).facts
+
+    def _settle(self) -> Surroundings:
+        known = self._known
+        if known is not None and self._known_version == self._names.version:
+            return known
+        known = Surroundings(
+            catalogue=self._catalogue,
+            search_path=self._search_path,
+            server_version=self._server_version,
+            database_user=self._user,
+            temp=frozenset(),
+            prepared=dict(self._names.prepared_facts),
+            cursors=dict(self._names.cursor_facts),
+            allowed_functions=frozenset(self._options.allowed_functions),
+        )
+        self._known = known
+        self._known_version = self._names.version
+        self._fingerprint = f"{self._database}/{self._user}/{known.fingerprint}"
+        return known
+
+    # -- names inside SQL
+
+    def rewrite(self, statement: Statement) -> str:
+        """The text with the gateway's names. Raises Unparsed (a ClientFault) when there is no safe one."""
+        finding = self.find(statement.text)
+        if finding.tree is None or not any(part.kind in NAMING for part in finding.statements):
+            return statement.text
+        if statement.kind is StatementKind.EXECUTE and statement.name:
+            return statement.text  # the upstream text was made when it was prepared
+        minted: dict[str, str] = {}
+        prepared, cursors = (dict(mapping) for mapping in self._names.upstream_names())
+        for touched in touched_names(finding.tree):
+            self._judge_names(touched)
+            if touched.defines_statement is not None:
+                minted["s" + touched.defines_statement] = prepared[touched.defines_statement] = self._names.mint(
+                    touched.defines_statement
+                )
+            if touched.defines_cursor is not None:
+                minted["c" + touched.defines_cursor] = cursors[touched.defines_cursor] = self._names.mint(
+                    touched.defines_cursor
+                )
+        self._minted[statement.number] = minted
+        return rename(finding.tree, prepared, cursors)
+
+    def _judge_names(self, touched: Touched) -> None:
+        name = touched.defines_statement
+        if name is not None and name in self._names.prepared:
+            raise ClientFault(f'prepared statement "{name}" already exists: deallocate it first')
+        name = touched.defines_cursor
+        if name is not None and name in self._names.portals:
+            raise ClientFault(f'cursor "{name}" already exists: close it first')
+
+    def effects(self, text: str, permit: Permit, number: int) -> tuple[Callable[[], None] | None, ...]:
+        """For each statement of the text what its completion changes here; () when nothing."""
+        finding = self.find(text)
+        if finding.tree is None:
+            return ()
+        naming = any(part.kind in NAMING for part in finding.statements)
+        if not naming and not any(part.changes_catalogue for part in finding.statements):
+            return ()
+        minted = self._minted.pop(number, {})
+        touched = touched_names(finding.tree) if naming else (None,) * len(finding.statements)
+        return tuple(
+            self._effect(part, names, minted, text, permit, number)
+            for part, names in zip(finding.statements, touched, strict=True)
+        )
+
+    def _effect(
+        self,
+        part: StatementFinding,
+        touched: Touched | None,
+        minted: Mapping[str, str],
+        text: str,
+        permit: Permit,
+        number: int,
+    ) -> Callable[[], None] | None:
+        names = self._names
+        actions: list[Callable[[], None]] = []
+        if part.changes_catalogue:
+            actions.append(self._soil)
+        if touched is not None:
+            name = touched.defines_statement
+            if name is not None and "s" + name in minted:
+                prepared = Prepared(name, minted["s" + name], text, part.facts, (), permit.upstream_text, from_sql=True)
+                actions.append(lambda: names.prepare(prepared))
+            name = touched.defines_cursor
+            if name is not None and "c" + name in minted:
+                portal = Portal(name, minted["c" + name], part.facts, permit, number)
+                actions.append(lambda: names.open(portal))
+            if touched.closes_statement is not None:
+                statement = touched.closes_statement
+                actions.append(lambda: names.unprepare(statement))
+            if touched.closes_cursor is not None:
+                cursor = touched.closes_cursor
+                actions.append(lambda: names.close(cursor))
+            if touched.closes_all_statements:
+                actions.append(names.unprepare_all)
+            if touched.closes_all_cursors:
+                actions.append(names.close_all)
+        if not actions:
+            return None
+
+        def act() -> None:
+            for action in actions:
+                action()
+
+        return act
+
+    def _soil(self) -> None:
+        self.stale = True
+
+    # -- the catalogue
+
+    async def refresh(self) -> None:
+        """Read the catalogue anew if it may have changed. Raises UpstreamFault: no catalogue, no session.
+
+        In a transaction the session's own uncommitted changes count, for this session only; in a failed one nothing can
+        be asked, and nothing but its end will run.
+        """
+        if not self.stale and not (self._dirty_transaction and self._legs.answers.status == IDLE):
+            return
+        status = self._legs.answers.status
+        if status == FAILED:
+            return
+        path, user, version = (await self._ask_row(_SESSION))[:3]
+        freshness = (await self._ask_row(snapshot.FRESHNESS))[0]
+        shared = status == IDLE
+        catalogue = self._shelf.find(self._target, self._database, freshness) if shared else None
+        if catalogue is None:
+            sections = {name: (await self._ask_row(sql))[0] for name, sql in snapshot.SECTIONS}
+            catalogue = snapshot.assemble(sections)
+            if shared:
+                self._shelf.keep(self._target, self._database, freshness, catalogue)
+        self._catalogue = catalogue
+        self._search_path = _schemas(path)
+        self._user = user
+        self._server_version = int(version)
+        self._known = None
+        self.stale = False
+        self._dirty_transaction = not shared
+
+    async def _ask_row(self, sql: str) -> list[str]:
+        rows = await self._legs.ask(sql)
+        if len(rows) != 1:
+            raise UpstreamFault(f"the database answered {len(rows)} rows where one was expected")
+        return [(value or b"").decode("utf-8") for value in rows[0]]
+
+
+def _schemas(text: str) -> tuple[str, ...]:
+    schemas = json.loads(text)
+    if not isinstance(schemas, list):
+        raise UpstreamFault("the database did not tell its search path")
+    return tuple(str(schema) for schema in schemas)

@@ -1,0 +1,161 @@
+"""The gateway process, and the only place that chooses adapters. ``python -m fargate_proxy --help``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import json
+import logging
+import os
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from blastwall import registry
+from blastwall.config.bundle import Bundle, load_bundle
+from blastwall.conversation import ProtocolSpec
+from blastwall.errors import ConfigFault, Fault
+from blastwall.local.compose import compose
+from blastwall.local.sessions import LocalSessions
+from blastwall.settings import ProxySettings
+from fargate_proxy.gateway import Gateway, Ports
+from fargate_proxy.listener import Listener, address_of, bind
+from fargate_proxy.watch import reload_or_keep
+
+log = logging.getLogger("blastwall")
+
+#: Exit codes: 2 the configuration is wrong, 3 the machine refused (a port, a file).
+CONFIG_EXIT, MACHINE_EXIT = 2, 3
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run until SIGTERM or SIGINT. SIGHUP, or a changed file in the configuration folder, reloads."""
+    settings = _settings(argv)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        bundle = _load(settings)
+        uvloop.run(_run(settings, bundle))
+    except ConfigFault as fault:
+        print(fault, file=sys.stderr)
+        return CONFIG_EXIT
+    except (OSError, Fault) as fault:
+        print(f"the gateway cannot start: {fault}", file=sys.stderr)
+        return MACHINE_EXIT
+    return 0
+
+
+def _settings(argv: list[str] | None) -> ProxySettings:
+    known = ProxySettings.from_env(os.environ)
+    parser = argparse.ArgumentParser("python -m fargate_proxy", description="The Blastwall gateway process.")
+    parser.add_argument("--config", default=known.config, help="configuration folder")
+    parser.add_argument("--overrides", default=known.overrides, help="JSON merged into gateway.yaml")
+    parser.add_argument("--state", default=known.state, help="folder of the local adapters")
+    parser.add_argument("--drain-seconds", type=float, default=known.drain_seconds)
+    parser.add_argument("--ready-fd", type=int, default=known.ready_fd, help="told where the gateway listens, as JSON")
+    return ProxySettings(**vars(parser.parse_args(argv)))
+
+
+def _load(settings: ProxySettings) -> Bundle:
+    overrides: Mapping[str, Any] | None = None
+    if settings.overrides:
+        overrides = json.loads(Path(settings.overrides).read_text("utf-8"))
+    return load_bundle(settings.config_path, overrides, settings.overrides or "overrides")
+
+
+async def _run(settings: ProxySettings, bundle: Bundle) -> None:
+    loop = asyncio.get_running_loop()
+    parts = compose(bundle, settings.state_path, os.environ)
+    ports = Ports(parts.verifier, parts.vendor, parts.people, parts.sessions, parts.recorder, parts.clock)
+    gateway = Gateway(bundle, ports, _tls(bundle))
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+
+    async def reload() -> None:
+        async def take() -> None:
+            gateway.adopt(await asyncio.to_thread(_load, settings))
+
+        await reload_or_keep(take)
+
+    tasks: set[asyncio.Task[None]] = set()
+
+    def hang_up() -> None:
+        task = asyncio.create_task(reload())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
+    listeners, listening = _listen(gateway, bundle)
+    beside = [
+        asyncio.create_task(gateway.watch.flush_lazily()),
+        asyncio.create_task(gateway.watch.reload_on_change(settings.config_path, reload)),
+        asyncio.create_task(_sweep(parts.sessions)),
+    ]
+    gc.collect()
+    gc.freeze()  # what start-up made lives as long as the process: the collector need not look at it again
+    _tell(settings.ready_fd, listening)
+    await stop.wait()
+    for listener in listeners:
+        listener.stop()
+    await gateway.watch.empty(settings.drain_seconds)
+    gateway.watch.drain()
+    for listener in listeners:
+        await listener.finish(5)
+    for task in beside:
+        task.cancel()
+    parts.close()
+
+
+def _listen(gateway: Gateway, bundle: Bundle) -> tuple[list[Listener], dict[str, str]]:
+    listeners: list[Listener] = []
+    listening: dict[str, str] = {}
+    for name, address in bundle.config.listen.items():
+        spec = registry.protocol(name)
+        sock = bind(f"{address.host}:{address.port}")
+
+        async def serve(accepted: socket.socket, spec: ProtocolSpec = spec) -> None:
+            await gateway.serve(accepted, spec)
+
+        listener = Listener(sock, serve)
+        listener.start()
+        listeners.append(listener)
+        listening[name] = address_of(sock)
+        log.info("%s at %s", name, listening[name])
+    return listeners, listening
+
+
+def _tls(bundle: Bundle) -> ssl.SSLContext | None:
+    files = bundle.config.tls
+    if files is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(files.certificate, files.key)
+    context.set_alpn_protocols(["postgresql"])
+    return context
+
+
+async def _sweep(sessions: LocalSessions) -> None:
+    """Detach the connections of processes that died."""
+    while True:
+        with contextlib.suppress(Fault):
+            await sessions.sweep()
+        await asyncio.sleep(10)
+
+
+def _tell(descriptor: int, listening: Mapping[str, str]) -> None:
+    if descriptor >= 0:
+        with os.fdopen(descriptor, "w") as ready:
+            ready.write(json.dumps({"listening": listening}) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,200 @@
+"""From facts to a permit or a denial, waiting for a person where policy says so."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+
+from blastwall import approvals
+from blastwall.conversation import Exchange
+from blastwall.model import (
+    ApprovalRequest,
+    ApprovalState,
+    ApprovalStatus,
+    Denial,
+    DenialCode,
+    Facts,
+    Pending,
+    Permit,
+    Session,
+    Statement,
+    Target,
+)
+from blastwall.policy.decide import Policies, Question
+from blastwall.ports import Approvals, Clock, Recording
+from fargate_proxy.ledger import Ledger
+
+#: A ticket outlives the inline hold: an agent has this long to come back with the identical statement (seconds).
+TICKET_SECONDS = 900.0
+#: How often a waiting client is told that its statement is still held, so that idle timers between us keep still.
+REMINDER_SECONDS = 20.0
+
+
+class Decider:
+    """Decides for one connection. ``policies`` is asked anew for each statement, so a reload takes effect at once."""
+
+    def __init__(
+        self,
+        session: Session,
+        target: Target,
+        policies: Callable[[], Policies],
+        people: Approvals,
+        recording: Recording,
+        ledger: Ledger,
+        clock: Clock,
+    ) -> None:
+        self._session = session
+        self._target = target
+        self._policies = policies
+        self._people = people
+        self._recording = recording
+        self._ledger = ledger
+        self._clock = clock
+
+    async def decide(
+        self, statement: Statement, facts: Facts, upstream_text: str, exchange: Exchange | None
+    ) -> Permit | Denial:
+        """A permit or the reason why not. Waits at most the target's ``hold_seconds`` for a person."""
+        policies = self._policies()
+        question = Question(
+            principal=self._session.principal,
+            target=self._target,
+            statement_kind=statement.kind,
+            facts=facts,
+            hour=int(self._clock.now() // 3600 % 24),
+            exhausted=self._ledger.exhausted,
+            break_glass=self._session.break_glass is not None,
+            upstream_text=upstream_text,
+        )
+        decision = policies.decide(question)
+        if not isinstance(decision, Pending):
+            return decision
+        binding = approvals.binding(
+            principal=self._session.principal,
+            session=self._session.id,
+            target=self._target.name,
+            statement=statement,
+            policy_version=policies.version,
+        )
+        permit = await self._redeem(binding, policies, question)
+        if permit is not None:
+            return permit
+        before = await self._people.latest(binding)
+        if before is not None and before.state is ApprovalState.DENIED:
+            return self._answer(before, decision)
+        status = await self._request(statement, facts, decision, binding, policies)
+        if exchange is not None and exchange.interactive:
+            status = await self._hold(status, exchange, decision)
+            if status.state is ApprovalState.APPROVED:
+                permit = await self._redeem(binding, self._policies(), question)
+                if permit is not None:
+                    return permit
+        return self._answer(status, decision)
+
+    async def _redeem(self, binding: str, policies: Policies, question: Question) -> Permit | Denial | None:
+        """Consume an approval and ask policy again; None when there is no approval."""
+        status = await self._people.redeem(binding)
+        if status is None:
+            return None
+        self._recording.event("approval_redeemed", {"approval": status.id, "by": list(status.by), "note": status.note})
+        decision = policies.decide(question, approved=status.id)
+        if isinstance(decision, Pending):
+            return Denial(DenialCode.POLICY, "policy changed while the approval was given", policies=decision.policies)
+        return decision
+
+    async def _request(
+        self, statement: Statement, facts: Facts, pending: Pending, binding: str, policies: Policies
+    ) -> ApprovalStatus:
+        now = self._clock.now()
+        request = ApprovalRequest(
+            id=approvals.request_id(secrets.token_bytes(10)),
+            binding=binding,
+            session=self._session.id,
+            principal=self._session.principal,
+            target=self._target.name,
+            statement=statement,
+            facts=facts,
+            risk=pending.risk,
+            approvers=pending.approvers,
+            policy_version=policies.version,
+            requested_at=now,
+            expires_at=min(now + max(TICKET_SECONDS, self._target.hold_seconds), self._session.expires_at),
+            quorum=pending.quorum,
+        )
+        status = await self._people.request(request)
+        self._recording.event(
+            "approval_requested",
+            {
+                "approval": status.id,
+                "statement": statement.number,
+                "approvers": list(pending.approvers),
+                "policies": list(pending.policies),
+                "risk": pending.risk.score,
+            },
+        )
+        return status
+
+    async def _hold(self, status: ApprovalStatus, exchange: Exchange, pending: Pending) -> ApprovalStatus:
+        """Let the client wait for a person; withdraw the request when it no longer waits."""
+        seconds = self._target.hold_seconds
+        deadline = self._clock.monotonic() + seconds
+        who = " or ".join(pending.approvers) or "an approver"
+        await exchange.notify(
+            f"blastwall: held for approval {status.id} by {who}, for up to {seconds:.0f} s",
+            f"decide with: blastwall approvals approve {status.id}",
+        )
+        gone = asyncio.ensure_future(exchange.gone())
+        try:
+            while status.state is ApprovalState.REQUESTED:
+                left = deadline - self._clock.monotonic()
+                if left <= 0:
+                    break
+                decided = asyncio.ensure_future(self._people.decided(status.id, min(left, REMINDER_SECONDS)))
+                done, _ = await asyncio.wait({gone, decided}, return_when=asyncio.FIRST_COMPLETED)
+                if decided in done:
+                    status = decided.result()
+                    if status.state is ApprovalState.REQUESTED and deadline - self._clock.monotonic() > 1:
+                        await exchange.notify(f"blastwall: still held for approval {status.id}")
+                else:
+                    decided.cancel()
+                    status = await self._people.withdraw(status.id, gone.result())
+        finally:
+            gone.cancel()
+        self._recording.event(
+            "approval_decided",
+            {"approval": status.id, "state": str(status.state), "by": list(status.by), "note": status.note},
+        )
+        return status
+
+    def _answer(self, status: ApprovalStatus, pending: Pending) -> Denial:
+        """What the agent is told when there is no approval to redeem."""
+        code = _CODES[status.state]
+        reason = {
+            DenialCode.PENDING: pending.reason,
+            DenialCode.DENIED: f"{', '.join(status.by) or 'an approver'} refused it" + _said(status.note),
+            DenialCode.EXPIRED: "the request expired before anybody decided",
+            DenialCode.WITHDRAWN: f"the client no longer waited: {status.note or 'withdrawn'}",
+        }[code]
+        hint = {
+            DenialCode.PENDING: "Send the identical statement again once the ticket is approved: it then runs once.",
+            DenialCode.DENIED: "Do not repeat it; ask the person for a way that they accept.",
+            DenialCode.EXPIRED: "Send it again to ask anew.",
+            DenialCode.WITHDRAWN: "Send it again to ask anew.",
+        }[code]
+        return Denial(code, reason, hint, pending.policies, pending.risk, status.id)
+
+
+def _said(note: str) -> str:
+    return f": {note}" if note else ""
+
+
+_CODES = {
+    ApprovalState.REQUESTED: DenialCode.PENDING,
+    ApprovalState.APPROVED: DenialCode.PENDING,  # approved, but the one use was taken by another connection meanwhile
+    ApprovalState.REDEEMED: DenialCode.PENDING,
+    ApprovalState.DENIED: DenialCode.DENIED,
+    ApprovalState.EXPIRED: DenialCode.EXPIRED,
+    ApprovalState.WITHDRAWN: DenialCode.WITHDRAWN,
+    ApprovalState.SUPERSEDED: DenialCode.EXPIRED,
+}

@@ -1,0 +1,255 @@
+"""One connection's life: greet, verify, decide to connect, vend, connect; then the road; then the end.
+
+Whatever fails on the way is a refusal in the client's own protocol. Nothing is forwarded before the recording is open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import socket
+from dataclasses import dataclass, field
+from typing import Any
+
+from blastwall.config.bundle import Bundle
+from blastwall.conversation import Conversation, Hello, Host, ProtocolSpec
+from blastwall.errors import ClientFault, Fault, RecordingFault, TokenFault, UpstreamFault
+from blastwall.model import (
+    Denial,
+    DenialCode,
+    Effect,
+    Facts,
+    ObjectRef,
+    Permit,
+    Principal,
+    Session,
+    Statement,
+    StatementKind,
+    Target,
+)
+from blastwall.ports import Approvals, Clock, Recorder, Recording, Sessions, Vendor, Verifier
+from fargate_proxy.decider import Decider
+from fargate_proxy.ledger import BudgetSpent, Ledger
+from fargate_proxy.pipeline import Road
+from fargate_proxy.watch import Watch
+
+log = logging.getLogger("blastwall.gateway")
+
+#: A client has this long to name itself and bring its token (seconds).
+GREET_SECONDS = 30.0
+#: The target has this long to take the session (seconds).
+CONNECT_SECONDS = 30.0
+#: An agent asks to break the glass by an application name that begins so; what follows is its reason.
+BREAK_GLASS = "break-glass:"
+
+
+@dataclass(slots=True)
+class Ports:
+    """The world as the gateway sees it: one adapter for each port."""
+
+    verifier: Verifier
+    vendor: Vendor
+    people: Approvals
+    sessions: Sessions
+    recorder: Recorder
+    clock: Clock
+
+
+@dataclass(slots=True)
+class Gateway:
+    """Serves connections of every protocol. ``bundle`` is replaced as a whole by a reload; sessions go on."""
+
+    bundle: Bundle
+    ports: Ports
+    tls: Any = None
+    shared: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ledgers: dict[str, Ledger] = field(default_factory=dict)
+    watch: Watch = field(default_factory=Watch)
+
+    async def serve(self, sock: socket.socket, spec: ProtocolSpec) -> None:
+        """Take one accepted socket to its end. Never raises but for cancellation."""
+        host = Host(self.tls, bool(self.bundle.config.insecure_local), self.shared.setdefault(spec.manifest.name, {}))
+        conversation = spec.converse(sock, host)
+        try:
+            try:
+                async with asyncio.timeout(GREET_SECONDS):
+                    hello = await conversation.greet()
+            except TimeoutError:
+                return
+            if hello is not None:
+                await self._admit(conversation, hello, spec)
+        except ClientFault as fault:
+            log.info("client fault: %s", fault)
+        except Fault as fault:
+            log.warning("%s: %s", type(fault).__name__, fault)
+            await conversation.close(Denial(DenialCode.FAULT, str(fault)))
+        except Exception:
+            log.exception("defect while serving a connection")
+            await conversation.close(Denial(DenialCode.FAULT, "the gateway met a defect of its own; see its log"))
+        finally:
+            await conversation.close()
+
+    async def _admit(self, conversation: Conversation, hello: Hello, spec: ProtocolSpec) -> None:
+        """Who is it, and where does it want to go?"""
+        try:
+            principal = await self.ports.verifier.verify(hello.token)
+        except TokenFault as fault:
+            await conversation.refuse(
+                Denial(
+                    DenialCode.IDENTITY, str(fault), "Get a fresh token from your identity provider and connect again."
+                )
+            )
+            return
+        target = self.bundle.targets.get(hello.target)
+        if target is None or target.protocol != spec.manifest.name:
+            known = ", ".join(sorted(n for n, t in self.bundle.targets.items() if t.protocol == spec.manifest.name))
+            await conversation.refuse(
+                Denial(DenialCode.IDENTITY, f'there is no target "{hello.target}" here', f"Targets: {known or 'none'}.")
+            )
+            return
+        try:
+            session = await self.ports.sessions.open(principal, target, self._break_glass(principal, hello))
+        except TokenFault as fault:
+            await conversation.refuse(Denial(DenialCode.IDENTITY, str(fault), "Connect again with a new token."))
+            return
+        await self._attend(conversation, hello, principal, target, session)
+
+    def _break_glass(self, principal: Principal, hello: Hello) -> str | None:
+        name = hello.attributes.get("application_name", "")
+        reason = name.removeprefix(BREAK_GLASS).strip()
+        if not name.startswith(BREAK_GLASS) or not reason:
+            return None
+        return reason if principal.groups & frozenset(self.bundle.config.break_glass.groups) else None
+
+    async def _attend(
+        self, conversation: Conversation, hello: Hello, principal: Principal, target: Target, session: Session
+    ) -> None:
+        """Open the recording, decide, vend, connect, and follow the connection to its end."""
+        connection = f"c-{secrets.token_hex(8)}"
+        ports = self.ports
+        recording = ports.recorder.open(session, target, connection, self._header(principal, target, session))
+        ledger = await self._ledger(session, target)
+        reason = "the client left"
+        await ports.sessions.attach(session, connection)
+        try:
+            decider = Decider(
+                session, target, lambda: self.bundle.policies, ports.people, recording, ledger, ports.clock
+            )
+            permit = await self._decide_connect(decider, recording, hello, target, session)
+            if isinstance(permit, Denial):
+                reason = "refused"
+                await conversation.refuse(permit)
+                return
+            async with asyncio.timeout(CONNECT_SECONDS):
+                credential = await ports.vendor.vend(session, target, permit, hello.database_user)
+                recording.event("credential", {"kind": credential.kind, "user": credential.user})
+                await conversation.connect(target, credential)
+            conversation.noting(recording.event)
+            road = Road(conversation, decider, recording, ledger, target)
+            reason = await self._follow(conversation, road, session, recording)
+        except TimeoutError:
+            reason = f"the target {target.name} did not answer within {CONNECT_SECONDS:.0f} s"
+            await conversation.close(Denial(DenialCode.FAULT, reason, "Try again, or ask the operator."))
+        except UpstreamFault as fault:
+            reason = str(fault)
+            await conversation.close(Denial(DenialCode.FAULT, reason, "Ask the operator of the gateway."))
+        except RecordingFault as fault:
+            reason = f"the recording failed: {fault}"
+            await conversation.close(Denial(DenialCode.FAULT, "the session cannot be recorded, so it ends"))
+        finally:
+            self._finish(recording, reason)
+            await asyncio.shield(self._detach(session, connection, ledger))
+
+    async def _follow(self, conversation: Conversation, road: Road, session: Session, recording: Recording) -> str:
+        """Run the connection's channels until it ends, its session ends, or the gateway drains. Returns why."""
+        work: asyncio.Future[Any] = asyncio.ensure_future(_run(conversation, road))
+        ended: asyncio.Future[Any] = asyncio.ensure_future(self.ports.sessions.ended(session))
+        try:
+            with self.watch.following(recording) as draining:
+                await asyncio.wait({work, ended, draining}, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                work.result()
+                return "the client left"
+            work.cancel()
+            await asyncio.wait({work})
+            if ended.done():
+                reason = ended.result()
+                denial = Denial(DenialCode.IDENTITY, reason, "Connect again with a new token.")
+            else:
+                reason = "the gateway is shutting down"
+                denial = Denial(DenialCode.FAULT, reason, "Connect again.")
+            recording.event("ended", {"reason": reason})
+            await conversation.close(denial)
+            return reason
+        except BudgetSpent as fault:
+            recording.event("budget", {"reason": str(fault)})
+            await conversation.close(Denial(DenialCode.BUDGET, str(fault)))
+            return str(fault)
+        except ClientFault as fault:
+            return str(fault)
+        finally:
+            work.cancel()
+            ended.cancel()
+
+    async def _decide_connect(
+        self, decider: Decider, recording: Recording, hello: Hello, target: Target, session: Session
+    ) -> Permit | Denial:
+        """Connecting is a statement too."""
+        place = hello.attributes.get("database", target.name)
+        statement = Statement(f"connect to {place} at {target.name}", StatementKind.CONNECT, surroundings=place)
+        facts = Facts(
+            effect=Effect.SESSION,
+            verb="connect",
+            objects=(ObjectRef("database", place, "read"),),
+            reason=f"opens a session at {target.name}",
+        )
+        if session.break_glass is not None:
+            recording.event("break_glass", {"reason": session.break_glass, "agent": session.principal.agent})
+            log.warning("BREAK GLASS by %s at %s: %s", session.principal.agent, target.name, session.break_glass)
+        decision = await decider.decide(statement, facts, statement.text, None)
+        recording.intent(statement, facts, decision)
+        pending = recording.commit()
+        if pending is not None:
+            await pending
+        return decision
+
+    def _header(self, principal: Principal, target: Target, session: Session) -> dict[str, object]:
+        return {
+            "policy_version": self.bundle.policies.version,
+            "config_version": self.bundle.version,
+            "protocol": target.protocol,
+            "mode": target.mode,
+            "break_glass": session.break_glass or "",
+            "on_behalf_of": principal.on_behalf_of or "",
+        }
+
+    async def _ledger(self, session: Session, target: Target) -> Ledger:
+        ledger = self.ledgers.get(session.id)
+        if ledger is None:
+            used = await self.ports.sessions.usage(session)
+            ledger = self.ledgers.setdefault(session.id, Ledger(target.budgets, used))
+        ledger.connections += 1
+        return ledger
+
+    async def _detach(self, session: Session, connection: str, ledger: Ledger) -> None:
+        ledger.connections -= 1
+        if not ledger.connections:
+            self.ledgers.pop(session.id, None)
+        await self.ports.sessions.detach(session, connection, ledger.unnoted())
+
+    def _finish(self, recording: Recording, reason: str) -> None:
+        try:
+            recording.close(reason)
+        except RecordingFault as fault:
+            log.error("a recording could not be closed: %s", fault)
+
+    def adopt(self, bundle: Bundle) -> None:
+        """Take another configuration from now on: new connections wholly, live ones for their policies."""
+        self.bundle = bundle
+
+
+async def _run(conversation: Conversation, road: Road) -> None:
+    async for channel in conversation.channels():
+        async for exchange in channel.exchanges():
+            await road.run(exchange)

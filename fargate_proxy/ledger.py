@@ -1,0 +1,66 @@
+"""What a session has used of its budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from blastwall.errors import ClientFault
+from blastwall.model import Masked
+
+
+class BudgetSpent(ClientFault):
+    """A result grew past the session's budget while it was on its way."""
+
+    def __init__(self, name: str, limit: int) -> None:
+        super().__init__(
+            f"the session's budget of {limit} {name} is used up: ask for less, or start a session with a new token"
+        )
+
+
+class Ledger:
+    """Counts rows, bytes and statements of one session; shared by its connections in this process.
+
+    A budget is exhausted once the count has reached it: policies see its name in ``context.exhausted`` from the next
+    statement on. Rows and bytes also stop a result that passes the limit midway.
+    """
+
+    def __init__(self, budgets: Mapping[str, int], used: Mapping[str, int]) -> None:
+        self.rows = used.get("rows", 0)
+        self.bytes = used.get("bytes", 0)
+        self.statements = used.get("statements", 0)
+        self._budgets = dict(budgets)
+        self._row_limit = budgets.get("rows")
+        self._byte_limit = budgets.get("bytes")
+        self._noted: dict[str, int] = {"rows": self.rows, "bytes": self.bytes, "statements": self.statements}
+        self.connections = 0
+
+    def judged(self) -> None:
+        """One more statement was judged."""
+        self.statements += 1
+
+    def relayed(self, masked: Masked) -> None:
+        """Count a chunk. Raises BudgetSpent when it would take the session past its rows or bytes."""
+        self.rows += masked.rows
+        self.bytes += len(masked.data)
+        if self._row_limit is not None and self.rows > self._row_limit:
+            raise BudgetSpent("rows", self._row_limit)
+        if self._byte_limit is not None and self.bytes > self._byte_limit:
+            raise BudgetSpent("bytes", self._byte_limit)
+
+    @property
+    def exhausted(self) -> frozenset[str]:
+        """Names of the budgets that are used up."""
+        if not self._budgets:
+            return _NONE
+        used = {"rows": self.rows, "bytes": self.bytes, "statements": self.statements}
+        return frozenset(name for name, limit in self._budgets.items() if used.get(name, 0) >= limit)
+
+    def unnoted(self) -> Mapping[str, int]:
+        """What was used since the last call: for the session store, which adds it up over all processes."""
+        used = {"rows": self.rows, "bytes": self.bytes, "statements": self.statements}
+        delta = {name: count - self._noted[name] for name, count in used.items()}
+        self._noted = used
+        return delta
+
+
+_NONE: frozenset[str] = frozenset()

@@ -1,0 +1,75 @@
+"""The one road. Every statement of every protocol passes through :meth:`Road.run`; read this file first.
+
+classify -> decide -> rewrite -> record -> forward -> mask -> record -> relay
+
+No permit, no forward; no mask, no relay: both are types. What could not be recorded does not run.
+"""
+
+from __future__ import annotations
+
+from blastwall.conversation import Conversation, Exchange
+from blastwall.errors import ClientFault, RecordingFault
+from blastwall.masking.mask import mask
+from blastwall.model import Denial, DenialCode, Facts, Permit, Statement, Target
+from blastwall.ports import Recording
+from fargate_proxy.decider import Decider
+from fargate_proxy.ledger import Ledger
+
+
+class Road:
+    """One connection's way through the gateway."""
+
+    def __init__(
+        self, conversation: Conversation, decider: Decider, recording: Recording, ledger: Ledger, target: Target
+    ) -> None:
+        self._conversation = conversation
+        self._decider = decider
+        self._recording = recording
+        self._ledger = ledger
+        self._best_effort = target.recording == "best_effort"
+
+    async def run(self, exchange: Exchange) -> None:
+        """Take one exchange down the road. Raises the faults of whichever side broke; a denial is not one."""
+        statement = exchange.statement
+        permit: Permit | None = None
+        if statement is not None:
+            facts = self._conversation.classify(statement)
+            decision = await self._judge(statement, facts, exchange)
+            self._record(statement, facts, decision)
+            if isinstance(decision, Denial):
+                await self._commit()
+                await exchange.refuse(decision)
+                return
+            permit = decision
+        if not exchange.more:
+            await self._commit()
+        async for chunk in exchange.forward(permit):
+            masked = mask(chunk)
+            self._ledger.relayed(masked)
+            self._recording.relayed(masked)
+            await exchange.relay(masked)
+
+    async def _judge(self, statement: Statement, facts: Facts, exchange: Exchange) -> Permit | Denial:
+        try:
+            text = self._conversation.rewrite(statement, facts)
+        except ClientFault as fault:
+            return Denial(DenialCode.UNKNOWN, str(fault), "Send it in a simpler form.")
+        return await self._decider.decide(statement, facts, text, exchange)
+
+    def _record(self, statement: Statement, facts: Facts, decision: Permit | Denial) -> None:
+        self._ledger.judged()
+        try:
+            self._recording.intent(statement, facts, decision)
+        except RecordingFault:
+            if not self._best_effort:
+                raise
+
+    async def _commit(self) -> None:
+        """Only after this may anything leave for the target."""
+        try:
+            pending = self._recording.commit()
+            if pending is not None:
+                await pending
+        except RecordingFault:
+            if not self._best_effort:
+                raise

@@ -1,0 +1,94 @@
+"""What happens beside the conversations: lazy flushes of recordings, reloads, and the drain at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from blastwall.errors import ConfigFault, RecordingFault
+from blastwall.ports import Recording
+
+log = logging.getLogger("blastwall.watch")
+
+#: Relayed bytes that no commit has written are written at the latest after this (seconds).
+FLUSH_SECONDS = 0.2
+#: Configuration files are looked at this often (seconds).
+LOOK_SECONDS = 1.0
+
+
+class Watch:
+    """Keeps an eye on all live connections of the process."""
+
+    def __init__(self) -> None:
+        self._recordings: set[Recording] = set()
+        self._draining = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @contextlib.contextmanager
+    def following(self, recording: Recording) -> Iterator[asyncio.Future[Any]]:
+        """While inside, the recording is flushed lazily; yields a future that completes when the gateway drains."""
+        draining: asyncio.Future[Any] = asyncio.ensure_future(self._draining.wait())
+        self._recordings.add(recording)
+        self._empty.clear()
+        try:
+            yield draining
+        finally:
+            self._recordings.discard(recording)
+            if not self._recordings:
+                self._empty.set()
+            draining.cancel()
+
+    async def empty(self, seconds: float) -> None:
+        """Wait until no connection is followed, at most so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._empty.wait()
+
+    def drain(self) -> None:
+        """Tell every conversation to end."""
+        self._draining.set()
+
+    async def flush_lazily(self) -> None:
+        """Runs for ever. A failing recording is left to its own next commit, which stops the session."""
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            for recording in tuple(self._recordings):
+                with contextlib.suppress(RecordingFault):
+                    recording.flush()
+
+    async def reload_on_change(self, folder: Path, reload: Callable[[], Awaitable[None]]) -> None:
+        """Runs for ever: calls ``reload`` when a file below ``folder`` was changed, added or removed."""
+        seen = await asyncio.to_thread(_stamps, folder)
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            now = await asyncio.to_thread(_stamps, folder)
+            if now != seen:
+                seen = now
+                await reload()
+
+
+def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
+    stamps: dict[str, tuple[int, int]] = {}
+    for path in folder.rglob("*"):
+        try:
+            state = path.stat()
+        except OSError:
+            continue
+        stamps[str(path)] = (state.st_mtime_ns, state.st_size)
+    return stamps
+
+
+async def reload_or_keep(load: Callable[[], Awaitable[None]]) -> bool:
+    """Run ``load``; an invalid configuration keeps the old one and says so. Returns whether the new one is in force."""
+    try:
+        await load()
+    except ConfigFault as fault:
+        log.error("the new configuration is invalid, so the old one stays in force:\n%s", fault)
+        return False
+    log.info("the new configuration is in force")
+    return True

@@ -1,0 +1,162 @@
+"""Plays client and server bytes against a channel: ``say`` for the client, ``answer`` for the server.
+
+The engines, the answers and the channel are the real ones; the sockets are lists and the decision is a function of the text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from blastwall.masking.mask import mask
+from blastwall.model import Denial, DenialCode, Effect, Facts, Permit, Statement
+from blastwall.protocols.postgres import messages
+from blastwall.protocols.postgres.answers import Answers
+from blastwall.protocols.postgres.channel import PostgresChannel
+from blastwall.protocols.postgres.downstream import Downstream
+from blastwall.protocols.postgres.legs import Legs
+from blastwall.protocols.postgres.names import Names
+from blastwall.protocols.postgres.upstream import Ready, Upstream
+from blastwall.wire.wire import Signal
+
+PINNED = {"client_encoding": "UTF8", "standard_conforming_strings": "on"}
+
+
+class FakeWire:
+    def __init__(self) -> None:
+        self.sent = b""
+        self.closed = False
+        self.choked = False
+        self.error: BaseException | None = None
+
+    def write(self, data: bytes) -> None:
+        self.sent += data
+
+    def consumed(self) -> None: ...
+
+    def take(self) -> bytes:
+        sent, self.sent = self.sent, b""
+        return sent
+
+
+class FakeReader:
+    """Effects by first word; ``DROP`` and ``DENY`` are judged by the playbook's own decision."""
+
+    stale = False
+    surroundings = "here"
+
+    def __init__(self) -> None:
+        self.spoiled: dict[int, str] = {}
+
+    def find(self, text: str) -> Any:
+        word = text.split()[0].upper() if text.split() else ""
+        effect = {"SELECT": Effect.READ, "BEGIN": Effect.SESSION, "COMMIT": Effect.SESSION}.get(word, Effect.WRITE)
+        return SimpleNamespace(facts=Facts(effect, word.lower()))
+
+    def spoil(self, number: int, reason: str) -> None:
+        self.spoiled[number] = reason
+
+    def effects(self, text: str, permit: Permit, number: int) -> tuple[Callable[[], None] | None, ...]:
+        return ()
+
+    async def refresh(self) -> None: ...
+
+
+def decide(statement: Statement) -> Permit | Denial:
+    if "DROP" in statement.text or "DENY" in statement.text:
+        return Denial(DenialCode.POLICY, "no", policies=("no-drop",))
+    return Permit(statement.text)
+
+
+class Playbook:
+    """One connection past its start-up. Use as an async context manager."""
+
+    def __init__(self, decision: Callable[[Statement], Permit | Denial] = decide) -> None:
+        self.decision = decision
+        self.down = Downstream()
+        self.up = Upstream()
+        self.down_wire = FakeWire()
+        self.up_wire = FakeWire()
+        self.judged: list[tuple[Statement, bool]] = []  # with: interactive
+        self.relayed: list[bytes] = []
+        self.chunks: list[Any] = []
+        self.fault: BaseException | None = None
+
+    async def __aenter__(self) -> Playbook:
+        self.down.receive(messages.startup({"user": "a"}))
+        self.down.next_event()
+        self.down.authenticated()
+        self.up.start({"user": "a", "database": "d"}, None, nonce="n" * 24)
+        self.up.data_to_send()
+        self.up.receive(
+            messages.AUTHENTICATION_OK
+            + b"".join(messages.parameter_status(*item) for item in PINNED.items())
+            + messages.backend_key_data(1, b"abcd")
+            + messages.ready_for_query(b"I")
+        )
+        while not isinstance(self.up.next_event(), Ready):
+            pass
+        self.names = Names()
+        self.answers = Answers(self.names, PINNED)
+        self.signal = Signal(asyncio.get_running_loop())
+        self.legs = Legs(self.down, self.down_wire, self.up, self.up_wire, self.signal, self.answers)  # type: ignore[arg-type]
+        self.reader = FakeReader()
+        self.channel = PostgresChannel(self.legs, self.reader)
+        self.task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self.task.cancel()
+        await asyncio.wait({self.task})
+
+    async def _run(self) -> None:
+        try:
+            async for exchange in self.channel.exchanges():
+                permit = None
+                if exchange.statement is not None:
+                    decision = self.decision(exchange.statement)
+                    self.judged.append((exchange.statement, exchange.interactive))
+                    if isinstance(decision, Denial):
+                        await exchange.refuse(decision)
+                        continue
+                    permit = decision
+                async for chunk in exchange.forward(permit):
+                    self.chunks.append(chunk)
+                    await exchange.relay(mask(chunk))
+        except BaseException as fault:  # noqa: BLE001 - the test looks at it
+            self.fault = fault
+
+    async def settle(self) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    async def say(self, data: bytes) -> bytes:
+        """The client sends; returns what goes to the server."""
+        self.down.receive(data)
+        self.signal.set()
+        await self.settle()
+        return self.up_wire.take()
+
+    async def answer(self, data: bytes) -> bytes:
+        """The server sends; returns what goes to the client."""
+        self.up.receive(data)
+        self.signal.set()
+        await self.settle()
+        return self.down_wire.take()
+
+    def heard(self) -> bytes:
+        """What the client was sent since it was last asked."""
+        return self.down_wire.take()
+
+
+def types(data: bytes) -> str:
+    """The type bytes of a sequence of frames."""
+    kinds = ""
+    position = 0
+    while position < len(data):
+        kinds += chr(data[position])
+        position += 1 + int.from_bytes(data[position + 1 : position + 5], "big")
+    assert position == len(data), "frames do not end where the bytes end"
+    return kinds
