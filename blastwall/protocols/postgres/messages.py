@@ -63,12 +63,19 @@ def _count(number: int) -> bytes:
     return _uint16(number)
 
 
-def _numbers(code: str, values: Sequence[int]) -> bytes:
-    """A 16-bit count and its numbers. Raises ValueError when one does not fit."""
+def _packed(form: str, *values: int) -> bytes:
+    """struct.pack, with ValueError for a number that does not fit."""
     try:
-        return _count(len(values)) + struct.pack(f">{len(values)}{code}", *values)
+        return struct.pack(form, *values)
     except struct.error as fault:
         raise ValueError(f"a number does not fit its field: {fault}") from fault
+
+
+def _numbers(code: str, values: Sequence[int]) -> bytes:
+    """A 16-bit count and its numbers."""
+    if not values:
+        return b"\0\0"
+    return _packed(f">H{len(values)}{code}", len(values), *values)
 
 
 def _values(values: Sequence[bytes | None]) -> bytes:
@@ -167,7 +174,7 @@ def negotiate_protocol_version(minor: int, unknown: Sequence[str]) -> bytes:
     The field holds major and minor, as servers send and libpq reads it.
     """
     names = b"".join(cstring(name.encode()) for name in unknown)
-    return frame(b"v", struct.pack(">HHI", PROTOCOL_MAJOR, minor, len(unknown)) + names)
+    return frame(b"v", _packed(">HHI", PROTOCOL_MAJOR, minor, len(unknown)) + names)
 
 
 def command_complete(tag: str) -> bytes:
@@ -178,7 +185,7 @@ def row_description(fields: Sequence[tuple[str, int, int, int, int, int, int]]) 
     """Columns as in ``replies.Field``: name, table, column, type_id, size, modifier, format."""
     parts = [_count(len(fields))]
     for name, *numbers in fields:
-        parts += (cstring(name.encode()), struct.pack(">IhIhih", *numbers))
+        parts += (cstring(name.encode()), _packed(">IhIhih", *numbers))
     return frame(b"T", b"".join(parts))
 
 
@@ -192,7 +199,7 @@ def parameter_description(type_ids: Sequence[int]) -> bytes:
 
 def copy_response(kind: bytes, overall: int, formats: Sequence[int]) -> bytes:
     """``kind`` is ``b"G"`` (copy in) or ``b"H"`` (copy out); formats are 0 (text) or 1 (binary)."""
-    return frame(kind, struct.pack(">B", overall) + _numbers("H", formats))
+    return frame(kind, _packed(">B", overall) + _numbers("H", formats))
 
 
 # ---------------------------------------------------------------- to the server
@@ -200,7 +207,7 @@ def copy_response(kind: bytes, overall: int, formats: Sequence[int]) -> bytes:
 
 def startup(parameters: Mapping[str, str], minor: int = 0) -> bytes:
     """The startup packet: no type byte, names and values in the mapping's order."""
-    parts = [struct.pack(">HH", PROTOCOL_MAJOR, minor)]
+    parts = [_packed(">HH", PROTOCOL_MAJOR, minor)]
     for name, value in parameters.items():
         if not name:
             raise ValueError("a startup parameter needs a name: an empty one would end the list")
