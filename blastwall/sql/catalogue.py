@@ -21,7 +21,7 @@ TEMP_SCHEMA = "pg_temp"  # the alias of the session's own temporary schema, what
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """``number`` is pg_attribute.attnum: from 1, with gaps where columns were dropped. ctid and its like are not here."""
+    """``number`` is pg_attribute.attnum: from 1, with gaps where columns were dropped. System columns are not here."""
 
     number: int
     name: str
