@@ -8,12 +8,13 @@ import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from weakref import WeakSet
 
 from blastwall.errors import RecordingFault
-from blastwall.local.recordings import Shelf
+from blastwall.local.recordings import MANIFEST_SUFFIX, Shelf, sync_directory
 from blastwall.local.syncing import GroupSync
 from blastwall.model import Secret, Session, Target
 from blastwall.ports import Clock
@@ -22,7 +23,8 @@ from blastwall.recording.manifest import Signer
 from blastwall.recording.redact import Redactor
 from blastwall.recording.writer import Writer
 
-_CHUNK = 256 * 1024  # bytes read at a time
+CHUNK = 256 * 1024  # bytes read at a time
+IOV_MAX = 1024  # parts one writev takes on Linux (POSIX promises 16)
 
 
 class FileSink:
@@ -31,14 +33,19 @@ class FileSink:
     def __init__(self, path: Path, sync: GroupSync | None) -> None:
         self._path = path
         self._sync = sync
+        self._lost: BaseException | None = None  # what the disk said when it did not take what the kernel had
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if sync is not None:
+            sync_directory(path.parent)
 
     def write(self, parts: Sequence[bytes], length: int) -> None:
-        """Append the parts with one system call (1,024 parts at most go into one). Raises OSError, also if it is short."""
+        """Append the parts with one system call. Raises OSError, also when the call took only some of it."""
+        if self._lost is not None:
+            raise OSError(str(self._lost))
         if len(parts) == 2 and length < 16_384:
             written = os.write(self._file, parts[0] + parts[1])
-        elif len(parts) <= 1024:
+        elif len(parts) <= IOV_MAX:
             written = os.writev(self._file, parts)
         else:
             written = os.write(self._file, b"".join(parts))
@@ -46,10 +53,18 @@ class FileSink:
             raise OSError(f"only {written} of {length} bytes were taken")
 
     def settle(self) -> Awaitable[None] | None:
-        return None if self._sync is None else self._sync.want(self._file)
+        if self._sync is None:
+            return None
+        settled = self._sync.want(self._file)
+        settled.add_done_callback(self._settled)
+        return settled
+
+    def _settled(self, settled: asyncio.Future[None]) -> None:
+        if not settled.cancelled() and settled.exception() is not None:
+            self._lost = settled.exception()
 
     def seal(self, manifest: bytes) -> None:
-        path = self._path.with_suffix(".manifest.json")
+        path = self._path.with_name(self._path.name.removesuffix(SUFFIX) + MANIFEST_SUFFIX)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(manifest)
@@ -57,9 +72,10 @@ class FileSink:
     def close(self) -> None:
         if self._file < 0:
             return
-        if self._sync is not None:
-            self._sync.drain(self._file)
-        os.close(self._file)
+        if self._sync is None:
+            os.close(self._file)
+        else:
+            self._sync.finish(self._file)
         self._file = -1
 
 
@@ -88,6 +104,7 @@ class LocalRecorder:
         self._compress = compress
         self._new_id = new_id
         self._sync = sync or GroupSync()
+        self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recording blocks")
         self._live: WeakSet[Writer] = WeakSet()
 
     def open(self, session: Session, target: Target, connection: str, header: Mapping[str, object]) -> Writer:
@@ -95,8 +112,8 @@ class LocalRecorder:
         id = self._new_id()
         day = datetime.fromtimestamp(self._clock.now(), UTC).date().isoformat()
         try:
-            path = self._shelf.place(day, id)
-            sink = FileSink(path, self._sync if target.durability == "power_loss" else None)
+            durable = target.durability == "power_loss"
+            sink = FileSink(self._shelf.place(day, id, durable=durable), self._sync if durable else None)
         except OSError as error:
             raise RecordingFault(f"A recording could not be begun: {error}. Nothing runs unrecorded.") from error
         recording = Writer(
@@ -111,6 +128,7 @@ class LocalRecorder:
             redactor=Redactor(self._known(session)),
             signer=self._signer,
             compress=self._compress,
+            background=self._background,
         )
         self._live.add(recording)
         return recording
@@ -128,18 +146,16 @@ class LocalRecorder:
         return [entry.summary() for entry in self._shelf.entries()]
 
     async def read(self, id: str) -> AsyncIterator[bytes]:
-        """Yield the file's bytes. Raises RecordingFault when no recording, or more than one, has an id that begins so."""
+        """Yield the file's bytes. Raises RecordingFault unless exactly one recording has an id that begins so."""
         path = self._shelf.find(id).path
         descriptor = await asyncio.to_thread(os.open, path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            while chunk := await asyncio.to_thread(os.read, descriptor, _CHUNK):
+            while chunk := await asyncio.to_thread(os.read, descriptor, CHUNK):
                 yield chunk
         finally:
             os.close(descriptor)
 
     def close(self) -> None:
-        """End the sync thread. Recordings still open stay what they are: truncated."""
+        """End the threads. Recordings still open stay what they are: truncated."""
+        self._background.shutdown()
         self._sync.close()
-
-
-__all__ = ["SUFFIX", "FileSink", "LocalRecorder"]

@@ -21,7 +21,7 @@ class GroupSync:
     def __init__(self, sync: Callable[[int], None] = os.fdatasync) -> None:
         self._sync = sync
         self._wanted: dict[int, list[Waiting]] = {}
-        self._busy: set[int] = set()
+        self._finishing: set[int] = set()
         self._ready = threading.Condition()
         self._closed = False
         self._thread: threading.Thread | None = None
@@ -37,16 +37,18 @@ class GroupSync:
             if self._closed:
                 raise RecordingFault("Recordings are closed: nothing more can be made durable.")
             self._wanted.setdefault(descriptor, []).append((loop, future))
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="recording sync", daemon=True)
-                self._thread.start()
-            self._ready.notify_all()
+            self._wake()
         return future
 
-    def drain(self, descriptor: int) -> None:
-        """Wait until no round touches ``descriptor``, so that it may be closed."""
+    def finish(self, descriptor: int) -> None:
+        """Make what was written durable and close ``descriptor``, without making anybody wait."""
         with self._ready:
-            self._ready.wait_for(lambda: descriptor not in self._wanted and descriptor not in self._busy)
+            if not self._closed:
+                self._finishing.add(descriptor)
+                self._wanted.setdefault(descriptor, [])
+                self._wake()
+                return
+        self._sync_last(descriptor)
 
     def close(self) -> None:
         """Finish what is wanted and end the thread."""
@@ -56,6 +58,20 @@ class GroupSync:
         if self._thread is not None:
             self._thread.join()
 
+    def _wake(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="recording sync", daemon=True)
+            self._thread.start()
+        self._ready.notify_all()
+
+    def _sync_last(self, descriptor: int) -> None:
+        try:
+            self._sync(descriptor)
+        except OSError:
+            pass  # nobody waits any more: the recording will verify as truncated
+        finally:
+            os.close(descriptor)
+
     def _run(self) -> None:
         while True:
             with self._ready:
@@ -63,7 +79,7 @@ class GroupSync:
                 if not self._wanted:
                     return
                 round_, self._wanted = self._wanted, {}
-                self._busy = set(round_)
+                finishing, self._finishing = self._finishing, set()
             for descriptor, waiting in round_.items():
                 fault: RecordingFault | None = None
                 try:
@@ -75,9 +91,8 @@ class GroupSync:
                         loop.call_soon_threadsafe(_complete, future, fault)
                     except RuntimeError:
                         pass  # the loop has ended, and with it whoever waited
-            with self._ready:
-                self._busy = set()
-                self._ready.notify_all()
+                if descriptor in finishing:
+                    os.close(descriptor)
 
 
 def _complete(future: asyncio.Future[None], fault: RecordingFault | None) -> None:

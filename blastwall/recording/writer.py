@@ -7,6 +7,7 @@ hands the sink one block. What does not fit that budget (facts as JSON, redactio
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from typing import Protocol
 
 from blastwall.errors import RecordingFault
@@ -38,7 +39,6 @@ from blastwall.recording.bodies import (
 from blastwall.recording.codec import (
     BLOCK,
     COMPRESS_FROM,
-    MAX_BLOCK,
     MAX_BODY,
     RECORD,
     VERSION,
@@ -65,6 +65,8 @@ _UPSTREAM = int(Flag.UPSTREAM)
 _CONTINUED = int(Flag.CONTINUED)
 _TO_TARGET = int(Flag.TO_TARGET)
 _TO_AGENT = Direction.TO_AGENT
+_EXECUTE = StatementKind.EXECUTE
+_EXECUTE_CODE = KINDS[_EXECUTE]  # looking it up hashes an enum, in Python
 _pack_intent = HEAD_INTENT.pack
 _pack_relayed = HEAD_RELAYED.pack
 _INTENT_EXTRA = HEAD_INTENT.size - RECORD.size
@@ -96,7 +98,8 @@ class Writer:
     """A recording under way. Not thread-safe: one connection's task appends to it.
 
     After a failed write every call but :meth:`close` raises the same RecordingFault: a record with a hole is no record.
-    ``ticks`` is monotonic time in nanoseconds, ``now`` wall time in seconds.
+    ``ticks`` is monotonic time in nanoseconds, ``now`` wall time in seconds. ``background`` runs the hashing and
+    writing of large blocks, one at a time for each recording.
     """
 
     def __init__(
@@ -113,6 +116,7 @@ class Writer:
         redactor: Redactor,
         signer: Signer | None = None,
         compress: bool = False,
+        background: Executor | None = None,
     ) -> None:
         self.id = id
         self._sink = sink
@@ -121,6 +125,8 @@ class Writer:
         self._redactor = redactor
         self._signer = signer
         self._compress = compress
+        self._background = background
+        self._job: Future[None] | None = None
         self._origin = ticks()
         self._parts: list[bytes] = []
         self._size = 0
@@ -220,7 +226,10 @@ class Writer:
             reference = known[0]
         else:
             reference = self._judge(key, facts, decision, statement.surroundings, removed)
-        body = encode_text(text)
+        try:
+            body = text.encode()
+        except UnicodeEncodeError:
+            body = encode_text(text)
         text_length = len(body)
         upstream_length = name_length = 0
         if flags & _UPSTREAM:
@@ -244,7 +253,7 @@ class Writer:
                 statement.number,
                 self._ticks() - self._origin,
                 reference,
-                KINDS[statement.kind],
+                _EXECUTE_CODE if statement.kind is _EXECUTE else KINDS[statement.kind],
                 name_length,
                 len(parameters),
                 text_length,
@@ -353,6 +362,8 @@ class Writer:
             raise self._refusal
         if self._parts:
             self._write()
+        if self._job is not None:
+            self._wait()
         return self._sink.settle()
 
     def flush(self) -> None:
@@ -367,41 +378,46 @@ class Writer:
 
         A recording that failed before is only closed. Raises RecordingFault when the end itself cannot be written.
         """
-        if self._refusal is not None:
-            self._sink.close()
-            return
         try:
-            ended = self._now()
-            totals: dict[str, object] = {
-                "statements": self._statements,
-                "denied": self._denied,
-                "rows": self._rows,
-                "relayed_bytes": self._bytes,
-            }
-            end = {"reason": reason, "ended_at": ended, "totals": totals}
-            self._append(_END, 0, 0, self._redactor.scrub(encode_json(end)))
-            self._write()
-            manifest = make_manifest(
-                self._header,
-                ended_at=ended,
-                duration_ns=self._ticks() - self._origin,
-                reason=reason,
-                totals=totals,
-                records=self._sequence,
-                blocks=self._blocks,
-                length=self._written,
-                chain=self._chain,
-                signer=self._signer,
-            )
-            self._append(_MANIFEST, 0, 0, manifest)
-            self._write()
-            try:
-                self._sink.seal(manifest)
-            except OSError as error:
-                raise self._fail(error) from error
+            if self._refusal is None:
+                self._finish(reason)
         finally:
             self._refusal = self._refusal or RecordingFault("This recording is closed.")
+            if self._job is not None:
+                self._job.result()
+            self._parts = []
             self._sink.close()
+
+    def _finish(self, reason: str) -> None:
+        ended = self._now()
+        totals: dict[str, object] = {
+            "statements": self._statements,
+            "denied": self._denied,
+            "rows": self._rows,
+            "relayed_bytes": self._bytes,
+        }
+        end = {"reason": reason, "ended_at": ended, "totals": totals}
+        self._append(_END, 0, 0, self._redactor.scrub(encode_json(end)))
+        self._write()
+        self._wait()
+        manifest = make_manifest(
+            self._header,
+            ended_at=ended,
+            duration_ns=self._ticks() - self._origin,
+            reason=reason,
+            totals=totals,
+            records=self._sequence,
+            blocks=self._blocks,
+            length=self._written,
+            chain=self._chain,
+            signer=self._signer,
+        )
+        self._append(_MANIFEST, 0, 0, manifest)
+        self._write()
+        try:
+            self._sink.seal(manifest)
+        except OSError as error:
+            raise self._fail(error) from error
 
     def _append(self, type_: int, flags: int, statement: int, body: bytes) -> None:
         if len(body) > MAX_BODY:
@@ -411,36 +427,52 @@ class Writer:
         self._count += 1
 
     def _write(self) -> None:
-        """Seal what is pending into a block and hand it to the sink."""
-        parts: list[bytes] = self._parts
-        size = stored = self._size
+        """Make what is pending a block: here and now, or on the background thread when it is large."""
+        if self._job is not None:
+            self._wait()
+        parts, size, sequence = self._parts, self._size, self._sequence
+        self._sequence += self._count
+        self._parts = []
+        self._size = self._count = 0
+        if self._background is not None and size >= SPILL:
+            self._job = self._background.submit(self._seal, parts, size, sequence)
+            return
+        self._seal(parts, size, sequence)
+        if self._refusal is not None:
+            raise self._refusal
+
+    def _wait(self) -> None:
+        """Wait for the block that is being written; one at a time, so what is held in memory stays bounded."""
+        if self._job is not None:
+            self._job.result()
+            self._job = None
+        if self._refusal is not None:
+            raise self._refusal
+
+    def _seal(self, parts: Sequence[bytes], size: int, sequence: int) -> None:
+        """Seal a block and hand it to the sink. Failure becomes the recording's refusal; nothing is raised."""
+        stored = size
         flags = 0
-        if size > MAX_BLOCK:
-            raise self._fail(OSError(f"{size:,} bytes pending are more than a block holds"))
-        if self._compress and size > COMPRESS_FROM:
+        if size < COMPRESS_FROM:
+            parts = (b"".join(parts),)
+        elif self._compress:
             packed = deflate(b"".join(parts))
             if len(packed) < size:
-                parts, stored, flags = [packed], len(packed), ZSTD
-        elif size < COMPRESS_FROM:
-            parts = [b"".join(parts)]
-        sealed = BLOCK.pack(flags, stored, size, self._sequence)
+                parts, stored, flags = (packed,), len(packed), ZSTD
+        sealed = BLOCK.pack(flags, stored, size, sequence)
         value = chain.link(self._chain, self._session, sealed, parts)
         head = seal_head(sealed, value)
         try:
             self._sink.write((head, *parts), len(head) + stored)
         except OSError as error:
-            raise self._fail(error) from error
+            self._fail(error)
+            return
         self._chain = value
-        self._sequence += self._count
         self._blocks += 1
         self._written += len(head) + stored
-        self._parts = []
-        self._size = self._count = 0
 
     def _fail(self, error: OSError) -> RecordingFault:
         self._refusal = RecordingFault(
             f"The recording {self.id} could not be written: {error}. Nothing runs unrecorded."
         )
-        self._parts = []
-        self._size = self._count = 0
         return self._refusal

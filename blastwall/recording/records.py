@@ -1,0 +1,236 @@
+"""Records as they are read back: frozen values that know where they stand in their recording.
+
+Nothing read here is trusted: lengths are checked against what is there, JSON against the shapes that are used later.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from blastwall.model import Direction, Parameter
+from blastwall.recording.bodies import (
+    BINARY,
+    INTENT_FIELDS,
+    KIND_NAMES,
+    NULL,
+    PARAMETER,
+    RELAYED_FIELDS,
+    decode_text,
+)
+from blastwall.recording.codec import Flag, FormatFault, RawRecord, RecordType
+from blastwall.recording.manifest import parse_manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The first record: whose connection this is, and what it was judged by. ``raw`` is the whole JSON object."""
+
+    sequence: int
+    at: int  # nanoseconds since the recording began, here and below
+    raw: Mapping[str, Any]
+
+    @property
+    def recording(self) -> str:
+        return str(self.raw["recording"])
+
+    @property
+    def session(self) -> str:
+        return str(self.raw["session"])
+
+    @property
+    def protocol(self) -> str:
+        return str(self.raw["protocol"])
+
+    @property
+    def started_at(self) -> float:
+        """Wall time of the beginning, in seconds since the epoch: the only wall time the other records need."""
+        return float(self.raw["started_at"])
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One statement and what was decided about it. ``upstream`` is the text that went to the target, if it differs."""
+
+    sequence: int
+    at: int
+    statement: int
+    kind: str  # connect | prepare | execute | cancel
+    text: str
+    upstream: str | None
+    name: str
+    parameters: tuple[Parameter, ...]
+    facts: Mapping[str, Any]
+    decision: Mapping[str, Any]  # verdict: permit | denial | pending
+    surroundings: str
+    redacted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """Bytes that travelled under a permit, exactly as the agent received (or sent) them."""
+
+    sequence: int
+    at: int
+    statement: int
+    data: bytes
+    rows: int
+    cells: int
+    tag: str
+    error: str
+    direction: Direction
+    redacted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to the session."""
+
+    sequence: int
+    at: int
+    name: str
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The orderly end. ``totals``: statements, denied, rows, relayed_bytes."""
+
+    sequence: int
+    at: int
+    reason: str
+    ended_at: float
+    totals: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """The manifest as the last record; ``body`` is what is repeated in the file beside the recording."""
+
+    sequence: int
+    at: int
+    manifest: Mapping[str, Any]
+    body: bytes
+
+
+Record: TypeAlias = Header | Intent | Relayed | Event | End | Seal
+
+
+class Decoder:
+    """Turns one recording's raw records into values, in order. It keeps the judgements that intents refer to."""
+
+    def __init__(self) -> None:
+        self._judgements: dict[int, tuple[Mapping[str, Any], Mapping[str, Any], str]] = {}
+
+    def decode(self, raw: RawRecord, sequence: int) -> Record | None:
+        """Return the record; None for one that only serves others. Raises :class:`FormatFault`."""
+        try:
+            match raw.type:
+                case RecordType.INTENT:
+                    return self._intent(raw, sequence)
+                case RecordType.RELAYED:
+                    return _relayed(raw, sequence)
+                case RecordType.JUDGEMENT:
+                    self._judgement(raw)
+                    return None
+                case RecordType.HEADER:
+                    return _header(raw, sequence)
+                case RecordType.EVENT:
+                    value = _object(raw.body)
+                    fields = value["fields"]
+                    if not isinstance(fields, dict):
+                        raise TypeError
+                    return Event(sequence, raw.at, str(value["name"]), fields)
+                case RecordType.END:
+                    value = _object(raw.body)
+                    totals = value["totals"]
+                    if not isinstance(totals, dict):
+                        raise TypeError
+                    return End(sequence, raw.at, str(value["reason"]), float(value["ended_at"]), totals)
+                case RecordType.MANIFEST:
+                    return Seal(sequence, raw.at, parse_manifest(raw.body), raw.body)
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError, RecursionError) as error:
+            raise FormatFault(f"Record {sequence} is damaged.") from error
+        raise FormatFault(f"Record {sequence} is of a type ({raw.type}) that this version does not know.")
+
+    def _judgement(self, raw: RawRecord) -> None:
+        value = _object(raw.body)
+        facts, decision = value["facts"], value["decision"]
+        if not isinstance(facts, dict) or not isinstance(decision, dict):
+            raise TypeError
+        self._judgements[raw.statement] = (facts, decision, str(value["surroundings"]))
+
+    def _intent(self, raw: RawRecord, sequence: int) -> Intent:
+        body = raw.body
+        reference, kind, name_length, count, text_length, upstream_length = INTENT_FIELDS.unpack_from(body)
+        facts, decision, surroundings = self._judgements[reference]
+        text, position = _take(body, INTENT_FIELDS.size, text_length)
+        upstream, position = _take(body, position, upstream_length)
+        name, position = _take(body, position, name_length)
+        parameters = []
+        for _ in range(count):
+            flags, type_id, length = PARAMETER.unpack_from(body, position)
+            value, position = _take(body, position + PARAMETER.size, length)
+            parameters.append(Parameter(None if flags & NULL else value, bool(flags & BINARY), type_id))
+        if position != len(body):
+            raise ValueError
+        return Intent(
+            sequence=sequence,
+            at=raw.at,
+            statement=raw.statement,
+            kind=KIND_NAMES[kind],
+            text=decode_text(text),
+            upstream=decode_text(upstream) if raw.flags & Flag.UPSTREAM else None,
+            name=decode_text(name),
+            parameters=tuple(parameters),
+            facts=facts,
+            decision=decision,
+            surroundings=surroundings,
+            redacted=bool(raw.flags & Flag.REDACTED),
+        )
+
+
+def _header(raw: RawRecord, sequence: int) -> Header:
+    value = _object(raw.body)
+    header = Header(sequence, raw.at, value)
+    if not isinstance(value["principal"], dict) or not isinstance(value["target"], dict):
+        raise TypeError
+    for used in (header.recording, header.session, header.protocol):
+        used.encode()  # a lone surrogate is no id
+    if not 0 <= header.started_at < 1e11:
+        raise ValueError
+    return header
+
+
+def _relayed(raw: RawRecord, sequence: int) -> Relayed:
+    rows, cells, tag_length, error_length = RELAYED_FIELDS.unpack_from(raw.body)
+    tag, position = _take(raw.body, RELAYED_FIELDS.size, tag_length)
+    error, position = _take(raw.body, position, error_length)
+    return Relayed(
+        sequence=sequence,
+        at=raw.at,
+        statement=raw.statement,
+        data=raw.body[position:],
+        rows=rows,
+        cells=cells,
+        tag=decode_text(tag),
+        error=decode_text(error),
+        direction=Direction.TO_TARGET if raw.flags & Flag.TO_TARGET else Direction.TO_AGENT,
+        redacted=bool(raw.flags & Flag.REDACTED),
+    )
+
+
+def _take(body: bytes, position: int, length: int) -> tuple[bytes, int]:
+    end = position + length
+    if end > len(body):
+        raise ValueError
+    return body[position:end], end
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    value = json.loads(body)
+    if not isinstance(value, dict):
+        raise TypeError
+    return value
