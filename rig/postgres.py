@@ -114,7 +114,7 @@ class EmbeddedPostgres:
                 if self._launch():
                     break
                 if attempt == PORT_TRIES or self._wanted_port:
-                    raise RigFault(f"PostgreSQL {self.major} did not start:\n{self._log_tail()}")
+                    raise RigFault(f"PostgreSQL {self.major} did not start:\n{self.last_words()}")
         except BaseException:
             self.stop()
             raise
@@ -192,11 +192,11 @@ class EmbeddedPostgres:
 
     def create_database(self, name: str, *, template: str = "template1") -> None:
         """Raises RigFault when it exists or somebody is connected to the template."""
-        self.psql(f"CREATE DATABASE {_quoted(name)} TEMPLATE {_quoted(template)}")
+        self.psql(f"CREATE DATABASE {quoted(name)} TEMPLATE {quoted(template)}")
 
     def drop_database(self, name: str) -> None:
         """Drop it, disconnecting whoever uses it; nothing happens when there is none."""
-        self.psql(f"DROP DATABASE IF EXISTS {_quoted(name)} WITH (FORCE)")
+        self.psql(f"DROP DATABASE IF EXISTS {quoted(name)} WITH (FORCE)")
 
     # inside
 
@@ -340,7 +340,7 @@ class EmbeddedPostgres:
                 if len(lines) > 7 and lines[0] == pid and lines[7].strip() == "ready":
                     return True
             time.sleep(0.01)
-        raise RigFault(f"PostgreSQL {self.major} was not ready within {START_SECONDS:.0f} s:\n{self._log_tail()}")
+        raise RigFault(f"PostgreSQL {self.major} was not ready within {START_SECONDS:.0f} s:\n{self.last_words()}")
 
     def _end_warden(self) -> None:
         if self._warden is not None:
@@ -349,7 +349,8 @@ class EmbeddedPostgres:
                     pipe.close()
             self._warden = None
 
-    def _log_tail(self, lines: int = 20) -> str:
+    def last_words(self, lines: int = 20) -> str:
+        """The end of the server's log."""
         try:
             return "\n".join((self.directory / "server.log").read_text(errors="replace").splitlines()[-lines:])
         except OSError:
@@ -362,5 +363,6 @@ def _free_port(host: str) -> int:
         return int(probe.getsockname()[1])
 
 
-def _quoted(identifier: str) -> str:
+def quoted(identifier: str) -> str:
+    """An SQL identifier, exactly as given."""
     return '"' + identifier.replace('"', '""') + '"'

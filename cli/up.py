@@ -1,0 +1,114 @@
+"""``blastwall up``: a local gateway, with the targets that its configuration marks as local."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from cli import strings
+from rig.running import Running
+from rig.up import LocalStack
+
+CHECK_SECONDS = 0.25
+
+
+class _Interrupted(Exception):
+    """Somebody asked us to stop while we were still starting."""
+
+
+class _Signals:
+    """What SIGINT, SIGTERM and SIGHUP mean: abandon the start, then stop, and once stopping nothing more."""
+
+    def __init__(self) -> None:
+        self.starting = True
+        self.stop = threading.Event()
+        self.reload = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._ask_to_stop)
+        signal.signal(signal.SIGHUP, lambda *_: self.reload.set())
+
+    def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
+        again = self.stop.is_set()
+        self.stop.set()
+        if self.starting and not again:
+            raise _Interrupted
+
+
+def _listen(address: str | None, port: int | None) -> dict[str, str]:
+    if address is not None and port is not None:
+        raise click.UsageError("give --listen or --port, not both")
+    if port is not None:
+        address = f"127.0.0.1:{port}"
+    return {} if address is None else {"postgres": address}
+
+
+@click.command(short_help="Start a local gateway.")
+@click.option(
+    "--config",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=Path("config"),
+    show_default=True,
+    help="The configuration directory: gateway.yaml and policies.",
+)
+@click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".state"),
+    show_default=True,
+    help="Keys, certificates, recordings and the local targets' data; kept from one start to the next.",
+)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Port for PostgreSQL clients on 127.0.0.1; 0: any free one."
+)
+@click.option("--listen", metavar="HOST:PORT", help="The same with an address.")
+def command(config: Path, state: Path, port: int | None, listen: str | None) -> None:
+    """Start a local gateway and the local targets of its configuration; Ctrl-C stops them.
+
+    SIGHUP has the gateway read its configuration again (it also does so when a file changes).
+    """
+    signals = _Signals()
+    stack = LocalStack(config, state, listen=_listen(listen, port), say=click.echo)
+    try:
+        try:
+            running = stack.start()
+            signals.starting = False
+            click.echo(announcement(running, state))
+            while not signals.stop.wait(CHECK_SECONDS):
+                stack.check()
+                if signals.reload.is_set():
+                    signals.reload.clear()
+                    stack.reload()
+        finally:
+            signals.starting = False
+            stack.stop()
+    except _Interrupted:
+        pass
+    click.echo("stopped")
+
+
+def announcement(running: Running, state: Path) -> str:
+    """What to connect with, target by target."""
+    lines = []
+    for name, target in running.targets.items():
+        address = running.listening.get(target["protocol"])
+        if address is None:
+            continue
+        door = strings.Door.at(address, target["database"], name, Path(running.ca))
+        lines += ["", f"{name} ({target['protocol']})"]
+        lines += [f"  {client:14} {text}" for client, text in strings.postgres(door).items()]
+    option = "" if str(state) == ".state" else f" --state {state}"
+    lines += [
+        "",
+        "The user is TARGET or DATABASE_USER@TARGET, the password is a token:",
+        f"  export PGPASSWORD=$(blastwall token{option} --agent my-agent)",
+        "or let blastwall do both:",
+        f"  blastwall connect{option} {next(iter(running.targets), 'TARGET')}",
+        f"log: {state / 'gateway.log'}",
+        "",
+        f"ready: {', '.join(f'{protocol} {address}' for protocol, address in running.listening.items())}; Ctrl-C stops",
+    ]
+    return "\n".join(lines)

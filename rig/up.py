@@ -1,0 +1,158 @@
+"""The local stack: certificates, issuer, targets and the gateway, started in this order and stopped in reverse."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from blastwall.config.bundle import load_bundle
+from rig import account, running
+from rig.certificates import ensure_certificates
+from rig.gateway import GatewayProcess
+from rig.issuer import LocalIssuer
+from rig.postgres import RigFault
+from rig.running import Running
+from rig.targets import LocalTarget
+
+Say = Callable[[str], None]
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One thing that must go on running; ``last_words`` is asked for when it does not."""
+
+    name: str
+    runs: Callable[[], bool]
+    last_words: Callable[[], str]
+
+
+class LocalStack:
+    """Everything that ``blastwall up`` runs. Use as a context manager, or call :meth:`stop`.
+
+    ``listen`` overrides addresses of gateway.yaml: protocol -> host:port, port 0 for a free one. ``say`` gets a line of
+    progress at a time.
+    """
+
+    def __init__(
+        self, config: Path, state: Path, *, listen: Mapping[str, str] | None = None, say: Say = lambda line: None
+    ) -> None:
+        self.config = config
+        self.state = state
+        self._listen = dict(listen or {})
+        self._say = say
+        self._parts: list[Part] = []
+        self._stack = ExitStack()
+        self.running: Running | None = None
+
+    def start(self) -> Running:
+        """Start everything. Raises ConfigFault, or RigFault naming the part that did not start; then nothing runs."""
+        try:
+            self.running = self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self.running
+
+    def stop(self) -> None:
+        """Stop everything in reverse order, and all of it even when a part fails to. Raises the last failure."""
+        self._parts.clear()
+        self._stack.close()
+
+    def __enter__(self) -> LocalStack:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def check(self) -> None:
+        """Raises RigFault naming the part that stopped by itself, with its last words."""
+        for part in self._parts:
+            if not part.runs():
+                raise RigFault(f"{part.name} stopped by itself:\n{part.last_words()}")
+
+    def reload(self) -> None:
+        """Have the gateway read its configuration again."""
+        self.gateway.reload()
+
+    def _start(self) -> Running:
+        bundle = load_bundle(self.config)
+        self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock()
+        certificates = ensure_certificates(self.state / "tls", time.time())
+        issuer = self._begin("issuer", lambda: LocalIssuer.open(self.state))
+        self._begin("issuer", issuer.serve)
+        self._stack.callback(issuer.stop)
+        targets = []
+        for name, section in bundle.config.targets.items():
+            if section.local is not None:
+                directory = self.state / "targets" / name
+                target = LocalTarget(name, section, config=self.config, directory=directory, certificates=certificates)
+                remark = self._begin(f"target {name}", target.start)
+                self._stack.callback(target.server.stop)
+                self._watch(f"target {name}", target.running, target.server.last_words)
+                self._say(remark or f"target {name}: PostgreSQL {target.server.major} on port {target.server.port}")
+                targets.append(target)
+        overrides = {
+            "listen": self._listen,
+            "tls": {"certificate": str(certificates.certificate.resolve()), "key": str(certificates.key.resolve())},
+            "identity": {"issuers": [{"issuer": issuer.issuer, "audience": issuer.audience}]},
+            "targets": {target.name: target.overrides() for target in targets},
+        }
+        file = self.state / "overrides.json"
+        account.write_private(file, json.dumps(overrides, indent=2).encode())
+        load_bundle(self.config, overrides, origin=str(file))  # problems are told here, not in the gateway's log
+        self.gateway = GatewayProcess(self.config, self.state, file, self.state / "gateway.log")
+        self._stack.callback(self._stop_gateway)
+        self._begin("the gateway", self.gateway.start)
+        self._watch("the gateway", lambda: self.gateway.running, self.gateway.last_words)
+        found = Running(
+            pid=os.getpid(),
+            config=str(self.config.resolve()),
+            listening=self.gateway.listening,
+            ca=str(certificates.ca.resolve()),
+            targets={
+                name: {"protocol": section.protocol, "database": _database(name, section.options)}
+                for name, section in bundle.config.targets.items()
+            },
+        )
+        running.write(self.state, found)
+        self._stack.callback(running.remove, self.state)
+        return found
+
+    def _begin(self, part: str, start: Callable[[], Made]) -> Made:
+        try:
+            return start()
+        except OSError as fault:
+            raise RigFault(f"{part} did not start: {fault}") from fault
+
+    def _watch(self, name: str, runs: Callable[[], bool], last_words: Callable[[], str]) -> None:
+        self._parts.append(Part(name, runs, last_words))
+
+    def _stop_gateway(self) -> None:
+        status = self.gateway.stop()
+        if status:
+            raise RigFault(f"the gateway ended with status {status}:\n{self.gateway.last_words()}")
+
+    def _lock(self) -> None:
+        """One stack at a time uses a state directory; the lock ends with this process, however that ends."""
+        handle = os.open(self.state / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._stack.callback(os.close, handle)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RigFault(f"another `blastwall up` uses {self.state}: stop it, or choose another --state") from None
+
+
+def _database(name: str, options: Mapping[str, object]) -> str:
+    """The database that clients of the target open unless they say otherwise."""
+    databases = options.get("databases")
+    return str(databases[0]) if isinstance(databases, (list, tuple)) and databases else name
