@@ -51,7 +51,11 @@ def shape(document: Document, directory: Path) -> tuple[Shaped | None, list[Prob
 
 
 def references(shaped: Shaped, document: Document) -> list[Problem]:
-    """Second pass: what one part says of another, and of files. Secrets (keys, passwords) may be absent until start."""
+    """Second pass: what one part says of another, and of files that a check needs.
+
+    Keys, passwords and the seeds of local servers may be elsewhere than where the configuration is checked; whoever
+    opens them says when they are missing.
+    """
     config = shaped.config
     problems = [
         *_listening(config, document),
@@ -67,13 +71,10 @@ def references(shaped: Shaped, document: Document) -> list[Problem]:
         users = [credential.user for credential in target.credential]
         for user in sorted({user for user in users if users.count(user) > 1}):
             problems.append(document.problem((*at, "credential"), f"two credentials for user {user!r}; keep one"))
-        files = [(_standing(at, location), path) for location, path in _files(shaped.options[name], ())]
-        if target.local is not None:
-            files += _files(target.local, (*at, "local"))
-        for location, path in files:
+        for location, path in _files(shaped.options[name], ()):
             if not path.is_file():
                 message = f"there is no file {path}; a relative path starts at the configuration directory"
-                problems.append(document.problem(location, message))
+                problems.append(document.problem(_standing(at, location), message))
     return problems
 
 
