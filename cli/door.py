@@ -43,7 +43,14 @@ def options(command: Callable[..., object]) -> Callable[..., object]:
     """The options that make a :class:`Way` and an :class:`Agent`."""
     for option in (
         click.option("--on-behalf-of", metavar="PERSON", help="The person whom the agent works for."),
-        click.option("--group", "groups", multiple=True, help="A group of the agent; may be given again."),
+        click.option(
+            "--group",
+            "groups",
+            multiple=True,
+            default=("agents",),
+            show_default=True,
+            help="A group of the agent; may be given again.",
+        ),
         click.option(
             "--agent", default="developer", show_default=True, help="The agent that a local token is made for."
         ),

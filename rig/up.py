@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from blastwall.config.bundle import load_bundle
+from blastwall.config.model import Config
 from rig import account, running
 from rig.certificates import ensure_certificates
 from rig.gateway import GatewayProcess
@@ -104,7 +105,8 @@ class LocalStack:
         overrides = {
             "listen": self._listen,
             "tls": {"certificate": str(certificates.certificate.resolve()), "key": str(certificates.key.resolve())},
-            "identity": {"issuers": [{"issuer": issuer.issuer, "audience": issuer.audience}]},
+            "insecure_local": False,
+            "identity": {"issuers": [_issuer(bundle.config, issuer)]},
             "targets": {target.name: target.overrides() for target in targets},
         }
         file = self.state / "overrides.json"
@@ -150,6 +152,12 @@ class LocalStack:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RigFault(f"another `blastwall up` uses {self.state}: stop it, or choose another --state") from None
+
+
+def _issuer(config: Config, issuer: LocalIssuer) -> dict[str, object]:
+    """The configuration's first issuer with its rules for claims and times, but the local one's name and keys."""
+    first = config.identity.issuers[0].model_dump(mode="json")
+    return first | {"issuer": issuer.issuer, "audience": issuer.audience, "jwks_url": None, "algorithms": ["ES256"]}
 
 
 def _database(name: str, options: Mapping[str, object]) -> str:
