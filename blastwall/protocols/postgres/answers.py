@@ -110,6 +110,7 @@ class Answers:
         self.copying_in = False
         self.skipping = False  # the server discards until Sync, and no Sync is on its way yet
         self.fatal = False
+        self.ready_owed = 0  # ReadyForQuery messages to come
         self.ended_transactions = 0
         # Findings about the run digested last; the channel reads them when it makes a chunk.
         self.tag = ""
@@ -139,6 +140,9 @@ class Answers:
         """Note a message that was staged upstream."""
         if expected.step is Step.SYNC:
             self.skipping = False
+            self.ready_owed += 1
+        elif expected.step is Step.QUERY:
+            self.ready_owed += 1
         self._queue.append(expected)
 
     def digest(self, run: Run) -> bytes:
@@ -184,6 +188,7 @@ class Answers:
         """A server in copy-in mode ignores Sync: those that went up before it said so get no answer."""
         while len(self._queue) > 1 and self._queue[1].step is Step.SYNC:
             del self._queue[1]
+            self.ready_owed -= 1
 
     def _effect(self, head: Expected) -> None:
         if head.done < len(head.effects):
@@ -198,6 +203,7 @@ class Answers:
             if self.status != IDLE:
                 self.ended_transactions += 1
         self.status = status
+        self.ready_owed -= 1
         self.copying_in = False
 
     def _error(self, head: Expected | None, data: bytes) -> bytes:
@@ -206,20 +212,21 @@ class Answers:
         self.copying_in = False
         if fields.get("V", fields.get("S", "")) in ("FATAL", "PANIC"):
             self.fatal = True
-        replacement = None
-        rewritten = hidden = False
-        if head is not None:
-            replacement, rewritten, hidden = head.replacement, head.rewritten, head.hidden
-            if head.failed is not None:
-                head.failed()
-            if head.step is not Step.QUERY and head.step is not Step.SYNC:
-                self._skip()
-        if replacement is not None:
-            self.error = replies.error_fields(replacement).get("C", self.error)
-            return replacement
-        if hidden:
-            return b""
-        return self._spoken(data, messages.error_response, drop_position=rewritten)
+        if head is None:
+            return self._spoken(data, messages.error_response)
+        # The client's names are put back before the failed step forgets them.
+        if head.replacement is not None:
+            self.error = replies.error_fields(head.replacement).get("C", self.error)
+            spoken = head.replacement
+        elif head.hidden:
+            spoken = b""
+        else:
+            spoken = self._spoken(data, messages.error_response, drop_position=head.rewritten)
+        if head.failed is not None:
+            head.failed()
+        if head.step is not Step.QUERY and head.step is not Step.SYNC:
+            self._skip()
+        return spoken
 
     def _skip(self) -> None:
         """The server discards until Sync: so does the queue, and what was asked in between did not happen."""

@@ -128,8 +128,7 @@ class PostgresChannel:
             async for exchange in self._exchanges():
                 yield exchange
         except ProtocolViolation as violation:
-            error = messages.error_response("FATAL", violation.code, str(violation))
-            self._legs.local.append(Chunk(error, error=violation.code))
+            self._end_with(violation)
             yield PostgresExchange(self._legs, None)
 
     async def _exchanges(self) -> AsyncIterator[PostgresExchange]:
@@ -353,9 +352,12 @@ class PostgresChannel:
 
     def _copy_event(self) -> None:
         """Read one client message while the server waits for COPY data."""
-        event = self._next_event()
-        if event is not None:
-            HANDLERS[type(event)](self, event)
+        try:
+            event = self._next_event()
+            if event is not None:
+                HANDLERS[type(event)](self, event)
+        except ProtocolViolation as violation:
+            self._end_with(violation)
 
     def _copy_data(self, event: requests.CopyData) -> None:
         if self._legs.answers.copying_in:  # elsewhere the server drops it silently, and so do we
@@ -380,7 +382,13 @@ class PostgresChannel:
             self._legs.up_wire.write(messages.copy_fail(event.message))
 
     def _terminate(self, event: requests.Terminate) -> None:
-        self._ended = True
+        self._ended = self._legs.answers.fatal = True
+
+    def _end_with(self, violation: ProtocolViolation) -> None:
+        """The client's stream makes no sense any more: say so and end."""
+        error = messages.error_response("FATAL", violation.code, str(violation))
+        self._legs.local.append(Chunk(error, error=violation.code))
+        self._ended = self._legs.answers.fatal = True
 
     def _function_call(self, event: requests.FunctionCall) -> None:
         raise ProtocolViolation(

@@ -66,17 +66,19 @@ class Legs:
         return bool(self.local) or self._held is not None or self.up.ready
 
     async def results(self, until_ready: bool) -> AsyncIterator[Chunk]:
-        """Chunks as they come; with ``until_ready`` until nothing is owed any more, else those at hand."""
+        """Chunks as they come; with ``until_ready`` until no ReadyForQuery is owed, else those at hand."""
         while True:
             chunk = self._collect()
             if chunk is not None:
                 yield chunk
                 continue
-            if not until_ready or self.answers.quiescent:
+            if not until_ready or not self.answers.ready_owed or self.answers.fatal:
                 return
             if self.answers.copying_in and self.down.ready and self.copy_event is not None:
                 self.copy_event()
                 continue
+            if self.down_wire.closed:
+                raise ClientGone("the client closed its connection while it was owed an answer")
             self.check()
             await self.signal.wait()
 

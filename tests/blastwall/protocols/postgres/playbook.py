@@ -151,12 +151,18 @@ class Playbook:
         return self.down_wire.take()
 
 
-def types(data: bytes) -> str:
-    """The type bytes of a sequence of frames."""
-    kinds = ""
+def frames(data: bytes) -> list[bytes]:
+    """The whole frames of a sequence of frames."""
+    found: list[bytes] = []
     position = 0
     while position < len(data):
-        kinds += chr(data[position])
-        position += 1 + int.from_bytes(data[position + 1 : position + 5], "big")
+        end = position + 1 + int.from_bytes(data[position + 1 : position + 5], "big")
+        found.append(data[position:end])
+        position = end
     assert position == len(data), "frames do not end where the bytes end"
-    return kinds
+    return found
+
+
+def types(data: bytes) -> str:
+    """The type bytes of a sequence of frames."""
+    return "".join(chr(frame[0]) for frame in frames(data))

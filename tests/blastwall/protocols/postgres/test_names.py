@@ -1,0 +1,78 @@
+"""Names: an upstream name is never used twice, and both maps follow what they are told."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blastwall.model import Effect, Facts, Permit
+from blastwall.protocols.postgres import names as module
+from blastwall.protocols.postgres.names import Names, Portal, Prepared, TooMany
+
+READ = Facts(Effect.READ, "select")
+DROP = Facts(Effect.DESTROY, "drop table")
+
+
+@given(st.lists(st.text(min_size=1, max_size=5), max_size=50))
+def test_no_upstream_name_is_ever_used_twice(clients: list[str]) -> None:
+    names = Names()
+    minted = []
+    for client in clients:
+        upstream = names.mint(client)
+        minted.append(upstream)
+        names.prepare(Prepared(client, upstream, "SELECT 1", READ))
+        names.unprepare(client)
+    assert len(set(minted)) == len(minted)
+
+
+def test_the_empty_name_stays_empty() -> None:
+    assert Names().mint("") == ""
+
+
+def test_facts_follow_the_name() -> None:
+    names = Names()
+    names.prepare(Prepared("s", names.mint("s"), "SELECT 1", READ))
+    before = names.version
+    names.unprepare("s")
+    names.prepare(Prepared("s", names.mint("s"), "DROP TABLE t", DROP))
+    assert names.prepared_facts["s"] is DROP
+    assert names.version > before, "caches keyed by the version must not serve the old facts"
+
+
+def test_deallocate_all_leaves_the_unnamed_statement_alone() -> None:
+    names = Names()
+    names.prepare(Prepared("", "", "SELECT 1", READ))
+    names.prepare(Prepared("s", names.mint("s"), "SELECT 1", READ))
+    names.unprepare_all()
+    assert set(names.prepared) == {""}
+
+
+def test_portals_end_together() -> None:
+    names = Names()
+    names.open(Portal("c", names.mint("c"), READ, Permit("x"), 1))
+    names.open(Portal("", "", READ, Permit("x"), 1))
+    names.close_all()
+    assert not names.portals
+    assert not names.cursor_facts
+
+
+def test_messages_show_the_clients_name_only_where_it_stands_quoted() -> None:
+    names = Names()
+    upstream = names.mint("mine")
+    assert names.client_text(f'cursor "{upstream}" does not exist') == 'cursor "mine" does not exist'
+    assert names.client_text(f"{upstream} is text") == f"{upstream} is text"
+
+
+def test_both_maps_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_PREPARED", 2)
+    monkeypatch.setattr(module, "MAX_PORTALS", 2)
+    names = Names()
+    for client in "ab":
+        names.prepare(Prepared(client, client, "SELECT 1", READ))
+        names.open(Portal(client, client, READ, Permit("x"), 1))
+    with pytest.raises(TooMany, match="close some"):
+        names.prepare(Prepared("c", "c", "SELECT 1", READ))
+    with pytest.raises(TooMany, match="close some"):
+        names.open(Portal("c", "c", READ, Permit("x"), 1))
+    names.prepare(Prepared("a", "a2", "SELECT 2", READ))  # replacing one is not one more

@@ -1,0 +1,37 @@
+"""Budgets: counted per session, exhausted when reached, and a result is stopped when it passes them."""
+
+from __future__ import annotations
+
+import pytest
+
+from blastwall.model import Masked
+from fargate_proxy.ledger import BudgetSpent, Ledger
+
+
+def test_without_budgets_nothing_is_ever_exhausted() -> None:
+    ledger = Ledger({}, {})
+    ledger.relayed(Masked(b"x" * 1000, rows=10_000))
+    assert ledger.exhausted == frozenset()
+
+
+def test_statements_are_exhausted_once_their_number_is_reached() -> None:
+    ledger = Ledger({"statements": 2}, {"statements": 1})
+    assert ledger.exhausted == frozenset()
+    ledger.judged()
+    assert ledger.exhausted == {"statements"}
+
+
+@pytest.mark.parametrize("name", ["rows", "bytes"])
+def test_a_result_is_stopped_when_it_passes_the_budget(name: str) -> None:
+    ledger = Ledger({name: 10}, {})
+    ledger.relayed(Masked(b"x" * 10, rows=10))
+    with pytest.raises(BudgetSpent, match=name):
+        ledger.relayed(Masked(b"x", rows=1))
+
+
+def test_the_store_is_told_each_use_once() -> None:
+    ledger = Ledger({}, {"rows": 5})
+    ledger.relayed(Masked(b"abc", rows=2))
+    ledger.judged()
+    assert ledger.unnoted() == {"rows": 2, "bytes": 3, "statements": 1}
+    assert ledger.unnoted() == {"rows": 0, "bytes": 0, "statements": 0}
