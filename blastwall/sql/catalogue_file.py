@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import astuple
+from pathlib import Path
 from typing import Any
 
 from blastwall.errors import ConfigFault, Problem
@@ -55,6 +56,18 @@ def read(text: str, file: str) -> Catalogue:
     except ValueError as error:
         message = f"is not a catalogue snapshot of format {FORMAT} ({error}); take a new snapshot of the database"
         raise ConfigFault((Problem(file, 0, message),)) from error
+
+
+def load(path: Path) -> Catalogue:
+    """Read a snapshot file. Raises ConfigFault naming it and what is wrong."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigFault((Problem(str(path), 0, f"cannot be read: {error.strerror}"),)) from error
+    except UnicodeDecodeError as error:
+        message = "is not UTF-8 text; take a new snapshot of the database"
+        raise ConfigFault((Problem(str(path), 0, message),)) from error
+    return read(text, str(path))
 
 
 def build(document: object) -> Catalogue:

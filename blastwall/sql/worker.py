@@ -216,7 +216,7 @@ def _answer(operation: bytes, payload: bytes) -> bytes:
             reason = f"The statement has more than {LIMITS.structure_tokens} keywords, names and operators."
             raise Unparsed(reason, code="54000")
         modern = b"\1" if grammar.modern_numbers(payload) else b"\0"
-        return modern + grammar.fingerprint(payload).encode("ascii") + grammar.parse(payload)
+        return b"".join((modern, grammar.fingerprint(payload).encode("ascii"), grammar.parse(payload)))
     if operation == _DEPARSE:
         return grammar.deparse(payload).encode("utf-8")
     if operation == _RENAME:
