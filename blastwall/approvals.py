@@ -111,7 +111,9 @@ def judge_vote(
     if after is None:
         code, reason = _TOO_LATE[state]
         return Denial(code, reason, hint="the agent must ask again if it still wants to run this")
-    if approver.on_behalf_of is not None or approver.token_id == request.principal.token_id:
+    works_for = approver.on_behalf_of
+    for_another = works_for is not None and works_for.casefold() != approver.subject.casefold()
+    if for_another or approver.token_id == request.principal.token_id:
         return Denial(
             DenialCode.IDENTITY,
             "this token speaks for an agent, and agents do not approve",

@@ -1,4 +1,4 @@
-"""The state directory's SQLite file, shared by the gateway processes and the command line."""
+"""The state directory's SQLite file (``STATE/blastwall.db``), shared by the gateway processes and the command line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from blastwall.local.watcher import Watcher
 
 T = TypeVar("T")
 
-FILE = "blastwall.db"
 BUSY = 5.0  # seconds to wait for another process's write
 VERSION = 1
 
@@ -60,15 +59,15 @@ CREATE TABLE news (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL) STRI
 
 
 class Store:
-    """``STATE/blastwall.db`` in WAL mode, file 0600. Open it inside the event loop that uses it, and :meth:`close` it.
+    """One SQLite file in WAL mode, 0600, made if absent. Use it in one event loop, and :meth:`close` it.
 
     SQLite runs on one thread of its own, so that waiting for another process's lock never holds up the event loop.
     Raises OurFault when the directory is writable by others or the file is not ours to use.
     """
 
-    def __init__(self, state_dir: Path) -> None:
-        self.path = state_dir / FILE
-        _prepare(state_dir, self.path)
+    def __init__(self, file: Path) -> None:
+        self.path = file
+        _prepare(file)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="blastwall-store")
         try:
             self._db = self._thread.submit(_connect, self.path).result()
@@ -89,10 +88,10 @@ class Store:
         """
         return await self._run("BEGIN IMMEDIATE", work, durable=durable)
 
-    async def close(self) -> None:
-        """End the watcher and the connection."""
-        await self.watcher.close()
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._db.close)
+    def close(self) -> None:
+        """End the watcher and the connection, after the work that was begun."""
+        self.watcher.close()
+        self._thread.submit(self._db.close).result()
         self._thread.shutdown()
 
     async def _run(self, begin: str, work: Callable[[sqlite3.Connection], T], *, durable: bool) -> T:
@@ -122,7 +121,8 @@ def announce(db: sqlite3.Connection, id: str) -> None:
     db.execute("DELETE FROM news WHERE seq <= ?", (seq - 10_000,))
 
 
-def _prepare(state_dir: Path, file: Path) -> None:
+def _prepare(file: Path) -> None:
+    state_dir = file.parent
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if state_dir.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):

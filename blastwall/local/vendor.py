@@ -78,9 +78,12 @@ class StaticVendor:
 def _read(target: str, file: Path) -> str:
     try:
         # not blocking: a pipe in the file's place must not hold up the gateway
-        with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
-            mode = os.fstat(stream.fileno()).st_mode
-            raw = stream.read(MAX_PASSWORD + 2) if stat.S_ISREG(mode) else b""
+        handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            mode = os.fstat(handle).st_mode
+            raw = os.read(handle, MAX_PASSWORD + 2) if stat.S_ISREG(mode) else b""
+        finally:
+            os.close(handle)
     except OSError as fault:
         raise UpstreamFault(
             f"{target}: its password file does not read ({fault.strerror}); its operator checks it"

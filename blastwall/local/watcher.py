@@ -48,11 +48,10 @@ class Watcher:
             if not self._listeners[id]:
                 del self._listeners[id]
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Stop watching; whoever still listens is woken a last time."""
         if self._task is not None:
             self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
         self._wake_all()
         self._db.close()
 
