@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 from pydantic import BaseModel
 
 from blastwall import protocols
 from blastwall.conversation import ProtocolSpec
+from blastwall.model import Secret
 
 
 @cache
@@ -37,6 +40,20 @@ def options(name: str) -> type[BaseModel]:
     model = importlib.import_module(f"{_package(name)}.options").Options
     assert isinstance(model, type) and issubclass(model, BaseModel), f"{_package(name)}.options.Options must be a model"
     return model
+
+
+def read_catalogue(name: str) -> Callable[[str, Secret | None], Any]:
+    """The folder's ``live.read_catalogue``: a target's address as a URL, and a password, to a catalogue.
+
+    Raises LookupError for an unknown protocol, and for one whose statements need no catalogue.
+    """
+    package = _package(name)
+    try:
+        live = importlib.import_module(f"{package}.live")
+    except ModuleNotFoundError:
+        raise LookupError(f"{name} has no catalogue to read") from None
+    read: Callable[[str, Secret | None], Any] = live.read_catalogue
+    return read
 
 
 def _package(name: str) -> str:

@@ -38,7 +38,7 @@ def shape(document: Document, directory: Path) -> tuple[Shaped | None, list[Prob
     try:
         config = Config.model_validate(document.value)
     except ValidationError as error:
-        problems += _translated(document, error, lambda location: location, Config)
+        problems += translated(document, error, lambda location: location, Config)
     options: dict[str, BaseModel] = {}
     for name, section in _raw_targets(document):
         model, found = _options(document, name, section)
@@ -132,7 +132,7 @@ def _options(document: Document, name: str, section: Mapping[str, Any]) -> tuple
     try:
         return model.model_validate(values), []
     except ValidationError as error:
-        return None, _translated(document, error, lambda location: _standing(at, location), model)
+        return None, translated(document, error, lambda location: _standing(at, location), model)
 
 
 def _standing(target: Location, location: Location) -> Location:
@@ -140,9 +140,10 @@ def _standing(target: Location, location: Location) -> Location:
     return (*target, *location) if location[:1] == ("tls",) else (*target, "options", *location)
 
 
-def _translated(
+def translated(
     document: Document, error: ValidationError, place: Callable[[Location], Location], model: type[BaseModel]
 ) -> list[Problem]:
+    """pydantic's findings about a part of ``document`` that ``place`` says where to find, in our words."""
     problems = []
     for found in error.errors(include_url=False):
         location = found["loc"]

@@ -47,6 +47,7 @@ class Rule:
     hint: str = ""
     code: str = ""
     targets: tuple[str, ...] = ()  # Target entities its text names
+    actions: tuple[str, ...] = ()  # actions its scope names; none: any
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +193,8 @@ def _rule(
         quorum=int(quorum),
         hint=annotations.get("hint", ""),
         code=code,
-        targets=tuple(sorted(_named_targets(tree))),
+        targets=tuple(sorted(_named(tree, "Target"))),
+        actions=tuple(sorted(_named(tree["action"], "Action"))),
     )
 
 
@@ -244,5 +246,6 @@ def _texts(node: object) -> set[str]:
     return {found["Value"] for found in _nodes(node) if isinstance(found.get("Value"), str)}
 
 
-def _named_targets(tree: object) -> set[str]:
-    return {node["id"] for node in _nodes(tree) if node.keys() == {"type", "id"} and node["type"] == "Target"}
+def _named(tree: object, kind: str) -> set[str]:
+    """Ids of the entities of a kind that a tree names."""
+    return {node["id"] for node in _nodes(tree) if node.keys() == {"type", "id"} and node["type"] == kind}

@@ -1,0 +1,31 @@
+"""Statements to facts without a connection: through the protocol's own ``judge``, with the target's catalogue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from blastwall import registry
+from blastwall.model import Facts, Target
+
+
+class Judge:
+    """Judges texts for the targets of one configuration; each target's catalogue is loaded once, when first needed.
+
+    ``catalogue`` (a path, or None) replaces what the targets' ``catalogue_file`` options name.
+    """
+
+    def __init__(self, catalogue: str | None = None) -> None:
+        self._given = catalogue
+        self._loaded: dict[str, Any] = {}
+
+    def use(self, target: Target, catalogue: object) -> None:
+        """Judge for this target with a catalogue that is already at hand."""
+        self._loaded[target.name] = catalogue
+
+    def judge(self, target: Target, text: str, parameters: tuple[str | None, ...] = ()) -> Facts:
+        """What the text would do at the target. Raises ConfigFault when the target's catalogue does not load."""
+        spec = registry.protocol(target.protocol)
+        if target.name not in self._loaded:
+            file = self._given or getattr(target.options, "catalogue_file", None)
+            self._loaded[target.name] = None if file is None else spec.load_catalogue(str(file))
+        return spec.judge(text, parameters, self._loaded[target.name])
