@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from blastwall import approvals
 from blastwall.conversation import Exchange
+from blastwall.errors import ClientFault
 from blastwall.model import (
     ApprovalRequest,
     ApprovalState,
@@ -83,7 +84,12 @@ class Decider:
         before = await self._people.latest(binding)
         if before is not None and before.state is ApprovalState.DENIED:
             return self._answer(before, decision)
-        status = await self._request(statement, facts, decision, binding, policies)
+        try:
+            status = await self._request(statement, facts, decision, binding, policies)
+        except ClientFault as fault:  # too many requests wait already: a way to tire approvers out
+            return Denial(
+                DenialCode.BUDGET, str(fault), "Wait for the decisions that are outstanding.", risk=decision.risk
+            )
         if exchange is not None and exchange.interactive:
             status = await self._hold(status, exchange, decision)
             if status.state is ApprovalState.APPROVED:

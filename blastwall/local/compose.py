@@ -56,7 +56,7 @@ def compose(bundle: Bundle, state: Path, environ: Mapping[str, str]) -> Parts:
         StaticVendor(rules_by_target, environ),
         LocalApprovals(store, clock),
         LocalSessions(store, clock),
-        LocalRecorder(state / "recordings", clock),
+        LocalRecorder(state, clock),
         clock,
         store,
     )

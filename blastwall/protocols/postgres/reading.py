@@ -26,7 +26,7 @@ from blastwall.sql.rename import rename
 NAMING = frozenset({"prepare", "execute", "declare", "fetch", "close", "deallocate", "discard", "cursor_write"})
 
 _SESSION = (
-    "SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(true))::text, current_user::text, "
+    "SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(false))::text, current_user::text, "
     "pg_catalog.current_setting('server_version_num')"
 )
 

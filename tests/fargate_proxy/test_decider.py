@@ -1,0 +1,175 @@
+"""The decider with the shipped policies and the real approvals store: holding, tickets, redeeming, withdrawing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from blastwall.config.bundle import Bundle, load_bundle
+from blastwall.local.approvals import LocalApprovals
+from blastwall.local.clock import SystemClock
+from blastwall.local.store import Store
+from blastwall.model import (
+    Denial,
+    DenialCode,
+    Effect,
+    Facts,
+    ObjectRef,
+    Permit,
+    Principal,
+    Session,
+    Statement,
+    StatementKind,
+    Target,
+)
+from fargate_proxy.decider import Decider
+from fargate_proxy.ledger import Ledger
+
+CONFIG = Path(__file__).parents[2] / "config"
+NOW = SystemClock().now()
+AGENT = Principal("issuer", "robot", "robot", frozenset({"agents"}), "owner@example.test", expires_at=NOW + 3600)
+OWNER = Principal("issuer", "someone", "", frozenset({"owners"}))
+DELETE = Facts(Effect.WRITE, "delete", (ObjectRef("table", "public.orders", "write"),), reason="deletes rows")
+
+
+class Exchange:
+    """An exchange whose client waits until the test lets it go."""
+
+    def __init__(self, interactive: bool = True) -> None:
+        self.interactive = interactive
+        self.notices: list[str] = []
+        self.left = asyncio.Event()
+
+    async def notify(self, message: str, detail: str = "") -> None:
+        self.notices.append(message)
+
+    async def gone(self) -> str:
+        await self.left.wait()
+        return "cancelled"
+
+
+class Log:
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def event(self, name: str, fields: Any) -> None:
+        self.events.append(name)
+
+
+class Desk:
+    """A decider with its approvals, and an approver who answers as soon as asked."""
+
+    def __init__(self, bundle: Bundle, people: LocalApprovals, hold: float = 5.0) -> None:
+        shop = bundle.targets["shop"]
+        self.target = Target(shop.name, shop.protocol, shop.host, shop.port, shop.labels, hold_seconds=hold)
+        self.session = Session("s-1", AGENT, "shop", NOW, NOW + 3600)
+        self.people = people
+        self.log = Log()
+        self.decider = Decider(
+            self.session, self.target, lambda: bundle.policies, people, self.log, Ledger({}, {}), SystemClock()
+        )
+
+    async def ask(self, exchange: Exchange | None, text: str = "DELETE FROM orders WHERE id = 1") -> Permit | Denial:
+        return await self.decider.decide(Statement(text, number=1), DELETE, text, exchange)  # type: ignore[arg-type]
+
+    async def requested(self) -> str:
+        while True:
+            filed = await self.people.ls(live=True)
+            if filed:
+                return filed[0].request.id
+            await asyncio.sleep(0.01)
+
+    async def vote(self, approve: bool, note: str = "") -> None:
+        counted = await self.people.vote(await self.requested(), OWNER, approve, note, lambda *_: None)
+        assert not isinstance(counted, Denial), counted
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    store = Store(tmp_path / "store.db")
+    yield Desk(load_bundle(CONFIG), LocalApprovals(store, SystemClock()))
+    store.close()
+
+
+async def test_a_read_needs_nobody(desk: Desk) -> None:
+    decision = await desk.decider.decide(Statement("SELECT 1"), Facts(Effect.READ, "select"), "SELECT 1", None)
+    assert isinstance(decision, Permit)
+
+
+async def test_a_held_statement_runs_once_it_is_approved_and_only_once(desk: Desk) -> None:
+    exchange = Exchange()
+    decision, _ = await asyncio.gather(desk.ask(exchange), desk.vote(True))
+    assert isinstance(decision, Permit)
+    assert decision.approval is not None
+    assert decision.approval in exchange.notices[0]
+    assert desk.log.events == ["approval_requested", "approval_decided", "approval_redeemed"]
+    again = await desk.ask(Exchange(interactive=False))
+    assert isinstance(again, Denial)
+    assert again.code is DenialCode.PENDING
+    assert again.ticket != decision.approval, "one use is one use"
+
+
+async def test_a_person_who_refuses_is_believed_and_not_asked_again(desk: Desk) -> None:
+    decision, _ = await asyncio.gather(desk.ask(Exchange()), desk.vote(False, "not on Sundays"))
+    assert isinstance(decision, Denial)
+    assert decision.code is DenialCode.DENIED
+    assert "not on Sundays" in decision.reason
+    again = await desk.ask(Exchange())
+    assert isinstance(again, Denial)
+    assert again.code is DenialCode.DENIED
+    assert not await desk.people.ls(live=True)
+
+
+async def test_who_cannot_wait_gets_a_ticket_that_the_identical_statement_redeems(desk: Desk) -> None:
+    refused = await desk.ask(Exchange(interactive=False))
+    assert isinstance(refused, Denial)
+    assert (refused.code, bool(refused.ticket)) == (DenialCode.PENDING, True)
+    await desk.vote(True)
+    other = await desk.ask(Exchange(interactive=False), "DELETE FROM orders WHERE id = 2")
+    assert isinstance(other, Denial), "another text is another statement"
+    permit = await desk.ask(Exchange(interactive=False))
+    assert isinstance(permit, Permit)
+    assert permit.approval == refused.ticket
+
+
+async def test_the_hold_ends_and_the_ticket_stays(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store.db")
+    desk = Desk(load_bundle(CONFIG), LocalApprovals(store, SystemClock()), hold=0.1)
+    decision = await desk.ask(Exchange())
+    assert isinstance(decision, Denial)
+    assert decision.code is DenialCode.PENDING
+    assert decision.ticket == await desk.requested()
+    store.close()
+
+
+async def test_a_client_that_leaves_withdraws_its_request(desk: Desk) -> None:
+    exchange = Exchange()
+
+    async def leave() -> None:
+        await desk.requested()
+        exchange.left.set()
+
+    decision, _ = await asyncio.gather(desk.ask(exchange), leave())
+    assert isinstance(decision, Denial)
+    assert decision.code is DenialCode.WITHDRAWN
+    assert not await desk.people.ls(live=True)
+
+
+async def test_naming_a_pending_text_is_permitted_without_asking_anybody(desk: Desk) -> None:
+    statement = Statement("DELETE FROM orders WHERE id = $1", StatementKind.PREPARE)
+    decision = await desk.decider.decide(statement, DELETE, statement.text, Exchange())  # type: ignore[arg-type]
+    assert isinstance(decision, Permit)
+    assert decision.prepare_only
+    assert not await desk.people.ls(live=True)
+
+
+async def test_a_flood_of_requests_is_refused_without_ending_the_session(desk: Desk) -> None:
+    for number in range(32):
+        await desk.ask(Exchange(interactive=False), f"DELETE FROM orders WHERE id = {number}")
+    decision = await desk.ask(Exchange(interactive=False), "DELETE FROM orders WHERE id = 99")
+    assert isinstance(decision, Denial)
+    assert decision.code is DenialCode.BUDGET
