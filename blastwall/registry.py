@@ -50,7 +50,9 @@ def read_catalogue(name: str) -> Callable[[str, Secret | None], Any]:
     package = _package(name)
     try:
         live = importlib.import_module(f"{package}.live")
-    except ModuleNotFoundError:
+    except ModuleNotFoundError as error:
+        if error.name != f"{package}.live":
+            raise
         raise LookupError(f"{name} has no catalogue to read") from None
     read: Callable[[str, Secret | None], Any] = live.read_catalogue
     return read

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ def command() -> None:
     """Judge statements and check policies without running anything."""
 
 
-@command.command()
+@command.command(short_help="Find every problem, with file and line.")
 @_config
 @_format
 @click.pass_context
@@ -71,7 +72,7 @@ def check(ctx: click.Context, config: Path, form: str) -> None:
         ctx.exit(1)
 
 
-@command.command()
+@command.command(short_help="Decide every case of cases.yaml.")
 @_config
 @_format
 @click.option("--cases", type=click.Path(file_okay=False, path_type=Path), help="The directory that holds cases.yaml.")
@@ -84,8 +85,7 @@ def test(ctx: click.Context, config: Path, form: str, cases: Path | None, catalo
     """
     bundle = load_bundle(config)
     suite = load_cases(cases or config, bundle)
-    judge = Judge(catalog)
-    outcomes = list(run_cases(suite, bundle, lambda target, text: judge.judge(target, text)))
+    outcomes = list(run_cases(suite, bundle, Judge(catalog).judge))
     failed = [outcome for outcome in outcomes if outcome.wrong]
     quiet = untouched(outcomes, bundle)
     if form == "json":
@@ -123,7 +123,7 @@ def _table(outcomes: list[Outcome]) -> Iterator[str]:
             yield f"      {outcome.file}:{outcome.line}: {difference}"
 
 
-@command.command()
+@command.command(short_help="JSON lines of statements in, decisions out.")
 @_config
 @click.option("--target", "target_name", metavar="NAME", help="Needed when the configuration has several.")
 @click.option("--agent", default="agent", show_default=True, help="The agent that asks.")
@@ -156,17 +156,20 @@ def judge(
         raise click.UsageError("give --catalog or --dsn, not both")
     bundle = load_bundle(config)
     target = _target(bundle, target_name)
-    judge = Judge(catalog)
+    judging = Judge(catalog)
     if dsn is not None:
         password = os.environ.get("PGPASSWORD")
-        secret = Secret(password) if password else None
-        judge.use(target, registry.read_catalogue(target.protocol)(dsn, secret))
+        try:
+            read = registry.read_catalogue(target.protocol)
+            judging.use(target, read(dsn, Secret(password) if password else None))
+        except (LookupError, ValueError) as error:
+            raise click.BadParameter(str(error), param_hint="--dsn") from None
     principal = Principal(HERE, agent, agent, frozenset(groups), on_behalf_of)
     now = time.gmtime().tm_hour if hour is None else hour
-    asking = Asking(bundle, target, principal, StatementKind(kind), now, break_glass, judge)
-    judge.judge(target, "")  # loads the catalogue: its problems are the caller's, not every line's
-    output = click.get_binary_stream("stdout")
-    for line in _lines(click.get_binary_stream("stdin")):
+    asking = Asking(bundle, target, principal, StatementKind(kind), now, break_glass, judging)
+    judging.judge(target, "")  # loads the catalogue: its problems are the caller's, not every line's
+    output = sys.stdout.buffer
+    for line in _lines(sys.stdin.buffer):
         output.write(json.dumps(asking.answer(line)).encode() + b"\n")
         output.flush()  # whoever writes the lines may wait for each answer
 
