@@ -123,7 +123,7 @@ class LocalIssuer:
         algorithm: str = "ES256",
         **overrides: object,
     ) -> str:
-        """A signed access token that lives ``ttl`` whole seconds (at least 1). ``overrides`` are claims; None drops one.
+        """A signed access token that lives ``ttl`` whole seconds (at least 1). ``overrides``: claims; None drops one.
 
         Raises ValueError for an unknown algorithm or a ``ttl`` below 1.
         """

@@ -59,4 +59,6 @@ def _body(response: http.client.HTTPResponse, limit: int, deadline: float) -> by
             raise UpstreamFault(f"answered with more than {limit} bytes")
         if time.monotonic() > deadline:
             raise UpstreamFault(f"took longer than {DEADLINE:g} seconds")
+    if response.length:  # read1 reports an early end of the connection as the end of the body
+        raise UpstreamFault("broke off in the middle of its answer")
     return bytes(body)
