@@ -31,8 +31,8 @@ from fargate_proxy.ledger import Ledger
 
 CONFIG = Path(__file__).parents[2] / "config"
 NOW = SystemClock().now()
-AGENT = Principal("issuer", "robot", "robot", frozenset({"agents"}), "owner@example.test", expires_at=NOW + 3600)
-OWNER = Principal("issuer", "someone", "", frozenset({"owners"}))
+AGENT = Principal("issuer", "robot", "robot", frozenset({"agents"}), "boss@example.test", "t-agent", expires_at=NOW + 3600)
+OWNER = Principal("issuer", "owner@example.test", "", frozenset({"owners"}), token_id="t-owner")
 DELETE = Facts(Effect.WRITE, "delete", (ObjectRef("table", "public.orders", "write"),), reason="deletes rows")
 
 
