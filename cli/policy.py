@@ -30,7 +30,7 @@ _config = click.option(
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=Path("config"),
     show_default=True,
-    help="The configuration directory: gateway.yaml, policies and cases.yaml.",
+    help="The configuration directory: gateway.yaml and policies.",
 )
 _format = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 
@@ -75,7 +75,11 @@ def check(ctx: click.Context, config: Path, form: str) -> None:
 @command.command(short_help="Decide every case of cases.yaml.")
 @_config
 @_format
-@click.option("--cases", type=click.Path(file_okay=False, path_type=Path), help="The directory that holds cases.yaml.")
+@click.option(
+    "--cases",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="A configuration directory to take policies/cases.yaml from.",
+)
 @click.option("--catalog", metavar="FILE", help="A catalogue snapshot instead of the targets' own.")
 @click.pass_context
 def test(ctx: click.Context, config: Path, form: str, cases: Path | None, catalog: str | None) -> None:

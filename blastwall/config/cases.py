@@ -17,7 +17,7 @@ from blastwall.errors import ConfigFault, Problem
 from blastwall.model import Effect, StatementKind
 from blastwall.policy.vocabulary import FLAGS
 
-CASES = "cases.yaml"
+CASES = "policies/cases.yaml"
 NOBODY = "https://cases.invalid"  # the issuer of people who name none
 
 
@@ -111,7 +111,7 @@ class Suite:
 
 
 def load_cases(directory: Path, bundle: Bundle) -> Suite:
-    """Read ``cases.yaml``. Raises ConfigFault with every problem: shape, and names that the bundle does not know."""
+    """Read ``policies/cases.yaml``. Raises ConfigFault with every problem: shape, and names that the bundle does not know."""
     file = directory / CASES
     try:
         text = file.read_text("utf-8")
