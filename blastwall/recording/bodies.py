@@ -7,7 +7,8 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from blastwall.model import Decision, Denial, Facts, Parameter, Permit, StatementKind
+from blastwall.model import Decision, Denial, Facts, Parameter, Permit, Session, StatementKind, Target
+from blastwall.recording.codec import VERSION
 
 HEAD_INTENT = struct.Struct(">IBBIQIBHHII")  # record head; judgement, kind, name, parameters, text, upstream (lengths)
 HEAD_RELAYED = struct.Struct(">IBBIQIIBB")  # record head; rows, masked cells, length of tag, length of error
@@ -29,7 +30,7 @@ KIND_NAMES: Sequence[str] = [kind.value for kind in KINDS]
 def encode_text(text: str) -> bytes:
     """UTF-8; bytes that arrived as surrogate escapes go back to what they were."""
     try:
-        return text.encode()
+        return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return text.encode("utf-8", "surrogatepass")
 
@@ -52,6 +53,41 @@ def encode_parameters(parameters: Sequence[Parameter]) -> bytes:
         flags = (NULL if value is None else 0) | (BINARY if parameter.binary else 0)
         packed.append(PARAMETER.pack(flags, parameter.type_id & 0xFFFFFFFF, len(value or b"")) + (value or b""))
     return b"".join(packed)
+
+
+def header_of(
+    recording: str, session: Session, target: Target, connection: str, started_at: float, origin: int
+) -> dict[str, Any]:
+    """The header's own fields: ``started_at`` in seconds since the epoch, ``origin`` in monotonic nanoseconds."""
+    principal = session.principal
+    return {
+        "format": VERSION,
+        "recording": recording,
+        "connection": connection,
+        "session": session.id,
+        "break_glass": session.break_glass,
+        "principal": {
+            "issuer": principal.issuer,
+            "subject": principal.subject,
+            "agent": principal.agent,
+            "groups": sorted(principal.groups),
+            "on_behalf_of": principal.on_behalf_of,
+            "token_id": principal.token_id,
+            "expires_at": principal.expires_at,
+        },
+        "target": {
+            "name": target.name,
+            "host": target.host,
+            "port": target.port,
+            "labels": dict(target.labels),
+        },
+        "protocol": target.protocol,
+        "mode": target.mode,
+        "recording_mode": target.recording,
+        "durability": target.durability,
+        "started_at": started_at,
+        "monotonic_origin": origin,
+    }
 
 
 def judgement(facts: Facts, decision: Decision, surroundings: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ _AFTER = frozenset(_TABLE["names"]["after"])
 _BETWEEN = frozenset(_TABLE["names"]["between"])
 _FUNCTIONS = frozenset(_TABLE["functions"]["names"])
 _INSIDE = re.compile("|".join(f"(?:{pattern})" for pattern in _TABLE["inside"]["patterns"]), re.IGNORECASE)
+_VALUES = [re.compile(pattern, re.IGNORECASE) for pattern in _TABLE["inside"]["values"]]
 
 # The lexer's token numbers, by name because they change with the grammar's version.
 _number: Callable[[str], int] = import_module("postgast.pg_query_pb2").Token.Value
@@ -135,6 +136,9 @@ class _Search:
     def _remove(self, value: bytes, start: int, end: int, put: bytes) -> None:
         self.spans.append((start, end, put))
         self.values.append(value)
+        text = value.decode("utf-8", "replace")
+        for pattern in _VALUES:
+            self.values += [found.encode() for found in pattern.findall(text)]
 
 
 def plain_name(token: bytes) -> str:

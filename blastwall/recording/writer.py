@@ -6,9 +6,10 @@ hands the sink one block. What does not fit that budget (facts as JSON, redactio
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import Executor, Future
-from typing import Protocol
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Executor
+from typing import Any
 
 from blastwall.errors import RecordingFault
 from blastwall.model import (
@@ -25,7 +26,7 @@ from blastwall.model import (
     StatementKind,
     Target,
 )
-from blastwall.recording import chain
+from blastwall.recording.blocks import SPILL, Blocks, Sink
 from blastwall.recording.bodies import (
     HEAD_INTENT,
     HEAD_RELAYED,
@@ -34,21 +35,10 @@ from blastwall.recording.bodies import (
     encode_json,
     encode_parameters,
     encode_text,
+    header_of,
     judgement,
 )
-from blastwall.recording.codec import (
-    BLOCK,
-    COMPRESS_FROM,
-    MAX_BODY,
-    RECORD,
-    VERSION,
-    ZSTD,
-    Flag,
-    RecordType,
-    deflate,
-    preamble,
-    seal_head,
-)
+from blastwall.recording.codec import MAX_BODY, RECORD, Flag, RecordType
 from blastwall.recording.manifest import Signer, make_manifest
 from blastwall.recording.redact import Redactor
 
@@ -72,26 +62,9 @@ _pack_relayed = HEAD_RELAYED.pack
 _INTENT_EXTRA = HEAD_INTENT.size - RECORD.size
 _RELAYED_EXTRA = HEAD_RELAYED.size - RECORD.size
 
-SPILL = 256 * 1024  # bytes pending at which relayed chunks are written without waiting for a commit
 MAX_PIECE = 16 * 1024 * 1024  # bytes of one relayed record; larger chunks take several
 MAX_REMOVED = 64  # redacted statements whose answers are still searched for what was taken out
 MAX_JUDGEMENTS = 512  # (facts, decision) pairs remembered; past that they are forgotten and written again
-
-
-class Sink(Protocol):
-    """Where a recording's bytes go. A sink takes a block whole or raises OSError: a short write is an error too."""
-
-    def write(self, parts: Sequence[bytes], length: int) -> None: ...
-
-    def settle(self) -> Awaitable[None] | None:
-        """None when what was written is accepted; else an awaitable that completes then, or raises RecordingFault."""
-        ...
-
-    def seal(self, manifest: bytes) -> None:
-        """Put the manifest beside the recording. Raises OSError."""
-        ...
-
-    def close(self) -> None: ...
 
 
 class Writer:
@@ -119,24 +92,16 @@ class Writer:
         background: Executor | None = None,
     ) -> None:
         self.id = id
-        self._sink = sink
+        self._blocks = Blocks(id, session.id, sink, compress=compress, background=background)
         self._ticks = ticks
         self._now = now
         self._redactor = redactor
         self._signer = signer
-        self._compress = compress
-        self._background = background
-        self._job: Future[None] | None = None
         self._origin = ticks()
-        self._parts: list[bytes] = []
+        self._parts: list[bytes] = []  # pending, with their size in bytes and their number of records
         self._size = 0
-        self._count = 0  # records pending
-        self._sequence = 0  # of the first record pending
-        self._blocks = 0
-        self._written = 0  # bytes
+        self._count = 0
         self._refusal: RecordingFault | None = None
-        self._session = chain.session_key(session.id)
-        self._chain = chain.origin(id)
         self._judgements: dict[tuple[object, ...], tuple[int, Facts]] = {}
         self._judgement = 0  # the last id given out
         self._removed: dict[int, tuple[bytes, ...]] = {}  # statement -> what redaction took out of it
@@ -144,46 +109,11 @@ class Writer:
         self._denied = 0
         self._rows = 0
         self._bytes = 0
-        principal = session.principal
-        self._header: dict[str, object] = {
-            **header,
-            "format": VERSION,
-            "recording": id,
-            "connection": connection,
-            "session": session.id,
-            "break_glass": session.break_glass,
-            "principal": {
-                "issuer": principal.issuer,
-                "subject": principal.subject,
-                "agent": principal.agent,
-                "groups": sorted(principal.groups),
-                "on_behalf_of": principal.on_behalf_of,
-                "token_id": principal.token_id,
-                "expires_at": principal.expires_at,
-            },
-            "target": {
-                "name": target.name,
-                "host": target.host,
-                "port": target.port,
-                "labels": dict(target.labels),
-            },
-            "protocol": target.protocol,
-            "mode": target.mode,
-            "recording_mode": target.recording,
-            "durability": target.durability,
-            "started_at": now(),
-            "monotonic_origin": self._origin,
-        }
-        self._open()
-
-    def _open(self) -> None:
-        try:
-            first = preamble()
-            self._sink.write((first,), len(first))
-            self._written = len(first)
-        except OSError as error:
-            raise self._fail(error) from error
-        self._append(_HEADER, 0, 0, self._redactor.scrub(encode_json(self._header)))
+        own = header_of(id, session, target, connection, now(), self._origin)
+        body = redactor.scrub(encode_json({**header, **own}))
+        self._header: dict[str, Any] = json.loads(body)
+        self._blocks.begin()
+        self._append(_HEADER, 0, 0, body)
         self._write()
 
     def intent(self, statement: Statement, facts: Facts, decision: Decision) -> None:
@@ -237,6 +167,8 @@ class Writer:
             upstream_length = len(sent)
             body += sent
         if statement.name or parameters:
+            if len(parameters) > 0xFFFF:
+                raise RecordingFault(f"{len(parameters):,} parameters are more than a record holds (65,535).")
             name = encode_text(statement.name)[:0xFFFF]
             name_length = len(name)
             body += name + encode_parameters(parameters)
@@ -362,9 +294,11 @@ class Writer:
             raise self._refusal
         if self._parts:
             self._write()
-        if self._job is not None:
-            self._wait()
-        return self._sink.settle()
+        try:
+            return self._blocks.settle()
+        except RecordingFault as fault:
+            self._refusal = fault
+            raise
 
     def flush(self) -> None:
         """Write what is pending without asking when it is durable; for a timer. Raises RecordingFault."""
@@ -383,41 +317,36 @@ class Writer:
                 self._finish(reason)
         finally:
             self._refusal = self._refusal or RecordingFault("This recording is closed.")
-            if self._job is not None:
-                self._job.result()
             self._parts = []
-            self._sink.close()
+            self._blocks.close()
 
     def _finish(self, reason: str) -> None:
         ended = self._now()
+        reason = self._redactor.plain(reason)
         totals: dict[str, object] = {
             "statements": self._statements,
             "denied": self._denied,
             "rows": self._rows,
             "relayed_bytes": self._bytes,
         }
-        end = {"reason": reason, "ended_at": ended, "totals": totals}
-        self._append(_END, 0, 0, self._redactor.scrub(encode_json(end)))
+        self._append(_END, 0, 0, encode_json({"reason": reason, "ended_at": ended, "totals": totals}))
         self._write()
-        self._wait()
+        self._blocks.wait()
         manifest = make_manifest(
             self._header,
             ended_at=ended,
             duration_ns=self._ticks() - self._origin,
             reason=reason,
             totals=totals,
-            records=self._sequence,
-            blocks=self._blocks,
-            length=self._written,
-            chain=self._chain,
+            records=self._blocks.sequence,
+            blocks=self._blocks.count,
+            length=self._blocks.length,
+            chain=self._blocks.value,
             signer=self._signer,
         )
         self._append(_MANIFEST, 0, 0, manifest)
         self._write()
-        try:
-            self._sink.seal(manifest)
-        except OSError as error:
-            raise self._fail(error) from error
+        self._blocks.end(manifest)
 
     def _append(self, type_: int, flags: int, statement: int, body: bytes) -> None:
         if len(body) > MAX_BODY:
@@ -427,52 +356,11 @@ class Writer:
         self._count += 1
 
     def _write(self) -> None:
-        """Make what is pending a block: here and now, or on the background thread when it is large."""
-        if self._job is not None:
-            self._wait()
-        parts, size, sequence = self._parts, self._size, self._sequence
-        self._sequence += self._count
+        parts, size, count = self._parts, self._size, self._count
         self._parts = []
         self._size = self._count = 0
-        if self._background is not None and size >= SPILL:
-            self._job = self._background.submit(self._seal, parts, size, sequence)
-            return
-        self._seal(parts, size, sequence)
-        if self._refusal is not None:
-            raise self._refusal
-
-    def _wait(self) -> None:
-        """Wait for the block that is being written; one at a time, so what is held in memory stays bounded."""
-        if self._job is not None:
-            self._job.result()
-            self._job = None
-        if self._refusal is not None:
-            raise self._refusal
-
-    def _seal(self, parts: Sequence[bytes], size: int, sequence: int) -> None:
-        """Seal a block and hand it to the sink. Failure becomes the recording's refusal; nothing is raised."""
-        stored = size
-        flags = 0
-        if size < COMPRESS_FROM:
-            parts = (b"".join(parts),)
-        elif self._compress:
-            packed = deflate(b"".join(parts))
-            if len(packed) < size:
-                parts, stored, flags = (packed,), len(packed), ZSTD
-        sealed = BLOCK.pack(flags, stored, size, sequence)
-        value = chain.link(self._chain, self._session, sealed, parts)
-        head = seal_head(sealed, value)
         try:
-            self._sink.write((head, *parts), len(head) + stored)
-        except OSError as error:
-            self._fail(error)
-            return
-        self._chain = value
-        self._blocks += 1
-        self._written += len(head) + stored
-
-    def _fail(self, error: OSError) -> RecordingFault:
-        self._refusal = RecordingFault(
-            f"The recording {self.id} could not be written: {error}. Nothing runs unrecorded."
-        )
-        return self._refusal
+            self._blocks.write(parts, size, count)
+        except RecordingFault as fault:
+            self._refusal = fault
+            raise

@@ -1,0 +1,138 @@
+"""Records into chained blocks, and blocks into a sink: the only place that hashes and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from concurrent.futures import Executor, Future
+from typing import Protocol
+
+from blastwall.errors import RecordingFault
+from blastwall.recording import chain
+from blastwall.recording.codec import BLOCK, COMPRESS_FROM, ZSTD, deflate, preamble, seal_head
+
+SPILL = 256 * 1024  # bytes at which pending records are written without waiting for a commit
+
+
+class Sink(Protocol):
+    """Where a recording's bytes go. A sink takes a block whole or raises OSError: a short write is an error too."""
+
+    def write(self, parts: Sequence[bytes], length: int) -> None: ...
+
+    def settle(self) -> Awaitable[None] | None:
+        """None when what was written is accepted; else an awaitable that completes then, or raises RecordingFault."""
+        ...
+
+    def seal(self, manifest: bytes) -> None:
+        """Put the manifest beside the recording. Raises OSError."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Blocks:
+    """The file as it grows. After a failed write ``refusal`` says why, and nothing is written any more.
+
+    ``background`` takes the hashing and writing of large blocks off the caller's thread, one block at a time, so that
+    what is held in memory stays bounded. ``length``, ``count``, ``sequence`` and ``value`` (the chain's head) are exact
+    only after :meth:`wait`.
+    """
+
+    def __init__(
+        self, recording: str, session: str, sink: Sink, *, compress: bool = False, background: Executor | None = None
+    ) -> None:
+        self._recording = recording
+        self._session = chain.session_key(session)
+        self._sink = sink
+        self._compress = compress
+        self._background = background
+        self._job: Future[None] | None = None
+        self.refusal: RecordingFault | None = None
+        self.value = chain.origin(recording)
+        self.length = 0  # bytes
+        self.count = 0  # blocks
+        self.sequence = 0  # records
+
+    def begin(self) -> None:
+        """Write the preamble. Raises RecordingFault."""
+        first = preamble()
+        try:
+            self._sink.write((first,), len(first))
+        except OSError as error:
+            raise self._fail(error) from error
+        self.length = len(first)
+
+    def write(self, parts: Sequence[bytes], size: int, records: int) -> None:
+        """Make ``parts`` (``size`` bytes, so many records) the next block. Raises RecordingFault.
+
+        A large block may still be under way on return; then its failure is raised by the next call.
+        """
+        if self._job is not None:
+            self.wait()
+        elif self.refusal is not None:
+            raise self.refusal
+        sequence = self.sequence
+        self.sequence = sequence + records
+        if self._background is not None and size >= SPILL:
+            self._job = self._background.submit(self._seal, parts, size, sequence)
+            return
+        self._seal(parts, size, sequence)
+        if self.refusal is not None:
+            raise self.refusal
+
+    def wait(self) -> None:
+        """Wait until every block is with the sink. Raises RecordingFault."""
+        if self._job is not None:
+            self._job.result()
+            self._job = None
+        if self.refusal is not None:
+            raise self.refusal
+
+    def settle(self) -> Awaitable[None] | None:
+        """As the sink's, once every block is with it."""
+        if self._job is not None:
+            self.wait()
+        return self._sink.settle()
+
+    def end(self, manifest: bytes) -> None:
+        """Put the manifest beside the recording. Raises RecordingFault."""
+        try:
+            self._sink.seal(manifest)
+        except OSError as error:
+            raise self._fail(error) from error
+
+    def close(self) -> None:
+        """Let go of the sink, whatever happened. Idempotent."""
+        if self.refusal is None:
+            self.refusal = RecordingFault("This recording is closed.")
+        if self._job is not None:
+            self._job.result()
+            self._job = None
+        self._sink.close()
+
+    def _seal(self, parts: Sequence[bytes], size: int, sequence: int) -> None:
+        """Seal one block and hand it over. A failure becomes the refusal: on a thread nobody would catch it."""
+        stored = size
+        flags = 0
+        if size < COMPRESS_FROM:
+            parts = (b"".join(parts),)
+        elif self._compress:
+            packed = deflate(b"".join(parts))
+            if len(packed) < size:
+                parts, stored, flags = (packed,), len(packed), ZSTD
+        sealed = BLOCK.pack(flags, stored, size, sequence)
+        value = chain.link(self.value, self._session, sealed, parts)
+        head = seal_head(sealed, value)
+        try:
+            self._sink.write((head, *parts), len(head) + stored)
+        except OSError as error:
+            self._fail(error)
+            return
+        self.value = value
+        self.count += 1
+        self.length += len(head) + stored
+
+    def _fail(self, error: OSError) -> RecordingFault:
+        self.refusal = RecordingFault(
+            f"The recording {self._recording} could not be written: {error}. Nothing runs unrecorded."
+        )
+        return self.refusal
