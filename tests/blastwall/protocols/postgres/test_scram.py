@@ -7,7 +7,7 @@ import datetime
 import hashlib
 
 import pytest
-import scramp  # type: ignore[import-untyped]
+import scramp
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
