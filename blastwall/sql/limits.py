@@ -94,7 +94,8 @@ def outline(raw: bytes) -> bytes:
     """``raw`` without its literals, quoted names and comments: each becomes one space.
 
     One that is not closed reaches to the end. Follows PostgreSQL's lexer with standard_conforming_strings on
-    ('..', E'..', "..", $tag$..$tag$, --, nested /* */).
+    ('..', E'..', "..", $tag$..$tag$, --, nested /* */), but for an E'..' continued on another line and a $$ right after
+    a number.
     """
     raw = raw.replace(b"\r", b"\n")  # either ends a line comment
     marks = raw.translate(_MARKS)
@@ -102,7 +103,7 @@ def outline(raw: bytes) -> bytes:
     start = 0
     at = marks.find(1)
     while at >= 0:
-        end = _skip(raw, at)
+        end = _skip(raw, start, at)
         if end is None:
             at = marks.find(1, at + 1)
             continue
@@ -113,11 +114,14 @@ def outline(raw: bytes) -> bytes:
     return b" ".join(pieces)
 
 
-def _skip(raw: bytes, at: int) -> int | None:
-    """Where the literal, name or comment that begins at ``at`` ends; None when none begins there."""
+def _skip(raw: bytes, start: int, at: int) -> int | None:
+    """Where the literal, name or comment that begins at ``at`` ends; None when none begins there.
+
+    ``start`` is where the last one ended: what stands before it is no part of a word.
+    """
     match raw[at]:
         case 39:  # '
-            escapes = at > 0 and raw[at - 1] in b"eE" and (at == 1 or raw[at - 2] not in _WORD)
+            escapes = at > start and raw[at - 1] in b"eE" and (at - 1 == start or raw[at - 2] not in _WORD)
             return _escaped(raw, at + 1) if escapes else _past(raw, b"'", at + 1)
         case 34:  # "
             return _past(raw, b'"', at + 1)
@@ -125,7 +129,7 @@ def _skip(raw: bytes, at: int) -> int | None:
             return _past(raw, b"\n", at + 2)
         case 47 if raw.startswith(b"/*", at):
             return _comment(raw, at + 2)
-        case 36 if at == 0 or raw[at - 1] not in _WORD:
+        case 36 if at == start or raw[at - 1] not in _WORD:
             return _dollars(raw, at)
         case _:
             return None

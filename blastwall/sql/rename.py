@@ -86,8 +86,8 @@ def rename(tree: Tree, statements: Mapping[str, str], cursors: Mapping[str, str]
 
     Forms without a name (DEALLOCATE ALL, CLOSE ALL, DISCARD) pass: they close what the upstream connection holds, and
     it serves one client. The text is accepted only if it parses back to the same tree apart from positions. Raises
-    Unparsed for that, and for a name without a mapping (SQLSTATE 26000 or 34000, with the server's words). Blocks; large
-    texts go to the worker.
+    Unparsed for that, and for a name without a mapping (SQLSTATE 26000 or 34000, with the server's words). Blocks;
+    large texts go to the worker.
     """
     raw = tree.text.encode("utf-8")
     if len(raw) > LIMITS.deparse_inline_bytes:

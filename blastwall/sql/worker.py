@@ -21,7 +21,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import blastwall
@@ -97,42 +97,45 @@ class Pool:
             child = self._idle.get(timeout=self._limits.worker_start_seconds)
         except queue.Empty:
             raise Unparsed("The parser is busy; try again.", code="53000") from None
+        kept = None
         try:
-            if child is None:
-                child = self._spawn()
+            child = self._ready(child)
             status, answer = child.ask(operation, payload, self._limits.worker_seconds)
+            kept = child
         except (OSError, EOFError, ValueError) as error:
-            if child is not None:
-                self._retire(child)
-            self._idle.put(None)
             raise Unparsed("The statement costs too much to understand.", code="54001") from error
-        if child.asked >= self._limits.worker_requests:
-            self._retire(child)
-            child = None
-        self._idle.put(child)
+        finally:
+            if kept is None or kept.asked >= self._limits.worker_requests:
+                self._retire(child)
+                kept = None
+            self._idle.put(kept)
         if status == _DONE:
             return answer
         raise Unparsed(**json.loads(answer))
 
-    def _spawn(self) -> _Child:
-        child = _Child(self._limits)
-        with self._lock:
-            if not self._closed:
-                self._children.add(child)
-        if self._closed:
-            child.kill()
-            raise EOFError("the pool is closed")
+    def _ready(self, child: _Child | None) -> _Child:
+        """``child`` if it lives, else a new one that has answered once. Raises Unparsed."""
+        if child is not None and child.process.poll() is None:
+            return child
+        self._retire(child)
+        fresh = None
         try:
-            child.ask(_PING, b"", self._limits.worker_start_seconds)
-        except (OSError, EOFError, ValueError):
-            self._retire(child)
-            raise
-        return child
+            with self._lock:
+                if self._closed:
+                    raise Unparsed("The parser has stopped.", code="57P01")
+                fresh = _Child(self._limits)
+                self._children.add(fresh)
+            fresh.ask(_PING, b"", self._limits.worker_start_seconds)
+        except (OSError, EOFError, ValueError) as error:
+            self._retire(fresh)
+            raise Unparsed("The parser does not start; try again.", code="53000") from error
+        return fresh
 
-    def _retire(self, child: _Child) -> None:
-        with self._lock:
-            self._children.discard(child)
-        child.kill()
+    def _retire(self, child: _Child | None) -> None:
+        if child is not None:
+            with self._lock:
+                self._children.discard(child)
+            child.kill()
 
 
 class _Child:
@@ -143,8 +146,8 @@ class _Child:
         self._limits = limits
         self._socket, theirs = socket.socketpair()
         with theirs:
-            self.process = subprocess.Popen(
-                [sys.executable, "-s", "-P", "-m", "blastwall.sql.worker"],
+            self.process = subprocess.Popen(  # noqa: S603 - our own module, and numbers from limits.toml
+                [sys.executable, "-s", "-P", "-m", "blastwall.sql.worker", json.dumps(asdict(limits))],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -203,29 +206,32 @@ def _frame(kind: bytes, payload: bytes) -> bytes:
     return len(payload).to_bytes(4, "big") + kind + payload
 
 
-def _answer(operation: bytes, payload: bytes) -> bytes:
+def _answer(operation: bytes, payload: bytes, limits: Limits) -> bytes:
     """One request, in the child. Raises Unparsed."""
     if operation == _PARSE:
-        over = excess(payload)
-        if over is not None:
-            raise Unparsed(over, code="54000")
-        tokens = grammar.scan(payload)
-        if len(tokens.tokens) > LIMITS.all_tokens:
-            raise Unparsed(f"The statement has more than {LIMITS.all_tokens} tokens.", code="54000")
-        if len(tokens.tokens) > LIMITS.structure_tokens and grammar.structure(tokens) > LIMITS.structure_tokens:
-            reason = f"The statement has more than {LIMITS.structure_tokens} keywords, names and operators."
-            raise Unparsed(reason, code="54000")
-        modern = b"\1" if grammar.modern_numbers(payload) else b"\0"
-        return b"".join((modern, grammar.fingerprint(payload).encode("ascii"), grammar.parse(payload)))
+        return _parse(payload, limits)
     if operation == _DEPARSE:
         return grammar.deparse(payload).encode("utf-8")
     if operation == _RENAME:
-        from blastwall.sql.rename import rename_inline
+        from blastwall.sql.rename import rename_inline  # which imports this module
 
         size = int.from_bytes(payload[:4], "big")
         statements, cursors = json.loads(payload[4 : 4 + size])
         return rename_inline(payload[4 + size :], statements, cursors).encode("utf-8")
     return b""
+
+
+def _parse(raw: bytes, limits: Limits) -> bytes:
+    over = excess(raw, limits)
+    tokens = grammar.scan(raw) if over is None else None
+    if tokens is not None and len(tokens.tokens) > limits.all_tokens:
+        over = f"The statement has more than {limits.all_tokens} tokens."
+    elif tokens is not None and len(tokens.tokens) > limits.structure_tokens < grammar.structure(tokens):
+        over = f"The statement has more than {limits.structure_tokens} keywords, names and operators."
+    if over is not None:
+        raise Unparsed(over, code="54000")
+    modern = b"\1" if grammar.modern_numbers(raw) else b"\0"
+    return b"".join((modern, grammar.fingerprint(raw).encode("ascii"), grammar.parse(raw)))
 
 
 def _serve(pipe: socket.socket, limits: Limits) -> None:
@@ -236,7 +242,7 @@ def _serve(pipe: socket.socket, limits: Limits) -> None:
         payload = stream.read(int.from_bytes(head[:4], "big"))
         signal.setitimer(signal.ITIMER_REAL, limits.worker_seconds + 1)
         try:
-            answer = _frame(_DONE, _answer(head[4:], payload))
+            answer = _frame(_DONE, _answer(head[4:], payload, limits))
         except Unparsed as fault:
             told = {"reason": fault.reason, "message": fault.message, "position": fault.position, "code": fault.code}
             answer = _frame(_REFUSED, json.dumps(told).encode("ascii"))
@@ -253,12 +259,13 @@ def _limit_memory(bytes_above: int) -> None:
 
 
 def main() -> None:
-    """The child: serve requests from standard input's socket on a thread with a deep stack."""
+    """The child: serve requests from standard input's socket on a thread with a deep stack. Limits are argument 1."""
+    limits = Limits(**json.loads(sys.argv[1]))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold the client's text
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the timer ends the process, even inside the C library
     pipe = socket.socket(fileno=0)
     try:
-        grammar.deep(lambda: _serve(pipe, LIMITS), LIMITS.worker_stack_bytes)
+        grammar.deep(lambda: _serve(pipe, limits), limits.worker_stack_bytes)
     finally:
         os._exit(0)  # whatever state the C library is in, do not run its destructors
 
