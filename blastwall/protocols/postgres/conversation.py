@@ -28,7 +28,7 @@ from blastwall.protocols.postgres.refusal import refusal
 PINNED: Mapping[str, str] = {"client_encoding": "UTF8", "standard_conforming_strings": "on"}
 #: Settings that change what a text means or does; they go into the startup packet too, but the server does not report
 #: them.
-SAFE: Mapping[str, str] = {"backslash_quote": "safe_encoding", "session_replication_role": "origin"}
+SAFE: Mapping[str, str] = {"backslash_quote": "safe_encoding"}
 
 #: Wrong cancel keys the gateway answers in a minute before it stops looking them up: 3.0 keys hold only 32 bits.
 WRONG_CANCELS = 30

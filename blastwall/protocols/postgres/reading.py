@@ -25,6 +25,9 @@ from blastwall.sql.rename import rename
 #: Kinds of statements whose text holds session names that the gateway replaces.
 NAMING = frozenset({"prepare", "execute", "declare", "fetch", "close", "deallocate", "discard", "cursor_write"})
 
+#: How often a catalogue that changes while it is read is read again.
+ATTEMPTS = 5
+
 _SESSION = (
     "SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(false))::text, current_user::text, "
     "pg_catalog.current_setting('server_version_num')"
@@ -36,6 +39,7 @@ class Shelf:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, str], tuple[str, Catalogue]] = {}
+        self.system: dict[tuple[str, str, str], str] = {}  # (target, server version, section): what initdb made
 
     def find(self, target: str, database: str, freshness: str) -> Catalogue | None:
         """The catalogue, if it was loaded at this freshness."""
@@ -218,21 +222,39 @@ class SessionReader:
         if status == FAILED:
             return
         path, user, version = (await self._ask_row(_SESSION))[:3]
-        freshness = (await self._ask_row(snapshot.FRESHNESS))[0]
-        shared = status == IDLE
-        catalogue = self._shelf.find(self._target, self._database, freshness) if shared else None
-        if catalogue is None:
-            sections = {name: (await self._ask_row(sql))[0] for name, sql in snapshot.SECTIONS}
-            catalogue = snapshot.assemble(sections)
-            if shared:
-                self._shelf.keep(self._target, self._database, freshness, catalogue)
-        self._catalogue = catalogue
         self._search_path = _schemas(path)
         self._user = user
         self._server_version = int(version)
+        shared = status == IDLE
+        self._catalogue = await self._load(shared)
         self._known = None
         self.stale = False
         self._dirty_transaction = not shared
+
+    async def _load(self, shared: bool) -> Catalogue:
+        """The catalogue as it is now: the shared one if nothing changed, else read anew until it holds still."""
+        for _ in range(ATTEMPTS):
+            freshness = (await self._ask_row(snapshot.FRESHNESS))[0]
+            catalogue = self._shelf.find(self._target, self._database, freshness) if shared else None
+            if catalogue is not None:
+                return catalogue
+            sections = {name: await self._section(name, sql) for name, sql in snapshot.SECTIONS}
+            if (await self._ask_row(snapshot.FRESHNESS))[0] != freshness:
+                continue
+            catalogue = snapshot.assemble(sections)
+            if shared:
+                self._shelf.keep(self._target, self._database, freshness, catalogue)
+            return catalogue
+        raise UpstreamFault(f"the catalogue changed {ATTEMPTS} times while it was read: try again when that is over")
+
+    async def _section(self, name: str, sql: str) -> str:
+        if name not in snapshot.SYSTEM_SECTIONS:
+            return (await self._ask_row(sql))[0]
+        key = (self._target, str(self._server_version), name)
+        text = self._shelf.system.get(key)
+        if text is None:
+            text = self._shelf.system[key] = (await self._ask_row(sql))[0]
+        return text
 
     async def _ask_row(self, sql: str) -> list[str]:
         rows = await self._legs.ask(sql)
