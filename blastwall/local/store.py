@@ -147,19 +147,24 @@ def _connect(file: Path) -> sqlite3.Connection:
                 raise
             time.sleep(0.01)
     db.execute("PRAGMA foreign_keys = ON")
-    db.execute("BEGIN IMMEDIATE")
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0:
-        for statement in _SCHEMA.split(";\n"):
-            db.execute(statement)
-        db.execute(f"PRAGMA user_version = {VERSION}")
-    db.execute("COMMIT")
-    if version not in (0, VERSION):
+    if _version(db) != VERSION:  # opening a finished file takes no lock
+        db.execute("BEGIN IMMEDIATE")
+        if _version(db) == 0:
+            for statement in _SCHEMA.split(";\n"):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {VERSION}")
+        db.execute("COMMIT")
+    version = _version(db)
+    if version != VERSION:
         db.close()
         raise OurFault(
             f"{file} was made by another version of Blastwall ({version}, not {VERSION}): use another state directory"
         )
     return db
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _fault(file: Path, fault: Exception) -> Fault:

@@ -89,7 +89,9 @@ def _read(target: str, file: Path) -> str:
             f"{target}: its password file does not read ({fault.strerror}); its operator checks it"
         ) from None
     if not stat.S_ISREG(mode) or mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise UpstreamFault(f"{target}: its password file is open to other users; its operator sets it to 0600")
+        raise UpstreamFault(
+            f"{target}: its password file is not a plain file of its owner alone; its operator sets it to 0600"
+        )
     try:
         return raw.decode("utf-8").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
