@@ -1,7 +1,7 @@
 """Policy texts to a checked policy set: what can be known to be wrong before the first request is found here.
 
-Each policy is parsed on its own, so that one mistake does not hide the next, and named by its ``@id``, so that the
-engine's answers need no translation. Beyond Cedar's strict validation against ``schema.cedarschema``:
+Each policy is parsed on its own first, so that one mistake does not hide the next. Beyond Cedar's strict validation
+against ``schema.cedarschema``:
 
 * every policy has a unique ``@id``, and only the annotations of :data:`ANNOTATIONS`: a misspelt ``@approvers`` would
   route to nobody;
@@ -27,6 +27,8 @@ from blastwall.policy.vocabulary import BUDGETS, CODES, EFFECTS, FLAGS, KINDS
 SCHEMA = files("blastwall.policy").joinpath("schema.cedarschema").read_text("utf-8")
 ANNOTATIONS = ("id", "description", "approvers", "quorum", "hint", "code")
 HIGHEST_QUORUM = 9
+LONGEST = 16 * 1024  # characters of one policy; with the next line it keeps the engine's recursive parser alive
+DEEPEST = 50  # brackets; at 1,000 the parser overflows its stack, which nothing can catch
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _VOCABULARIES = {"flags": FLAGS, "exhausted": BUDGETS, "effect": EFFECTS, "kind": KINDS}
@@ -52,10 +54,11 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A policy set that passed every check, and its rules by id."""
+    """A policy set that passed every check; its rules by id, and by the name the engine gives them."""
 
     policies: cedarpy.PolicySet
     rules: Mapping[str, Rule]
+    numbered: Mapping[str, Rule]
 
 
 def compile_policies(texts: Mapping[str, str]) -> Checked:
@@ -64,15 +67,14 @@ def compile_policies(texts: Mapping[str, str]) -> Checked:
     for file, text in texts.items():
         for line, source in split_policies(text):
             checking.read(file, line, source)
-    if not checking.rules and not checking.problems:
-        checking.problems.append(
-            Problem("policies", 0, "no policy found: nothing would be permitted; add a .cedar file")
-        )
+    if not checking.numbered and not checking.problems:
+        message = "no policy found, so nothing would be permitted; add a .cedar file"
+        checking.problems.append(Problem("policies", 0, message))
     checking.validate()
     if checking.problems:
         raise ConfigFault(tuple(sorted(checking.problems, key=lambda problem: (problem.file, problem.line))))
-    policy_set = {"staticPolicies": checking.trees, "templates": {}, "templateLinks": []}
-    return Checked(cedarpy.PolicySet.from_json_str(json.dumps(policy_set)), checking.rules)
+    rules = {rule.id: rule for rule in checking.numbered.values()}
+    return Checked(cedarpy.PolicySet.from_str(checking.text), rules, checking.numbered)
 
 
 _PIECE = re.compile(r'//[^\n]*|"(?:\\.|[^"\\])*"|;|\s+|[^\s;"/]+|.', re.DOTALL)
@@ -100,13 +102,12 @@ def split_policies(text: str) -> Iterator[tuple[int, str]]:
 
 
 class _Checking:
-    """Gathers rules, their syntax trees and every problem."""
+    """Gathers rules and every problem. ``numbered``: the engine names policies by their place in :attr:`text`."""
 
     def __init__(self) -> None:
-        self.rules: dict[str, Rule] = {}
-        self.trees: dict[str, Any] = {}
+        self.numbered: dict[str, Rule] = {}
+        self.text = ""
         self.problems: list[Problem] = []
-        self._sources: list[tuple[Rule, str]] = []
 
     def read(self, file: str, line: int, source: str) -> None:
         """Take one policy in: parse it, check its annotations and its words."""
@@ -114,6 +115,9 @@ class _Checking:
         def problem(message: str) -> None:
             self.problems.append(Problem(file, line, message))
 
+        if len(source) > LONGEST or _nesting(source) > DEEPEST:
+            problem(f"longer than {LONGEST} characters or nested deeper than {DEEPEST} brackets; split the policy")
+            return
         try:
             parsed = json.loads(cedarpy.policies_to_json_str(source))
         except ValueError as error:
@@ -140,31 +144,37 @@ class _Checking:
             problem(f'{rule.id!r} depends on context.approved but routes to nobody; add @approvers("group")')
         if rule.approvers and not depends:
             problem(f"{rule.id!r} has @approvers but does not ask for context.approved, so nobody would be asked")
-        if rule.id in self.rules:
-            other = self.rules[rule.id]
-            problem(f"@id {rule.id!r} is already used at {other.file}:{other.line}; ids name rules in every record")
-            return
-        self.rules[rule.id] = rule
-        self.trees[rule.id] = tree
-        self._sources.append((rule, source))
+        for other in self.numbered.values():
+            if other.id == rule.id:
+                problem(f"@id {rule.id!r} is already used at {other.file}:{other.line}; ids name rules in every record")
+        self.numbered[f"policy{len(self.numbered)}"] = rule
+        self.text += source + "\n"
 
     def validate(self) -> None:
         """Cedar's strict validation of all that parsed, each finding brought back to its line."""
-        result = cedarpy.validate_policies(
-            "\n".join(source for _, source in self._sources), cedarpy.Schema.from_str(SCHEMA)
-        )
-        seen: set[tuple[str, str]] = set()
+        result = cedarpy.validate_policies(self.text, cedarpy.Schema.from_str(SCHEMA))
+        seen: set[Problem] = set()
         for error in result.errors:
-            found = re.fullmatch(r"policy(\d+)", error.policy_id)
-            if found is None:
+            rule = self.numbered.get(error.policy_id)
+            if rule is None:
                 self.problems.append(Problem("policies", 0, error.error))
                 continue
-            rule = self._sources[int(found.group(1))][0]
             message = re.sub(r"^for policy `policy\d+`, ", "", error.error)
             message = re.sub(r' for Action::"[^"]*"', "", message)
-            if (rule.id, message) not in seen:
-                seen.add((rule.id, message))
-                self.problems.append(Problem(rule.file, rule.line, f"{rule.id}: {message}"))
+            problem = Problem(rule.file, rule.line, f"{rule.id}: {message}")
+            if problem not in seen:
+                seen.add(problem)
+                self.problems.append(problem)
+
+
+def _nesting(source: str) -> int:
+    depth = deepest = 0
+    for piece in _PIECE.findall(source):
+        if not piece.startswith('"'):
+            for character in piece:
+                depth += (character in "([{") - (character in ")]}")
+                deepest = max(deepest, depth)
+    return deepest
 
 
 def _rule(
@@ -173,6 +183,7 @@ def _rule(
     id = annotations.get("id", "")
     if not _ID.fullmatch(id):
         problem('every policy needs an @id of lower-case letters, digits and dashes, such as @id("read-orders")')
+        id = f"line-{line}"
     approvers = tuple(name.strip() for name in annotations.get("approvers", "").split(",") if name.strip())
     quorum = annotations.get("quorum", "1")
     if not quorum.isdecimal() or not 1 <= int(quorum) <= HIGHEST_QUORUM:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -53,6 +54,7 @@ LONGEST_REMEMBERED = 4096  # characters of text; with the next line it bounds wh
 MOST_OBJECTS_REMEMBERED = 64
 OBSERVE = "observe"
 
+_NUMBERED = re.compile(r"`(policy\d+)`")  # how the engine's errors name a policy
 _ACTIONS_BY_KIND = {StatementKind.CONNECT: "connect", StatementKind.CANCEL: "session"}
 _OBSERVED_KINDS = frozenset({StatementKind.PREPARE, StatementKind.EXECUTE, StatementKind.CANCEL})
 
@@ -79,6 +81,7 @@ class Policies:
         self.risk = risk
         self.version = _version(texts, risk)
         self._set = checked.policies
+        self._numbered = checked.numbered
         self._ground = cedarpy.Entities.from_json_str(json.dumps(action_entities()))
         self._worlds: Memory[tuple[object, ...], cedarpy.Entities] = Memory(REMEMBERED // 4)
         self._decided: Memory[tuple[object, ...], Decision] = Memory(REMEMBERED)
@@ -196,8 +199,8 @@ class Policies:
         except ValueError as error:  # names that JSON or Cedar cannot carry, such as a lone surrogate
             return _Answer(False, (), (str(error),))
         diagnostics = result.diagnostics
-        rules = tuple(self.rules[id] for id in sorted(diagnostics.reasons))
-        errors = tuple(diagnostics.errors)
+        rules = tuple(sorted((self._numbered[name] for name in diagnostics.reasons), key=lambda rule: rule.id))
+        errors = tuple(_NUMBERED.sub(lambda found: self._numbered[found[1]].id, error) for error in diagnostics.errors)
         if result.decision is cedarpy.Decision.NoDecision and not errors:
             errors = ("the policy engine gave no decision",)
         return _Answer(result.allowed and not errors, rules, errors)
@@ -296,7 +299,7 @@ def _names(principal: Principal) -> set[str]:
 
 
 def _same_person(one: str, other: str) -> bool:
-    return one.strip().casefold() == other.strip().casefold()
+    return bool(one.strip()) and one.strip().casefold() == other.strip().casefold()
 
 
 def _version(texts: Mapping[str, str], risk: RiskTable) -> str:

@@ -120,7 +120,9 @@ class _Reading:
             self._tables = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             found = re.search(r"at line (\d+)", str(error))
-            self.problems.append(Problem(file, int(found.group(1)) if found else 0, f"not valid TOML: {error}"))
+            self.problems.append(
+                Problem(file, int(found[1]) if found else len(self._lines), f"not valid TOML: {error}")
+            )
         for unknown in self._tables.keys() - set(_SECTIONS):
             self._problem(unknown, unknown, f"unknown section [{unknown}]; the sections are {', '.join(_SECTIONS)}")
 
