@@ -102,7 +102,13 @@ class Reader(Protocol):
 
     def spoil(self, number: int, reason: str) -> None: ...
 
-    def effects(self, text: str, permit: Permit, number: int) -> tuple[Callable[[], None] | None, ...]: ...
+    def bound(self, number: int, prepared: Prepared) -> None: ...
+
+    def minted(self, number: int) -> Mapping[str, str]: ...
+
+    def effects(
+        self, text: str, permit: Permit, number: int, minted: Mapping[str, str]
+    ) -> tuple[Callable[[], None] | None, ...]: ...
 
     async def refresh(self) -> None: ...
 
@@ -196,7 +202,8 @@ class PostgresChannel:
             self._names.close("")
             self._note_writes(statement.text)
             rewritten = permit.upstream_text != statement.text
-            effects = self._reader.effects(statement.text, permit, statement.number)
+            minted = self._reader.minted(statement.number)
+            effects = self._reader.effects(statement.text, permit, statement.number, minted)
             legs.stage(messages.query(permit.upstream_text.encode()))
             legs.answers.expect(Expected(Step.QUERY, statement.number, effects, rewritten=rewritten))
             return True
@@ -219,6 +226,7 @@ class PostgresChannel:
             facts = self._reader.find(statement.text).facts
             upstream = self._names.mint(name)
             prepared = Prepared(name, upstream, statement.text, facts, event.type_ids, permit.upstream_text)
+            prepared.minted = self._reader.minted(statement.number)
             try:
                 self._names.prepare(prepared)
             except TooMany as fault:
@@ -249,12 +257,13 @@ class PostgresChannel:
             prepared.text.encode(), StatementKind.EXECUTE, parameters(event, prepared.type_ids), source
         )
         legs = self._legs
+        self._reader.bound(statement.number, prepared)
 
         def stage(permit: Permit | None) -> bool:
             assert permit is not None
             self._note_writes(statement.text)
             upstream = self._names.mint(client)
-            effects = self._reader.effects(statement.text, permit, statement.number)
+            effects = self._reader.effects(statement.text, permit, statement.number, prepared.minted)
             facts = self._reader.find(statement.text).facts
             portal = Portal(client, upstream, facts, permit, statement.number, effects)
             try:
@@ -290,17 +299,16 @@ class PostgresChannel:
             prepared = self._names.prepared.get(name)
             if prepared is None:
                 self._fail_with("26000", f'prepared statement "{name}" does not exist')
-            return
-            legs.stage(messages.describe(b"S", prepared.upstream.encode()))
-            legs.answers.expect(Expected(Step.DESCRIBE_STATEMENT, rewritten=prepared.rewritten))
+            else:
+                legs.stage(messages.describe(b"S", prepared.upstream.encode()))
+                legs.answers.expect(Expected(Step.DESCRIBE_STATEMENT, rewritten=prepared.rewritten))
             return
         portal = self._names.portals.get(name)
         if portal is None:
             self._fail_with("34000", f'portal "{name}" does not exist')
-            return
-        legs.stage(messages.describe(b"P", portal.upstream.encode()))
-        legs.answers.expect(Expected(Step.DESCRIBE_PORTAL, portal.number))
-        return
+        else:
+            legs.stage(messages.describe(b"P", portal.upstream.encode()))
+            legs.answers.expect(Expected(Step.DESCRIBE_PORTAL, portal.number))
 
     def _execute(self, event: requests.Execute) -> None:
         name = event.portal.decode("utf-8", "backslashreplace")

@@ -11,7 +11,7 @@ Pure bookkeeping: whoever calls says what the server acknowledged.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from blastwall.model import Facts, Permit
 
@@ -37,7 +37,7 @@ class Prepared:
     facts: Facts
     type_ids: tuple[int, ...] = ()
     upstream_text: str = ""
-    from_sql: bool = False
+    minted: Mapping[str, str] = field(default_factory=dict)  # upstream names that its SQL defines when it runs
 
     @property
     def rewritten(self) -> bool:

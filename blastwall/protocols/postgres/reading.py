@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 
 from blastwall.errors import ClientFault, UpstreamFault
-from blastwall.model import Effect, Facts, Permit, Statement, StatementKind
+from blastwall.model import Effect, Facts, Permit, Statement
 from blastwall.protocols.postgres import snapshot
 from blastwall.protocols.postgres.answers import FAILED, IDLE
 from blastwall.protocols.postgres.classify import Classifier, Finding, StatementFinding, Surroundings
@@ -67,6 +67,7 @@ class SessionReader:
         self._names = legs.answers.names
         self._spoiled: dict[int, str] = {}
         self._minted: dict[int, Mapping[str, str]] = {}
+        self._bound: dict[int, Prepared] = {}
         self._known: Surroundings | None = None
         self._known_version = -1
         self._fingerprint = ""
@@ -121,11 +122,12 @@ class SessionReader:
 
     def rewrite(self, statement: Statement) -> str:
         """The text with the gateway's names. Raises Unparsed (a ClientFault) when there is no safe one."""
+        bound = self._bound.pop(statement.number, None)
+        if bound is not None:
+            return bound.upstream_text
         finding = self.find(statement.text)
         if finding.tree is None or not any(part.kind in NAMING for part in finding.statements):
             return statement.text
-        if statement.kind is StatementKind.EXECUTE and statement.name:
-            return statement.text  # the upstream text was made when it was prepared
         minted: dict[str, str] = {}
         prepared, cursors = (dict(mapping) for mapping in self._names.upstream_names())
         for touched in touched_names(finding.tree):
@@ -149,7 +151,17 @@ class SessionReader:
         if name is not None and name in self._names.portals:
             raise ClientFault(f'cursor "{name}" already exists: close it first')
 
-    def effects(self, text: str, permit: Permit, number: int) -> tuple[Callable[[], None] | None, ...]:
+    def bound(self, number: int, prepared: Prepared) -> None:
+        """The statement runs a prepared text: what goes upstream was settled when it was named."""
+        self._bound[number] = prepared
+
+    def minted(self, number: int) -> Mapping[str, str]:
+        """The upstream names that the rewritten statement defines, kept until it is staged."""
+        return self._minted.pop(number, {})
+
+    def effects(
+        self, text: str, permit: Permit, number: int, minted: Mapping[str, str]
+    ) -> tuple[Callable[[], None] | None, ...]:
         """For each statement of the text what its completion changes here; () when nothing."""
         finding = self.find(text)
         if finding.tree is None:
@@ -157,7 +169,6 @@ class SessionReader:
         naming = any(part.kind in NAMING for part in finding.statements)
         if not naming and not any(part.changes_catalogue for part in finding.statements):
             return ()
-        minted = self._minted.pop(number, {})
         touched = touched_names(finding.tree) if naming else (None,) * len(finding.statements)
         return tuple(
             self._effect(part, names, minted, text, permit, number)
@@ -180,7 +191,7 @@ class SessionReader:
         if touched is not None:
             name = touched.defines_statement
             if name is not None and "s" + name in minted:
-                prepared = Prepared(name, minted["s" + name], text, part.facts, (), permit.upstream_text, from_sql=True)
+                prepared = Prepared(name, minted["s" + name], text, part.facts, (), permit.upstream_text)
                 actions.append(lambda: names.prepare(prepared))
             name = touched.defines_cursor
             if name is not None and "c" + name in minted:

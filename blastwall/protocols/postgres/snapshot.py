@@ -7,7 +7,7 @@ queries are in ``snapshot.sql``.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from blastwall.errors import UpstreamFault
@@ -35,13 +35,22 @@ SECTIONS: tuple[tuple[str, str], ...] = tuple(_QUERIES.items())
 SYSTEM_SECTIONS: frozenset[str] = frozenset(name for name in _QUERIES if name.startswith("system_"))
 
 
+def take(ask: Callable[[str], str]) -> Catalogue:
+    """The catalogue of whatever ``ask`` runs a query on; it returns the one row's one column.
+
+    Raises UpstreamFault when an answer is not as expected, and whatever ``ask`` raises.
+    """
+    return assemble({name: ask(sql) for name, sql in SECTIONS})
+
+
 def assemble(sections: Mapping[str, str]) -> Catalogue:
     """The catalogue out of the sections' texts, by section name. Raises UpstreamFault when one is not as expected."""
     try:
         found = {name: json.loads(sections[name]) for name, _ in SECTIONS}
         document = {"format": FORMAT, **found.pop("server")}
         for name, rows in found.items():
-            document.setdefault(name.removeprefix("system_"), []).extend(rows)
+            member = name.removeprefix("system_")
+            document[member] = document.get(member, []) + rows
         return build(document)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise UpstreamFault(f"The target's catalogue is not what PostgreSQL 13 to 18 have: {error!r}") from error

@@ -58,7 +58,12 @@ class FakeReader:
     def spoil(self, number: int, reason: str) -> None:
         self.spoiled[number] = reason
 
-    def effects(self, text: str, permit: Permit, number: int) -> tuple[Callable[[], None] | None, ...]:
+    def bound(self, number: int, prepared: Any) -> None: ...
+
+    def minted(self, number: int) -> dict[str, str]:
+        return {}
+
+    def effects(self, text: str, permit: Permit, number: int, minted: Any) -> tuple[Callable[[], None] | None, ...]:
         return ()
 
     async def refresh(self) -> None: ...

@@ -63,7 +63,9 @@ async def test_w4_after_a_denied_parse_nothing_runs_before_sync() -> None:
     async with Playbook() as play:
         first = parse(b"", b"INSERT INTO t VALUES (1)") + bind(b"", b"") + messages.execute(b"") + messages.SYNC
         assert types(await play.say(first)) == "PBES"
-        await play.answer(messages.PARSE_COMPLETE + messages.BIND_COMPLETE + messages.command_complete("INSERT 0 1") + IDLE)
+        await play.answer(
+            messages.PARSE_COMPLETE + messages.BIND_COMPLETE + messages.command_complete("INSERT 0 1") + IDLE
+        )
         second = parse(b"", b"DROP TABLE t") + bind(b"", b"") + messages.execute(b"") + messages.SYNC
         assert types(await play.say(second)) == "S", "only Sync may follow a refusal"
         heard = await play.answer(IDLE)
@@ -160,7 +162,9 @@ async def test_w3_portals_are_renamed_and_die_with_the_transaction() -> None:
 
 async def test_w7_each_pipelined_query_is_judged_on_its_own_and_in_order() -> None:
     async with Playbook() as play:
-        assert await play.say(messages.query(b"SELECT 1") + messages.query(b"DROP TABLE t")) == messages.query(b"SELECT 1")
+        assert await play.say(messages.query(b"SELECT 1") + messages.query(b"DROP TABLE t")) == messages.query(
+            b"SELECT 1"
+        )
         assert len(play.judged) == 1, "the second waits for the first one's end"
         heard = await play.answer(messages.command_complete("SELECT 1") + IDLE)
         assert types(heard) == "CZEZ"
@@ -173,7 +177,9 @@ async def test_only_a_single_unpipelined_statement_may_be_held() -> None:
         await play.answer(messages.command_complete("SELECT 1") + IDLE)
         whole = parse(b"", b"DELETE FROM t") + bind(b"", b"") + messages.execute(b"") + messages.SYNC
         await play.say(whole)
-        await play.answer(messages.PARSE_COMPLETE + messages.BIND_COMPLETE + messages.command_complete("DELETE 1") + IDLE)
+        await play.answer(
+            messages.PARSE_COMPLETE + messages.BIND_COMPLETE + messages.command_complete("DELETE 1") + IDLE
+        )
         await play.say(whole + whole)
         held = [interactive for _, interactive in play.judged]
         assert held[0] is True
@@ -195,7 +201,9 @@ async def test_w9_rows_without_a_describe_are_relayed_and_counted() -> None:
     async with Playbook() as play:
         await play.say(parse(b"", b"SELECT 1") + bind(b"", b"") + messages.execute(b"") + messages.SYNC)
         rows = messages.data_row((b"1",)) * 3
-        await play.answer(messages.PARSE_COMPLETE + messages.BIND_COMPLETE + rows + messages.command_complete("SELECT 3") + IDLE)
+        await play.answer(
+            messages.PARSE_COMPLETE + messages.BIND_COMPLETE + rows + messages.command_complete("SELECT 3") + IDLE
+        )
         assert sum(chunk.rows for chunk in play.chunks) == 3
 
 
@@ -284,6 +292,14 @@ async def test_results_flow_while_a_long_pipeline_is_still_being_read() -> None:
         await play.say(parse(b"", b"SELECT 1") + bind(b"", b"") + messages.execute(b""))
         heard = await play.answer(messages.PARSE_COMPLETE + messages.BIND_COMPLETE + messages.data_row((b"1",)))
         assert types(heard) == "12D"
+
+
+async def test_parse_describe_flush_is_answered_without_a_sync() -> None:
+    async with Playbook() as play:
+        sent = await play.say(parse(b"s", b"SELECT 1") + messages.describe(b"S", b"s") + messages.FLUSH)
+        assert types(sent) == "PDH"
+        answer = messages.PARSE_COMPLETE + messages.parameter_description(()) + messages.NO_DATA
+        assert await play.answer(answer) == answer
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
