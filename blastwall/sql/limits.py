@@ -157,7 +157,7 @@ def _comment(raw: bytes, at: int) -> int:
         close = raw.find(b"*/", at)
         if close < 0:
             return len(raw)
-        opening = raw.find(b"/*", at, close)
+        opening = raw.find(b"/*", at, close + 1)  # "/*/" opens
         if opening >= 0:
             depth, at = depth + 1, opening + 2
         else:

@@ -68,6 +68,8 @@ def test_operators_count_again_after_a_literal_ends() -> None:
         (b"SELECT $1 + $2", b"SELECT $1 + $2"),
         (b"SELECT 1 -- x\n+ 2", b"SELECT 1  + 2"),
         (b"SELECT /* a /* b */ c */ 2", b"SELECT   2"),
+        (b"SELECT /*/*/ ' */ */ 2", b"SELECT   2"),
+        (b"SELECT $$a$$e'b\\'' c", b"SELECT  e  c"),
         (b"SELECT 'open", b"SELECT  "),
     ],
 )

@@ -142,12 +142,10 @@ def test_small_texts_never_start_a_worker(monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_deepest_small_texts_parse_in_a_megabyte_of_stack() -> None:
     """Threads have 8 MiB; what limits.toml claims of the inline limit must stay true when the library changes."""
     budget = LIMITS.parse_inline_bytes
-    deepest = ["1+", "~ ", "NOT ", "- "]
-    for link in deepest:
-        text = "SELECT " + link * ((budget - 8) // len(link)) + "1"
-        assert parser.grammar.deep(lambda text=text: parse(text), 1 << 20).statements  # type: ignore[misc]
-    postfix = "SELECT 1" + "::a" * ((budget - 8) // 3)
-    assert parser.grammar.deep(lambda: parse(postfix), 1 << 20).statements
+    texts = ["SELECT " + link * ((budget - 8) // len(link)) + "1" for link in ("1+", "~ ", "NOT ", "- ")]
+    texts.append("SELECT 1" + "::a" * ((budget - 8) // 3))
+    trees = parser.grammar.deep(lambda: [parse(text) for text in texts], 1 << 20)
+    assert all(tree.statements for tree in trees)
 
 
 def test_deparse_follows_changes_to_the_tree() -> None:
