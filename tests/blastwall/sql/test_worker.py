@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -138,18 +139,12 @@ def test_two_statements_parse_side_by_side_and_no_third_process_starts(pool_of: 
 
 
 def test_a_busy_pool_says_so(pool_of: MakePool) -> None:
-    pool = pool_of(replace(BLIND, worker_processes=1, worker_seconds=3.0))
-    pool.start()
-    impatient = pool._limits = replace(pool._limits, worker_start_seconds=0.1)
-    assert impatient.worker_start_seconds == 0.1
-    with ThreadPoolExecutor(1) as threads:
-        stalled = threads.submit(pool.parse, STALLING)
-        while pool._idle.qsize():
-            time.sleep(0.001)
-        with pytest.raises(Unparsed) as caught:
-            pool.parse(b"SELECT 1")
-        assert caught.value.code == "53000"
-        assert isinstance(stalled.exception(), Unparsed)
+    pool = pool_of(replace(LIMITS, worker_processes=1, worker_start_seconds=0.1))
+    taken = pool._idle.get_nowait()
+    with pytest.raises(Unparsed) as caught:
+        pool.start()
+    assert caught.value.code == "53000"
+    pool._idle.put(taken)
 
 
 def test_limits_hold_in_the_worker(pool_of: MakePool) -> None:
@@ -178,10 +173,11 @@ def test_closing_ends_the_workers_and_what_they_do(pool_of: MakePool) -> None:
     pool = pool_of(replace(BLIND, worker_seconds=30.0))
     pool.start()
     child = only_child(pool)
+    asked, ask = threading.Event(), child.ask
+    child.ask = lambda *request: asked.set() or ask(*request)
     with ThreadPoolExecutor(1) as threads:
         stalled = threads.submit(pool.parse, STALLING)
-        while pool._idle.qsize() == LIMITS.worker_processes:
-            time.sleep(0.001)
+        assert asked.wait(10)
         pool.close()
         assert isinstance(stalled.exception(timeout=5), Unparsed)
     assert child.process.returncode is not None
