@@ -145,14 +145,13 @@ class Downstream:
     def holds(self, kinds: bytes) -> bool:
         """Is any unread message, complete or not, of one of these types? For pipelining: may the caller wait here?"""
         buffer = self._buffer
-        buffer.need(len(buffer))
-        position = buffer.position
-        while position < len(buffer.data):
-            if buffer.data[position] in kinds:
+        offset = 0
+        while buffer.need(offset + 1):
+            if buffer.data[buffer.position + offset] in kinds:
                 return True
-            if position + HEADER_SIZE > len(buffer.data):
+            if not buffer.need(offset + HEADER_SIZE):
                 return False
-            position += 1 + max(read_header(buffer.data, position)[1], 4)
+            offset += 1 + max(read_header(buffer.data, buffer.position + offset)[1], 4)
         return False
 
     def next_is(self, kind: int) -> bool:

@@ -100,6 +100,7 @@ TRANSCRIPTS: dict[str, list[Any]] = {
     "W13: bytes after the NUL": [*OPEN, messages.frame(b"Q", b"SELECT 1\0;DROP"), error("08P01", "invalid message format")],
     "a password once one is authenticated": [*OPEN, PASSWORD, fatal("08P01", "invalid frontend message type 112")],
     "a query before authentication": [START, STARTED, SELECT, fatal("08P01", "expected password response, got message type 81")],
+    "a Terminate with a body before authentication": [START, STARTED, b"X\0\0\0\x05x", fatal("08P01", "expected password")],
     "a second password": [START, STARTED, PASSWORD, GIVEN, PASSWORD, fatal("08P01", "second password")],
     "an empty password": [START, STARTED, b"p\0\0\0\x05\0", fatal("28P01", "empty password")],
     "a password without end": [START, STARTED, b"p\0\0\0\x05x", fatal("08P01", "invalid password packet size")],
@@ -270,6 +271,51 @@ def test_ready_tells_whether_next_event_would_say_something() -> None:
     assert not engine.ready and engine.state == "closed"
 
 
+def test_holds_looks_through_all_that_is_unread() -> None:
+    engine = downstream()
+    for data in (messages.SYNC, PARSE[:4]):
+        engine.receive(data)
+    assert engine.holds(b"P") and engine.holds(b"S") and engine.holds(b"xS")
+    assert not engine.holds(b"Q"), "a text is not a type"
+    engine.receive(PARSE[4:] + messages.copy_data(b"Q" * 100)[:50])
+    assert engine.holds(b"d") and not engine.holds(b"Q")
+    assert engine.next_event() == Sync() and not engine.holds(b"S") and engine.holds(b"P")
+    engine.receive(b"Q" * 60 + b"Q")
+    assert engine.holds(b"Q")
+
+
+def test_holds_does_not_gather_a_long_frame_before_it_is_whole() -> None:
+    engine = downstream()
+    engine.receive(messages.query(b"x" * 1_000_000)[:1000])
+    kept = engine._buffer.data
+    for _ in range(10):
+        engine.receive(b"x" * 1000)
+        assert engine.holds(b"Q") and not engine.holds(b"S")
+    assert engine._buffer.data is kept
+
+
+def test_holds_survives_any_length() -> None:
+    for length in (0, 3, 0xFFFFFFFF):
+        engine = downstream()
+        engine.receive(frame(b"S", length) * 3)
+        assert not engine.holds(b"Q")
+
+
+def test_next_is_asks_for_a_whole_message() -> None:
+    engine = Downstream()
+    engine.receive(b"dddd")
+    assert not engine.next_is(ord("d")), "only once authenticated"
+    engine = downstream()
+    assert not engine.next_is(ord("d"))
+    for byte in messages.copy_data(b"x"):
+        assert not engine.next_is(ord("d"))
+        engine.receive(bytes([byte]))
+    assert engine.next_is(ord("d")) and not engine.next_is(ord("c"))
+    engine.next_event()
+    engine.receive(b"")
+    assert not engine.next_is(ord("d"))
+
+
 def test_the_end_of_the_stream_is_ready_and_told_once() -> None:
     engine = downstream()
     engine.receive(SELECT + SELECT[:3])
@@ -317,6 +363,8 @@ def test_impossible_limits_are_refused() -> None:
     for limit in (0, 9_999, 0x80000000):
         with pytest.raises(ValueError, match="max_frame"):
             Downstream(max_frame=limit)
+    for limit in (16_384, 0x7FFFFFFF):
+        Downstream(max_frame=limit)
 
 
 @given(st.lists(events, max_size=8), st.integers(0, 1 << 32))

@@ -46,6 +46,16 @@ def test_the_least_lengths_are_those_of_the_protocol() -> None:
     assert {kind: least - 4 for kind, least in STREAMED.items()} == {ord("D"): 2, ord("d"): 0}
 
 
+def test_messages_of_one_length_have_no_other() -> None:
+    fixed = {chr(kind): most - 4 for kind, (_, most) in CONTROL.items() if most}
+    assert fixed == {"1": 0, "2": 0, "3": 0, "n": 0, "s": 0, "I": 0, "c": 0, "Z": 1}
+
+
+def test_the_lengths_of_startup_messages() -> None:
+    bodies = {chr(kind): (least - 4, most and most - 4) for kind, (least, most) in STARTUP.items()}
+    assert bodies == {"R": (4, 0), "E": (1, 0), "K": (8, 260), "N": (1, 0), "S": (2, 0), "Z": (1, 1), "v": (8, 0)}
+
+
 def test_what_has_no_place_after_startup_is_not_listed() -> None:
     assert not set(b"RKvVWp") & (CONTROL.keys() | STREAMED.keys())
     assert set(STARTUP) == set(b"REKNSZv")

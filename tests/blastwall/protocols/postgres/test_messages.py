@@ -42,6 +42,7 @@ TABLE = [
     ),
     (messages.describe(b"S", b"s"), b"D\0\0\0\x07Ss\0"),
     (messages.execute(b"p", 50), b"E\0\0\0\x0ap\0\0\0\0\x32"),
+    (messages.execute(b""), b"E\0\0\0\x09\0\0\0\0\0"),
     (messages.close(b"P", b""), b"C\0\0\0\x06P\0"),
     (messages.copy_data(b"1\t2\n"), b"d\0\0\0\x081\t2\n"),
     (messages.copy_fail(b"why"), b"f\0\0\0\x08why\0"),
@@ -97,6 +98,14 @@ def test_w14_a_length_that_does_not_fit_is_refused_not_wrapped(claimed: int) -> 
     if claimed > 0x7FFFFFFF:
         with pytest.raises(ValueError, match="does not fit"):
             messages.data_row([huge])
+
+
+def test_w14_the_longest_that_fits_is_not_refused() -> None:
+    longest = Huge(b"x")
+    longest.claimed = 0x7FFFFFFF - 4
+    assert messages.copy_data(longest) == b"d\x7f\xff\xff\xffx"
+    longest.claimed = 0x7FFFFFFF
+    assert b"\x7f\xff\xff\xffx" in messages.data_row([longest])
 
 
 def test_w14_counts_do_not_wrap_either() -> None:

@@ -43,6 +43,17 @@ def test_keys_come_back(pid: int, secret: bytes) -> None:
     assert replies.backend_key_data(messages.backend_key_data(pid, secret)) == (pid, secret)
 
 
+def test_keys_of_the_shortest_and_the_longest_kind() -> None:
+    for secret in (b"k" * 4, b"k" * 256):
+        assert replies.backend_key_data(messages.backend_key_data(1, secret)) == (1, secret)
+
+
+def test_a_string_without_end_is_called_so() -> None:
+    for read, bad in ((replies.command_tag, frame("C", b"SELECT")), (replies.parameter_status, frame("S", b"a\0b"))):
+        with pytest.raises(UpstreamFault, match="has a string without end"):
+            read(bad)
+
+
 def test_the_other_replies_come_back() -> None:
     assert replies.command_tag(messages.command_complete("DELETE 3")) == "DELETE 3"
     assert [replies.ready_status(messages.ready_for_query(status)) for status in (b"I", b"T", b"E")] == [

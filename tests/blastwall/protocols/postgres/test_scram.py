@@ -150,6 +150,19 @@ def test_iterations_out_of_bounds_are_a_fault(count: str) -> None:
         Scram(Secret("pencil"), NONCE, [PLAIN]).answer(f"r={NONCE}x,s=c2FsdA==,i={count}".encode())
 
 
+@pytest.mark.parametrize("count", [4096, 1_000_000])
+def test_iterations_at_the_bounds_are_done(count: int) -> None:
+    assert Scram(Secret("x"), NONCE, [PLAIN]).answer(f"r={NONCE}x,s=c2FsdA==,i={count}".encode())
+
+
+def test_a_nonce_may_be_any_printable_ascii() -> None:
+    for nonce in ("!" * 18, "~" * 18):
+        assert Scram(Secret("x"), nonce, [PLAIN]).answer(f"r={nonce}!,s=c2FsdA==,i=4096".encode())
+    for nonce in ("\x20" * 18, "\x7f" * 18, "!" * 17):
+        with pytest.raises(ValueError, match="nonce"):
+            Scram(Secret("x"), nonce, [PLAIN])
+
+
 @pytest.mark.parametrize(
     ("final", "words"),
     [
@@ -192,10 +205,14 @@ def test_a_poor_nonce_is_refused() -> None:
         ("\u2168", "IX"),
         ("a\u3000b", "a b"),
         ("a\x07b", "a\x07b"),  # ASCII is never touched
-        ("é\x07", "é\x07"),  # prohibited: as it is
+        ("é\u00ad\x07", "é\u00ad\x07"),  # prohibited: as it is
         ("\u0627\u0031", "\u0627\u0031"),  # right to left, ending with a digit: as it is
         ("\u00ad", "\u00ad"),  # nothing would be left: as it is
-        ("\ue000", "\ue000"),  # private use: as it is
+        ("\ue000\u00ad", "\ue000\u00ad"),  # private use: as it is
+        ("\u0627\u00ad1", "\u0627\u00ad1"),  # right to left at one end only: as it is
+        ("1\u00ad\u0627", "1\u00ad\u0627"),
+        ("\u0627\u00ada\u0627", "\u0627\u00ada\u0627"),  # both directions: as it is
+        ("\u0627\u00ad1\u0627", "\u06271\u0627"),
     ],
 )
 def test_passwords_are_prepared_as_postgresql_does(password: str, prepared: str) -> None:

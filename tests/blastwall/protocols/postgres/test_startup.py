@@ -106,6 +106,29 @@ def test_values_that_would_change_how_a_text_reads_or_lift_a_limit_are_refused(n
     assert problem is not None and problem.startswith(f'startup parameter "{name}" does not accept the value')
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("extra_float_digits", "3"),
+        ("extra_float_digits", "-15"),
+        ("statement_timeout", "1"),
+        ("statement_timeout", "2147483647"),
+        ("statement_timeout", "2147483s"),
+        ("statement_timeout", "35791 min"),
+        ("lock_timeout", "596h"),
+        ("TimeZone", "x" * 64),
+        ("DateStyle", "ISO,DMY"),
+    ],
+)
+def test_values_at_the_edge_are_kept(name: str, value: str) -> None:
+    assert judge_startup({name: value}) == ({name: value}, None)
+
+
+@pytest.mark.parametrize("value", ["2147484s", "35792min", "597h"])
+def test_units_are_counted(value: str) -> None:
+    assert judge_startup({"statement_timeout": value})[1] is not None
+
+
 def test_an_encoding_is_refused_with_what_to_do() -> None:
     assert str(judge_startup({"client_encoding": "LATIN1"})[1]).endswith("connect with client_encoding=UTF8")
 

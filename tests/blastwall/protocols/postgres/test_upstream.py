@@ -99,6 +99,8 @@ TRANSCRIPTS: dict[str, list[Any]] = {
     "W13: a row too short for its count": [*OPEN, ROW + frame("D", 5, b"x"), rows(1), fault("impossible length 5")],
     "W13: a length below four": [*OPEN, frame("d", 3), fault("impossible length 3")],
     "W13: a negative length": [*OPEN, frame("D", 0xFFFFFFFF), fault("impossible length 4294967295")],
+    "W13: a negative length of a control frame": [*OPEN, frame("E", 0x80000000), fault("impossible length 2147483648")],
+    "W22: the longest length there is": [*OPEN, frame("E", 0x7FFFFFFF), fault("at most 1048576 are accepted", "54000")],
     "W13: a body where there is none": [*OPEN, frame("1", 5, b"x"), fault("type b'1' of 5 bytes; at most 4", "54000")],
     "W13: a long ReadyForQuery": [*OPEN, frame("Z", 6, b"II"), fault("type b'Z' of 6 bytes; at most 5", "54000")],
     "W22: a control frame too long": [*OPEN, frame("E", 1 << 30), fault("at most 1048576 are accepted", "54000")],
