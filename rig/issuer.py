@@ -83,7 +83,8 @@ class LocalIssuer:
         Raises OSError when the directory or the file in it cannot be made, or is open to other users.
         """
         directory = state_dir / "issuer"
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, exist_ok=True)
         issuer = cls(directory, clock)
         with issuer._locked() as stored:
             changes: dict[str, Any] = {"port": port, "audience": audience}

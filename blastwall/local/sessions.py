@@ -23,6 +23,7 @@ from blastwall.ports import Clock
 KILLED, LOCKED, EXPIRED, IDLE = "killed", "locked", "expired", "idle"
 
 SWEEP_EVERY = 5.0  # seconds between two looks for processes that are gone
+MAX_REASON = 500  # characters of a break-glass reason
 ATTACH_WITHIN = 60.0  # seconds that an opened session waits for its connection, however short it lingers after one
 
 
@@ -53,11 +54,14 @@ class LocalSessions:
     async def open(self, principal: Principal, target: Target, break_glass: str | None = None) -> Session:
         """The live session of this token at this target, or a new one.
 
-        Raises TokenFault when the token has expired, its session here was killed, or its agent is locked.
+        Raises TokenFault when the token has expired, its session here was killed, its agent is locked, or the
+        break-glass reason is not readable text of at most 500 characters.
         """
         now = self._clock.now()
         if now >= principal.expires_at:
             raise TokenFault("the token has expired; ask your identity provider for a new token")
+        if break_glass is not None and not (0 < len(break_glass) <= MAX_REASON and break_glass.isprintable()):
+            raise TokenFault(f"a break-glass session needs a reason in plain text of 1 to {MAX_REASON} characters")
         session = Session(
             id="s-" + base64.b32encode(self._random_bytes(10)).decode("ascii").lower()[:12],
             principal=principal,

@@ -98,7 +98,7 @@ class Store:
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._thread, self._transact, begin, work, durable)
-        except sqlite3.Error as fault:
+        except (sqlite3.Error, UnicodeEncodeError) as fault:  # the latter: half a character in a text
             raise _fault(self.path, fault) from fault
 
     def _transact(self, begin: str, work: Callable[[sqlite3.Connection], T], durable: bool) -> T:

@@ -121,6 +121,12 @@ async def test_a_break_glass_session_is_one_of_its_own(world, make):
     assert (await opened(world, make)).break_glass is None
 
 
+@pytest.mark.parametrize("reason", ["", "x" * 501, "fire \u202e", "fire\n", "\udcff"])
+async def test_a_break_glass_reason_is_one_that_people_can_read(world, make, reason):
+    with pytest.raises(TokenFault, match="reason"):
+        await world.sessions.open(make.agent(), make.target, reason)
+
+
 # --- killing and locking --------------------------------------------------------------------------------------------
 
 

@@ -105,6 +105,8 @@ def test_many_processes_that_open_it_first_agree_on_one_key(tmp_path):
 
 
 def test_private_keys_are_readable_by_their_owner_only(issuer, tmp_path):
+    LocalIssuer.open(tmp_path / "new" / "state")
+    assert (tmp_path / "new" / "state").stat().st_mode & 0o777 == 0o700
     file = tmp_path / "issuer" / "issuer.json"
     assert (file.parent.stat().st_mode & 0o777, file.stat().st_mode & 0o777) == (0o700, 0o600)
     file.chmod(0o640)

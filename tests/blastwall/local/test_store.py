@@ -75,6 +75,11 @@ async def test_a_failing_statement_is_a_fault_that_says_where(store, file):
     assert await store.read(names) == []
 
 
+async def test_half_a_character_is_a_fault_too(store):
+    with pytest.raises(OurFault, match="surrogate"):
+        await store.write(lock("\udcff"))
+
+
 async def test_durable_work_is_synced_and_other_work_is_not(store):
     def level(db: sqlite3.Connection) -> int:
         return int(db.execute("PRAGMA synchronous").fetchone()[0])

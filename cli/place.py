@@ -1,0 +1,65 @@
+"""What the verbs for people have in common: the state directory, how output looks, who sits at the keyboard."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from blastwall.errors import ClientFault
+from blastwall.local.store import Store
+
+state_option = click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".state"),
+    show_default=True,
+    envvar="BLASTWALL_STATE",
+    help="The state directory of a local `blastwall up`.",
+)
+
+
+def format_option(default: str, other: str) -> Callable[[Callable[..., object]], Callable[..., object]]:
+    """``--format``, of two."""
+    return click.option(
+        "--format", "form", type=click.Choice([default, other]), default=default, show_default=True, help="The output."
+    )
+
+
+def open_store(state: Path) -> Store:
+    """The store of a state directory that is in use. Raises ClientFault when nothing was ever run with it."""
+    file = state / "blastwall.db"
+    if not file.exists():
+        raise ClientFault(f"nothing was run with the state directory {state}: start `blastwall up`, or give --state")
+    return Store(file)
+
+
+def user() -> str:
+    """The name of whoever runs this command."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # no such account: a container's bare number
+        return "operator"
+
+
+def echo_json(value: object) -> None:
+    """ASCII only: no character of an agent's reaches the terminal as itself."""
+    click.echo(json.dumps(value, indent=2, sort_keys=True))
+
+
+def moment(at: float) -> str:
+    """A wall-clock time in UTC, to the second."""
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at))
+
+
+def span(seconds: float) -> str:
+    """A length of time in words, roughly: ``5 s``, ``12 min``, ``3 h``, ``2 d``; never negative."""
+    seconds = max(0.0, seconds)
+    for limit, unit, name in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds / 86_400:.0f} d"

@@ -1,0 +1,150 @@
+"""``blastwall sessions``: see and end live sessions of the local gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from blastwall.local.clock import SystemClock
+from blastwall.local.sessions import LocalSessions, SessionRow
+from cli import place
+from cli.visible import visible
+
+T = TypeVar("T")
+
+
+@click.group(short_help="See and end live sessions.")
+def command() -> None:
+    """See and end live sessions of the local gateway."""
+
+
+@command.command("ls")
+@click.option("--all", "everything", is_flag=True, help="Those that have ended, too.")
+@place.state_option
+@place.format_option("table", "json")
+def list_sessions(everything: bool, state: Path, form: str) -> None:
+    """List sessions, the newest first."""
+    rows = _with(state, lambda sessions: sessions.ls(live=not everything))
+    if form == "json":
+        place.echo_json([_document(row) for row in rows])
+        return
+    table = Table("session", "agent", "for", "target", "started", "ends in", "connections", "used", "state")
+    for row in rows:
+        session = row.session
+        cells = (
+            session.id,
+            session.principal.agent,
+            session.principal.on_behalf_of or "-",
+            session.target,
+            place.moment(session.started_at),
+            "-" if row.ended_at else place.span(session.expires_at - time.time()),
+            str(len(row.connections)),
+            ", ".join(f"{amount} {name}" for name, amount in sorted(row.usage.items())) or "-",
+            row.reason or ("break-glass" if session.break_glass else "live"),
+        )
+        table.add_row(*(Text(visible(cell), overflow="fold") for cell in cells))
+    Console().print(table)
+
+
+@command.command("show")
+@click.argument("id")
+@place.state_option
+@place.format_option("text", "json")
+def show(id: str, state: Path, form: str) -> int:
+    """Show one session, live or ended."""
+    row = _with(state, lambda sessions: sessions.show(id))
+    if row is None:
+        return _unknown(id)
+    if form == "json":
+        place.echo_json(_document(row))
+        return 0
+    session, principal = row.session, row.session.principal
+    lines = {
+        "session": session.id,
+        "agent": principal.agent,
+        "subject": f"{principal.subject} of {principal.issuer}",
+        "on behalf of": principal.on_behalf_of or "nobody in particular",
+        "groups": ", ".join(sorted(principal.groups)) or "none",
+        "target": session.target,
+        "started": place.moment(session.started_at),
+        "expires": place.moment(session.expires_at),
+        "break-glass": session.break_glass or "no",
+        "connections": ", ".join(row.connections) or "none at present",
+        "used": ", ".join(f"{amount} {name}" for name, amount in sorted(row.usage.items())) or "nothing yet",
+        "ended": "no" if row.ended_at is None else f"{place.moment(row.ended_at)}: {row.reason}",
+    }
+    for name, text in lines.items():
+        click.echo(f"{name:>14}  {visible(text)}")
+    return 0
+
+
+@command.command("kill")
+@click.argument("id")
+@click.option("--reason", default="ended by an operator", show_default=True, help="Told to the agent.")
+@place.state_option
+def kill(id: str, reason: str, state: Path) -> int:
+    """End a session now, in every gateway process; its token opens no new one at that target."""
+    if not _with(state, lambda sessions: sessions.kill(id, reason, place.user())):
+        return _unknown(id, live=True)
+    click.echo(f"{visible(id)} ended")
+    return 0
+
+
+@command.command("lock")
+@click.argument("agent")
+@click.option("--reason", default="locked by an operator", show_default=True, help="Told to the agent.")
+@place.state_option
+def lock(agent: str, reason: str, state: Path) -> None:
+    """End all sessions of an agent and refuse it new ones until it is unlocked."""
+    ended = _with(state, lambda sessions: sessions.lock(agent, reason, place.user()))
+    click.echo(f"{visible(agent)} locked; {ended} sessions ended")
+
+
+@command.command("unlock")
+@click.argument("agent")
+@place.state_option
+def unlock(agent: str, state: Path) -> int:
+    """Let an agent open sessions again."""
+    if not _with(state, lambda sessions: sessions.unlock(agent)):
+        click.echo(f"{visible(agent)} is not locked", err=True)
+        return 1
+    click.echo(f"{visible(agent)} unlocked")
+    return 0
+
+
+def _unknown(id: str, *, live: bool = False) -> int:
+    which = "live session" if live else "session"
+    click.echo(f"there is no {which} {visible(id)}; `blastwall sessions ls --all` lists those there are", err=True)
+    return 1
+
+
+def _with(state: Path, ask: Callable[[LocalSessions], Awaitable[T]]) -> T:
+    async def run() -> T:
+        store = place.open_store(state)
+        try:
+            return await ask(LocalSessions(store, SystemClock()))
+        finally:
+            store.close()
+
+    return asyncio.run(run())
+
+
+def _document(row: SessionRow) -> dict[str, Any]:
+    document = asdict(row.session)
+    document["principal"]["groups"] = sorted(row.session.principal.groups)
+    return document | {
+        "connections": list(row.connections),
+        "usage": dict(row.usage),
+        "ended_at": row.ended_at,
+        "reason": row.reason,
+        "ended_by": row.ended_by,
+    }

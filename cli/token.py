@@ -1,0 +1,53 @@
+"""``blastwall token``: a token for an agent, from the local issuer."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import jwt
+
+from blastwall.errors import OurFault
+from cli import place
+from rig.issuer import LocalIssuer
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+class Duration(click.ParamType[int]):
+    """Seconds from ``90``, ``90s``, ``15m``, ``1h`` or ``2d``."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Whole seconds, at least one."""
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"([0-9]{1,9})([smhd]?)", str(value))
+        if found is None or int(found[1]) == 0:
+            self.fail(f"{value!r} is not a duration such as 90s, 15m, 1h or 2d", param, ctx)
+        return int(found[1]) * UNITS[found[2] or "s"]
+
+
+@click.command(short_help="Make a token for an agent.")
+@click.option("--agent", required=True, help="The agent's name.")
+@click.option("--group", "groups", multiple=True, metavar="GROUP", help="A group of the agent; may be given again.")
+@click.option("--on-behalf-of", metavar="PERSON", help="The person whom the agent works for.")
+@click.option("--ttl", type=Duration(), default="1h", show_default=True, help="How long the token lives.")
+@place.state_option
+@place.format_option("text", "json")
+def command(agent: str, groups: tuple[str, ...], on_behalf_of: str | None, ttl: int, state: Path, form: str) -> None:
+    """Print a token of the local issuer, and nothing else: export BLASTWALL_TOKEN=$(blastwall token --agent me)."""
+    try:
+        issuer = LocalIssuer.open(state)
+        token = issuer.mint(agent, groups, on_behalf_of, ttl)
+    except OSError as fault:
+        raise OurFault(f"the local issuer's keys in {state} cannot be used: {fault}") from fault
+    if form == "json":
+        expires_at = jwt.decode(token, options={"verify_signature": False})["exp"]  # it was signed just above
+        place.echo_json(
+            {"token": token, "issuer": issuer.issuer, "audience": issuer.audience, "expires_at": expires_at}
+        )
+    else:
+        click.echo(token)
