@@ -1,0 +1,89 @@
+"""A ledger that gathers findings about one statement and closes them into :class:`~blastwall.model.Facts`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from blastwall.model import SEVERITY, Effect, Facts, ObjectRef
+
+MAX_OBJECTS = 200  # a statement that touches more is recorded with the first 200
+MAX_NAME = 200  # characters of a name that are repeated in a reason
+
+
+class Ledger:
+    """Findings only ever add up: the worst effect stays, with the first reason that made it so."""
+
+    __slots__ = ("_objects", "bounded", "effect", "flags", "literals", "reason", "verb")
+
+    def __init__(self, verb: str, effect: Effect = Effect.SESSION, reason: str = "") -> None:
+        self.verb = verb
+        self.effect = effect
+        self.reason = reason
+        self.flags: set[str] = set()
+        self.bounded = True
+        self.literals = False  # whether a literal's value was looked at
+        self._objects: dict[ObjectRef, None] = {}
+
+    def raise_to(self, effect: Effect, reason: str, *flags: str) -> None:
+        """The statement does at least ``effect``, because of ``reason`` (a sentence)."""
+        self.flags.update(flags)
+        if SEVERITY[effect] > SEVERITY[self.effect] or (effect is self.effect and not self.reason):
+            self.effect = effect
+            self.reason = reason
+
+    def touch(self, kind: str, name: str, access: str) -> None:
+        """The statement reads, writes, calls, defines or destroys an object."""
+        if len(self._objects) < MAX_OBJECTS:
+            self._objects[ObjectRef(kind, name[:MAX_NAME], access)] = None
+
+    def objects(self) -> tuple[ObjectRef, ...]:
+        """What was touched, in the order it was met."""
+        return tuple(self._objects)
+
+    def take(self, facts: Facts) -> None:
+        """Add the findings about a statement that this one carries or names."""
+        self.flags.update(facts.flags)
+        self.bounded = self.bounded and facts.bounded
+        for each in facts.objects:
+            self.touch(each.kind, each.name, each.access)
+        self.raise_to(facts.effect, facts.reason)
+
+    def close(self, fingerprint: str = "") -> Facts:
+        """The facts as they stand."""
+        return Facts(
+            effect=self.effect,
+            verb=self.verb,
+            objects=self.objects(),
+            flags=frozenset(self.flags),
+            bounded=self.bounded,
+            reason=self.reason,
+            fingerprint=fingerprint,
+        )
+
+
+def unknown(reason: str, *flags: str, verb: str = "unknown", statements: int = 1) -> Facts:
+    """Facts of what was not understood. ``reason`` is a sentence the agent can act on."""
+    return Facts(Effect.UNKNOWN, verb, (), frozenset(flags), False, reason, "", statements)
+
+
+def worst(parts: Sequence[Facts], fingerprint: str) -> Facts:
+    """The facts of a text with several statements: the worst effect with its verb and reason, everything else merged.
+
+    ``parts`` must not be empty.
+    """
+    if len(parts) == 1:
+        return replace(parts[0], fingerprint=fingerprint)
+    top = max(parts, key=lambda facts: SEVERITY[facts.effect])
+    objects: dict[ObjectRef, None] = dict.fromkeys(each for facts in parts for each in facts.objects)
+    flags: Iterable[str] = (flag for facts in parts for flag in facts.flags)
+    return Facts(
+        effect=top.effect,
+        verb=top.verb,
+        objects=tuple(objects)[:MAX_OBJECTS],
+        flags=frozenset({*flags, "multiple_statements"}),
+        bounded=all(facts.bounded for facts in parts),
+        reason=top.reason,
+        fingerprint=fingerprint,
+        statements=len(parts),
+    )
