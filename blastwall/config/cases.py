@@ -111,7 +111,7 @@ class Suite:
 
 
 def load_cases(directory: Path, bundle: Bundle) -> Suite:
-    """Read ``policies/cases.yaml``. Raises ConfigFault with every problem: shape, and names that the bundle does not know."""
+    """Read ``policies/cases.yaml``. Raises ConfigFault with every problem, names unknown to the bundle included."""
     file = directory / CASES
     try:
         text = file.read_text("utf-8")

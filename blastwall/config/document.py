@@ -40,7 +40,9 @@ class Document:
             if (*path, step) in self.places:
                 path = (*path, step)
         place = self.places.get(path, Place(self.file, 0))
-        return Problem(place.file, place.line, message)
+        inside = {other.file for known, other in self.places.items() if known[: len(path)] == path} - {place.file}
+        merged = f" (merged with {', '.join(sorted(inside))})" if inside else ""
+        return Problem(place.file, place.line, message + merged)
 
     def override(self, values: Mapping[str, Any], origin: str) -> None:
         """Merge ``values`` in: mappings into mappings, anything else replaces. ``origin`` is named in problems."""
@@ -59,11 +61,11 @@ def read_document(text: str, file: str) -> Document:
     """Read one YAML document. Raises ConfigFault when it is not YAML, too large, too deep, or names a key twice."""
     if len(text) > LARGEST:
         raise ConfigFault((Problem(file, 0, f"larger than {LARGEST} characters"),))
-    loader = yaml.SafeLoader(text)
+    document = Document(file)
     try:
-        root = loader.get_single_node()
-        document = Document(file)
+        loader = yaml.SafeLoader(text)
         reading = _Reading(loader, document)
+        root = loader.get_single_node()
         document.value = None if root is None else reading.read(root, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -73,8 +75,6 @@ def read_document(text: str, file: str) -> Document:
         raise ConfigFault((Problem(file, 0, f"not valid YAML: {error}"),)) from None
     except RecursionError:
         raise ConfigFault((Problem(file, 0, "nested too deeply"),)) from None
-    finally:
-        loader.dispose()
     if reading.problems:
         raise ConfigFault(tuple(reading.problems))
     return document
@@ -88,11 +88,10 @@ class _Reading:
         self._nodes = 0
 
     def read(self, node: yaml.Node, path: Path) -> object:
-        line = node.start_mark.line + 1
         self._nodes += 1
         if self._nodes > MOST_NODES or len(path) > DEEPEST:
-            raise ConfigFault((Problem(self._document.file, line, "too many values, or nested too deeply"),))
-        self._document.places.setdefault(path, Place(self._document.file, line))
+            raise ConfigFault((Problem(self._document.file, 0, "too many values, or nested too deeply"),))
+        self._document.places.setdefault(path, Place(self._document.file, node.start_mark.line + 1))
         if isinstance(node, yaml.MappingNode):
             return dict(self._entries(node, path))
         if isinstance(node, yaml.SequenceNode):

@@ -145,8 +145,13 @@ def translated(
 ) -> list[Problem]:
     """pydantic's findings about a part of ``document`` that ``place`` says where to find, in our words."""
     problems = []
-    for found in error.errors(include_url=False):
+    errors = error.errors(include_url=False)
+    for found in errors:
         location = found["loc"]
+        if found["type"] == "too_short" and any(
+            len(other["loc"]) > len(location) and other["loc"][: len(location)] == location for other in errors
+        ):
+            continue  # pydantic does not count items that have problems of their own
         key = str(location[-1]) if location else ""
         where = ".".join(str(step) for step in place(location))
         match found["type"]:
@@ -154,6 +159,8 @@ def translated(
                 message = f"unknown key {key!r}{_advice(key, model)}"
             case "missing":
                 message = f"{where} is missing; add it"
+            case "too_short":
+                message = f"{where} is empty; name at least one"
             case "value_error":
                 message = f"{where}: {found['ctx']['error']}"
             case _:
