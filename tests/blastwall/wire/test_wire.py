@@ -1,0 +1,98 @@
+"""Wires: bytes reach the engine, and neither side can make the process hold more than its bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from blastwall.wire.wire import READ_HIGH, WRITE_HIGH, Signal, Wire
+
+
+class Engine:
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def receive(self, data: bytes) -> None:
+        self.data += data
+        if data.endswith(b"!"):
+            raise ValueError("bad")
+
+    def backlog(self) -> int:
+        return len(self.data)
+
+
+async def connect() -> tuple[Engine, Wire, Signal, socket.socket]:
+    ours, theirs = socket.socketpair()
+    for sock in (ours, theirs):
+        sock.setblocking(False)
+    engine, signal = Engine(), Signal(asyncio.get_running_loop())
+    wire = Wire(engine.receive, engine.backlog, signal)
+    await asyncio.get_running_loop().create_connection(lambda: wire, sock=ours)
+    return engine, wire, signal, theirs
+
+
+async def until(condition: object, signal: Signal) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # type: ignore[operator]
+            await signal.wait()
+
+
+async def test_bytes_reach_the_engine_and_wake_whoever_waits() -> None:
+    engine, wire, signal, peer = await connect()
+    peer.send(b"hello")
+    await until(lambda: engine.data == b"hello", signal)
+    peer.close()
+    await until(lambda: wire.closed, signal)
+
+
+async def test_a_set_signal_is_not_lost_and_wakes_only_once() -> None:
+    signal = Signal(asyncio.get_running_loop())
+    signal.set()
+    signal.set()
+    await asyncio.wait_for(signal.wait(), 1)
+    with pytest.raises(TimeoutError):
+        await signal.wait_for(0.01)
+
+
+async def test_an_engines_fault_is_kept_for_the_conversation() -> None:
+    engine, wire, signal, peer = await connect()
+    peer.send(b"x!")
+    await until(lambda: wire.error is not None, signal)
+    assert isinstance(wire.error, ValueError)
+    peer.close()
+
+
+async def test_an_unread_backlog_stops_the_reading_and_consuming_resumes_it() -> None:
+    engine, wire, signal, peer = await connect()
+    loop = asyncio.get_running_loop()
+    flood = asyncio.ensure_future(loop.sock_sendall(peer, b"x" * (READ_HIGH * 8)))
+    await until(lambda: engine.backlog() >= READ_HIGH, signal)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert engine.backlog() <= READ_HIGH * 2, "the process holds no more than the bound says"
+    assert not flood.done(), "the rest stays with the sender"
+    seen = 0
+    async with asyncio.timeout(10):
+        while seen + engine.backlog() < READ_HIGH * 8:
+            seen += engine.backlog()
+            engine.data.clear()
+            wire.consumed()
+            await signal.wait()
+    await flood
+    peer.close()
+
+
+async def test_a_peer_that_takes_nothing_chokes_the_wire_until_it_reads() -> None:
+    engine, wire, signal, peer = await connect()
+    while not wire.choked:
+        wire.write(b"y" * WRITE_HIGH)
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(10):
+        while wire.choked:
+            await loop.sock_recv(peer, 1 << 20)
+    wire.abort()
+    await until(lambda: wire.closed, signal)
+    wire.write(b"nobody hears this")
+    peer.close()
