@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from blastwall.approvals import to_document
 from blastwall.local.approvals import MAX_NOTE, Filed, LocalApprovals
@@ -39,23 +36,23 @@ def list_requests(everything: bool, state: Path, form: str) -> None:
     if form == "json":
         place.echo_json([_document(filed) for filed in found])
         return
-    table = Table("request", "state", "expires in", "agent", "for", "target", "does", "risk", "statement")
+    rows = []
     for filed in found:
         request, status = filed.request, filed.status
         live = status.state in (ApprovalState.REQUESTED, ApprovalState.APPROVED)
-        cells = [
-            request.id,
-            str(status.state),
-            place.span(request.expires_at - time.time()) if live else "-",
-            request.principal.agent,
-            request.principal.on_behalf_of or "-",
-            request.target,
-            f"{request.facts.verb} ({request.facts.effect})",
-            str(request.risk.score),
-        ]
-        cells = [*map(visible, cells), one_line(request.statement.text, STATEMENT_WIDTH)]
-        table.add_row(*(Text(cell, overflow="fold") for cell in cells))
-    Console().print(table)
+        principal, facts = request.principal, request.facts
+        state_of_it = (
+            f"{status.state}, {place.span(request.expires_at - time.time())} left" if live else str(status.state)
+        )
+        rows.append(
+            (
+                f"{visible(request.id)}\n{state_of_it}",
+                f"{visible(principal.agent)} for {visible(principal.on_behalf_of or 'nobody')}\nat {visible(request.target)}",
+                f"{visible(facts.verb)} ({facts.effect}), risk {request.risk.score}\n"
+                + one_line(request.statement.text, STATEMENT_WIDTH),
+            )
+        )
+    place.echo_table(("request", "who", "wants"), rows)
 
 
 @command.command("show")

@@ -5,13 +5,19 @@ from __future__ import annotations
 import getpass
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from blastwall.errors import ClientFault
 from blastwall.local.store import Store
+
+PIPED_WIDTH = 240  # columns of a table that nobody looks at on a terminal
 
 state_option = click.option(
     "--state",
@@ -49,6 +55,19 @@ def user() -> str:
 def echo_json(value: object) -> None:
     """ASCII only: no character of an agent's reaches the terminal as itself."""
     click.echo(json.dumps(value, indent=2, sort_keys=True))
+
+
+def echo_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table of text that has been made visible before. The first column, with an id to copy, is never broken."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, no_wrap=number == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))  # Text: square brackets mean nothing
+    console = Console()
+    if not console.is_terminal:
+        console.width = PIPED_WIDTH
+    console.print(table)
 
 
 def moment(at: float) -> str:

@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from blastwall.local.clock import SystemClock
 from blastwall.local.sessions import LocalSessions, SessionRow
@@ -37,22 +34,22 @@ def list_sessions(everything: bool, state: Path, form: str) -> None:
     if form == "json":
         place.echo_json([_document(row) for row in rows])
         return
-    table = Table("session", "agent", "for", "target", "started", "ends in", "connections", "used", "state")
+    lines = []
     for row in rows:
-        session = row.session
-        cells = (
-            session.id,
-            session.principal.agent,
-            session.principal.on_behalf_of or "-",
-            session.target,
-            place.moment(session.started_at),
-            "-" if row.ended_at else place.span(session.expires_at - time.time()),
-            str(len(row.connections)),
-            ", ".join(f"{amount} {name}" for name, amount in sorted(row.usage.items())) or "-",
-            row.reason or ("break-glass" if session.break_glass else "live"),
+        session, principal = row.session, row.session.principal
+        left = f"live, {place.span(session.expires_at - time.time())} left"
+        person = visible(principal.on_behalf_of or "nobody")
+        used = ", ".join(f"{amount} {visible(name)}" for name, amount in sorted(row.usage.items())) or "nothing yet"
+        glass = f"\nBREAK-GLASS: {visible(session.break_glass)}" if session.break_glass else ""
+        lines.append(
+            (
+                f"{visible(session.id)}\n{left if row.ended_at is None else 'ended'}",
+                f"{visible(principal.agent)} for {person}\nat {visible(session.target)}{glass}",
+                f"since {place.moment(session.started_at)}, {len(row.connections)} connections, used {used}"
+                + (f"\n{visible(row.reason)}" if row.reason else ""),
+            )
         )
-        table.add_row(*(Text(visible(cell), overflow="fold") for cell in cells))
-    Console().print(table)
+    place.echo_table(("session", "who", "so far"), lines)
 
 
 @command.command("show")

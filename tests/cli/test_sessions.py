@@ -71,7 +71,7 @@ def test_the_list_shows_live_sessions(gateway, capsys):
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["id"], row["principal"]["agent"], row["connections"]) == (session.id, "reporter", ["c-1"])
     assert call(gateway, "ls") == 0
-    assert session.id[:6] in capsys.readouterr().out
+    assert session.id in capsys.readouterr().out
 
 
 def test_killing_ends_the_session_and_says_why(gateway, capsys):
