@@ -93,11 +93,11 @@ def configuration(place: Place) -> Iterator[Finding]:
 
 def _ports(place: Place, listen: dict[str, tuple[str, int]]) -> Iterator[Finding]:
     alive = running.read(place.state)
-    ours = set(alive.listening.values()) if alive is not None else set()
+    ours = alive.listening if alive is not None else {}
     for protocol, (host, port) in listen.items():
         check = f"port for {protocol}"
-        if f"{host}:{port}" in ours:
-            yield Finding(check, Verdict.OK, f"{host}:{port} is our gateway's")
+        if protocol in ours:
+            yield Finding(check, Verdict.OK, f"our gateway listens at {ours[protocol]}")
             continue
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.socket(family) as probe:

@@ -42,7 +42,7 @@ class GatewayProcess:
         read, write = os.pipe()
         command = [sys.executable, "-m", "fargate_proxy", *self._arguments, "--ready-fd", str(write)]
         try:
-            with self.log.open("ab") as log:
+            with open(self.log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as log:
                 self._began = log.tell()
                 self._process = subprocess.Popen(
                     warden.command(command, end_with=signal.SIGTERM, keep=write),
