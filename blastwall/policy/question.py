@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from blastwall.model import Effect, Facts, Principal, Risk, StatementKind, Target
 from blastwall.policy.risk import UNLABELLED
 
-RELATIONS = frozenset({"table", "view", "materialized view", "foreign table"})  # object kinds that count as `tables`
+# Object kinds that count as `tables`; "system" are relations of the server's own catalogue.
+RELATIONS = frozenset({"table", "view", "materialized view", "foreign table", "system"})
 
 
 @dataclass(frozen=True, slots=True)
