@@ -46,7 +46,11 @@ class Road:
         async for chunk in exchange.forward(permit):
             masked = mask(chunk)
             self._ledger.relayed(masked)
-            self._recording.relayed(masked)
+            try:
+                self._recording.relayed(masked)
+            except RecordingFault:
+                if not self._best_effort:
+                    raise
             await exchange.relay(masked)
 
     async def _judge(self, statement: Statement, facts: Facts, exchange: Exchange) -> Permit | Denial:
