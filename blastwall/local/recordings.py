@@ -133,12 +133,12 @@ class Shelf:
             sync_directory(self.root)
         return directory / (id + SUFFIX)
 
-    def entries(self) -> Iterator[Entry]:
-        """All recordings, the newest day first, and within a day the newest file first."""
+    def entries(self, days: int | None = None) -> Iterator[Entry]:
+        """Recordings, newest day first, and within a day the newest file first; ``days``: only the last so many."""
         if not self.root.is_dir():
             return
-        days = sorted((day for day in self.root.iterdir() if _DAY.match(day.name) and day.is_dir()), reverse=True)
-        for day in days:
+        named = sorted((day for day in self.root.iterdir() if _DAY.match(day.name) and day.is_dir()), reverse=True)
+        for day in named[:days]:
             found = [(file.stat().st_mtime_ns, file) for file in day.iterdir() if _recording(file)]
             for _, file in sorted(found, reverse=True):
                 yield Entry(file)

@@ -34,6 +34,12 @@ class Source(Protocol):
     def read(self, size: int = -1, /) -> bytes: ...
 
 
+class Seekable(Source, Protocol):
+    """A source that can be put back."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """One block that the chain vouches for. ``index`` counts from 0; ``offset`` is where its head begins."""
@@ -63,6 +69,7 @@ class Reader:
         self.problem: FormatFault | None = None
         self.position = 0
         self.index = 0
+        self._decoder = Decoder()
         self._sequence = 0
         self._latest = 0
         self._session = b""
@@ -84,17 +91,23 @@ class Reader:
 
     def records(self) -> Iterator[Record]:
         """Yield the records of those blocks."""
-        decoder = Decoder()
         for block in self.blocks():
             try:
                 for sequence, raw in enumerate(split_records(block.payload, block.offset), block.head.sequence):
-                    record = decoder.decode(raw, sequence)
+                    record = self._decoder.decode(raw, sequence)
                     if record is not None:
                         yield record
             except FormatFault as problem:
                 problem.offset = block.offset
                 self.index = block.index
                 self.problem = problem
+
+    def again(self, source: Seekable) -> None:
+        """Look at a file that has grown since: go on behind the last whole block, as if it had ended there."""
+        if isinstance(self.problem, Torn):
+            self.problem = None
+        source.seek(self.position)
+        self._source = source
 
     def _block(self) -> Block | None:
         offset = self.position

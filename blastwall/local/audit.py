@@ -1,0 +1,228 @@
+"""Audit events on this machine's disk: ``STATE/audit/<YYYY-MM-DD>.jsonl``, projected from the recordings as they grow.
+
+The recordings are the truth; the lines are caught up with them by whoever asks: the follower process that a gateway
+starts (so that projecting costs the data path nothing), and every ``blastwall audit ls``. How far each recording has
+been projected is kept beside the lines and written after them: after a crash a few lines may stand twice, with the same
+id, and are read once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import select
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from blastwall.audit.project import project
+from blastwall.audit.sink import by_day
+from blastwall.errors import OurFault, RecordingFault
+from blastwall.local.recordings import Entry, Shelf
+from blastwall.recording.codec import FormatFault
+from blastwall.recording.reader import Reader
+from blastwall.recording.records import Seal
+
+MAX_LINE = 1 << 20  # bytes of one line that are read back
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}\.jsonl\Z")
+BATCH = 10_000  # events held in memory before they are written
+PERIOD = 0.5  # seconds between two looks of the follower
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far a recording has been projected: bytes, records, and whether its end was."""
+
+    position: int = 0
+    sequence: int = 0
+    done: bool = False
+
+
+class AuditTrail:
+    """The audit events of one state directory."""
+
+    def __init__(self, state: Path) -> None:
+        self.directory = state / "audit"
+        self._shelf = Shelf(state)
+        self._looked = False
+        self._open: dict[str, Entry] = {}
+        self._readers: dict[str, Reader] = {}
+        self._done: set[str] = set()
+
+    def catch_up(self) -> int:
+        """Project what was recorded since the last time; return how many events that gave.
+
+        One process does so at a time. Raises OurFault when the lines cannot be written.
+        """
+        try:
+            with self._alone():
+                places = self.directory / ".places"
+                places.mkdir(mode=0o700, exist_ok=True)
+                # The first time everything is looked at; later what is unfinished, and what may be new.
+                entries = list(self._shelf.entries(days=2 if self._looked else None)) + list(self._open.values())
+                self._looked = True
+                return sum(self._follow(entry, places / f"{entry.id}.json") for entry in entries)
+        except OSError as error:
+            raise OurFault(f"Audit events could not be written to {self.directory}: {error.strerror}.") from error
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Yield the events in the order they were written, each once."""
+        seen: set[str] = set()
+        if not self.directory.is_dir():
+            return
+        for path in sorted(path for path in self.directory.iterdir() if _DAY.match(path.name)):
+            with path.open("rb") as file:
+                while text := file.readline(MAX_LINE):
+                    event = _parse(text)
+                    if event is None:
+                        continue
+                    uid = str(_mapping(event.get("metadata")).get("uid"))
+                    if uid not in seen:
+                        seen.add(uid)
+                        yield event
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+    def _follow(self, entry: Entry, place: Path) -> int:
+        """Project one recording from where it was left; forget it once it cannot grow any more."""
+        if entry.id in self._done:
+            return 0
+        before = _read_place(place)
+        try:
+            live = entry.live()
+            if before.done or entry.path.stat().st_size <= before.position:
+                written, done = 0, before.done
+            else:
+                written, done = self._project(entry, before, place)
+        except (FormatFault, RecordingFault):
+            written, done = 0, False  # no recording, or none yet; verification says what is wrong with it
+        if done or not live:
+            self._done.add(entry.id)
+            self._open.pop(entry.id, None)
+            self._readers.pop(entry.id, None)
+        else:
+            self._open[entry.id] = entry
+        return written
+
+    def _project(self, entry: Entry, before: Place, place: Path) -> tuple[int, bool]:
+        events: list[dict[str, Any]] = []
+        written = 0
+        done = False
+        with entry.open() as file:
+            reader = self._readers.get(entry.id)
+            if reader is None:
+                reader = self._readers[entry.id] = Reader(file)
+            else:
+                reader.again(file)
+            for record in reader.records():
+                assert reader.header is not None
+                done = done or isinstance(record, Seal)
+                if record.sequence < before.sequence:
+                    continue
+                event = project(record, reader.header)
+                if event is not None:
+                    events.append(event)
+                if len(events) >= BATCH:
+                    written += self._append(events)
+                    events = []
+        written += self._append(events)
+        if reader.sequence >= before.sequence:
+            _write_place(place, Place(reader.position, reader.sequence, done))
+        return written, done
+
+    def _append(self, events: list[dict[str, Any]]) -> int:
+        for day, lines in by_day(events).items():
+            path = self.directory / f"{day}.jsonl"
+            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "ab") as file:
+                # A crash may have left half a line: it ends here, and is skipped by readers.
+                start = b"" if _ends_well(file.fileno()) else b"\n"
+                file.write(start + "".join(text + "\n" for text in lines).encode())
+        return len(events)
+
+
+class Follower:
+    """A process beside the gateway that keeps the audit events up to date, at low priority; it ends with its parent."""
+
+    def __init__(self, state: Path) -> None:
+        command = [sys.executable, "-m", "blastwall.local.audit", str(state)]
+        # Its own program with fixed arguments; it lives as long as the pipe does.
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603
+
+    def close(self) -> None:
+        """Let it catch up once more and end; wait ten seconds at most."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def follow(state: Path, gone: Callable[[float], bool]) -> None:
+    """Keep catching up until ``gone`` (which waits so many seconds) says that the starter has; then once more."""
+    trail = AuditTrail(state)
+    while True:
+        last = gone(PERIOD)
+        try:
+            trail.catch_up()
+        except OurFault as fault:
+            print(fault, file=sys.stderr)
+        if last:
+            return
+
+
+def _stdin_closed(seconds: float) -> bool:
+    ready, _, _ = select.select([sys.stdin], [], [], seconds)
+    return bool(ready)
+
+
+def _ends_well(descriptor: int) -> bool:
+    size = os.fstat(descriptor).st_size
+    return size == 0 or os.pread(descriptor, 1, size - 1) == b"\n"
+
+
+def _parse(text: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and isinstance(value.get("time"), int | float) else None
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _read_place(path: Path) -> Place:
+    try:
+        value = json.loads(path.read_bytes())
+        return Place(int(value["position"]), int(value["sequence"]), bool(value["done"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return Place()  # nothing projected yet: lines that stand already are read once, by their ids
+
+
+def _write_place(path: Path, place: Place) -> None:
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(asdict(place)), encoding="utf-8")
+    draft.replace(path)
+
+
+if __name__ == "__main__":
+    os.nice(10)
+    follow(Path(sys.argv[1]), _stdin_closed)

@@ -1,0 +1,125 @@
+"""Playback as terminal output. Everything recorded passes ``terminal.neutral``; nothing recorded is read as markup.
+
+Recorded lines stand behind a bar of their own, so that a statement cannot look like a line of ours.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table as Grid
+from rich.text import Text
+
+from blastwall.recording.shown import Asked, Done, Ended, Happened, Opaque, Opened, Said, Shown, Table
+from blastwall.recording.terminal import neutral, neutral_lines
+
+MAX_COLUMNS = 20
+MAX_CELL = 120
+MAX_STATEMENT = 4_000
+MAX_LINE = 500
+
+VERDICTS = {"permit": "green", "observed": "yellow", "held": "bold yellow", "denied": "bold red"}
+
+
+def render(shown: Shown) -> Iterator[RenderableType]:
+    """Yield what to print for one value."""
+    match shown:
+        case Opened():
+            yield _opened(shown)
+        case Asked():
+            yield from _asked(shown)
+        case Table():
+            yield from _table(shown)
+        case Said():
+            yield from _said(shown)
+        case Done():
+            yield Text(f"    {neutral(shown.tag, MAX_LINE)}", style="dim")
+        case Happened():
+            fields = json.dumps(dict(shown.fields), default=str, ensure_ascii=False)
+            yield Text.assemble(("  · ", "cyan"), neutral(shown.name, 100), (f"  {neutral(fields, MAX_LINE)}", "dim"))
+        case Opaque():
+            yield Text(f"    {shown.size:,} bytes: {neutral(shown.note, MAX_LINE)}", style="dim italic")
+        case Ended():
+            totals = ", ".join(f"{neutral(str(value), 20)} {neutral(name, 40)}" for name, value in shown.totals.items())
+            line = f"■ {neutral(shown.reason, MAX_LINE)}" + (f" ({totals})" if totals else "")
+            yield Text(line, style="bold")
+
+
+def _opened(shown: Opened) -> Text:
+    header = shown.header
+    principal, target = header.get("principal", {}), header.get("target", {})
+    agent, person = neutral(str(principal.get("agent")), 100), principal.get("on_behalf_of")
+    whom = f" for {neutral(str(person), 100)}" if person else ""
+    started = header.get("started_at", 0)
+    when = datetime.fromtimestamp(float(started), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    line = Text.assemble(
+        ("▶ ", "bold"), (f"{agent}{whom}", "bold"), f" at {neutral(str(target.get('name')), 100)}, {when}"
+    )
+    line.append(f"  session {neutral(str(header.get('session')), 100)}", style="dim")
+    if header.get("break_glass"):
+        line.append(f"  BREAK GLASS: {neutral(str(header.get('break_glass')), MAX_LINE)}", style="bold red")
+    return line
+
+
+def _asked(shown: Asked) -> Iterator[RenderableType]:
+    head = Text.assemble((f"#{shown.statement} ", "dim"), (shown.verdict, VERDICTS.get(shown.verdict, "bold red")))
+    details = [shown.kind] if shown.kind != "execute" else []
+    details += [neutral(f"{shown.effect} {shown.verb}".strip(), 100), f"risk {shown.risk}"]
+    if shown.policies:
+        details.append("by " + neutral(", ".join(shown.policies), 200))
+    if shown.approval:
+        details.append(f"approval {neutral(shown.approval, 100)}")
+    if shown.redacted:
+        details.append("secrets removed")
+    head.append("  " + " · ".join(details), style="dim")
+    yield head
+    yield _barred(shown.text, "│", "")
+    if shown.upstream is not None:
+        yield _barred(shown.upstream, "┊", "magenta")
+    for number, value in enumerate(shown.parameters, start=1):
+        yield Text(f"    ${number} = {'NULL' if value is None else neutral(value, MAX_LINE)}", style="cyan")
+    if shown.why:
+        yield Text(f"    {neutral(shown.why, MAX_LINE)}", style=VERDICTS.get(shown.verdict, ""))
+    if shown.hint:
+        yield Text(f"    {neutral(shown.hint, MAX_LINE)}", style="dim")
+
+
+def _barred(text: str, bar: str, style: str) -> Text:
+    """Recorded text behind a bar, every line of it."""
+    lines = neutral_lines(text, MAX_STATEMENT)
+    return Text("\n".join(f"  {bar} {line}" for line in lines), style=style)
+
+
+def _table(shown: Table) -> Iterator[RenderableType]:
+    grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=True)
+    columns = shown.columns[:MAX_COLUMNS]
+    for name in columns:
+        grid.add_column(Text(neutral(name, MAX_CELL)), overflow="fold")
+    hidden = len(shown.columns) - len(columns)
+    if hidden:
+        grid.add_column(Text(f"… {hidden} more", style="dim"))
+    for row in shown.rows:
+        cells = [_cell(value) for value in row[:MAX_COLUMNS]]
+        grid.add_row(*cells)
+    if shown.columns:
+        yield grid
+    if shown.more:
+        yield Text(f"    … {shown.more:,} more", style="dim")
+
+
+def _cell(value: str | None) -> Text:
+    return Text("NULL", style="dim") if value is None else Text(neutral(value, MAX_CELL))
+
+
+def _said(shown: Said) -> Iterator[RenderableType]:
+    style = "red" if shown.failed else "yellow"
+    code = f" {neutral(shown.code, 10)}" if shown.code else ""
+    yield _barred(f"{shown.severity}{code}: {shown.message}"[:MAX_STATEMENT], "│", style)
+    if shown.detail:
+        yield _barred(f"DETAIL: {shown.detail}", "│", style)
+    if shown.hint:
+        yield _barred(f"HINT: {shown.hint}", "│", style)

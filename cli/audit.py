@@ -1,0 +1,118 @@
+"""``blastwall audit``: the audit events of a local gateway, projected from its recordings."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from blastwall.local.audit import AuditTrail
+from blastwall.recording.terminal import neutral
+from cli.recordings import state_option
+
+DECISIONS = {"permit": "green", "observed": "yellow", "held": "bold yellow", "denied": "bold red"}
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+@click.group(short_help="Read audit events.")
+def command() -> None:
+    """Audit events (OCSF): who asked what of which target, and what was decided."""
+
+
+@command.command("ls")
+@click.option("--agent", help="Only of this agent.")
+@click.option("--target", help="Only at this target.")
+@click.option("--decision", type=click.Choice(sorted(DECISIONS)), help="Only statements decided so.")
+@click.option("--since", metavar="TIME", help="Since 2026-11-22, 2026-11-22T10:00, or for the last 90s, 15m, 2h, 7d.")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="The newest so many.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@state_option
+def ls(
+    agent: str | None,
+    target: str | None,
+    decision: str | None,
+    since: str | None,
+    limit: int,
+    form: str,
+    state: Path,
+) -> None:
+    """Audit events, the oldest first. What was recorded a moment ago is there already."""
+    trail = AuditTrail(state)
+    after = 0.0 if since is None else moment(since, time.time())
+    if (state / "recordings").is_dir():
+        trail.catch_up()
+    chosen = _chosen(trail.events(), agent, target, decision, after)
+    newest = deque(chosen, limit)
+    if form == "json":
+        for event in newest:
+            click.echo(json.dumps(event, sort_keys=True))
+        return
+    if not newest:
+        click.echo("no such audit events")
+        return
+    Console().print(_listing(newest))
+
+
+def moment(text: str, now: float) -> float:
+    """Seconds since the epoch of an ISO date or time (UTC unless it says otherwise), or of a while ago."""
+    ago = re.fullmatch(r"(\d{1,6})([smhd])", text)
+    if ago is not None:
+        return now - int(ago.group(1)) * UNITS[ago.group(2)]
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{text!r} is neither a date, nor a time, nor like 15m", param_hint="--since"
+        ) from error
+    return (when if when.tzinfo is not None else when.replace(tzinfo=UTC)).timestamp()
+
+
+def _chosen(
+    events: Iterator[dict[str, Any]], agent: str | None, target: str | None, decision: str | None, after: float
+) -> Iterator[dict[str, Any]]:
+    for event in events:
+        own = _at(event, "unmapped", "blastwall")
+        if (
+            event["time"] >= after * 1000
+            and (agent is None or _at(event, "actor", "user").get("name") == agent)
+            and (target is None or _at(event, "dst_endpoint").get("name") == target)
+            and (decision is None or own.get("verdict") == decision)
+        ):
+            yield event
+
+
+def _at(event: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
+    value: Any = event
+    for part in path:
+        value = value.get(part) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def _listing(events: deque[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("time (UTC)", "agent", "target", "decision", "what", "statement"):
+        table.add_column(title, overflow="fold")
+    for event in events:
+        own = _at(event, "unmapped", "blastwall")
+        verdict = str(own.get("verdict", ""))
+        what = own.get("event") or own.get("outcome") or f"{own.get('effect', '')} {own.get('verb', '')}"
+        said = _at(event, "query_info").get("query_string") or own.get("command") or own.get("request")
+        table.add_row(
+            datetime.fromtimestamp(event["time"] / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+            Text(neutral(str(_at(event, "actor", "user").get("name", "")), 60)),
+            Text(neutral(str(_at(event, "dst_endpoint").get("name", "")), 60)),
+            Text(neutral(verdict, 20), style=DECISIONS.get(verdict, "")),
+            Text(neutral(str(what), 60)),
+            Text(neutral(str(said or event.get("message", "")), 200)),
+        )
+    return table
