@@ -19,7 +19,6 @@ UNSPOKEN = {
     7: "GSSAPI",
     8: "GSSAPI",
     9: "SSPI",
-    13: "OAuth",
 }
 
 

@@ -38,6 +38,12 @@ def test_it_stops_before_a_length_out_of_bounds() -> None:
         assert scan_run(data, 0, ord("D"), 6, 1000) == (len(good), 2), length
 
 
+def test_the_bounds_belong_to_what_is_allowed() -> None:
+    for length in (6, 1000):
+        data = b"D" + struct.pack(">I", length) + b"x" * (length - 4)
+        assert scan_run(data * 2, 0, ord("D"), 6, 1000) == (2 * len(data), 2)
+
+
 def test_the_least_lengths_are_those_of_the_protocol() -> None:
     """A frame without a body says 4; the least bodies are counted from the message formats."""
     bodies = {"1": 0, "2": 0, "3": 0, "n": 0, "s": 0, "I": 0, "c": 0, "Z": 1, "C": 1, "E": 1, "N": 1}

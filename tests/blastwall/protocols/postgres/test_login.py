@@ -104,6 +104,7 @@ CHEATS: dict[str, tuple[list[bytes], str]] = {
     "wants Kerberos": ([request(2)], "method Kerberos V5, which is not spoken here: let \"user\" in by scram-sha-256"),
     "wants GSSAPI": ([request(7)], "method GSSAPI"),
     "wants SSPI": ([request(9)], "method SSPI"),
+    "wants OAuth": ([request(10, b"OAUTHBEARER\0\0")], "offers none of the SASL mechanisms"),
     "wants something unheard of": ([request(99)], "method number 99"),
     "negotiates a newer version": ([messages.negotiate_protocol_version(3, [])], "not asked for"),
     "negotiates options away that were not asked for": ([messages.negotiate_protocol_version(0, ["_pq_.x"])], "not asked for"),
