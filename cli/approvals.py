@@ -41,13 +41,12 @@ def list_requests(everything: bool, state: Path, form: str) -> None:
         request, status = filed.request, filed.status
         live = status.state in (ApprovalState.REQUESTED, ApprovalState.APPROVED)
         principal, facts = request.principal, request.facts
-        state_of_it = (
-            f"{status.state}, {place.span(request.expires_at - time.time())} left" if live else str(status.state)
-        )
+        left = f", {place.span(request.expires_at - time.time())} left" if live else ""
+        person = visible(principal.on_behalf_of or "nobody")
         rows.append(
             (
-                f"{visible(request.id)}\n{state_of_it}",
-                f"{visible(principal.agent)} for {visible(principal.on_behalf_of or 'nobody')}\nat {visible(request.target)}",
+                f"{visible(request.id)}\n{status.state}{left}",
+                f"{visible(principal.agent)} for {person}\nat {visible(request.target)}",
                 f"{visible(facts.verb)} ({facts.effect}), risk {request.risk.score}\n"
                 + one_line(request.statement.text, STATEMENT_WIDTH),
             )
