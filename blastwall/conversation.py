@@ -121,12 +121,21 @@ class Manifest:
     raw: Mapping[str, Any]
 
 
+def _nothing() -> None:
+    """The end of what nothing started."""
+
+
+def _nothing_to_start() -> Callable[[], None]:
+    return _nothing
+
+
 @dataclass(frozen=True, slots=True)
 class ProtocolSpec:
     """A protocol folder's only export, as ``PROTOCOL`` in its ``__init__``.
 
     ``options`` is a pydantic model for the target's ``options:`` section. ``judge`` classifies a statement without a
-    connection (``blastwall policy judge``): text, parameters and the catalogue (None: none given) to facts.
+    connection (``blastwall policy judge``): text, parameters and the catalogue (None: none given) to facts. ``start`` is
+    called once when a gateway begins to listen for the protocol; what it returns is called at the end.
     """
 
     manifest: Manifest
@@ -134,3 +143,4 @@ class ProtocolSpec:
     judge: Callable[[str, tuple[str | None, ...], Any], Facts]
     load_catalogue: Callable[[str], Any]
     converse: Callable[[socket.socket, Host], Conversation]
+    start: Callable[[], Callable[[], None]] = _nothing_to_start

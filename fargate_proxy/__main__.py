@@ -93,6 +93,7 @@ async def _run(settings: ProxySettings, bundle: Bundle) -> None:
         task.add_done_callback(tasks.discard)
 
     loop.add_signal_handler(signal.SIGHUP, hang_up)
+    ends = [registry.protocol(name).start() for name in bundle.config.listen]
     listeners, listening = _listen(gateway, bundle)
     beside = [
         asyncio.create_task(gateway.watch.flush_lazily()),
@@ -111,6 +112,8 @@ async def _run(settings: ProxySettings, bundle: Bundle) -> None:
         await listener.finish(5)
     for task in beside:
         task.cancel()
+    for end in ends:
+        end()
     parts.close()
 
 

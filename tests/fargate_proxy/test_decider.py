@@ -31,7 +31,9 @@ from fargate_proxy.ledger import Ledger
 
 CONFIG = Path(__file__).parents[2] / "config"
 NOW = SystemClock().now()
-AGENT = Principal("issuer", "robot", "robot", frozenset({"agents"}), "boss@example.test", "t-agent", expires_at=NOW + 3600)
+AGENT = Principal(
+    "issuer", "robot", "robot", frozenset({"agents"}), "boss@example.test", "t-agent", expires_at=NOW + 3600
+)
 OWNER = Principal("issuer", "owner@example.test", "", frozenset({"owners"}), token_id="t-owner")
 DELETE = Facts(Effect.WRITE, "delete", (ObjectRef("table", "public.orders", "write"),), reason="deletes rows")
 

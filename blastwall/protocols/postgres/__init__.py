@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import tomllib
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,4 +44,13 @@ def _converse(sock: socket.socket, host: Host) -> Conversation:
     return PostgresConversation(sock, host)
 
 
-PROTOCOL = ProtocolSpec(_manifest(), Options, _judge, _load_catalogue, _converse)
+def _start() -> Callable[[], None]:
+    """Start the parse workers now: the first long statement should not wait for them."""
+    from blastwall.sql import worker
+
+    pool = worker.shared()
+    pool.start()
+    return pool.close
+
+
+PROTOCOL = ProtocolSpec(_manifest(), Options, _judge, _load_catalogue, _converse, _start)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: No PostgreSQL parses this: the server's transaction fails with it. It says who did it, for the database's own log.
 POISON = b"blastwall: refused a statement of this transaction"
+#: Longer texts are read beside the event loop first, so that other sessions do not wait for them (bytes).
+LONG_TEXT = 4096
 POISON_NAME = b"blastwall_refused"
 
 
@@ -95,8 +97,7 @@ class Reader(Protocol):
     @property
     def stale(self) -> bool: ...
 
-    @property
-    def surroundings(self) -> str: ...
+    def surroundings(self, text: str) -> str: ...
 
     def find(self, text: str) -> Finding: ...
 
@@ -109,6 +110,8 @@ class Reader(Protocol):
     def effects(
         self, text: str, permit: Permit, number: int, minted: Mapping[str, str]
     ) -> tuple[Callable[[], None] | None, ...]: ...
+
+    async def warm(self, text: bytes) -> None: ...
 
     async def refresh(self) -> None: ...
 
@@ -150,6 +153,8 @@ class PostgresChannel:
                     await self._reader.refresh()
                 event = self._next_event()
                 if event is not None:
+                    if type(event) in TEXTS and len(event.text) > LONG_TEXT:  # type: ignore[union-attr]  # both have one
+                        await self._reader.warm(event.text)  # type: ignore[union-attr]
                     exchange = HANDLERS[type(event)](self, event)
                     if exchange is not None:
                         yield exchange
@@ -190,7 +195,7 @@ class PostgresChannel:
         except UnicodeDecodeError as fault:
             words = text.decode("utf-8", "backslashreplace")
             self._reader.spoil(self._number, f"the text is not valid UTF-8 (byte {fault.start}): send UTF-8")
-        return Statement(words, kind, parameters, self._reader.surroundings, self._number, name)
+        return Statement(words, kind, parameters, self._reader.surroundings(words), self._number, name)
 
     def _query(self, event: requests.Query) -> PostgresExchange:
         statement = self._statement(event.text, StatementKind.EXECUTE, (), "")
@@ -456,6 +461,8 @@ def parameters(event: requests.Bind, type_ids: tuple[int, ...]) -> tuple[Paramet
         Parameter(value, binary == 1, type_id) for value, binary, type_id in zip(values, formats, types, strict=False)
     )
 
+
+TEXTS = frozenset({requests.Query, requests.Parse})
 
 #: What a client may send while the server waits for its COPY data; the server ignores Flush and Sync there.
 COPY_EVENTS = frozenset(

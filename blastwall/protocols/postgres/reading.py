@@ -6,6 +6,8 @@ DDL changed is read anew before the next statement is judged.
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 
@@ -78,11 +80,22 @@ class SessionReader:
         self.stale = True
         self._dirty_transaction = False
 
-    @property
-    def surroundings(self) -> str:
-        """The fingerprint of everything that changes a text's meaning here."""
-        self._settle()
-        return self._fingerprint
+    def surroundings(self, text: str) -> str:
+        """The fingerprint of everything that changes the text's meaning here, EXECUTE's prepared text included."""
+        finding = self.find(text)
+        if finding.tree is None or not any(part.kind == "execute" for part in finding.statements):
+            return self._fingerprint
+        used = [touched.uses_statement for touched in touched_names(finding.tree)]
+        texts = [self._names.prepared[name].text for name in used if name is not None and name in self._names.prepared]
+        return f"{self._fingerprint}/{hashlib.sha256(chr(0).join(texts).encode()).hexdigest()}"
+
+    async def warm(self, text: bytes) -> None:
+        """Read a long text beside the event loop; what it means is remembered for :meth:`find`."""
+        try:
+            words = text.decode("utf-8")
+        except UnicodeDecodeError:
+            return
+        await asyncio.to_thread(self._classifier.classify, words, self._settle())
 
     def find(self, text: str) -> Finding:
         """What the text does, here and now."""

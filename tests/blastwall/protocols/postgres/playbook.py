@@ -45,7 +45,6 @@ class FakeReader:
     """Effects by first word; ``DROP`` and ``DENY`` are judged by the playbook's own decision."""
 
     stale = False
-    surroundings = "here"
 
     def __init__(self) -> None:
         self.spoiled: dict[int, str] = {}
@@ -65,6 +64,11 @@ class FakeReader:
 
     def effects(self, text: str, permit: Permit, number: int, minted: Any) -> tuple[Callable[[], None] | None, ...]:
         return ()
+
+    def surroundings(self, text: str) -> str:
+        return "here"
+
+    async def warm(self, text: bytes) -> None: ...
 
     async def refresh(self) -> None: ...
 

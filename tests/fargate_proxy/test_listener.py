@@ -1,0 +1,77 @@
+"""Listening: bounded, and ending in good order."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from fargate_proxy import listener as module
+from fargate_proxy.listener import Listener, address_of, bind
+
+
+async def connect(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    sock = socket.socket()
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, (host, int(port)))
+    return sock
+
+
+async def test_connections_beyond_the_bound_are_closed_unheard(monkeypatch) -> None:
+    monkeypatch.setattr(module, "MAX_CONNECTIONS", 1)
+    served: asyncio.Queue[socket.socket] = asyncio.Queue()
+    let_go = asyncio.Event()
+
+    async def serve(sock: socket.socket) -> None:
+        served.put_nowait(sock)
+        await let_go.wait()
+        sock.close()
+
+    sock = bind("127.0.0.1:0")
+    address = address_of(sock)
+    listener = Listener(sock, serve)
+    listener.start()
+    first = await connect(address)
+    await asyncio.wait_for(served.get(), 5)
+    second = await connect(address)
+    assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(second, 1), 5) == b""
+    let_go.set()
+    assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(first, 1), 5) == b""
+    third = await connect(address)
+    await asyncio.wait_for(served.get(), 5)
+    listener.stop()
+    await listener.finish(1)
+    for one in (first, second, third):
+        one.close()
+
+
+async def test_what_does_not_finish_in_time_is_cancelled() -> None:
+    begun, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def serve(sock: socket.socket) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+            sock.close()
+
+    sock = bind("127.0.0.1:0")
+    listener = Listener(sock, serve)
+    address = address_of(sock)
+    listener.start()
+    client = await connect(address)
+    await asyncio.wait_for(begun.wait(), 5)
+    listener.stop()
+    await listener.finish(0.01)
+    assert cancelled.is_set()
+    client.close()
+
+
+def test_a_taken_address_is_named() -> None:
+    taken = bind("127.0.0.1:0")
+    with pytest.raises(OSError, match=address_of(taken)):
+        bind(address_of(taken))
+    taken.close()

@@ -1,0 +1,72 @@
+"""Beside the conversations: lazy flushes, reload on change, the drain."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from blastwall.errors import ConfigFault, Problem, RecordingFault
+from fargate_proxy import watch as module
+from fargate_proxy.watch import Watch, reload_or_keep
+
+
+class Recording:
+    def __init__(self, fails: bool = False) -> None:
+        self.flushed = asyncio.Event()
+        self.fails = fails
+
+    def flush(self) -> None:
+        self.flushed.set()
+        if self.fails:
+            raise RecordingFault("full")
+
+
+async def test_live_recordings_are_flushed_and_a_failing_one_does_not_stop_the_others(monkeypatch) -> None:
+    monkeypatch.setattr(module, "FLUSH_SECONDS", 0.01)
+    watch = Watch()
+    bad, good = Recording(fails=True), Recording()
+    task = asyncio.create_task(watch.flush_lazily())
+    with watch.following(bad), watch.following(good):  # type: ignore[arg-type]
+        await asyncio.wait_for(good.flushed.wait(), 5)
+        bad.flushed.clear()
+        await asyncio.wait_for(bad.flushed.wait(), 5)
+    assert not task.done()
+    task.cancel()
+
+
+async def test_the_drain_reaches_every_conversation_and_is_waited_for() -> None:
+    watch = Watch()
+    await asyncio.wait_for(watch.empty(60), 1)
+    with watch.following(Recording()) as draining:  # type: ignore[arg-type]
+        await watch.empty(0.01)
+        assert not draining.done()
+        watch.drain()
+        await asyncio.wait_for(draining, 5)
+    await asyncio.wait_for(watch.empty(60), 1)
+
+
+async def test_a_changed_file_reloads(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
+    (tmp_path / "gateway.yaml").write_text("a")
+    reloaded: asyncio.Queue[None] = asyncio.Queue()
+    task = asyncio.create_task(Watch().reload_on_change(tmp_path, lambda: reloaded.put(None)))
+    changes = iter(range(1000))
+
+    async def change_until_seen() -> None:
+        while reloaded.empty():
+            (tmp_path / "gateway.yaml").write_text(f"changed {next(changes)}")
+            await asyncio.sleep(0.02)
+
+    await asyncio.wait_for(change_until_seen(), 5)
+    task.cancel()
+
+
+async def test_an_invalid_configuration_keeps_the_old_one_and_says_so(caplog) -> None:
+    async def bad() -> None:
+        raise ConfigFault((Problem("gateway.yaml", 3, "no such thing"),))
+
+    async def good() -> None: ...
+
+    assert await reload_or_keep(bad) is False
+    assert "gateway.yaml:3: no such thing" in caplog.text
+    assert await reload_or_keep(good) is True
