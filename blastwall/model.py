@@ -187,7 +187,7 @@ class Facts:
 
 
 class DenialCode(StrEnum):
-    """Why a statement does not run. Clients can tell these apart (PostgreSQL: by SQLSTATE, see its protocol.toml)."""
+    """Why a statement does not run. Clients can tell these apart (PostgreSQL: by SQLSTATE, see its refusals.toml)."""
 
     POLICY = "policy"  # a rule forbids it, or none permits it
     UNKNOWN = "unknown"  # the gateway does not understand it

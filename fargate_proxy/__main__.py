@@ -44,10 +44,10 @@ def main(argv: list[str] | None = None) -> int:
         bundle = _load(settings)
         uvloop.run(_run(settings, bundle))
     except ConfigFault as fault:
-        print(fault, file=sys.stderr)
+        sys.stderr.write(f"{fault}\n")
         return CONFIG_EXIT
     except (OSError, Fault) as fault:
-        print(f"the gateway cannot start: {fault}", file=sys.stderr)
+        sys.stderr.write(f"the gateway cannot start: {fault}\n")
         return MACHINE_EXIT
     return 0
 

@@ -29,6 +29,11 @@ class Route:
     mode: str = "verify-full"
     ca_file: str | None = None
 
+    @property
+    def verified(self) -> bool:
+        """Is the server known to be the right one? Only then may it be handed a password as it is."""
+        return self.mode == "verify-full"
+
     def context(self) -> ssl.SSLContext | None:
         """None for mode disable. Raises UpstreamFault when the CA file cannot be read."""
         if self.mode == "disable":
@@ -56,7 +61,7 @@ class Link:
 async def open_link(route: Route, parameters: Mapping[str, str], credential: Credential, signal: Signal) -> Link:
     """Connect and authenticate. The caller sets the deadline. Raises UpstreamFault."""
     up = Upstream()
-    wire = Wire(up.receive, lambda: up.buffered, signal)
+    wire = Wire(up.receive, lambda: up.backlog, signal)
     sock = await _connect(route)
     try:
         encrypted = await _encrypt(route, sock, up, wire)
@@ -69,7 +74,7 @@ async def open_link(route: Route, parameters: Mapping[str, str], credential: Cre
             {**parameters, "user": credential.user},
             credential.secret,
             nonce=secrets.token_urlsafe(24),
-            allow_cleartext=encrypted,
+            allow_cleartext=encrypted and route.verified,
             certificate=certificate,
         )
         while True:
@@ -156,7 +161,7 @@ async def cancel(route: Route, pid: int, secret: bytes) -> None:
             sock = await _connect(route)
             try:
                 up = Upstream()
-                wire = Wire(up.receive, lambda: up.buffered, Signal(asyncio.get_running_loop()))
+                wire = Wire(up.receive, lambda: up.backlog, Signal(asyncio.get_running_loop()))
                 await _encrypt(route, sock, up, wire)
             except BaseException:
                 sock.close()

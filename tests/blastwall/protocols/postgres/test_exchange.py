@@ -1,0 +1,35 @@
+"""Exchanges: a statement goes nowhere without its permit, and a staged one yields nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from blastwall.model import Permit, Statement
+from blastwall.protocols.postgres import messages
+from blastwall.protocols.postgres.exchange import PostgresExchange
+from tests.blastwall.protocols.postgres.playbook import Playbook
+
+
+async def test_a_statement_without_a_permit_is_a_defect() -> None:
+    async with Playbook() as play:
+        exchange = PostgresExchange(play.legs, Statement("SELECT 1"), lambda permit: True)
+        with pytest.raises(AssertionError):
+            exchange.forward(None)
+        with pytest.raises(AssertionError):
+            PostgresExchange(play.legs, None).forward(Permit("SELECT 1"))
+
+
+async def test_with_more_to_come_nothing_is_sent_yet() -> None:
+    async with Playbook() as play:
+        staged = messages.query(b"SELECT 1")
+
+        def stage(permit: Permit | None) -> bool:
+            play.legs.stage(staged)
+            return False
+
+        statement = Statement("SELECT 1")
+        chunks = [c async for c in PostgresExchange(play.legs, statement, stage, more=True).forward(Permit("SELECT 1"))]
+        assert chunks == []
+        assert play.up_wire.take() == b""
+        chunks = [c async for c in PostgresExchange(play.legs, None).forward(None)]
+        assert play.up_wire.take() == staged

@@ -1,0 +1,105 @@
+"""Legs: runs become chunks that say whom they answer; the gateway's own questions stay its own."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from blastwall.errors import UpstreamFault
+from blastwall.model import Direction, Masked
+from blastwall.protocols.postgres import messages
+from blastwall.protocols.postgres.answers import Expected, Step
+from blastwall.protocols.postgres.legs import CHUNK_BYTES, ClientGone
+from tests.blastwall.protocols.postgres.playbook import Playbook
+
+IDLE = messages.ready_for_query(b"I")
+
+
+async def quiet() -> Playbook:
+    """A playbook whose channel does not run: the test drives the legs itself."""
+    play = await Playbook().__aenter__()
+    play.task.cancel()
+    await asyncio.wait({play.task})
+    return play
+
+
+async def test_chunks_say_which_statement_of_a_batch_they_answer() -> None:
+    play = await quiet()
+    for number in (1, 2):
+        play.answers.expect(Expected(Step.BIND, number))
+        play.answers.expect(Expected(Step.EXECUTE, number))
+    play.answers.expect(Expected(Step.SYNC))
+    row, done = messages.data_row((b"1",)), messages.command_complete("SELECT 1")
+    play.up.receive((messages.BIND_COMPLETE + row + done) * 2 + IDLE)
+    chunks = [chunk async for chunk in play.legs.results(True)]
+    assert [(chunk.statement, chunk.rows, chunk.tag) for chunk in chunks] == [(1, 1, "SELECT 1"), (2, 1, "SELECT 1")]
+    assert b"".join(chunk.data for chunk in chunks) == (messages.BIND_COMPLETE + row + done) * 2 + IDLE
+
+
+async def test_a_large_result_travels_in_bounded_chunks() -> None:
+    play = await quiet()
+    play.answers.expect(Expected(Step.QUERY, 1))
+    row = messages.data_row((b"x" * 1000,))
+    rows = row * 1000
+    sizes = []
+    for start in range(0, len(rows), 50_000):
+        play.up.receive(rows[start : start + 50_000])
+        sizes += [len(chunk.data) async for chunk in play.legs.results(False)]
+    assert sum(sizes) == len(rows)
+    assert max(sizes) <= 2 * CHUNK_BYTES
+
+
+async def test_the_gateways_own_question_is_answered_to_the_gateway_only() -> None:
+    play = await quiet()
+    asked = asyncio.ensure_future(play.legs.ask("SELECT 1"))
+    await play.settle()
+    assert play.up_wire.take() == messages.query(b"SELECT 1")
+    play.up.receive(messages.data_row((b"42", None)) + messages.command_complete("SELECT 1") + IDLE)
+    play.signal.set()
+    assert await asyncio.wait_for(asked, 5) == [(b"42", None)]
+    assert not play.legs.outgoing
+
+
+async def test_a_refused_question_is_a_fault_of_the_target() -> None:
+    play = await quiet()
+    asked = asyncio.ensure_future(play.legs.ask("SELECT 1"))
+    await play.settle()
+    play.up.receive(messages.error_response("ERROR", "42501", "permission denied for view x") + IDLE)
+    play.signal.set()
+    with pytest.raises(UpstreamFault, match="permission denied"):
+        await asyncio.wait_for(asked, 5)
+    assert play.answers.quiescent
+
+
+async def test_a_slow_client_is_waited_for_and_a_gone_one_is_not() -> None:
+    play = await quiet()
+    play.down_wire.choked = True
+    relaying = asyncio.ensure_future(play.legs.relay(Masked(b"data")))
+    await play.settle()
+    assert not relaying.done()
+    play.down_wire.closed = True
+    play.signal.set()
+    with pytest.raises(ClientGone):
+        await asyncio.wait_for(relaying, 5)
+
+
+async def test_what_the_agent_streams_in_is_framed_anew() -> None:
+    play = await quiet()
+    await play.legs.relay(Masked(b"1\n2\n", direction=Direction.TO_TARGET))
+    assert play.up_wire.take() == messages.copy_data(b"1\n2\n")
+
+
+async def test_a_held_client_that_cancels_or_leaves_is_noticed() -> None:
+    play = await quiet()
+    gone = asyncio.ensure_future(play.legs.gone())
+    await play.settle()
+    assert play.legs.waiting
+    play.legs.cancelled = True
+    play.signal.set()
+    assert await asyncio.wait_for(gone, 5) == "cancelled"
+    assert not play.legs.waiting
+    gone = asyncio.ensure_future(play.legs.gone())
+    play.down_wire.closed = True
+    play.signal.set()
+    assert await asyncio.wait_for(gone, 5) == "disconnected"
