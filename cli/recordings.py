@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -69,7 +69,8 @@ def ls(form: str, limit: int, state: Path) -> None:
     if not found:
         click.echo(f"no recordings in {state / 'recordings'}")
         return
-    Console().print(_listing(found))
+    console = Console()
+    console.print(_listing(found, wide=console.width >= 110))
 
 
 @command.command("verify")
@@ -190,18 +191,20 @@ def _no_wait(seconds: float) -> None:
     pass
 
 
-def _listing(found: list[dict[str, Any]]) -> Table:
+def _listing(found: list[dict[str, Any]], *, wide: bool) -> Table:
+    """A narrow terminal is not shown the sessions' ids."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("id", no_wrap=True)
     for title in ("agent", "target"):
-        table.add_column(title, overflow="fold")
+        table.add_column(title, overflow="fold", min_width=8)
     table.add_column("started (UTC)", no_wrap=True)
     for title in ("took", "asked", "denied"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    table.add_column("session", overflow="ellipsis", no_wrap=True, style="dim")
+    if wide:
+        table.add_column("session", overflow="fold", style="dim")
     for summary in found:
-        table.add_row(
+        cells: list[RenderableType] = [
             _plain(summary["id"]),
             _plain(summary.get("agent")),
             _plain(summary.get("target")),
@@ -210,8 +213,8 @@ def _listing(found: list[dict[str, Any]]) -> Table:
             _plain(summary.get("statements")),
             _plain(summary.get("denied")),
             Text(summary["state"], style=STATES[summary["state"]]),
-            _plain(summary.get("session")),
-        )
+        ]
+        table.add_row(*cells, *([_plain(summary.get("session"))] if wide else []))
     return table
 
 
@@ -223,7 +226,7 @@ def _plain(value: object) -> Text:
 def _time(value: object) -> str:
     if not isinstance(value, int | float) or not 0 <= value < 1e11:
         return ""
-    return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def _duration(value: object) -> str:

@@ -51,7 +51,8 @@ class _Decoder:
     def __init__(self, rows: int) -> None:
         self._limit = rows
         self._held = b""
-        self._skip = 0  # bytes still to pass over
+        self._statement = 0
+        self._skip = 0  # bytes of that statement's answer still to pass over
         self._intents: dict[int, Intent] = {}
         self._described: dict[str, Fields] = {}
         self._fields: Fields | None = None
@@ -69,6 +70,9 @@ class _Decoder:
     def feed(self, record: Relayed) -> Iterator[Shown]:
         """Yield what one record's bytes complete."""
         data = record.data
+        if record.statement != self._statement:
+            self._skip = 0  # a frame that claims to reach into another statement's answer lied about its length
+            self._statement = record.statement
         if self._skip:
             passed = min(self._skip, len(data))
             self._skip -= passed
@@ -78,7 +82,7 @@ class _Decoder:
         position, end = 0, len(data)
         while end - position >= HEADER_SIZE:
             kind, length = read_header(data, position)
-            if kind not in _KNOWN or length < 4:
+            if kind not in _KNOWN or length < 4 or (length > MAX_FRAME and kind not in STREAMED):
                 self._forget()
                 yield Opaque(record.at, record.statement, end - position, "not a message of the PostgreSQL protocol")
                 return

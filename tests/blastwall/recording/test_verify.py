@@ -103,7 +103,7 @@ def test_dropped_repeated_and_reordered_blocks_are_tampering(whole, trusted):
         for forged in (
             blocks[:at] + blocks[at + 1 :],
             [*blocks[:at], blocks[at], *blocks[at:]],
-            [*blocks[:at], blocks[at + 1], blocks[at], *blocks[at + 2:]],
+            [*blocks[:at], blocks[at + 1], blocks[at], *blocks[at + 2 :]],
         ):
             assert check(rebuild(forged), trusted, manifest).state is State.TAMPERED
             assert check(rebuild(forged), trusted).state is State.TAMPERED
