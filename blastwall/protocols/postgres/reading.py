@@ -32,7 +32,9 @@ ATTEMPTS = 5
 
 _SESSION = (
     "SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(false))::text, current_user::text, "
-    "pg_catalog.current_setting('server_version_num')"
+    "pg_catalog.current_setting('server_version_num'), "
+    "coalesce((SELECT pg_catalog.json_agg(c.relname) FROM pg_catalog.pg_class AS c "
+    "WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())::text, '[]')"
 )
 
 
@@ -75,6 +77,7 @@ class SessionReader:
         self._fingerprint = ""
         self._catalogue: Catalogue | None = None
         self._search_path: tuple[str, ...] = ()
+        self._temp: frozenset[str] = frozenset()
         self._user = ""
         self._server_version = 0
         self.stale = True
@@ -121,7 +124,7 @@ class SessionReader:
             search_path=self._search_path,
             server_version=self._server_version,
             database_user=self._user,
-            temp=frozenset(),
+            temp=self._temp,
             prepared=dict(self._names.prepared_facts),
             cursors=dict(self._names.cursor_facts),
             allowed_functions=frozenset(self._options.allowed_functions),
@@ -245,8 +248,9 @@ class SessionReader:
         status = self._legs.answers.status
         if status == FAILED:
             return
-        path, user, version = (await self._ask_row(_SESSION))[:3]
-        self._search_path = _schemas(path)
+        path, user, version, temporary = await self._ask_row(_SESSION)
+        self._search_path = _listed(path)
+        self._temp = frozenset(_listed(temporary))
         self._user = user
         self._server_version = int(version)
         shared = status == IDLE
@@ -287,8 +291,8 @@ class SessionReader:
         return [(value or b"").decode("utf-8") for value in rows[0]]
 
 
-def _schemas(text: str) -> tuple[str, ...]:
-    schemas = json.loads(text)
-    if not isinstance(schemas, list):
-        raise UpstreamFault("the database did not tell its search path")
-    return tuple(str(schema) for schema in schemas)
+def _listed(text: str) -> tuple[str, ...]:
+    names = json.loads(text)
+    if not isinstance(names, list):
+        raise UpstreamFault("the database did not list what it was asked for")
+    return tuple(str(name) for name in names)
