@@ -193,6 +193,7 @@ DIFFERENT = {
     "APR-005 person": principal(on_behalf_of="bob"),
     "APR-005 no person": principal(on_behalf_of=None),
     "APR-005 groups": principal(groups=frozenset({"analysts", "owners"})),
+    "APR-005 another group": principal(groups=frozenset({"owners"})),
     "APR-007 target": {"target": "shop-replica"},
     "APR-015 bidi": statement(text=STATEMENT.text + " /* \u202e */"),
     "APR-016 homoglyph": statement(text=STATEMENT.text.replace("orders", "\u043erders")),
