@@ -67,6 +67,7 @@ class Store:
 
     def __init__(self, file: Path) -> None:
         self.path = file
+        self._closed = False
         _prepare(file)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="blastwall-store")
         try:
@@ -90,11 +91,14 @@ class Store:
 
     def close(self) -> None:
         """End the watcher and the connection, after the work that was begun."""
+        self._closed = True
         self.watcher.close()
         self._thread.submit(self._db.close).result()
         self._thread.shutdown()
 
     async def _run(self, begin: str, work: Callable[[sqlite3.Connection], T], *, durable: bool) -> T:
+        if self._closed:
+            raise OurFault(f"the local store {self.path} is closed: this process is ending")
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._thread, self._transact, begin, work, durable)

@@ -125,6 +125,14 @@ async def test_a_lock_held_too_long_is_a_fault_not_a_hang(store, file, monkeypat
     impatient.close()
 
 
+async def test_a_closed_store_says_that_the_process_is_ending(store, file):
+    other = Store(file)
+    other.close()
+    with pytest.raises(OurFault, match="is closed"):
+        await other.write(lock("a"))
+    assert await store.read(names) == []
+
+
 async def test_a_file_of_another_version_is_refused(store, file):
     db = sqlite3.connect(file)
     db.execute("PRAGMA user_version = 99")
