@@ -219,6 +219,7 @@ def _read_place(path: Path) -> Place:
 
 def _write_place(path: Path, place: Place) -> None:
     draft = path.with_suffix(".draft")
+    draft.touch(mode=0o600)
     draft.write_text(json.dumps(asdict(place)), encoding="utf-8")
     draft.replace(path)
 

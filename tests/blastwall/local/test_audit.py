@@ -1,0 +1,243 @@
+"""The local audit trail: whoever catches up, and however often, the events are those of the recordings."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from blastwall.audit.project import project_all
+from blastwall.errors import OurFault
+from blastwall.local.audit import AuditTrail, Follower
+from blastwall.local.clock import SystemClock
+from blastwall.local.recorder import LocalRecorder
+from blastwall.local.recordings import Shelf
+from blastwall.model import Denial, DenialCode, Effect, Facts, Masked, Permit, Principal, Session, Statement, Target
+from blastwall.recording.reader import Reader
+
+FACTS = Facts(Effect.WRITE, "update", fingerprint="f" * 16)
+SESSION = Session("session-1", Principal("iss", "sub", "agent-1"), "shop", 0.0, 1.0)
+TARGET = Target("shop", "postgres", "db", 5432)
+
+
+@pytest.fixture
+def recorder(tmp_path):
+    made = LocalRecorder(tmp_path, SystemClock())
+    yield made
+    made.close()
+
+
+def work(recording, first, last):
+    for number in range(first, last):
+        denied = number % 3 == 0
+        decision = Denial(DenialCode.POLICY, "no") if denied else Permit("UPDATE t SET a = 1")
+        recording.intent(Statement("UPDATE t SET a = 1", number=number), FACTS, decision)
+        recording.commit()
+        if not denied:
+            recording.relayed(Masked(b"C...", number, 0, "UPDATE 1"))
+
+
+def reprojected(state):
+    """The events of all recordings, made anew."""
+    events = {}
+    for entry in Shelf(state).entries():
+        with entry.open() as file:
+            for event in project_all(Reader(file).records()):
+                events[event["metadata"]["uid"]] = event
+    return events
+
+
+def trail(state):
+    return {event["metadata"]["uid"]: event for event in AuditTrail(state).events()}
+
+
+def lines(state):
+    return [text for path in sorted((state / "audit").glob("*.jsonl")) for text in path.read_text().splitlines()]
+
+
+def test_catching_up_gives_the_identical_set_however_often_it_is_done(tmp_path, recorder):
+    one, two = (recorder.open(SESSION, TARGET, f"c-{n}", {}) for n in range(2))
+    keeper = AuditTrail(tmp_path)
+    for step in range(1, 40, 7):
+        work(one, step, step + 7)
+        keeper.catch_up()
+        work(two, step, step + 7)
+        recorder.flush()
+        if step % 2:
+            AuditTrail(tmp_path).catch_up()  # another process, without the memory of the first
+    one.close("client closed")
+    keeper.catch_up()
+    two.close("client closed")
+    keeper.catch_up()
+    assert keeper.catch_up() == 0
+    assert AuditTrail(tmp_path).catch_up() == 0
+    assert trail(tmp_path) == reprojected(tmp_path)
+    assert len(lines(tmp_path)) == len(trail(tmp_path)) > 100
+
+
+def test_lost_places_only_repeat_lines_with_the_same_ids(tmp_path, recorder):
+    recording = recorder.open(SESSION, TARGET, "c", {})
+    work(recording, 1, 20)
+    recording.close("end")
+    AuditTrail(tmp_path).catch_up()
+    for place in (tmp_path / "audit" / ".places").iterdir():
+        place.unlink()
+    AuditTrail(tmp_path).catch_up()
+    assert len(lines(tmp_path)) == 2 * len(trail(tmp_path))
+    assert trail(tmp_path) == reprojected(tmp_path)
+
+
+def test_half_a_line_left_by_a_crash_harms_no_other(tmp_path, recorder):
+    recording = recorder.open(SESSION, TARGET, "c", {})
+    work(recording, 1, 5)
+    recorder.flush()
+    AuditTrail(tmp_path).catch_up()
+    (path,) = (tmp_path / "audit").glob("*.jsonl")
+    with path.open("a") as file:
+        file.write('{"time": 1, "metadata": {"uid": "half')
+    work(recording, 5, 9)
+    recording.close("end")
+    AuditTrail(tmp_path).catch_up()
+    assert trail(tmp_path) == reprojected(tmp_path)
+
+
+def test_events_of_a_killed_writer_are_there(tmp_path, recorder):
+    recording = recorder.open(SESSION, TARGET, "c", {})
+    work(recording, 1, 6)
+    recording._blocks.close()
+    with Shelf(tmp_path).find(recording.id).path.open("ab") as file:
+        file.write(b"\0\0\0\0torn")
+    AuditTrail(tmp_path).catch_up()
+    found = trail(tmp_path)
+    assert found == reprojected(tmp_path)
+    assert sum(event["class_uid"] == 6005 for event in found.values()) >= 5
+
+
+def test_nothing_is_projected_beyond_tampering(tmp_path, recorder):
+    recording = recorder.open(SESSION, TARGET, "c", {})
+    work(recording, 1, 9)
+    recording.close("end")
+    path = Shelf(tmp_path).find(recording.id).path
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    AuditTrail(tmp_path).catch_up()
+    found = trail(tmp_path)
+    assert found == reprojected(tmp_path)
+    assert not any(event["class_uid"] == 3002 for event in found.values()), "the end lies behind the damage"
+
+
+def test_junk_among_recordings_is_passed_over(tmp_path, recorder):
+    recording = recorder.open(SESSION, TARGET, "c", {})
+    recording.close("end")
+    day = Shelf(tmp_path).find(recording.id).path.parent
+    (day / "junk.bwr").write_bytes(b"not a recording")
+    (day / "empty.bwr").touch()
+    AuditTrail(tmp_path).catch_up()
+    assert trail(tmp_path) == reprojected_without(tmp_path, {"junk", "empty"})
+
+
+def reprojected_without(state, names):
+    for entry in list(Shelf(state).entries()):
+        if entry.id in names:
+            entry.path.unlink()
+    return reprojected(state)
+
+
+def test_the_files_are_for_their_owner_alone(tmp_path, recorder):
+    old = os.umask(0)
+    try:
+        recorder.open(SESSION, TARGET, "c", {}).close("end")
+        AuditTrail(tmp_path).catch_up()
+    finally:
+        os.umask(old)
+    found = [tmp_path / "audit", *(tmp_path / "audit").rglob("*")]
+    assert len(found) >= 4
+    for path in found:
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+def test_a_place_that_cannot_be_written_is_a_fault(tmp_path, recorder):
+    recorder.open(SESSION, TARGET, "c", {}).close("end")
+    (tmp_path / "audit").write_text("a file where a directory should be")
+    with pytest.raises(OurFault, match="could not be written"):
+        AuditTrail(tmp_path).catch_up()
+
+
+def test_two_processes_catching_up_at_once_write_each_event_once(tmp_path, recorder):
+    recording = recorder.open(SESSION, TARGET, "c", {})
+    work(recording, 1, 200)
+    recording.close("end")
+    threads = [threading.Thread(target=AuditTrail(tmp_path).catch_up) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(lines(tmp_path)) == len(trail(tmp_path)) == len(reprojected(tmp_path))
+
+
+def test_the_follower_keeps_up_and_finishes_when_it_is_told(tmp_path, recorder):
+    recording = recorder.open(SESSION, TARGET, "c", {})
+    follower = Follower(tmp_path)
+    try:
+        work(recording, 1, 10)
+        recorder.flush()
+        deadline = time.monotonic() + 20
+        while len(trail(tmp_path)) < 9 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert len(trail(tmp_path)) >= 9
+        work(recording, 10, 20)
+        recording.close("end")
+    finally:
+        follower.close()
+    assert trail(tmp_path) == reprojected(tmp_path)
+    assert follower._process.returncode == 0
+
+
+ORPHAN = """
+import os, sys
+from pathlib import Path
+from blastwall.local.audit import Follower
+follower = Follower(Path(sys.argv[1]))
+print(follower._process.pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_the_follower_ends_with_a_killed_starter(tmp_path):
+    run = subprocess.run(
+        [sys.executable, "-c", ORPHAN, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[3],
+        check=False,
+        timeout=60,
+    )
+    # The follower holds our end of the pipe too: run() returned, so it has ended or let go of it.
+    pid = int(run.stdout)
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{pid}").exists() and _state(pid) != "Z" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{pid}").exists() or _state(pid) == "Z"
+
+
+def _state(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "Z"
+
+
+def test_lines_are_json(tmp_path, recorder):
+    recording = recorder.open(SESSION, TARGET, "c\n{}", {})
+    recording.intent(Statement("SELECT '\n{\"forged\": true}'", number=1), FACTS, Permit(""))
+    recording.close("end")
+    AuditTrail(tmp_path).catch_up()
+    assert all(json.loads(text)["metadata"]["log_name"] == recording.id for text in lines(tmp_path))

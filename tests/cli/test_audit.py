@@ -1,0 +1,92 @@
+"""``blastwall audit ls``: complete without anybody having run anything before, filtered, harmless."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import click
+import pytest
+
+from blastwall.local.clock import ManualClock, SystemClock
+from blastwall.local.recorder import LocalRecorder
+from blastwall.model import Denial, DenialCode, Effect, Facts, Permit, Principal, Session, Statement, Target
+from cli.__main__ import run
+from cli.audit import moment
+
+FACTS = Facts(Effect.READ, "select", fingerprint="f" * 16)
+
+
+@pytest.fixture
+def state(tmp_path, monkeypatch):
+    monkeypatch.setenv("BLASTWALL_STATE", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "140")
+    return tmp_path
+
+
+def record(state, agent="agent-1", target="shop", clock=None, text="SELECT 1"):
+    recorder = LocalRecorder(state, clock or SystemClock())
+    session = Session("s", Principal("i", "s", agent), target, 0.0, 1.0)
+    recording = recorder.open(session, Target(target, "postgres", "db", 5432), "c", {})
+    recording.intent(Statement(text, number=1), FACTS, Permit(text))
+    recording.intent(Statement("DROP TABLE t", number=2), FACTS, Denial(DenialCode.POLICY, "no"))
+    recording.close("client closed")
+    return recording
+
+
+def events(capsys, *arguments):
+    assert run(["audit", "ls", "--format", "json", *arguments]) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_what_was_just_recorded_is_there(state, capsys):
+    recording = record(state)
+    found = events(capsys)
+    assert [event["class_uid"] for event in found] == [6005, 6005, 3002]
+    assert {event["metadata"]["log_name"] for event in found} == {recording.id}
+    assert events(capsys) == found
+
+
+def test_filters(state, capsys):
+    record(state, "agent-1", "shop")
+    record(state, "agent-2", "shop")
+    record(state, "agent-1", "bank", clock=ManualClock(1_600_000_000.0))
+    assert len(events(capsys)) == 9
+    assert len(events(capsys, "--agent", "agent-1")) == 6
+    assert len(events(capsys, "--agent", "agent-1", "--target", "bank")) == 3
+    assert len(events(capsys, "--decision", "denied")) == 3
+    assert len(events(capsys, "--since", "1h")) == 6
+    assert len(events(capsys, "--since", "2020-01-01", "--decision", "permit", "--target", "shop")) == 2
+    assert len(events(capsys, "--limit", "2")) == 2
+    assert events(capsys, "--agent", "nobody") == []
+
+
+def test_the_table_is_harmless(state, capsys):
+    record(state, "agent\x1b[2J", text="SELECT '\x1b]0;x\x07[bold]y'\n2026-01-01 forged row")
+    assert run(["audit", "ls"]) == 0
+    out = capsys.readouterr().out
+    assert all(character.isprintable() or character == "\n" for character in out)
+    assert "\\x1b]0;x\\x07[bold]y" in out.replace("\n", "").replace(" ", "")
+    assert "denied" in out
+
+
+def test_nothing_is_said_to_be_nothing(state, capsys):
+    assert run(["audit", "ls"]) == 0
+    assert "no such audit events" in capsys.readouterr().out
+    assert not (state / "audit").exists(), "looking makes nothing"
+
+
+def test_times():
+    now = time.time()
+    assert moment("90s", now) == now - 90
+    assert moment("15m", now) == now - 900
+    assert moment("7d", now) == now - 7 * 86_400
+    assert moment("2027-01-15", now) == 1_799_971_200
+    assert moment("2027-01-15T01:00+01:00", now) == 1_799_971_200
+    with pytest.raises(click.BadParameter, match="neither"):
+        moment("yesterday", now)
+
+
+def test_a_time_nobody_understands_is_a_mistake_of_the_command_line(state, capsys):
+    assert run(["audit", "ls", "--since", "soon"]) == 2
+    assert "--since" in capsys.readouterr().err
