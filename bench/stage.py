@@ -1,0 +1,178 @@
+"""What the benchmarks run against: PostgreSQL 17, PgBouncer and the gateway, on loopback, ended with this process."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import pgbench, pgbouncer
+from bench.measure import BLASTWALL, DIRECT, PGBOUNCER
+from bench.pgbench import BenchFault
+from blastwall.config.bundle import load_bundle
+from rig import account
+from rig.certificates import ensure_certificates
+from rig.gateway import GatewayProcess
+from rig.issuer import LocalIssuer
+from rig.postgres import EmbeddedPostgres
+
+CONFIG = Path(__file__).parent / "config"
+DATABASE, USER, TARGET = "bench", "bench_agent", "bench"
+SCALE = 10  # pgbench's: a million accounts
+ACCOUNTS = SCALE * 100_000
+BULK_ROWS = 1_000_000  # of about 125 bytes each on the wire
+TOKEN_SECONDS = 6 * 3600
+FREE_BYTES = 6 * 2**30  # tables, and recordings of the largest result
+
+_BULK = f"""
+DROP TABLE IF EXISTS bench_bulk;
+CREATE TABLE bench_bulk (id integer PRIMARY KEY, code integer NOT NULL, name text NOT NULL, note text NOT NULL);
+INSERT INTO bench_bulk
+  SELECT n, (n::bigint * 7919) % 100003, 'customer ' || md5(n::text), repeat(chr(97 + n % 26), 38)
+  FROM generate_series(1, {BULK_ROWS}) AS n;
+GRANT SELECT ON bench_bulk, pgbench_accounts TO {USER};
+VACUUM (FREEZE, ANALYZE) bench_bulk;
+VACUUM (FREEZE, ANALYZE) pgbench_accounts;
+"""
+_SETTINGS = {"shared_buffers": "512MB", "max_connections": "200", "autovacuum": "off", "max_wal_size": "4GB"}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One way to the same table. ``pid`` is the proxy's, 0 on the direct way. ``ca`` verifies it over TLS."""
+
+    name: str
+    port: int
+    user: str
+    password: str
+    pid: int
+    ca: Path
+    host: str = "127.0.0.1"
+    database: str = DATABASE
+
+    def environment(self, *, tls: bool) -> dict[str, str]:
+        """For libpq."""
+        return {
+            "PATH": os.defpath,
+            "PGHOST": self.host,
+            "PGPORT": str(self.port),
+            "PGUSER": self.user,
+            "PGPASSWORD": self.password,
+            "PGDATABASE": self.database,
+            "PGSSLMODE": "verify-full" if tls else "disable",
+            "PGSSLROOTCERT": str(self.ca),
+            "PGGSSENCMODE": "disable",
+            "PGCONNECT_TIMEOUT": "20",
+        }
+
+
+class Stage:
+    """Starts everything on entry and stops it on exit. The database is kept in ``state`` from run to run.
+
+    The gateway offers TLS and also takes clients without it (loopback): both tables come from one process.
+    """
+
+    def __init__(self, state: Path) -> None:
+        self.state = state.absolute()
+        self.routes: dict[str, Route] = {}
+        self.versions: list[str] = []
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Stage:
+        try:
+            self._start()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+        self.drop_recordings()
+
+    def _start(self) -> None:
+        state = self.state
+        state.mkdir(mode=0o711, parents=True, exist_ok=True)
+        free = shutil.disk_usage(state).free
+        if free < FREE_BYTES:
+            raise BenchFault(f"{free / 2**30:.1f} GiB free at {state}; the benchmarks want {FREE_BYTES / 2**30:.0f}")
+        program = pgbouncer.find(state)
+        certificates = ensure_certificates(state / "tls", time.time())
+        server = EmbeddedPostgres(state / "postgres", major=17, certificates=certificates, settings=_SETTINGS)
+        self._stack.enter_context(server)
+        password = self._fill(server)
+        peer = pgbouncer.PgBouncer(program, state / "peer", certificates)
+        self._stack.callback(peer.stop)
+        peer.start(host=server.host, port=server.port, database=DATABASE, user=USER, password=password)
+        issuer = LocalIssuer.open(state / "gateway")
+        issuer.serve()
+        self._stack.callback(issuer.stop)
+        gateway = self._gateway(server, issuer, password, certificates.certificate, certificates.key)
+        self._stack.callback(gateway.stop)
+        gateway.start()
+        token = issuer.mint("bench", ["agents"], ttl=TOKEN_SECONDS)
+        at = int(gateway.listening["postgres"].rpartition(":")[2])
+        self.routes = {
+            DIRECT: Route(DIRECT, server.port, USER, password, 0, certificates.ca),
+            PGBOUNCER: Route(PGBOUNCER, peer.port, USER, password, peer.pid, certificates.ca),
+            BLASTWALL: Route(BLASTWALL, at, TARGET, token, gateway.pid, certificates.ca),
+        }
+        self.versions = ["PostgreSQL " + server.psql("SHOW server_version").split()[0], pgbouncer.version(program)]
+
+    def _fill(self, server: EmbeddedPostgres) -> str:
+        """Make what is missing; the password is new for each run."""
+        password = secrets.token_urlsafe(24)
+        if server.psql(f"SELECT count(*) FROM pg_roles WHERE rolname = '{USER}'") == "0":
+            server.psql(f"CREATE ROLE {USER} LOGIN")
+        server.psql(f"ALTER ROLE {USER} PASSWORD '{password}'")
+        mark = self.state / "filled"
+        wanted = f"{SCALE} {_BULK}"
+        if not mark.exists() or mark.read_text() != wanted:
+            server.drop_database(DATABASE)
+            server.create_database(DATABASE)
+            environment = {"PGHOST": server.host, "PGPORT": str(server.port), "PGUSER": server.superuser}
+            environment |= {"PATH": os.defpath, "PGPASSWORD": server.password, "PGDATABASE": DATABASE}
+            pgbench.initialise(environment, SCALE)
+            server.psql(_BULK, database=DATABASE)
+            mark.write_text(wanted)
+        return password
+
+    def _gateway(
+        self, server: EmbeddedPostgres, issuer: LocalIssuer, password: str, certificate: Path, key: Path
+    ) -> GatewayProcess:
+        place = self.state / "gateway"
+        secret = place / "target.password"
+        account.write_private(secret, password.encode())
+        first = load_bundle(CONFIG).config.identity.issuers[0].model_dump(mode="json")
+        overrides = {
+            "listen": {"postgres": "127.0.0.1:0"},
+            "tls": {"certificate": str(certificate.resolve()), "key": str(key.resolve())},
+            "identity": {"issuers": [first | {"issuer": issuer.issuer, "jwks_url": f"{issuer.issuer}/jwks.json"}]},
+            "targets": {
+                TARGET: {
+                    "host": server.host,
+                    "port": server.port,
+                    "credential": [{"kind": "static", "user": USER, "password_file": str(secret.resolve())}],
+                }
+            },
+        }
+        file = place / "overrides.json"
+        account.write_private(file, json.dumps(overrides).encode())
+        return GatewayProcess(CONFIG, place, file, place / "gateway.log")
+
+    def recorded(self) -> int:
+        """Bytes of all recordings at hand."""
+        return sum(file.stat().st_size for file in self._recordings())
+
+    def drop_recordings(self) -> None:
+        """Give back the disk they take. Call it when no connection is open: what is deleted is gone."""
+        for file in self._recordings():
+            file.unlink(missing_ok=True)
+
+    def _recordings(self) -> list[Path]:
+        return [file for file in (self.state / "gateway" / "recordings").rglob("*.bwr") if file.is_file()]
