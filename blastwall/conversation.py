@@ -134,13 +134,13 @@ class ProtocolSpec:
     """A protocol folder's only export, as ``PROTOCOL`` in its ``__init__``.
 
     ``options`` is a pydantic model for the target's ``options:`` section. ``judge`` classifies a statement without a
-    connection (``blastwall policy judge``): text, parameters and the catalogue (None: none given) to facts. ``start`` is
+    connection (``blastwall policy judge``): text, parameters, catalogue (None: none given) and the target's options. ``start`` is
     called once when a gateway begins to listen for the protocol; what it returns is called at the end.
     """
 
     manifest: Manifest
     options: type[Any]
-    judge: Callable[[str, tuple[str | None, ...], Any], Facts]
+    judge: Callable[[str, tuple[str | None, ...], Any, Any], Facts]
     load_catalogue: Callable[[str], Any]
     converse: Callable[[socket.socket, Host], Conversation]
     start: Callable[[], Callable[[], None]] = _nothing_to_start

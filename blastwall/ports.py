@@ -73,7 +73,7 @@ class Sessions(Protocol):
     """Live sessions, shared by all gateway processes."""
 
     async def open(self, principal: Principal, target: Target, break_glass: str | None = None) -> Session:
-        """The live session of this token at this target, or a new one."""
+        """The live session of this token at this target, or a new one. Raises TokenFault: killed, locked, expired."""
         ...
 
     async def attach(self, session: Session, connection: str) -> None: ...

@@ -23,11 +23,11 @@ from blastwall import registry
 from blastwall.config.bundle import Bundle, load_bundle
 from blastwall.conversation import ProtocolSpec
 from blastwall.errors import ConfigFault, Fault
-from blastwall.local.compose import compose
 from blastwall.local.sessions import LocalSessions
 from blastwall.settings import ProxySettings
 from fargate_proxy.gateway import Gateway, Ports
 from fargate_proxy.listener import Listener, address_of, bind
+from fargate_proxy.local import compose
 from fargate_proxy.watch import reload_or_keep
 
 log = logging.getLogger("blastwall")

@@ -131,8 +131,8 @@ class Gateway:
         recording = ports.recorder.open(session, target, connection, self._header(principal, target, session))
         ledger = await self._ledger(session, target)
         reason = "the client left"
-        await ports.sessions.attach(session, connection)
         try:
+            await ports.sessions.attach(session, connection)
             decider = Decider(
                 session, target, lambda: self.bundle.policies, ports.people, recording, ledger, ports.clock
             )
@@ -148,6 +148,9 @@ class Gateway:
             conversation.noting(recording.event)
             road = Road(conversation, decider, recording, ledger, target)
             reason = await self._follow(conversation, road, session, recording)
+        except TokenFault as fault:  # killed between opening and attaching
+            reason = str(fault)
+            await conversation.refuse(Denial(DenialCode.IDENTITY, reason, "Connect again with a new token."))
         except TimeoutError:
             reason = f"the target {target.name} did not answer within {CONNECT_SECONDS:.0f} s"
             await conversation.close(Denial(DenialCode.FAULT, reason, "Try again, or ask the operator."))
@@ -174,7 +177,7 @@ class Gateway:
             work.cancel()
             await asyncio.wait({work})
             if ended.done():
-                reason = ended.result()
+                reason = str(ended.result())
                 denial = Denial(DenialCode.IDENTITY, reason, "Connect again with a new token.")
             else:
                 reason = "the gateway is shutting down"

@@ -28,4 +28,4 @@ class Judge:
         if target.name not in self._loaded:
             file = self._given or getattr(target.options, "catalogue_file", None)
             self._loaded[target.name] = None if file is None else spec.load_catalogue(str(file))
-        return spec.judge(text, parameters, self._loaded[target.name])
+        return spec.judge(text, parameters, self._loaded[target.name], target.options)

@@ -25,11 +25,20 @@ def _manifest() -> Manifest:
     return Manifest(raw["name"], raw["port"], raw)
 
 
-def _judge(text: str, parameters: tuple[str | None, ...], catalogue: Catalogue | None) -> Facts:
-    """Parameters do not change what a PostgreSQL statement is: they cannot hold names or syntax."""
-    from blastwall.protocols.postgres.classify import classify, offline
+def _judge(text: str, parameters: tuple[str | None, ...], catalogue: Catalogue | None, options: Options) -> Facts:
+    from blastwall.protocols.postgres.classify import Surroundings, classify
 
-    return classify(text, offline(catalogue)).facts
+    allowed = frozenset(options.allowed_functions)
+    if catalogue is None:
+        around = Surroundings(search_path=options.search_path or ("public",), allowed_functions=allowed)
+    else:
+        around = Surroundings(
+            catalogue=catalogue,
+            search_path=options.search_path or catalogue.search_path_default,
+            server_version=catalogue.server_version,
+            allowed_functions=allowed,
+        )
+    return classify(text, around, parameters).facts
 
 
 def _load_catalogue(path: str) -> Catalogue:

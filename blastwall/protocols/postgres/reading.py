@@ -25,7 +25,7 @@ from blastwall.sql.rename import names as touched_names
 from blastwall.sql.rename import rename
 
 #: Kinds of statements whose text holds session names that the gateway replaces.
-NAMING = frozenset({"prepare", "execute", "declare", "fetch", "close", "deallocate", "discard", "cursor_write"})
+NAMING = frozenset({"prepare", "execute", "declare", "fetch", "close", "deallocate", "discard", "explain", "define"})
 
 #: How often a catalogue that changes while it is read is read again.
 ATTEMPTS = 5
@@ -86,10 +86,10 @@ class SessionReader:
     def surroundings(self, text: str) -> str:
         """The fingerprint of everything that changes the text's meaning here, EXECUTE's prepared text included."""
         finding = self.find(text)
-        if finding.tree is None or not any(part.kind == "execute" for part in finding.statements):
+        if finding.tree is None or not finding.session_names:
             return self._fingerprint
-        used = [touched.uses_statement for touched in touched_names(finding.tree)]
-        texts = [self._names.prepared[name].text for name in used if name is not None and name in self._names.prepared]
+        used = [name for touched in touched_names(finding.tree) for name in touched.uses_statements]
+        texts = [self._names.prepared[name].text for name in used if name in self._names.prepared]
         return f"{self._fingerprint}/{hashlib.sha256(chr(0).join(texts).encode()).hexdigest()}"
 
     async def warm(self, text: bytes) -> None:
@@ -142,7 +142,9 @@ class SessionReader:
         if bound is not None:
             return bound.upstream_text
         finding = self.find(statement.text)
-        if finding.tree is None or not any(part.kind in NAMING for part in finding.statements):
+        if finding.tree is None or not _may_name(finding):
+            return statement.text
+        if not any(_names_one(touched) for touched in touched_names(finding.tree)):
             return statement.text
         minted: dict[str, str] = {}
         prepared, cursors = (dict(mapping) for mapping in self._names.upstream_names())
@@ -182,7 +184,7 @@ class SessionReader:
         finding = self.find(text)
         if finding.tree is None:
             return ()
-        naming = any(part.kind in NAMING for part in finding.statements)
+        naming = _may_name(finding)
         if not naming and not any(part.changes_catalogue for part in finding.statements):
             return ()
         touched = touched_names(finding.tree) if naming else (None,) * len(finding.statements)
@@ -289,6 +291,23 @@ class SessionReader:
         if len(rows) != 1:
             raise UpstreamFault(f"the database answered {len(rows)} rows where one was expected")
         return [(value or b"").decode("utf-8") for value in rows[0]]
+
+
+def _may_name(finding: Finding) -> bool:
+    """Could the text speak of a prepared statement or a cursor? UPDATE and DELETE do by WHERE CURRENT OF."""
+    return any(part.kind in NAMING or part.facts.verb in ("update", "delete") for part in finding.statements)
+
+
+def _names_one(touched: Touched) -> bool:
+    return bool(touched.uses_statements or touched.uses_cursors) or any(
+        name is not None
+        for name in (
+            touched.defines_statement,
+            touched.closes_statement,
+            touched.defines_cursor,
+            touched.closes_cursor,
+        )
+    )
 
 
 def _listed(text: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blastwall.config.bundle import Bundle
-from blastwall.identity.jwks import FetchedKeys
+from blastwall.identity.jwks import FetchedKeys, Limits
 from blastwall.local.approvals import LocalApprovals
 from blastwall.local.clock import SystemClock
 from blastwall.local.fetch import fetch
@@ -43,7 +43,9 @@ def compose(bundle: Bundle, state: Path, environ: Mapping[str, str]) -> Parts:
     issuers = []
     for issuer in bundle.config.identity.issuers:
         rules = issuer.rules()
-        issuers.append((rules, FetchedKeys(rules, fetch, clock.monotonic, jwks_uri=issuer.jwks_url)))
+        limits = Limits(oldest=issuer.keys_max_age_minutes * 60, interval=issuer.keys_min_refresh_seconds)
+        source = FetchedKeys(rules, fetch, clock.monotonic, jwks_uri=issuer.jwks_url, limits=limits)
+        issuers.append((rules, source))
     rules_by_target = {
         name: [
             CredentialRules(item.user, item.password_env, str(item.password_file) if item.password_file else None)
