@@ -105,7 +105,9 @@ def _listing(events: deque[dict[str, Any]]) -> Table:
     for event in events:
         own = _at(event, "unmapped", "blastwall")
         verdict = str(own.get("verdict", ""))
-        what = own.get("event") or own.get("outcome") or f"{own.get('effect', '')} {own.get('verb', '')}"
+        what = own.get("event") or own.get("outcome") or f"{own.get('effect', '')} {own.get('verb', '')}".strip()
+        if "status_code" in event:
+            what = f"failed: {event['status_code']}"
         said = _at(event, "query_info").get("query_string") or own.get("command") or own.get("request")
         table.add_row(
             datetime.fromtimestamp(event["time"] / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S"),

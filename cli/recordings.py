@@ -192,12 +192,12 @@ def _no_wait(seconds: float) -> None:
 
 
 def _listing(found: list[dict[str, Any]], *, wide: bool) -> Table:
-    """A narrow terminal is not shown the sessions' ids."""
+    """A narrow terminal is shown ids cut to what finds them, and neither years nor sessions."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("id", no_wrap=True)
     for title in ("agent", "target"):
-        table.add_column(title, overflow="fold", min_width=8)
-    table.add_column("started (UTC)", no_wrap=True)
+        table.add_column(title, overflow="fold")
+    table.add_column("started", no_wrap=True)
     for title in ("took", "asked", "denied"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
@@ -205,10 +205,10 @@ def _listing(found: list[dict[str, Any]], *, wide: bool) -> Table:
         table.add_column("session", overflow="fold", style="dim")
     for summary in found:
         cells: list[RenderableType] = [
-            _plain(summary["id"]),
+            _plain(summary["id"] if wide else summary["id"][:12]),
             _plain(summary.get("agent")),
             _plain(summary.get("target")),
-            _time(summary.get("started_at")),
+            _time(summary.get("started_at"), wide=wide),
             _duration(summary.get("duration")),
             _plain(summary.get("statements")),
             _plain(summary.get("denied")),
@@ -223,10 +223,10 @@ def _plain(value: object) -> Text:
     return Text("" if value is None else neutral(str(value), 60))
 
 
-def _time(value: object) -> str:
+def _time(value: object, *, wide: bool) -> str:
     if not isinstance(value, int | float) or not 0 <= value < 1e11:
         return ""
-    return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M")
+    return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%MZ" if wide else "%m-%d %H:%MZ")
 
 
 def _duration(value: object) -> str:

@@ -62,7 +62,7 @@ def project(record: Record, header: Header, show: frozenset[str] = LOCAL) -> dic
             event = _new("authentication", "end", _SEVERITY["default"], record, header)
             event["status_id"] = 1
             return _filled(event, ("end", "authentication"), _sources(record, header), show)
-        case Relayed() if record.error or (record.tag and not record.tag.startswith(_QUIET)):
+        case Relayed() if not record.refused and (record.error or (record.tag and not record.tag.startswith(_QUIET))):
             return _outcome(record, header, show)
     return None
 

@@ -23,6 +23,8 @@ from blastwall.recording.bodies import (
 from blastwall.recording.codec import Flag, FormatFault, RawRecord, RecordType
 from blastwall.recording.manifest import parse_manifest
 
+MAX_REFUSED = 1024  # refused statements whose answers are still told from the target's
+
 
 @dataclass(frozen=True, slots=True)
 class Header:
@@ -82,6 +84,7 @@ class Relayed:
     error: str
     direction: Direction
     redacted: bool
+    refused: bool = False  # the gateway's own words: the statement it answers never reached the target
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,7 @@ class Decoder:
 
     def __init__(self) -> None:
         self._judgements: dict[int, tuple[Mapping[str, Any], Mapping[str, Any], str]] = {}
+        self._refused: dict[int, None] = {}  # the last statements that were not permitted, in order
 
     def decode(self, raw: RawRecord, sequence: int) -> Record | None:
         """Return the record; None for one that only serves others. Raises :class:`FormatFault`."""
@@ -131,7 +135,7 @@ class Decoder:
                 case RecordType.INTENT:
                     return self._intent(raw, sequence)
                 case RecordType.RELAYED:
-                    return _relayed(raw, sequence)
+                    return _relayed(raw, sequence, refused=raw.statement in self._refused)
                 case RecordType.JUDGEMENT:
                     self._judgement(raw)
                     return None
@@ -166,6 +170,11 @@ class Decoder:
         body = raw.body
         reference, kind, name_length, count, text_length, upstream_length = INTENT_FIELDS.unpack_from(body)
         facts, decision, surroundings = self._judgements[reference]
+        self._refused.pop(raw.statement, None)
+        if decision.get("verdict") != "permit":
+            self._refused[raw.statement] = None
+            if len(self._refused) > MAX_REFUSED:
+                del self._refused[next(iter(self._refused))]
         text, position = _take(body, INTENT_FIELDS.size, text_length)
         upstream, position = _take(body, position, upstream_length)
         name, position = _take(body, position, name_length)
@@ -204,7 +213,7 @@ def _header(raw: RawRecord, sequence: int) -> Header:
     return header
 
 
-def _relayed(raw: RawRecord, sequence: int) -> Relayed:
+def _relayed(raw: RawRecord, sequence: int, *, refused: bool) -> Relayed:
     rows, cells, tag_length, error_length = RELAYED_FIELDS.unpack_from(raw.body)
     tag, position = _take(raw.body, RELAYED_FIELDS.size, tag_length)
     error, position = _take(raw.body, position, error_length)
@@ -219,6 +228,7 @@ def _relayed(raw: RawRecord, sequence: int) -> Relayed:
         error=decode_text(error),
         direction=Direction.TO_TARGET if raw.flags & Flag.TO_TARGET else Direction.TO_AGENT,
         redacted=bool(raw.flags & Flag.REDACTED),
+        refused=refused,
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from rich import box
-from rich.console import RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table as Grid
 from rich.text import Text
 
@@ -29,7 +29,7 @@ def render(shown: Shown) -> Iterator[RenderableType]:
     """Yield what to print for one value."""
     match shown:
         case Opened():
-            yield _opened(shown)
+            yield Indented(_opened(shown), "  ", "▶ ")
         case Asked():
             yield from _asked(shown)
         case Table():
@@ -37,16 +37,17 @@ def render(shown: Shown) -> Iterator[RenderableType]:
         case Said():
             yield from _said(shown)
         case Done():
-            yield Text(f"    {neutral(shown.tag, MAX_LINE)}", style="dim")
+            yield Indented(Text(neutral(shown.tag, MAX_LINE), style="dim"))
         case Happened():
             fields = json.dumps(dict(shown.fields), default=str, ensure_ascii=False)
-            yield Text.assemble(("  · ", "cyan"), neutral(shown.name, 100), (f"  {neutral(fields, MAX_LINE)}", "dim"))
+            line = Text.assemble(("· ", "cyan"), neutral(shown.name, 100), (f"  {neutral(fields, MAX_LINE)}", "dim"))
+            yield Indented(line, "  ")
         case Opaque():
-            yield Text(f"    {shown.size:,} bytes: {neutral(shown.note, MAX_LINE)}", style="dim italic")
+            yield Indented(Text(f"{shown.size:,} bytes: {neutral(shown.note, MAX_LINE)}", style="dim italic"))
         case Ended():
             totals = ", ".join(f"{neutral(str(value), 20)} {neutral(name, 40)}" for name, value in shown.totals.items())
-            line = f"■ {neutral(shown.reason, MAX_LINE)}" + (f" ({totals})" if totals else "")
-            yield Text(line, style="bold")
+            last = neutral(shown.reason, MAX_LINE) + (f" ({totals})" if totals else "")
+            yield Indented(Text(last, style="bold"), "  ", "■ ")
 
 
 def _opened(shown: Opened) -> Text:
@@ -76,22 +77,38 @@ def _asked(shown: Asked) -> Iterator[RenderableType]:
     if shown.redacted:
         details.append("secrets removed")
     head.append("  " + " · ".join(details), style="dim")
-    yield head
+    yield Indented(head, first="")
     yield _barred(shown.text, "│", "")
     if shown.upstream is not None:
         yield _barred(shown.upstream, "┊", "magenta")
     for number, value in enumerate(shown.parameters, start=1):
-        yield Text(f"    ${number} = {'NULL' if value is None else neutral(value, MAX_LINE)}", style="cyan")
+        yield Indented(Text(f"${number} = {'NULL' if value is None else neutral(value, MAX_LINE)}", style="cyan"))
     if shown.why:
-        yield Text(f"    {neutral(shown.why, MAX_LINE)}", style=VERDICTS.get(shown.verdict, ""))
+        yield Indented(Text(neutral(shown.why, MAX_LINE), style=VERDICTS.get(shown.verdict, "")))
     if shown.hint:
-        yield Text(f"    {neutral(shown.hint, MAX_LINE)}", style="dim")
+        yield Indented(Text(neutral(shown.hint, MAX_LINE), style="dim"))
 
 
-def _barred(text: str, bar: str, style: str) -> Text:
-    """Recorded text behind a bar, every line of it."""
-    lines = neutral_lines(text, MAX_STATEMENT)
-    return Text("\n".join(f"  {bar} {line}" for line in lines), style=style)
+class Indented:
+    """Text whose every line stands behind ``indent``, those too that the terminal's width makes."""
+
+    def __init__(self, text: Text, indent: str = "    ", first: str | None = None) -> None:
+        self._text = text
+        self._indent = indent
+        self._first = indent if first is None else first
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = max(options.max_width - len(self._indent), 1)
+        for number, line in enumerate(self._text.wrap(console, width, overflow="fold")):
+            line.rstrip()
+            yield Text.assemble(
+                (self._indent if number else self._first, line.style), line, no_wrap=True, overflow="fold"
+            )
+
+
+def _barred(text: str, bar: str, style: str) -> Indented:
+    """Recorded text behind a bar."""
+    return Indented(Text("\n".join(neutral_lines(text, MAX_STATEMENT)), style=style), f"  {bar} ")
 
 
 def _table(shown: Table) -> Iterator[RenderableType]:
@@ -108,7 +125,7 @@ def _table(shown: Table) -> Iterator[RenderableType]:
     if shown.columns:
         yield grid
     if shown.more:
-        yield Text(f"    … {shown.more:,} more", style="dim")
+        yield Indented(Text(f"… {shown.more:,} more", style="dim"))
 
 
 def _cell(value: str | None) -> Text:

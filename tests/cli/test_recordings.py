@@ -64,7 +64,7 @@ def test_ls_tells_what_there_is(state, capsys):
     code, out, _ = call(capsys, "ls")
     assert code == 0
     lines = {line.split()[0]: line for line in out.splitlines()[1:] if line[:1].strip()}
-    assert re.search(r"shop +\d{4}-\d\d-\d\d \d\d:\d\d +0\.\d s +2 +1 +complete +session-1", lines[done.id])
+    assert re.search(r"shop +\d{4}-\d\d-\d\d \d\d:\d\dZ +0\.\d s +2 +1 +complete +session-1", lines[done.id])
     assert "live" in lines[live.id]
     assert "\x1b" not in out
     assert "\\x1b[31m[bold]x" in out.replace("\n", "").replace(" ", "")

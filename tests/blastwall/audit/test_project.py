@@ -174,6 +174,12 @@ def test_reads_tell_no_outcome_of_their_own():
     assert (failed["status_id"], failed["status_code"]) == (2, "42P01")
 
 
+def test_the_gateways_own_refusal_is_no_outcome():
+    """The intent has told it; the error that the agent was sent is not the target's."""
+    refused = dataclasses.replace(relayed("", "42501"), refused=True)
+    assert project(refused, HEADER) is None
+
+
 def test_secret_and_unlisted_values_never_leave_the_recording():
     event = Event(
         3, 1, "credential", {"kind": "role", "user": "u", "password": "hunter2", "extra": {"deep": "hunter3"}}

@@ -15,7 +15,7 @@ from blastwall.recording.play import json_lines, pauses, play, records_to_the_en
 from blastwall.recording.reader import Reader
 from blastwall.recording.shown import Asked, Done, Ended, Opaque, Opened, as_json, decode_opaque
 
-HOSTILE = "\x1b[2J\x1b]0;owned\x07\r\x9b1A\u202egnorw\u2066[bold red]markup[/] \x00"
+HOSTILE = "\x1b[2J\x1b]0;owned\x07\r\x9b1A\u202egnorw\u2066[bold red]markup[/] \x00" + " #99 permit" * 30
 
 
 def shown(data, decoder=decode):
@@ -93,13 +93,15 @@ def hostile_recording(begin, sink):
 SGR = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def test_hostile_recordings_print_nothing_but_text_and_our_colours(begin, sink):
+@pytest.mark.parametrize("width", [20, 37, 80, 400])
+def test_hostile_recordings_print_nothing_but_text_and_our_colours(begin, sink, width):
     values = hostile_recording(begin, sink)
-    page = printed(values, width=400)
+    page = printed(values, width=width)
     rest = SGR.sub("", page)
     assert all(character.isprintable() or character == "\n" for character in rest)
-    assert "\\x1b]0;owned\\x07" in rest
-    assert "[bold red]markup[/]" in rest
+    if width == 400:
+        assert "\\x1b]0;owned\\x07" in rest
+        assert "[bold red]markup[/]" in rest
     asked = [line for line in rest.splitlines() if line.startswith("#")]
     assert [line.split()[0] for line in asked] == ["#1", "#2"], "a recorded line cannot pass for one of ours"
 
