@@ -5,6 +5,7 @@ As an ordinary user everything here does nothing: the server runs as that user, 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pwd
@@ -12,8 +13,11 @@ import shutil
 import stat
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
+
+SWEEP_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,10 @@ def reachable_directory(directory: Path, owner: Account | None) -> Path:
         raise OSError(
             f"{place.resolve()} cannot be reached by the account that runs PostgreSQL: remove it to start anew"
         )
-    elsewhere = Path(tempfile.mkdtemp(dir=_public_directory(), prefix="server-"))
+    public = _public_directory()
+    _sweep(public)
+    elsewhere = Path(tempfile.mkdtemp(dir=public, prefix="server-"))
+    _note_of(elsewhere).write_text(str(place.absolute()))
     os.chown(elsewhere, owner.uid, owner.gid)
     place.symlink_to(elsewhere)
     return elsewhere
@@ -122,6 +129,24 @@ def _public_directory() -> Path:
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
             raise OSError(f"{place} exists but is not a directory that only we may change: remove it") from None
     return place
+
+
+def _note_of(elsewhere: Path) -> Path:
+    """Beside a directory: the path of the link that leads to it."""
+    return elsewhere.with_name(f"{elsewhere.name}.link")
+
+
+def _sweep(public: Path) -> None:
+    """Remove what no link leads to any more: its state directory was removed. What is fresh or in use stays."""
+    for note in public.glob("server-*.link"):
+        elsewhere = note.with_suffix("")
+        with contextlib.suppress(OSError):
+            link = Path(note.read_text())
+            kept = link.is_symlink() and link.resolve() == elsewhere
+            if kept or time.time() - note.stat().st_mtime < SWEEP_SECONDS or any(elsewhere.glob("*/postmaster.pid")):
+                continue
+            remove_tree(elsewhere)
+            note.unlink()
 
 
 def _open_tree(root: Path) -> None:
@@ -142,9 +167,14 @@ def write_private(path: Path, content: bytes, owner: Account | None = None) -> N
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a directory if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+    """Remove a directory if it is there, and what its servers keep elsewhere (:func:`reachable_directory`)."""
+    if not path.is_dir() or path.is_symlink():
+        return
+    for place in path.rglob("server"):
+        if place.is_symlink() and place.resolve().name.startswith("server-"):
+            remove_tree(place.resolve())
+            _note_of(place.resolve()).unlink(missing_ok=True)
+    shutil.rmtree(path)
 
 
 def run(command: list[str], owner: Account | None, directory: Path, seconds: float) -> subprocess.CompletedProcess[str]:

@@ -94,7 +94,7 @@ class EmbeddedPostgres:
         self._owner = account.unprivileged()
         self._warden: subprocess.Popen[bytes] | None = None
         self._lock: int | None = None
-        self._workplace = directory
+        self.workplace = directory
 
     # life
 
@@ -106,7 +106,7 @@ class EmbeddedPostgres:
         self._take_lock()
         try:
             self._home = account.reachable_copy(self._home, self._owner)
-            self._workplace = account.reachable_directory(self.directory, self._owner)
+            self.workplace = account.reachable_directory(self.directory, self._owner)
             self._end_orphan()
             self._make_cluster()
             self._install_certificates()
@@ -141,7 +141,6 @@ class EmbeddedPostgres:
     def destroy(self) -> None:
         """Stop, and remove the data, the password and the directory."""
         self.stop()
-        account.remove_tree(self._workplace)
         account.remove_tree(self.directory)
 
     def __enter__(self) -> EmbeddedPostgres:
@@ -202,7 +201,7 @@ class EmbeddedPostgres:
 
     @property
     def _data(self) -> Path:
-        return self._workplace / f"data-{self.major}"
+        return self.workplace / f"data-{self.major}"
 
     def _psql(self, options: list[str], sql: str, database: str, user: str, password: str, name: str = "psql") -> str:
         command = [str(psql_path()), "-Xq", "-v", "ON_ERROR_STOP=1", *options, "-f", "-"]
@@ -266,15 +265,15 @@ class EmbeddedPostgres:
         if not password.exists():
             account.write_private(password, secrets.token_urlsafe(24).encode())
         # Renamed when complete: an interrupted initdb leaves no cluster behind.
-        fresh = self._workplace / f"data-{self.major}.new"
+        fresh = self.workplace / f"data-{self.major}.new"
         account.remove_tree(fresh)
-        handed = self._workplace / "initdb.password"
+        handed = self.workplace / "initdb.password"
         account.write_private(handed, password.read_bytes(), self._owner)
         command = [str(self._home / "bin" / "initdb"), "-D", str(fresh), "-U", SUPERUSER, f"--pwfile={handed}"]
         command += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8"]
         command += ["--no-sync", "--no-instructions"]
         try:
-            done = account.run(command, self._owner, self._workplace, COMMAND_SECONDS)
+            done = account.run(command, self._owner, self.workplace, COMMAND_SECONDS)
         finally:
             handed.unlink()
         if done.returncode != 0:

@@ -80,7 +80,7 @@ class LocalTarget:
 
     def _fill(self) -> str:
         """Fill the databases once. The mark is written last: an interrupted seed is begun again from nothing."""
-        mark = self._directory / "seeded"
+        mark = self.server.workplace / "seeded"  # beside the data: they go together
         seed = b"" if self._seed is None else _content(self._seed, self.name)
         digest = hashlib.sha256(seed).hexdigest()
         if mark.exists():

@@ -140,8 +140,9 @@ class LocalStack:
         self._parts.append(Part(name, runs, last_words))
 
     def _stop_gateway(self) -> None:
+        ran = self.gateway.running  # if not, that is what we are stopping for, and it was told
         status = self.gateway.stop()
-        if status:
+        if ran and status:
             raise RigFault(f"the gateway ended with status {status}:\n{self.gateway.last_words()}")
 
     def _lock(self) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rig import account
 from rig.certificates import Certificates, ensure_certificates
 from rig.postgres import EmbeddedPostgres
 
@@ -16,10 +17,10 @@ from rig.postgres import EmbeddedPostgres
 @pytest.fixture(scope="session")
 def rig_directory() -> Iterator[Path]:
     """A short path that an unprivileged server can reach (pytest's own are closed to other users)."""
-    with tempfile.TemporaryDirectory(prefix="blastwall-test-") as name:
-        directory = Path(name)
-        directory.chmod(0o711)
-        yield directory
+    directory = Path(tempfile.mkdtemp(prefix="blastwall-test-"))
+    directory.chmod(0o711)
+    yield directory
+    account.remove_tree(directory)
 
 
 @pytest.fixture(scope="session")

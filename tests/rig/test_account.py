@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,3 +69,28 @@ def test_a_command_runs_with_a_bare_environment(open_directory: Path, monkeypatc
     done = account.run(["env"], account.unprivileged(), open_directory, 10)
     assert "leak" not in done.stdout
     assert done.returncode == 0
+
+
+def test_what_a_closed_directory_keeps_elsewhere_goes_with_it_or_is_swept_later(
+    open_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = account.unprivileged() or Account(os.geteuid(), os.getegid())
+    monkeypatch.setattr(account, "may_pass", lambda path, _: open_directory not in path.resolve().parents)
+    states = [open_directory / name for name in ("kept", "removed", "forgotten")]
+    places = []
+    for state in states:
+        state.mkdir()
+        places.append(account.reachable_directory(state, owner))
+        assert (state / "server").resolve() == places[-1]
+        assert account.reachable_directory(state, owner) == places[-1]
+    kept, _, forgotten = places
+    account.remove_tree(states[1])
+    shutil.rmtree(states[2])
+    assert [place.exists() for place in places] == [True, False, True]
+    account._sweep(kept.parent)
+    assert forgotten.exists()  # too fresh: somebody may be about to link it
+    monkeypatch.setattr(account, "SWEEP_SECONDS", -1.0)
+    account._sweep(kept.parent)
+    assert [place.exists() for place in places] == [True, False, False]
+    account.remove_tree(states[0])
+    assert not list(kept.parent.glob("*.link")) or not kept.exists()

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from blastwall.config.model import TargetSection
+from rig import account
 from rig.certificates import Certificates
 from rig.postgres import RigFault
 from rig.targets import LocalTarget
@@ -87,6 +88,18 @@ def test_data_is_kept_and_a_changed_seed_is_mentioned_but_not_loaded(
         assert "seed has changed" in remark
         assert str(directory / "target") in remark
         assert made.server.psql("SELECT to_regclass('more') IS NULL", database="shop") == "t"
+    finally:
+        made.server.destroy()
+
+
+def test_data_that_was_lost_is_seeded_again(directory: Path, certificates: Certificates) -> None:
+    made = target(directory, certificates)
+    try:
+        made.start()
+        made.server.stop()
+        account.remove_tree(made.server.workplace)
+        assert made.start() == ""
+        assert made.server.psql("SELECT kettles FROM stock", database="shop") == "3"
     finally:
         made.server.destroy()
 
