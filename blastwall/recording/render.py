@@ -57,9 +57,7 @@ def _opened(shown: Opened) -> Text:
     whom = f" for {neutral(str(person), 100)}" if person else ""
     started = header.get("started_at", 0)
     when = datetime.fromtimestamp(float(started), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    line = Text.assemble(
-        ("▶ ", "bold"), (f"{agent}{whom}", "bold"), f" at {neutral(str(target.get('name')), 100)}, {when}"
-    )
+    line = Text.assemble((f"{agent}{whom}", "bold"), f" at {neutral(str(target.get('name')), 100)}, {when}")
     line.append(f"  session {neutral(str(header.get('session')), 100)}", style="dim")
     if header.get("break_glass"):
         line.append(f"  BREAK GLASS: {neutral(str(header.get('break_glass')), MAX_LINE)}", style="bold red")

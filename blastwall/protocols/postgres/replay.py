@@ -56,6 +56,8 @@ class _Decoder:
         self._intents: dict[int, Intent] = {}
         self._described: dict[str, Fields] = {}
         self._fields: Fields | None = None
+        self._prepared = ""  # the name in the last intent to prepare
+        self._naming: str | None = None  # the name whose description comes next
         self._exact = True  # the fields tell each column's format; those of a prepared statement do not
         self._rows: list[tuple[str | None, ...]] = []
         self._count = 0
@@ -66,6 +68,8 @@ class _Decoder:
         if len(self._intents) >= MAX_INTENTS:
             del self._intents[next(iter(self._intents))]
         self._intents[intent.statement] = intent
+        if intent.kind == "prepare":
+            self._prepared = intent.name
 
     def feed(self, record: Relayed) -> Iterator[Shown]:
         """Yield what one record's bytes complete."""
@@ -129,8 +133,12 @@ class _Decoder:
                 self._count += 1
                 if len(self._rows) < self._limit:
                     self._rows.append((show(frame[HEADER_SIZE:].rstrip(b"\n"), 25, 0),))
+            case "t":
+                self._naming = self._named(statement)
             case "T":
                 self._describe(statement, replies.row_description(frame))
+            case "n":
+                self._naming = None
             case "H":
                 self._copying = True
             case "C":
@@ -155,14 +163,20 @@ class _Decoder:
                 self._copying = False
 
     def _describe(self, statement: int, fields: Fields) -> None:
-        intent = self._intents.get(statement)
-        if intent is not None and intent.kind == "prepare":
+        """A description after its parameters' belongs to a prepared name; any other to the rows that follow it."""
+        name, self._naming = self._naming, None
+        if name is not None:
             if len(self._described) >= MAX_NAMES:
                 self._described.clear()
-            self._described[intent.name] = fields
+            self._described[name] = fields
             return
         self._fields = fields
         self._exact = True
+
+    def _named(self, statement: int) -> str:
+        """Whose parameters are described: the statement's own name, or the one that was prepared last."""
+        intent = self._intents.get(statement)
+        return intent.name if intent is not None and intent.kind == "prepare" else self._prepared
 
     def _row(self, statement: int, frame: bytes) -> None:
         self._count += 1

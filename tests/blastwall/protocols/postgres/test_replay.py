@@ -94,11 +94,12 @@ def test_errors_and_notices_are_said():
     assert warned == Said(0, 1, "WARNING", "careful", "01000")
 
 
-def test_rows_of_a_prepared_statement_get_its_columns():
+@pytest.mark.parametrize("answered", [0, 1])
+def test_rows_of_a_prepared_statement_get_its_columns(answered):
     binary = struct.pack(">i", 7)
     shown = show(
         intent(1, "prepare", "ps1"),
-        relayed(frame(b"1") + frame(b"t", b"\0\0") + description(("id", 23), ("name", 25)) + READY, 1),
+        relayed(frame(b"1") + frame(b"t", b"\0\0") + description(("id", 23), ("name", 25)) + READY, answered),
         intent(2, "execute", "ps1"),
         relayed(frame(b"2") + row(binary, b"ana") + complete("SELECT 1") + READY, 2),
         intent(3, "execute", "other"),
