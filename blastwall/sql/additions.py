@@ -11,7 +11,9 @@ from blastwall.sql.catalogue import FIRST_USER_OID, Cast, Catalogue, Operator, R
 
 @dataclass(frozen=True, slots=True)
 class AddedCast:
-    """A cast that runs a function PostgreSQL did not ship. ``custom`` are the added types at its ends (none: any value)."""
+    """A cast that runs a function PostgreSQL did not ship. ``custom`` are the added types at its ends (none: any
+    value).
+    """
 
     cast: Cast
     function: tuple[str, str]  # schema and name

@@ -8,13 +8,14 @@ from dataclasses import replace
 from blastwall.model import SEVERITY, Effect, Facts, ObjectRef
 
 MAX_OBJECTS = 200  # a statement that touches more is recorded with the first 200
+MAX_REASON = 400  # characters
 MAX_NAME = 200  # characters of a name that are repeated in a reason
 
 
 class Ledger:
     """Findings only ever add up: the worst effect stays, with the first reason that made it so."""
 
-    __slots__ = ("_objects", "bounded", "effect", "flags", "literals", "reason", "verb")
+    __slots__ = ("_objects", "bounded", "cursor", "effect", "flags", "literals", "names", "reason", "verb")
 
     def __init__(self, verb: str, effect: Effect = Effect.SESSION, reason: str = "") -> None:
         self.verb = verb
@@ -23,6 +24,8 @@ class Ledger:
         self.flags: set[str] = set()
         self.bounded = True
         self.literals = False  # whether a literal's value was looked at
+        self.names = False  # whether the session's prepared statements or cursors were
+        self.cursor = False  # whether rows are changed WHERE CURRENT OF a cursor
         self._objects: dict[ObjectRef, None] = {}
 
     def raise_to(self, effect: Effect, reason: str, *flags: str) -> None:
@@ -30,7 +33,7 @@ class Ledger:
         self.flags.update(flags)
         if SEVERITY[effect] > SEVERITY[self.effect] or (effect is self.effect and not self.reason):
             self.effect = effect
-            self.reason = reason
+            self.reason = reason[:MAX_REASON]
 
     def touch(self, kind: str, name: str, access: str) -> None:
         """The statement reads, writes, calls, defines or destroys an object."""

@@ -1,8 +1,9 @@
 """What PostgreSQL's own functions do: a static table over the majors 13 to 18.
 
-``functions.jsonl`` holds one line for each name in pg_proc's pg_catalog: its category (that of its worst overload), the
-majors that ship it, and whether attribute notation can call it (``(expression).name``): ``"attribute": "value"`` for one
-argument of any type, ``"row"`` when that argument may also be a whole row. ``functions.toml`` says what each category may do.
+``functions.jsonl`` holds one line for each name in pg_proc's pg_catalog: its category (that of its worst overload),
+the majors that ship it, and whether attribute notation can call it (``(expression).name``): ``"attribute": "value"``
+for one argument of any type, ``"row"`` when that argument may also be a whole row. ``functions.toml`` says what each
+category may do.
 """
 
 from __future__ import annotations
@@ -71,7 +72,9 @@ class FunctionTable:
         return found is not None and found.attribute == "row"
 
     def reaches_beyond(self, schema: str | None, name: str) -> bool:
-        """Whether a name that is not PostgreSQL's own is that of a listed extension function that does more than compute."""
+        """Whether a name that is not PostgreSQL's own is that of a listed extension function that does more than
+        compute.
+        """
         if schema is not None and any(fnmatchcase(schema, pattern) for pattern in self._extension_schemas):
             return True
         return any(fnmatchcase(name, pattern) for pattern in self._extension_names)

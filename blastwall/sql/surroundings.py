@@ -13,15 +13,16 @@ GRAMMAR_MAJOR = 18  # the major whose grammar the parser speaks
 _VERSION_NUMBER_FROM = 10_000  # server_version_num counts major * 10,000; smaller numbers are majors themselves
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Surroundings:
-    """What a session's statements are judged in.
+    """What a session's statements are judged in. Compared and hashed by identity: a session keeps one object for as
+    long as nothing changes, and caches are keyed by it.
 
     ``search_path`` holds existing schemas in order, $user expanded, without the implicit pg_temp and pg_catalog.
-    ``server_version`` is server_version_num (170010) or a major (17). ``temp`` are the names of temporary relations made
-    in this session. ``prepared`` and ``cursors`` map the client's own names (SQL's and the wire's: one namespace each) to
-    the facts of their texts. ``allowed_functions`` are functions, operators and types that are not PostgreSQL's own and
-    that the target's owner trusts: "schema.name", or "schema.*" for all of a schema.
+    ``server_version`` is server_version_num (170010) or a major (17). ``temp`` are the names of temporary relations
+    made in this session. ``prepared`` and ``cursors`` map the client's own names (SQL's and the wire's: one namespace
+    each) to the facts of their texts. ``allowed_functions`` are functions, operators and types that are not
+    PostgreSQL's own and that the target's owner trusts: "schema.name", or "schema.*" for all of a schema.
     """
 
     catalogue: Catalogue | None = None
@@ -37,7 +38,11 @@ class Surroundings:
     @property
     def major(self) -> int:
         """The server's major version."""
-        return self.server_version // _VERSION_NUMBER_FROM if self.server_version >= _VERSION_NUMBER_FROM else self.server_version
+        return (
+            self.server_version // _VERSION_NUMBER_FROM
+            if self.server_version >= _VERSION_NUMBER_FROM
+            else self.server_version
+        )
 
     @property
     def fingerprint(self) -> str:

@@ -48,9 +48,11 @@ def constant(node: Message) -> tuple[bool, Any]:
     for _ in range(8):  # casts and signs around a literal are few: deeper ones are not literals
         which = node.WhichOneof("node")
         if which == "a_const":
-            known, value = _literal(node.a_const)
+            known, value = literal(node.a_const)
             if sign < 0:
-                return (True, -value) if isinstance(value, (int, float)) and not isinstance(value, bool) else (False, None)
+                return (
+                    (True, -value) if isinstance(value, (int, float)) and not isinstance(value, bool) else (False, None)
+                )
             return known, value
         if which == "type_cast":
             node = node.type_cast.arg
@@ -62,7 +64,8 @@ def constant(node: Message) -> tuple[bool, Any]:
     return False, None
 
 
-def _literal(const: Message) -> tuple[bool, Any]:
+def literal(const: Message) -> tuple[bool, Any]:
+    """As :func:`constant`, for an A_Const."""
     if const.isnull:
         return True, None
     which = const.WhichOneof("val")
@@ -136,3 +139,24 @@ def leftmost_arm(select: Message) -> Message:
     while select.op > 1:
         select = select.larg
     return select
+
+
+def conjuncts(condition: Message) -> Iterator[Message]:
+    """The parts of a condition (a Node) that must all hold."""
+    waiting = [condition]
+    while waiting:
+        node = waiting.pop()
+        if kind_of(node) == "bool_expr" and node.bool_expr.boolop == 1:
+            waiting.extend(reversed(node.bool_expr.args))
+        elif kind_of(node):
+            yield node
+
+
+def column_paths(message: Message) -> Iterator[list[str]]:
+    """The names of every column reference in a tree."""
+    return (strings(node.fields) for node in everything_within(message) if type(node).__name__ == "ColumnRef")
+
+
+def called(message: Message) -> Iterator[str]:
+    """The last names of every function call in a tree."""
+    return (strings(node.funcname)[-1] for node in everything_within(message) if type(node).__name__ == "FuncCall")

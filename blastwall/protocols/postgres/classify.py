@@ -1,0 +1,239 @@
+"""A statement's text, in its surroundings, to facts. Never raises: what is not understood is UNKNOWN, with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from threading import Lock
+
+from blastwall.model import Effect, Facts, Parameter
+from blastwall.sql.catalogue import Catalogue
+from blastwall.sql.facts import unknown, worst
+from blastwall.sql.judge import Judgement, judge
+from blastwall.sql.parser import Tree, Unparsed, parse
+from blastwall.sql.surroundings import Surroundings
+
+__all__ = [
+    "Classifier",
+    "Finding",
+    "Judgement",
+    "StatementFinding",
+    "Surroundings",
+    "classify",
+    "classify_tree",
+    "offline",
+]
+
+StatementFinding = Judgement  # one statement of a text
+_NUMBERS_SINCE = 16  # before, 0x1F and 1_000 were a number and an alias
+_EMPTY = Facts(Effect.SESSION, "empty", reason="", fingerprint="")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a text was found to do. ``facts`` are those of all its statements together; ``tree`` is None when it does
+    not parse.
+
+    ``error`` is set for a text that does not parse: the server's own message, position and SQLSTATE for the client.
+    """
+
+    facts: Facts
+    tree: Tree | None = None
+    statements: tuple[StatementFinding, ...] = ()
+    error: Unparsed | None = None
+
+    @property
+    def literal_independent(self) -> bool:
+        """Whether the same text with other literals has the same facts. Compare normalised texts, not fingerprints: a
+        fingerprint does not see aliases."""
+        return self.tree is not None and all(each.literal_independent for each in self.statements)
+
+    @property
+    def reads_only(self) -> bool:
+        """Whether running it leaves everything as it was."""
+        return all(each.facts.effect in (Effect.SESSION, Effect.READ) for each in self.statements) and bool(
+            self.statements
+        )
+
+    @property
+    def changes_catalogue(self) -> bool:
+        """Whether the catalogue may be another one afterwards."""
+        return any(each.changes_catalogue for each in self.statements)
+
+    @property
+    def session_names(self) -> bool:
+        """Whether the facts depend on what the session prepared or declared."""
+        return any(each.session_names for each in self.statements)
+
+
+def offline(catalogue: Catalogue | None) -> Surroundings:
+    """Surroundings for judging a text without a session: the catalogue's own version and default search path."""
+    if catalogue is None:
+        return Surroundings()
+    return Surroundings(
+        catalogue=catalogue, search_path=catalogue.search_path_default, server_version=catalogue.server_version
+    )
+
+
+def classify(
+    text: str, surroundings: Surroundings, parameters: Sequence[Parameter | str | bytes | None] = ()
+) -> Finding:
+    """Judge a text of any number of statements. Blocks while a large text is parsed by the worker.
+
+    ``parameters`` are bound values in order (Parameter, text, or None); they matter where a number says how much is
+    asked for.
+    """
+    try:
+        tree = parse(text)
+    except Unparsed as error:
+        return Finding(unknown(f"The gateway cannot read this statement. {error.reason}", "unparsed"), error=error)
+    except Exception:  # noqa: BLE001  # whatever fails, the answer is no
+        return Finding(_failed("could not be parsed"))
+    return classify_tree(tree, surroundings, parameters)
+
+
+def classify_tree(
+    tree: Tree, surroundings: Surroundings, parameters: Sequence[Parameter | str | bytes | None] = ()
+) -> Finding:
+    """As :func:`classify`, for a text that has been parsed (with ``parse_async``, say)."""
+    try:
+        return _classify(tree, surroundings, parameters)
+    except Exception:  # noqa: BLE001  # whatever fails, the answer is no
+        return Finding(_failed("could not be judged"), tree)
+
+
+def _failed(what: str) -> Facts:
+    return unknown(f"This statement {what}; write it in a simpler way.", "internal_error")
+
+
+def _classify(tree: Tree, surroundings: Surroundings, parameters: Sequence[Parameter | str | bytes | None]) -> Finding:
+    if not tree.statements:
+        return Finding(replace(_EMPTY, fingerprint=""), tree)
+    numbers = _numbers(parameters)
+    temp: frozenset[str] = frozenset()
+    made: frozenset[str] = frozenset()
+    found: list[StatementFinding] = []
+    for raw in tree.statements:
+        one = judge(raw.stmt, surroundings, temp=temp, made=made, numbers=numbers)
+        found.append(one)
+        surroundings = _after(one, surroundings)
+        if one.makes is not None:
+            if one.makes[1]:
+                temp |= {one.makes[0]}
+            else:
+                made |= {one.makes[0]}
+    facts = worst([each.facts for each in found], tree.fingerprint)
+    if surroundings.major < _NUMBERS_SINCE and tree.modern_numbers:
+        facts = replace(
+            facts,
+            effect=Effect.UNKNOWN,
+            flags=facts.flags | {"version_skew"},
+            reason="Holds a number such as 0x1F or 1_000, which this server reads as a number and a name.",
+        )
+    return Finding(facts, tree, tuple(found))
+
+
+def _after(one: StatementFinding, surroundings: Surroundings) -> Surroundings:
+    """The surroundings of the next statement of the same text."""
+    if one.kind == "prepare":
+        return replace(surroundings, prepared={**surroundings.prepared, one.name: one.facts})
+    if one.kind == "declare":
+        return replace(surroundings, cursors={**surroundings.cursors, one.name: one.facts})
+    if one.kind == "deallocate":
+        return replace(surroundings, prepared=_without(surroundings.prepared, one.name))
+    if one.kind == "close":
+        return replace(surroundings, cursors=_without(surroundings.cursors, one.name))
+    if one.kind == "discard" and one.facts.verb == "discard all":
+        return replace(surroundings, prepared={}, cursors={})
+    return surroundings
+
+
+def _without(known: Mapping[str, Facts], name: str) -> Mapping[str, Facts]:
+    return {each: facts for each, facts in known.items() if name and each != name}
+
+
+def _numbers(parameters: Sequence[Parameter | str | bytes | None]) -> dict[int, float]:
+    """Those parameters that are numbers in text form, by number from 1."""
+    found: dict[int, float] = {}
+    for number, parameter in enumerate(parameters, start=1):
+        value: str | bytes | None
+        if isinstance(parameter, Parameter):
+            value = None if parameter.binary else parameter.value
+        else:
+            value = parameter
+        if value is None or len(value) > 40:
+            continue
+        try:
+            found[number] = float(value)
+        except ValueError:
+            continue
+    return found
+
+
+class Classifier:
+    """Remembers findings: first by text and the very surroundings object, then, across sessions, by its fingerprint.
+
+    Bounded by entries and by an estimate of bytes; what was not asked for lately is dropped first. Safe to use from
+    several threads.
+    """
+
+    __slots__ = ("_lock", "_most_bytes", "_most_entries", "_old", "_old_bytes", "_young", "_young_bytes")
+
+    def __init__(self, most_entries: int = 10_000, most_bytes: int = 64 * 1024 * 1024) -> None:
+        self._most_entries = most_entries
+        self._most_bytes = most_bytes
+        self._young: dict[tuple[str, Surroundings | str], Finding] = {}
+        self._old: dict[tuple[str, Surroundings | str], Finding] = {}
+        self._young_bytes = self._old_bytes = 0
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+    @property
+    def bytes(self) -> int:
+        """What the remembered findings are believed to take."""
+        return self._young_bytes + self._old_bytes
+
+    def classify(self, text: str, surroundings: Surroundings) -> Finding:
+        """The finding, from memory (one look-up when it is known here) or judged now. Never raises."""
+        found = self._young.get((text, surroundings))
+        return found if found is not None else self._look_further(text, surroundings)
+
+    def forget(self) -> None:
+        """Drop everything."""
+        with self._lock:
+            self._young, self._old = {}, {}
+            self._young_bytes = self._old_bytes = 0
+
+    def _look_further(self, text: str, surroundings: Surroundings) -> Finding:
+        here = (text, surroundings)
+        found = self._old.get(here)
+        if found is None:
+            shared = (text, surroundings.fingerprint)
+            found = self._young.get(shared) or self._old.get(shared)
+            if found is None:
+                found = classify(text, surroundings)
+                if "internal_error" in found.facts.flags:
+                    return found
+            if not found.session_names:
+                self._remember(shared, found)
+        self._remember(here, found)
+        return found
+
+    def _remember(self, key: tuple[str, Surroundings | str], found: Finding) -> None:
+        size = _FINDING_BYTES + _BYTES_PER_CHARACTER * len(key[0])
+        if size > self._most_bytes // 8:
+            return
+        with self._lock:
+            if key in self._young:
+                return
+            if len(self._young) >= self._most_entries // 2 or self._young_bytes + size > self._most_bytes // 2:
+                self._old, self._old_bytes = self._young, self._young_bytes
+                self._young, self._young_bytes = {}, 0
+            self._young[key] = found
+            self._young_bytes += size
+
+
+_FINDING_BYTES = 1024
+_BYTES_PER_CHARACTER = 30  # a tree is 10 to 30 times its text

@@ -1,0 +1,274 @@
+"""Comparisons inside predicates: what an operator between two terms says about a row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from blastwall.sql.tree import Message, constant, kind_of, strings
+from blastwall.sql.truth import (
+    ANY,
+    FALSE,
+    NULL,
+    OTHER,
+    TARGET,
+    TRUE,
+    Term,
+    Truth,
+    always,
+    anybody,
+    bit,
+    linked,
+    negated,
+    words,
+)
+from blastwall.sql.values import ANYTHING, Sample, Value, as_text, like, order
+
+if TYPE_CHECKING:
+    from blastwall.sql.compiler import Compiler
+
+_OP, _OP_ANY, _OP_ALL, _DISTINCT, _NOT_DISTINCT, _NULLIF, _IN, _LIKE, _ILIKE, _SIMILAR, _BETWEEN = range(1, 12)
+_ITEMS = 10_000  # of an IN list; a longer one limits nothing by itself
+
+_ORDERED: dict[str, Callable[[int], bool]] = {
+    "=": lambda result: result == 0,
+    "<>": lambda result: result != 0,
+    "<": lambda result: result < 0,
+    "<=": lambda result: result <= 0,
+    ">": lambda result: result > 0,
+    ">=": lambda result: result >= 0,
+}
+
+
+def comparison(compiler: Compiler, node: Message, depth: int) -> Truth:
+    """Compile an A_Expr as a condition."""
+    kind = node.kind
+    name = strings(node.name)[-1]
+    if kind in (_IN, _OP_ANY, _OP_ALL):
+        return _with_list(compiler, node, name, depth)
+    if kind >= _BETWEEN:
+        return _between(compiler, node, name, depth)
+    if kind == _NULLIF or not node.HasField("lexpr"):
+        return anybody
+    left, right = compiler.term(node.lexpr, depth + 1), compiler.term(node.rexpr, depth + 1)
+    if kind in (_LIKE, _ILIKE, _SIMILAR):
+        return _pattern(left, right, node, name, kind)
+    if kind == _DISTINCT:
+        return negated(compare(left, right, "=", _equal_or_both_null))
+    if kind == _NOT_DISTINCT:
+        return compare(left, right, "=", _equal_or_both_null)
+    if name in _ORDERED:
+        return compare(left, right, name, _by_order(_ORDERED[name]))
+    if name in words().test_operators:
+        return _tested(left, right, node, name)
+    return anybody
+
+
+def equality(left: Term, right: Term) -> Truth:
+    """``left = right``."""
+    return compare(left, right, "=", _by_order(_ORDERED["="]))
+
+
+def compare(left: Term, right: Term, name: str, test: Callable[[Value, Value], int]) -> Truth:
+    """A comparison of two scalars: computed where the target's own columns and constants decide it, a link where
+    another relation's column does, and unknown otherwise.
+    """
+    of = left.of | right.of
+    if left.truth is not None or right.truth is not None:
+        return _of_truths(left, right, name)
+    if OTHER in of:
+        return _link(left, right, name)
+    if left.wild or right.wild:
+        return anybody
+    if not of and not _both_literal(left, right):
+        return anybody  # no column of the target: whoever wrote it knows the answer
+    one, other = left.value, right.value
+
+    def answer(sample: Sample) -> int:
+        return test(one(sample), other(sample))
+
+    return answer
+
+
+def _both_literal(left: Term, right: Term) -> bool:
+    return left.key.startswith("=") and right.key.startswith("=")
+
+
+def _of_truths(left: Term, right: Term, name: str) -> Truth:
+    """Two conditions compared, as in ``(id = 5) = true``."""
+    one, other = left.value, right.value
+
+    def answer(sample: Sample) -> int:
+        first, second = one(sample), other(sample)
+        if first is ANYTHING or second is ANYTHING:
+            return ANY
+        if first is None or second is None:
+            return NULL
+        if not isinstance(first, bool) or not isinstance(second, bool):
+            return ANY
+        return TRUE if _ORDERED[name](first - second) else FALSE
+
+    return answer if name in _ORDERED else anybody
+
+
+def _link(left: Term, right: Term, name: str) -> Truth:
+    """An equality between a column of the target and one of another relation."""
+    for target, other in ((left, right), (right, left)):
+        if (
+            target.of == {TARGET}
+            and other.of == {OTHER}
+            and target.plain
+            and other.plain
+            and name == "="
+            and other.link
+        ):
+            return linked(f"{target.key}={other.key}", other.link)
+    return anybody
+
+
+def _equal_or_both_null(left: Value, right: Value) -> int:
+    if left is ANYTHING or right is ANYTHING:
+        return ANY
+    if left is None or right is None:
+        return TRUE if left is right else FALSE
+    return _by_order(_ORDERED["="])(left, right)
+
+
+def _by_order(holds: Callable[[int], bool]) -> Callable[[Value, Value], int]:
+    def test(left: Value, right: Value) -> int:
+        if left is ANYTHING or right is ANYTHING:
+            return ANY
+        try:
+            result = order(left, right)
+        except (TypeError, ValueError):
+            return ANY
+        return NULL if result is None else TRUE if holds(result) else FALSE
+
+    return test
+
+
+def _between(compiler: Compiler, node: Message, name: str, depth: int) -> Truth:
+    bounds = node.rexpr.list.items
+    if len(bounds) != 2:
+        return anybody
+    value, low, high = (compiler.term(each, depth + 1) for each in (node.lexpr, *bounds))
+    above, below = (_by_order(_ORDERED[each]) for each in (">=", "<="))
+    if node.kind in (13, 14):  # SYMMETRIC
+        one = _both(compare(value, low, ">=", above), compare(value, high, "<=", below))
+        other = _both(compare(value, high, ">=", above), compare(value, low, "<=", below))
+        inside: Truth = lambda sample: max(one(sample), other(sample))  # noqa: E731  # a truth like the others
+    else:
+        inside = _both(compare(value, low, ">=", above), compare(value, high, "<=", below))
+    return negated(inside) if node.kind in (12, 14) else inside
+
+
+def _both(one: Truth, other: Truth) -> Truth:
+    return lambda sample: min(one(sample), other(sample))
+
+
+def _pattern(left: Term, right: Term, node: Message, name: str, kind: int) -> Truth:
+    negative = name.startswith("!")
+    if not left.plain or TARGET not in left.of or OTHER in left.of | right.of or TARGET in right.of:
+        return anybody
+    pattern = _literal_pattern(node.rexpr)
+    if pattern is None:
+        # The same pattern for every row. It may be "%" in a parameter: whoever approves sees the parameters.
+        found = bit(f"{left.key}{name}{right.key}") if not right.wild else anybody
+    elif not pattern.strip("%") or (kind == _SIMILAR and pattern in words().matching_everything):
+        return always(FALSE if negative else TRUE)
+    elif kind == _SIMILAR:
+        found = bit(f"{left.key}~{pattern}")
+    else:
+        found = _like(left, pattern, fold=kind == _ILIKE)
+    return negated(found) if negative else found
+
+
+def _like(left: Term, pattern: str, *, fold: bool) -> Truth:
+    value = left.value
+
+    def answer(sample: Sample) -> int:
+        text = as_text(value(sample))
+        if text is None:
+            return ANY
+        matched = like(text.lower(), pattern.lower()) if fold else like(text, pattern)
+        if matched is None:
+            return TRUE if sample.chance(pattern) & 1 else FALSE
+        return TRUE if matched else FALSE
+
+    return answer
+
+
+def _literal_pattern(node: Message) -> str | None:
+    known, value = constant(node)
+    if known and isinstance(value, str):
+        return value
+    if kind_of(node) == "func_call" and node.func_call.args:  # similar_to_escape, like_escape
+        return _literal_pattern(node.func_call.args[0])
+    if kind_of(node) == "a_expr" and strings(node.a_expr.name) == ["||"]:
+        one, other = _literal_pattern(node.a_expr.lexpr), _literal_pattern(node.a_expr.rexpr)
+        return one + other if one is not None and other is not None else None
+    return None
+
+
+def _tested(left: Term, right: Term, node: Message, name: str) -> Truth:
+    """Operators whose answer varies with the row, unless the other side makes it constant."""
+    of = left.of | right.of
+    if OTHER in of or TARGET not in of or (TARGET in left.of and TARGET in right.of) or left.wild or right.wild:
+        return anybody
+    if not (left.plain or right.plain):
+        return anybody
+    constant_side = node.rexpr if TARGET in left.of else node.lexpr
+    if kind_of(constant_side) == "a_array_expr" and not constant_side.a_array_expr.elements:
+        return anybody
+    pattern = _literal_pattern(constant_side)
+    if pattern is not None and (pattern.strip() in ("{}", "[]", '""') or pattern in words().matching_everything):
+        return anybody
+    found = bit(f"{left.key}{name.lstrip('!')}{right.key}")
+    return negated(found) if name.startswith("!") else found
+
+
+def _with_list(compiler: Compiler, node: Message, name: str, depth: int) -> Truth:
+    """IN, = ANY (...), <> ALL (...)."""
+    if name not in _ORDERED:
+        return anybody
+    left = compiler.term(node.lexpr, depth + 1)
+    test = _by_order(_ORDERED[name])
+    every = (node.kind == _IN and name == "<>") or node.kind == _OP_ALL
+    items = _items(node)
+    if items is None:
+        array = compiler.term(node.rexpr, depth + 1)
+        whole = left.plain and left.of == {TARGET} and not array.of and not array.wild
+        selective = (name == "=" and not every) or (name == "<>" and every)
+        return bit(f"{left.key}{name}{array.key}") if whole and selective else anybody
+    if len(items) > _ITEMS:
+        return anybody
+    answers = [
+        compare(left, item if isinstance(item, Term) else compiler.term(item, depth + 1), name, test) for item in items
+    ]
+    if not answers:
+        return always(TRUE if every else FALSE)
+    choose = min if every else max
+    return lambda sample: choose(answer(sample) for answer in answers)
+
+
+def _items(node: Message) -> Sequence[Message | Term] | None:
+    """The members of a list or array that is spelled out; None when it is not."""
+    which = kind_of(node.rexpr)
+    if which == "list":
+        return list(node.rexpr.list.items)
+    inner = node.rexpr
+    while kind_of(inner) == "type_cast":
+        inner = inner.type_cast.arg
+    if kind_of(inner) == "a_array_expr":
+        return list(inner.a_array_expr.elements)
+    known, value = constant(inner)
+    if known and isinstance(value, str) and value.strip().startswith("{") and value.strip().endswith("}"):
+        body = value.strip()[1:-1].strip()
+        if any(sign in body for sign in '{}"\\'):
+            return None
+        return [_literal_term(part.strip()) for part in body.split(",")] if body else []
+    return None
+
+
+def _literal_term(text: str) -> Term:
+    return Term(f"={text!r}", lambda sample: None if text.upper() == "NULL" else text)

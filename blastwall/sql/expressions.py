@@ -1,0 +1,361 @@
+"""Rules for the nodes of expressions: columns, calls with and without parentheses, operators, casts, SQL/JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from blastwall.model import Effect
+from blastwall.sql.amplification import judge_amount
+from blastwall.sql.callables import (
+    callable_by_attribute,
+    judge_attribute_call,
+    judge_function,
+    judge_operator,
+    judge_type,
+    judge_type_path,
+)
+from blastwall.sql.catalogue import Relation, clip
+from blastwall.sql.resolve import look_up, read
+from blastwall.sql.scope import Scope, Source
+from blastwall.sql.settings import may_show
+from blastwall.sql.tree import Message, constant, kind_of, strings
+from blastwall.sql.walk import Rule, Walk, ambiguous_functions, plain, spelling_is_ambiguous
+
+_NULLIF, _IN, _DISTINCT, _NOT_DISTINCT = 6, 7, 4, 5
+_BETWEEN = frozenset({11, 12, 13, 14})
+_PATTERNS = {8: "~~", 9: "~~*", 10: "~"}
+_EXISTS, _ANY, _ARRAY = 1, 3, 7
+MERGE = object()  # the definition of a source that marks the RETURNING list of a MERGE
+_SQL_SYNTAX = 4
+# What is certainly no row, so that a field of it can only be a function call.
+_PLAIN_VALUES = frozenset(
+    {
+        "a_const",
+        "a_expr",
+        "bool_expr",
+        "null_test",
+        "boolean_test",
+        "a_array_expr",
+        "sqlvalue_function",
+        "collate_clause",
+        "xml_expr",
+        "xml_serialize",
+        "json_object_constructor",
+        "json_array_constructor",
+    }
+)
+
+
+def column(walk: Walk, node: Message, scope: Scope) -> None:
+    """A ColumnRef. With a qualifier it may be a function call: ``c.wipe`` is ``wipe(c)`` unless c has that column."""
+    path = strings(node.fields)
+    if len(path) == 1 or path[-1] == "*":
+        if len(path) > 1 or (path[0] != "*" and scope.find(path[0]) is not None):
+            walk.ledger.flags.add("whole_row")
+        return
+    source = find_source(walk, path[:-1], scope)
+    shown = ".".join(path)
+    if source is None:
+        walk.unknown(f"Names {shown}, but nothing in FROM is called {'.'.join(path[:-1])}.", "unresolved")
+    else:
+        field_of_source(walk, source, path[-1], shown)
+
+
+def find_source(walk: Walk, path: Sequence[str], scope: Scope) -> Source | None:
+    """The FROM item that a qualifier of one to three parts names."""
+    if len(path) == 1:
+        return scope.find(path[0])
+    if len(path) == 2:
+        return scope.find(path[1], clip(path[0]))
+    catalogue = walk.surroundings.catalogue
+    if len(path) == 3 and catalogue is not None and path[0] == catalogue.database:
+        return scope.find(path[2], clip(path[1]))
+    return None
+
+
+def field_of_source(walk: Walk, source: Source, name: str, shown: str) -> None:
+    """``shown`` names a column of a FROM item, or calls a function with its row."""
+    has = source.has(name)
+    if has:
+        return
+    if has is False or callable_by_attribute(walk, name, row=not source.scalar):
+        judge_attribute_call(walk, name, shown)
+    elif walk.surroundings.catalogue is None:
+        walk.ledger.flags.add("no_catalogue")
+
+
+def indirection(walk: Walk, node: Message, scope: Scope) -> None:
+    """``(expression).field`` and ``(expression)[i]``: a field of a composite value, or a function call."""
+    walk.push(node.arg, scope)
+    fields: Relation | Source | None = None
+    opaque = True  # whether the value may be a row of unknown fields
+    fields, opaque = _row_of(walk, node.arg, scope)
+    for step in node.indirection:
+        which = kind_of(step)
+        if which == "a_indices":
+            walk.push(step, scope)
+            fields, opaque = None, True
+        elif which == "string":
+            name = step.string.sval
+            fields, opaque = _step(walk, fields, opaque, name)
+        else:
+            walk.ledger.flags.add("whole_row")
+
+
+def _step(
+    walk: Walk, fields: Relation | Source | None, opaque: bool, name: str
+) -> tuple[Relation | Source | None, bool]:
+    shown = f"(...).{name}"
+    if isinstance(fields, Source):
+        field_of_source(walk, fields, name, shown)
+        found = fields.relation.column(name) if fields.relation is not None else None
+        return _fields_of_type(walk, found.type_oid) if found is not None else (None, True)
+    if fields is not None:
+        found = fields.column(name)
+        if found is None:
+            judge_attribute_call(walk, name, shown)
+            return None, True
+        return _fields_of_type(walk, found.type_oid)
+    if not opaque or callable_by_attribute(walk, name, row=False):
+        judge_attribute_call(walk, name, shown)
+    elif walk.surroundings.catalogue is None:
+        walk.ledger.flags.add("no_catalogue")
+    return None, True
+
+
+def _row_of(walk: Walk, node: Message, scope: Scope) -> tuple[Relation | Source | None, bool]:
+    """(what gives a value its fields, whether it may be a row at all)."""
+    which = kind_of(node)
+    if which == "column_ref":
+        return _row_of_column(walk, strings(node.column_ref.fields), scope)
+    if which == "type_cast":
+        return _row_of_type(walk, strings(node.type_cast.type_name.names), bool(node.type_cast.type_name.array_bounds))
+    if which in _PLAIN_VALUES:
+        return None, False
+    return None, True
+
+
+def _row_of_column(walk: Walk, path: list[str], scope: Scope) -> tuple[Relation | Source | None, bool]:
+    if len(path) == 1:
+        level: Scope | None = scope
+        while level is not None:
+            for source in level.sources:
+                has = source.has(path[0])
+                if has and source.relation is not None:
+                    found = source.relation.column(path[0])
+                    return _fields_of_type(walk, found.type_oid) if found is not None else (None, True)
+                if has or has is None:
+                    break
+            else:
+                level = level.parent
+                continue
+            break
+        source_named = scope.find(path[0])
+        return (source_named, True) if source_named is not None and not source_named.has(path[0]) else (None, True)
+    source_found = find_source(walk, path[:-1], scope) if path[-1] != "*" else None
+    if source_found is not None and source_found.relation is not None:
+        found = source_found.relation.column(path[-1])
+        if found is not None:
+            return _fields_of_type(walk, found.type_oid)
+    return None, True
+
+
+def _fields_of_type(walk: Walk, oid: int) -> tuple[Relation | None, bool]:
+    catalogue = walk.surroundings.catalogue
+    if catalogue is None:
+        return None, True
+    fields = catalogue.composite(oid)
+    if fields is not None:
+        return fields, True
+    found = catalogue.type_by_oid(oid)
+    return None, found is None or found.kind == "p" or bool(found.element_oid)
+
+
+def _row_of_type(walk: Walk, path: list[str], array: bool) -> tuple[Relation | None, bool]:
+    catalogue = walk.surroundings.catalogue
+    if catalogue is None or len(path) > 2:
+        return None, len(path) > 1 and path[0] != "pg_catalog"
+    found = catalogue.type(path[0] if len(path) == 2 else None, path[-1], walk.surroundings.search_path, temp=False)
+    if found is None or array:
+        return None, False
+    return _fields_of_type(walk, found.oid)
+
+
+def call(walk: Walk, node: Message, scope: Scope) -> None:
+    """A FuncCall: judged by name, then its arguments, filter, order and window."""
+    path = strings(node.funcname)
+    if node.funcformat == _SQL_SYNTAX and path[-1] in ambiguous_functions():
+        spelling_is_ambiguous(walk, path[-1].upper())
+    varies = node.agg_within_group or node.func_variadic or node.agg_star
+    builtin = judge_function(walk, path, None if varies else len(node.args))
+    if len(path) == 1 and len(node.args) == 1:
+        _judge_projection(walk, path[0], node.args[0], scope)
+    if builtin is not None:
+        if builtin.category.name == "guc_read":
+            _judge_setting_read(walk, node)
+        elif builtin.category.name == "type_by_name":
+            _judge_type_by_name(walk, node)
+        judge_amount(walk, path[-1], node)
+    walk.push_within(node, scope)
+
+
+def _judge_projection(walk: Walk, name: str, argument: Message, scope: Scope) -> None:
+    """``name(c)`` is ``c.name`` when c is a row with such a column."""
+    if kind_of(argument) != "column_ref":
+        return
+    path = strings(argument.column_ref.fields)
+    source = scope.find(path[0]) if len(path) == 1 or path[1:] == ["*"] else None
+    if source is None:
+        return
+    walk.ledger.flags.add("whole_row")
+    columns = source.columns
+    if columns is not None and clip(name) in columns:
+        walk.unknown(
+            f"Writes {name}({path[0]}), which PostgreSQL may read as the column {path[0]}.{name}; name the column.",
+            "projection_call",
+        )
+
+
+def _judge_setting_read(walk: Walk, node: Message) -> None:
+    known, value = constant(node.args[0]) if node.args else (False, None)
+    walk.ledger.literals = True
+    if not known or not isinstance(value, str) or not may_show(value):
+        what = f"the setting {value}" if known else "a setting whose name is computed"
+        walk.ledger.raise_to(
+            Effect.ADMINISTER, f"Reads {what}, which is not on the list of settings that may be shown."
+        )
+
+
+def _judge_type_by_name(walk: Walk, node: Message) -> None:
+    known, value = constant(node.args[1]) if len(node.args) == 2 else (False, None)
+    walk.ledger.literals = True
+    if known and isinstance(value, str) and value.replace("_", "").isalnum():
+        judge_type_path(walk, [value])
+    else:
+        walk.unknown("Converts to a type whose name is computed.", "function:type_by_name")
+
+
+def operator(walk: Walk, node: Message, scope: Scope) -> None:
+    """An A_Expr; the kinds that name no operator use one all the same."""
+    kind = node.kind
+    if kind in _BETWEEN:
+        judge_operator(walk, [">="])
+        judge_operator(walk, ["<="])
+    elif kind in _PATTERNS:
+        judge_operator(walk, strings(node.name))
+    elif kind in (_NULLIF, _DISTINCT, _NOT_DISTINCT):
+        judge_operator(walk, ["="])
+    else:
+        judge_operator(walk, strings(node.name))
+    walk.push_within(node, scope)
+
+
+def case(walk: Walk, node: Message, scope: Scope) -> None:
+    """A CaseExpr; ``CASE x WHEN y`` compares with =."""
+    if node.HasField("arg"):
+        judge_operator(walk, ["="])
+    walk.push_within(node, scope)
+
+
+def sort(walk: Walk, node: Message, scope: Scope) -> None:
+    """A SortBy, which may name its operator."""
+    if node.use_op:
+        judge_operator(walk, strings(node.use_op))
+    walk.push(node.node, scope)
+
+
+def cast(walk: Walk, node: Message, scope: Scope) -> None:
+    """A TypeCast."""
+    walk.push(node.type_name, scope)
+    walk.push(node.arg, scope)
+
+
+def type_name(walk: Walk, node: Message, scope: Scope) -> None:
+    """A TypeName wherever one stands: casts, column definitions, XMLTABLE, JSON RETURNING ..."""
+    judge_type(walk, node)
+    walk.push_all(node.typmods, scope)
+
+
+def sub_link(walk: Walk, node: Message, scope: Scope) -> None:
+    """A sub-query in an expression: it sees the columns around it."""
+    if node.sub_link_type not in (_EXISTS, 5, _ARRAY):
+        judge_operator(walk, strings(node.oper_name) or ["="])
+    walk.push(node.testexpr, scope)
+    walk.push(node.subselect, Scope(scope))
+
+
+def current_of(walk: Walk, node: Message, scope: Scope) -> None:
+    """WHERE CURRENT OF a cursor, which must be one the session knows."""
+    walk.ledger.names = walk.ledger.cursor = True
+    if node.cursor_name not in walk.surroundings.cursors:
+        walk.unknown(f"Names the cursor {node.cursor_name}, which this session did not open.", "unresolved")
+
+
+def json_plain(walk: Walk, node: Message, scope: Scope) -> None:
+    """SQL/JSON constructors and queries whose bare spelling is also that of a function call."""
+    if _reads_as_call(node):
+        spelling_is_ambiguous(walk, type(node).__name__)
+    walk.push_within(node, scope)
+
+
+def _reads_as_call(node: Message) -> bool:
+    name = type(node).__name__
+    if name == "JsonFuncExpr":
+        extras = ("output", "on_empty", "on_error")
+        return (
+            not node.passing
+            and not any(node.HasField(each) for each in extras)
+            and node.wrapper <= 1
+            and node.quotes <= 1
+        )
+    if name == "JsonObjectConstructor":
+        return not node.exprs and not node.HasField("output")
+    if name == "JsonArrayAgg":
+        return not node.constructor.HasField("output") and not node.constructor.agg_order
+    return not (name != "JsonScalarExpr" and node.HasField("output"))
+
+
+def merge_support(walk: Walk, node: Message, scope: Scope) -> None:
+    """MERGE_ACTION(), which only RETURNING of a MERGE may hold."""
+    if not spelling_is_ambiguous(walk, "MERGE_ACTION()") and not _inside_merge(scope):
+        walk.unknown("Calls MERGE_ACTION() outside the RETURNING list of a MERGE.", "version_skew")
+
+
+def _inside_merge(scope: Scope) -> bool:
+    level: Scope | None = scope
+    while level is not None:
+        if any(source.definition is MERGE for source in level.sources):
+            return True
+        level = level.parent
+    return False
+
+
+def relation_name(walk: Walk, node: Message, scope: Scope) -> None:
+    """A RangeVar outside FROM, as in LIKE or a foreign key: it is read."""
+    read(walk, look_up(walk, node))
+
+
+EXPRESSION_RULES: Mapping[str, Rule] = {
+    "A_Expr": operator,
+    "A_Indirection": indirection,
+    "CaseExpr": case,
+    "ColumnRef": column,
+    "CurrentOfExpr": current_of,
+    "FuncCall": call,
+    "JsonArrayAgg": json_plain,
+    "JsonArrayConstructor": json_plain,
+    "JsonArrayQueryConstructor": plain,
+    "JsonFuncExpr": json_plain,
+    "JsonIsPredicate": plain,
+    "JsonObjectAgg": plain,
+    "JsonObjectConstructor": json_plain,
+    "JsonParseExpr": json_plain,
+    "JsonScalarExpr": json_plain,
+    "JsonSerializeExpr": json_plain,
+    "MergeSupportFunc": merge_support,
+    "RangeVar": relation_name,
+    "SortBy": sort,
+    "SubLink": sub_link,
+    "TypeCast": cast,
+    "TypeName": type_name,
+}

@@ -1,0 +1,126 @@
+"""Whose column a name is, among the target of a change, the relations joined to it and those of sub-queries around the
+name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from blastwall.sql.scope import Scope, Source
+from blastwall.sql.tree import Message, column_paths
+from blastwall.sql.truth import OTHER, TARGET, Owner, words
+from blastwall.sql.values import Variable
+
+_INTEGERS = {"int2": 2**15, "int4": 2**31, "int8": 2**63}
+_KINDS = {
+    **dict.fromkeys(("int2", "int4", "int8", "numeric", "float4", "float8", "money", "oid"), "number"),
+    **dict.fromkeys(("text", "varchar", "bpchar", "name", "char"), "text"),
+    **dict.fromkeys(("date", "timestamp", "timestamptz"), "time"),
+    "bool": "boolean",
+}
+NOTHING, LINK, LIMITED = 0, 1, 2  # what an equality with another relation's column means
+_CONSTANT_COLUMNS = frozenset({"tableoid"})  # the same in every row
+
+
+class Owners:
+    """``link`` tells what an equality with a joined FROM item's column means (selections.py).
+
+    ``joined`` stand beside the target; ``inner`` belong to a sub-query around the name and hide both. With
+    ``all_alike`` every column counts as the target's own.
+    """
+
+    def __init__(
+        self,
+        target: Source,
+        joined: Sequence[Source],
+        scope: Scope,
+        link: Callable[[Owners, Source], int],
+        *,
+        inner: Sequence[Source] = (),
+        all_alike: bool = False,
+    ) -> None:
+        self.target = target
+        self.joined = tuple(joined)
+        self.inner = tuple(inner)
+        self.scope = scope
+        self._link = link
+        self._all_alike = all_alike
+        self._links: dict[int, int] = {}
+
+    def within(self, inner: Sequence[Source], scope: Scope) -> Owners:
+        """The same seen from a sub-query with these FROM items."""
+        return Owners(
+            self.target, self.joined, scope, self._link, inner=(*self.inner, *inner), all_alike=self._all_alike
+        )
+
+    def alike(self) -> Owners:
+        """The same, with every column counted as the target's own."""
+        return Owners(self.target, self.joined, self.scope, self._link, inner=self.inner, all_alike=True)
+
+    def find(self, path: list[str]) -> Owner | None:
+        """The owner of a column path; None when nobody here has it, or when it is the same in every row."""
+        source = self._source(path)
+        name = path[-1]
+        if source is None or name == "*" or name in _CONSTANT_COLUMNS:
+            return None
+        if source is self.target:
+            return self._target_column(name)
+        variable = Variable(f"{id(source)}.{name}", positive=words().is_key(name), past=words().is_past(name))
+        if self._all_alike:
+            return Owner(TARGET, variable)
+        found = self._links.get(id(source))
+        if found is None:
+            found = self._links[id(source)] = self._link(self, source)
+        return Owner(OTHER, variable, link=found)
+
+    def only_joined(self, clause: Message) -> bool:
+        """Whether all columns of a clause belong to the joined FROM items."""
+        sources = [self._source(path) for path in column_paths(clause)]
+        return bool(sources) and all(source is not None and source is not self.target for source in sources)
+
+    def only_inner(self, clause: Message) -> bool:
+        """Whether all columns of a clause belong to the sub-query's own FROM items."""
+        sources = [self._source(path) for path in column_paths(clause)]
+        return bool(sources) and all(source in self.inner for source in sources)
+
+    def limit_inner(self, sources: Sequence[Source]) -> None:
+        """From now on an equality with a column of these FROM items links to rows that are limited themselves."""
+        self._links.update(dict.fromkeys((id(source) for source in sources), LIMITED))
+
+    def mentions_target(self, message: Message) -> bool:
+        """Whether a tree names a column of the target, or of what is joined to it."""
+        found = (self._source(path) for path in column_paths(message))
+        return any(source is not None and source not in self.inner for source in found)
+
+    def _source(self, path: list[str]) -> Source | None:
+        if len(path) > 1:
+            found = self.scope.find(path[-2], path[-3] if len(path) > 2 else "")
+            return found if found is self.target or found in self.inner or found in self.joined else None
+        name = path[0]
+        for source in reversed(self.inner):
+            if source.has(name):
+                return source
+        mine = self.target.has(name)
+        beside = [source for source in self.joined if source.has(name)]
+        if mine:
+            return self.target if not beside else None
+        if beside:
+            return beside[0]
+        unsure = [source for source in (*self.inner, *self.joined) if source.has(name) is None]
+        if unsure:
+            return unsure[-1]
+        return self.target if mine is None else None
+
+    def _target_column(self, name: str) -> Owner:
+        relation = self.target.relation
+        column = relation.column(name) if relation is not None else None
+        bound = _INTEGERS.get(column.type_name, 2**63) if column is not None else 2**63
+        variable = Variable(
+            f"target.{name}",
+            _KINDS.get(column.type_name, "") if column is not None else "",
+            -bound,
+            bound - 1,
+            positive=words().is_key(name),
+            past=words().is_past(name),
+        )
+        return Owner(TARGET, variable, nullable=column is not None and not column.not_null)

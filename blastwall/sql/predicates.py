@@ -1,0 +1,92 @@
+"""Whether a predicate limits the rows that an UPDATE, DELETE or MERGE changes.
+
+It does when some row of the target can be made up for which it is not true. Rows are ordinary ones: columns are not
+NULL unless the catalogue and an explicit IS NULL say so, keys are positive, created_at is in the past. So ``id = id``,
+``id > 0 OR id <= 0``, ``length(name) >= 0``, ``id IN (SELECT id FROM the_same_table)`` and the like are no limits,
+while ``id = $1`` is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from blastwall.sql.owners import Owners
+from blastwall.sql.scope import SYSTEM_COLUMNS, Scope, Source
+from blastwall.sql.selections import Selections
+from blastwall.sql.tree import Message, conjuncts, everything_within, kind_of, strings
+from blastwall.sql.truth import NULL, TARGET, UNLINKED, least
+from blastwall.sql.walk import Walk
+
+MOST_NODES = 6000  # of a condition: a larger one limits only by an equality at its top
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """``why`` completes "without a limit: ..." when not ``bounded``. ``joined_only``: only by a join with other rows.
+
+    ``literals`` tells that the values of literals were looked at.
+    """
+
+    bounded: bool
+    why: str = ""
+    joined_only: bool = False
+    literals: bool = True
+
+
+def limit_of(
+    walk: Walk,
+    target: Source,
+    joined: Sequence[Source],
+    conditions: Sequence[Message],
+    scope: Scope,
+    *,
+    deletes: bool,
+) -> Limit:
+    """How ``conditions`` (all must hold; empty nodes do not count) limit the rows of ``target``.
+
+    ``joined`` are the statement's other FROM items; ``scope`` sees all of them. A DELETE is not limited by a mere
+    join: every row may have its match.
+    """
+    clauses = [clause for condition in conditions for clause in conjuncts(condition)]
+    if not clauses:
+        return Limit(False, "it has no WHERE", literals=False)
+    selections = Selections(walk)
+    owners = Owners(target, joined, scope, selections.link_of)
+    if any(_is_equality(clause, owners) for clause in clauses):
+        return Limit(True, literals=False)
+    if sum(1 for clause in clauses for _ in everything_within(clause)) > MOST_NODES:
+        return Limit(False, "its condition is too long to follow; add a plain condition on a key")
+    compiler = selections.compiler(owners)
+    seen = least([compiler.truth(clause) for clause in clauses], compiler.pool)
+    if seen <= NULL:
+        return Limit(True)
+    if seen == UNLINKED:
+        if not deletes or _joined_are_limited(selections, owners, clauses):
+            return Limit(True, joined_only=not deletes)
+        return Limit(False, "its condition only joins it to other rows, and every row may match one")
+    return Limit(False, "its condition can be true for every row")
+
+
+def _joined_are_limited(selections: Selections, owners: Owners, clauses: Sequence[Message]) -> bool:
+    """Whether a condition limits the joined rows themselves, as in ``o.product = p.id AND p.discontinued``."""
+    compiler = selections.compiler(owners.alike())
+    return any(
+        least([compiler.truth(clause)], compiler.pool) <= NULL for clause in clauses if owners.only_joined(clause)
+    )
+
+
+def _is_equality(clause: Message, owners: Owners) -> bool:
+    """``column = literal`` or ``column = $1`` on the target, or WHERE CURRENT OF: always a limit."""
+    which = kind_of(clause)
+    if which == "current_of_expr":
+        return True
+    if which != "a_expr" or clause.a_expr.kind != 1 or strings(clause.a_expr.name) != ["="]:
+        return False
+    sides = (clause.a_expr.lexpr, clause.a_expr.rexpr)
+    for column, value in (sides, sides[::-1]):
+        if kind_of(column) == "column_ref" and kind_of(value) in ("a_const", "param_ref"):
+            path = strings(column.column_ref.fields)
+            owner = owners.find(path)
+            return owner is not None and owner.of == TARGET and path[-1] not in SYSTEM_COLUMNS
+    return False

@@ -1,0 +1,246 @@
+"""Relation names to relations, and what touching one means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from blastwall.model import Effect
+from blastwall.sql.additions import additions
+from blastwall.sql.builtins import SYSTEM_PREFIX, system_relations
+from blastwall.sql.catalogue import SYSTEM_SCHEMA, TEMP_SCHEMA, Relation, clip
+from blastwall.sql.functions import function_table
+from blastwall.sql.scope import SYSTEM_COLUMNS, Columns, Scope, Source, renamed
+from blastwall.sql.tree import Message, strings
+from blastwall.sql.walk import Walk
+
+INFORMATION_SCHEMA = "information_schema"
+_TABLES = frozenset("rp")
+_KINDS = {"r": "table", "p": "table", "v": "view", "m": "materialized view", "S": "sequence", "f": "foreign table"}
+_VIEW_DEPTH = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A relation a statement names. ``problem`` is why it cannot be judged ("": it can), with its flag.
+
+    ``sensitive`` says why reading it needs an administrator ("": it does not).
+    """
+
+    kind: str  # table, view, materialized view, foreign table, sequence, system, temporary, made
+    name: str  # qualified where that is known
+    schema: str
+    relation: Relation | None = None
+    problem: str = ""
+    flag: str = ""
+    sensitive: str = ""
+
+    @property
+    def columns(self) -> Columns:
+        """Column names in order, None when there is no catalogue to tell."""
+        return tuple(column.name for column in self.relation.columns) if self.relation is not None else None
+
+
+def look_up(walk: Walk, name: Message) -> Found:
+    """What a RangeVar means, WITH queries apart; without a catalogue an ordinary name is taken to be a table."""
+    key = (name.catalogname, name.schemaname, name.relname)
+    found = walk.found.get(key)
+    if found is None:
+        found = walk.found[key] = _look_up(walk, *key)
+    return cast("Found", found)
+
+
+def _look_up(walk: Walk, database: str, schema: str, name: str) -> Found:
+    schema, name = clip(schema), clip(name)
+    catalogue = walk.surroundings.catalogue
+    shown = f"{schema}.{name}" if schema else name
+    if database and (catalogue is None or database != catalogue.database):
+        return Found("table", shown, schema, problem=f"names another database ({database})", flag="unresolved")
+    if name in walk.temp and schema in ("", TEMP_SCHEMA):
+        return Found("temporary", f"{TEMP_SCHEMA}.{name}", TEMP_SCHEMA)
+    if schema.startswith((TEMP_SCHEMA, "pg_toast")):
+        return Found(
+            "table", shown, schema, problem=f"names {shown}, which this session did not make", flag="unresolved"
+        )
+    relation = (
+        catalogue.relation(schema or None, name, walk.surroundings.search_path, temp=False) if catalogue else None
+    )
+    place = relation.schema if relation is not None else schema or _system_schema(walk, name)
+    if place in (SYSTEM_SCHEMA, INFORMATION_SCHEMA):
+        return _system(place, name, relation)
+    if relation is not None:
+        return _user(walk, relation)
+    if name in walk.made:
+        return Found("made", shown, schema)
+    if catalogue is not None:
+        return Found(
+            "table",
+            shown,
+            schema,
+            problem=f"names {shown}, which is not in the catalogue of database {catalogue.database}",
+            flag="unresolved",
+        )
+    why = system_relations().extension.get(name, "")
+    walk.ledger.flags.add("no_catalogue")
+    return Found("table", shown, schema, sensitive=why)
+
+
+def _system_schema(walk: Walk, name: str) -> str:
+    """The system schema an unqualified name is found in when the catalogue does not tell."""
+    if name.startswith(SYSTEM_PREFIX) and system_relations().known(SYSTEM_SCHEMA, name):
+        return SYSTEM_SCHEMA
+    if INFORMATION_SCHEMA in walk.surroundings.search_path and system_relations().known(INFORMATION_SCHEMA, name):
+        return INFORMATION_SCHEMA
+    return ""
+
+
+def _system(schema: str, name: str, relation: Relation | None) -> Found:
+    table = system_relations()
+    shown = f"{schema}.{name}"
+    if name in table.sensitive:
+        return Found("system", shown, schema, relation, sensitive=table.sensitive[name])
+    if not table.known(schema, name):
+        return Found(
+            "system", shown, schema, relation, f"names {shown}, which is on no list of system relations", "unlisted"
+        )
+    return Found("system", shown, schema, relation)
+
+
+def _user(walk: Walk, relation: Relation) -> Found:
+    shown = f"{relation.schema}.{relation.name}"
+    why = system_relations().extension.get(relation.name, "")
+    kind = _KINDS.get(relation.kind)
+    if kind is None:
+        problem = f"names {shown}, which is neither a table nor a view"
+        return Found("table", shown, relation.schema, relation, problem, "unresolved")
+    problem, flag = "", ""
+    if kind == "foreign table":
+        problem, flag = f"touches the foreign table {shown}, which lives on another server or is a program", "foreign"
+    elif kind == "view":
+        problem, flag, within = _view_body(walk, relation)
+        why = why or within
+    elif relation.kind in _TABLES and walk.surroundings.catalogue is not None:
+        foreign = next(
+            (child for child in walk.surroundings.catalogue.children(relation.oid) if child.kind == "f"), None
+        )
+        if foreign is not None:
+            problem, flag = f"touches {shown}, whose part {foreign.name} is a foreign table", "foreign"
+    return Found(kind, shown, relation.schema, relation, problem, flag, why)
+
+
+def _view_body(walk: Walk, view: Relation) -> tuple[str, str, str]:
+    """(problem, flag, why sensitive) of what a view's query calls and reads, through views on views."""
+    catalogue = walk.surroundings.catalogue
+    sensitive = ""
+    waiting, seen = [view], {view.oid}
+    while waiting:
+        body = waiting.pop()
+        shown = f"{view.schema}.{view.name}"
+        for schema, name in body.calls:
+            problem, flag = _call_in_view(walk, schema, name)
+            if problem:
+                return f"reads the view {shown}, which {problem}", flag, sensitive
+        for oid, _ in body.reads:
+            relation = catalogue.relation_by_oid(oid) if catalogue is not None else None
+            if relation is None or oid in seen:
+                continue
+            seen.add(oid)
+            if relation.kind == "f":
+                return f"reads the view {shown}, which reads the foreign table {relation.name}", "foreign", sensitive
+            if relation.schema in (SYSTEM_SCHEMA, INFORMATION_SCHEMA):
+                why = system_relations().sensitive.get(relation.name)
+                sensitive = sensitive or (f"reads {relation.name}, which {why}" if why else "")
+            elif relation.kind == "v":
+                if len(seen) > _VIEW_DEPTH * 20:
+                    return f"reads the view {shown}, which is made of too many views", "unresolved", sensitive
+                waiting.append(relation)
+    return "", "", sensitive
+
+
+def _call_in_view(walk: Walk, schema: str, name: str) -> tuple[str, str]:
+    if schema == SYSTEM_SCHEMA:
+        builtin = function_table().find(name, walk.major)
+        if builtin is None:
+            return f"calls {schema}.{name}, which is on no list", "unknown_function"
+        if builtin.category.effect is not Effect.READ:
+            return f"calls {name}, which {builtin.category.says}", builtin.category.flag
+        return "", ""
+    if schema == INFORMATION_SCHEMA or walk.surroundings.allows(schema, name):
+        return "", ""
+    return f"calls the function {schema}.{name}, which the target's owner did not list", "user_function"
+
+
+def read(walk: Walk, found: Found) -> None:
+    """Record that the statement reads the relation."""
+    ledger = walk.ledger
+    ledger.touch("table" if found.kind in ("temporary", "made") else found.kind, found.name, "read")
+    _mark(walk, found)
+    if found.problem:
+        walk.unknown(f"The statement {found.problem}.", found.flag)
+    if found.sensitive:
+        ledger.raise_to(Effect.ADMINISTER, f"Reads {found.name}, which {found.sensitive}.", "sensitive_catalogue")
+
+
+def write(walk: Walk, found: Found) -> None:
+    """Record that the statement changes rows of the relation."""
+    ledger = walk.ledger
+    ledger.touch("table" if found.kind in ("temporary", "made") else found.kind, found.name, "write")
+    _mark(walk, found)
+    if found.kind == "system":
+        ledger.raise_to(Effect.ADMINISTER, f"Writes to {found.name}, which is the database's own catalogue.")
+    if found.problem:
+        walk.unknown(f"The statement {found.problem}.", found.flag)
+    if found.kind in ("sequence", "materialized view"):
+        walk.unknown(f"Writes to the {found.kind} {found.name}, which takes no rows.", "unlisted")
+    relation = found.relation
+    if relation is None:
+        return
+    catalogue = walk.surroundings.catalogue
+    family = (relation, *catalogue.children(relation.oid)) if catalogue is not None else (relation,)
+    if any(each.has_rules for each in family):
+        walk.unknown(f"Writes to {found.name}, whose rules turn the statement into others.", "rules")
+    if any(each.has_triggers for each in family):
+        ledger.flags.add("triggers")
+
+
+def _mark(walk: Walk, found: Found) -> None:
+    flags = walk.ledger.flags
+    if found.kind == "system":
+        flags.add("system_catalogue")
+    elif found.kind in ("view", "sequence", "temporary"):
+        flags.add(found.kind)
+    elif found.kind == "materialized view":
+        flags.add("materialized_view")
+    if found.relation is not None and found.kind != "system":
+        _note_types(walk, found.relation)
+
+
+def _note_types(walk: Walk, relation: Relation) -> None:
+    """Remember the types a statement can get hold of through a relation that are not PostgreSQL's own."""
+    catalogue = walk.surroundings.catalogue
+    if catalogue is not None:
+        walk.type_oids |= additions(catalogue).types_within(catalogue, relation)
+
+
+def source_of(walk: Walk, name: Message, scope: Scope) -> tuple[Source, Found | None]:
+    """The FROM item of a RangeVar, and the relation unless a WITH query is meant."""
+    alias = name.alias.aliasname if name.HasField("alias") else ""
+    if not name.schemaname and not name.catalogname:
+        query = scope.query(name.relname)
+        if query is not None:
+            return query.source(alias or name.relname), None
+    found = look_up(walk, name)
+    aliases = [clip(each) for each in strings(name.alias.colnames)] if alias else []
+    columns = renamed(found.columns, aliases)
+    also = SYSTEM_COLUMNS.union(aliases)
+    if found.kind == "system":
+        also |= system_relations().function_like_columns if columns is None else frozenset()
+    source = Source(
+        clip(alias or name.relname),
+        columns,
+        schema="" if alias else found.schema,
+        name=found.name,
+        relation=found.relation,
+        also=also,
+    )
+    return source, found
