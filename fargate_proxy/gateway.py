@@ -70,7 +70,11 @@ class Gateway:
     async def serve(self, sock: socket.socket, spec: ProtocolSpec) -> None:
         """Take one accepted socket to its end. Never raises but for cancellation."""
         host = Host(self.tls, bool(self.bundle.config.insecure_local), self.shared.setdefault(spec.manifest.name, {}))
-        conversation = spec.converse(sock, host)
+        try:
+            conversation = spec.converse(sock, host)
+        except Exception:
+            sock.close()
+            raise
         try:
             try:
                 async with asyncio.timeout(GREET_SECONDS):

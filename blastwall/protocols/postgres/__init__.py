@@ -5,6 +5,7 @@ What a caller does not use is not imported: checking a configuration must not lo
 
 from __future__ import annotations
 
+import importlib
 import socket
 import tomllib
 from collections.abc import Callable
@@ -54,7 +55,8 @@ def _converse(sock: socket.socket, host: Host) -> Conversation:
 
 
 def _start() -> Callable[[], None]:
-    """Start the parse workers now: the first long statement should not wait for them."""
+    """Load the engines and start the parse workers now: the first client should not wait, nor find them broken."""
+    importlib.import_module("blastwall.protocols.postgres.conversation")
     from blastwall.sql import worker
 
     pool = worker.shared()
