@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), sort_keys=True, ensure_ascii=True, default=str)
+
 
 def line(event: Mapping[str, Any]) -> str:
     """One event as a line, without its end. Equal events give equal lines."""
-    return json.dumps(event, separators=(",", ":"), sort_keys=True, ensure_ascii=True, default=str)
+    return _ENCODER.encode(event)
 
 
 def day(event: Mapping[str, Any]) -> str:

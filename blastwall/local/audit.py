@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from blastwall.audit.project import project
+from blastwall.audit.project import Projection
 from blastwall.audit.sink import by_day
 from blastwall.errors import OurFault, RecordingFault
 from blastwall.local.recordings import Entry, Shelf
@@ -128,12 +128,15 @@ class AuditTrail:
                 reader = self._readers[entry.id] = Reader(file)
             else:
                 reader.again(file)
+            projection: Projection | None = None
             for record in reader.records():
-                assert reader.header is not None
                 done = done or isinstance(record, Seal)
                 if record.sequence < before.sequence:
                     continue
-                event = project(record, reader.header)
+                if projection is None:
+                    assert reader.header is not None
+                    projection = Projection(reader.header)
+                event = projection.event(record)
                 if event is not None:
                     events.append(event)
                 if len(events) >= BATCH:
