@@ -165,12 +165,21 @@ def test_a_line_that_cannot_be_judged_is_denied_and_the_next_one_answered(
     assert bad.keys() == good.keys()
 
 
-@pytest.mark.parametrize("statement", ["", "SELECT 1\u0000", "\ud800", "SELECT", "/*" * 600, "1+" * 100_000])
+@pytest.mark.parametrize(
+    "statement",
+    ["SELECT 1\u0000", "\ud800", "SELECT FROM WHERE", "/*" * 600, "1+" * 100_000],
+    ids=["nul", "surrogate", "grammar", "comments", "long"],
+)
 def test_statements_that_are_none_are_denied(statement: str) -> None:
-    (answer, after) = judge({"id": 1, "statement": statement}, {"id": 2, "statement": "SELECT 1"})
-    assert answer["decision"] == ("denial" if statement else answer["decision"])
-    assert answer["decision"] in ("permit", "denial")
+    answer, after = judge({"id": 1, "statement": statement}, {"id": 2, "statement": "SELECT 1"})
+    assert (answer["decision"], answer["effect"], answer["code"]) == ("denial", "unknown", "unknown")
+    assert answer["reason"]
     assert after["decision"] == "permit"
+
+
+def test_an_empty_text_does_nothing_and_may() -> None:
+    (answer,) = judge({"id": 1, "statement": ""})
+    assert (answer["decision"], answer["effect"]) == ("permit", "session")
 
 
 def test_mistakes_of_the_command_line() -> None:
