@@ -1,0 +1,48 @@
+"""``make demo``: an agent in a shop's database, contained. Exit code 0 when every promise held, 1 otherwise."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+
+from demo.promises import Promises
+from demo.stage import Stage, StageFault
+from demo.story import Story
+
+WIDTH = 110
+
+
+def main() -> int:
+    """Tell the story and count."""
+    console = Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else WIDTH)
+    promises = Promises(console)
+    began = time.monotonic()
+    console.print(Panel(Text("An agent's database role owns every table of a shop. Blastwall stands between them.")))
+    try:
+        with Stage() as stage:
+            seconds = time.monotonic() - began
+            console.print(f"blastwall up: PostgreSQL, issuer, certificates and gateway, ready after {seconds:.1f} s")
+            Story(stage, promises, console).tell()
+            console.print()
+            promises.check("everything stops cleanly", stage.stop(), 0)
+    except StageFault as fault:
+        promises.fail("the stage is set", str(fault))
+    except KeyboardInterrupt:
+        promises.fail("the story is told to its end", "interrupted")
+    console.print()
+    seconds = time.monotonic() - began
+    if promises.broken:
+        console.print(Text(f"{len(promises.broken)} of the promises did not hold:", style="bold red"))
+        for name in promises.broken:
+            console.print(Text(f"  {name}", style="red"))
+        return 1
+    console.print(Text(f"All {promises.kept} promises held, in {seconds:.0f} s.", style="bold green"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
