@@ -29,6 +29,7 @@ class Exchange(Protocol):
     statement: Statement | None
     more: bool
     interactive: bool  # a person may be asked while the client waits (single, unpipelined, nothing locked)
+    patience: float  # for how long at most (seconds): less than any idle timer that runs meanwhile
 
     def forward(self, permit: Permit | None) -> AsyncIterator[Chunk]: ...
 

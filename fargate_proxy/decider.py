@@ -143,7 +143,7 @@ class Decider:
 
     async def _hold(self, status: ApprovalStatus, exchange: Exchange, pending: Pending) -> ApprovalStatus:
         """Let the client wait for a person; withdraw the request when it no longer waits."""
-        seconds = self._target.hold_seconds
+        seconds = min(self._target.hold_seconds, exchange.patience)
         deadline = self._clock.monotonic() + seconds
         who = " or ".join(pending.approvers) or "an approver"
         await exchange.notify(

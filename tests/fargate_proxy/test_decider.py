@@ -43,6 +43,7 @@ class Exchange:
 
     def __init__(self, interactive: bool = True) -> None:
         self.interactive = interactive
+        self.patience = 3600.0
         self.notices: list[str] = []
         self.left = asyncio.Event()
 
@@ -146,6 +147,14 @@ async def test_the_hold_ends_and_the_ticket_stays(tmp_path: Path) -> None:
     assert decision.code is DenialCode.PENDING
     assert decision.ticket == await desk.requested()
     store.close()
+
+
+async def test_the_hold_is_shorter_than_the_idle_timers_it_stands_beside(desk: Desk) -> None:
+    exchange = Exchange()
+    exchange.patience = 0.05
+    decision = await desk.ask(exchange)
+    assert isinstance(decision, Denial)
+    assert decision.code is DenialCode.PENDING
 
 
 async def test_a_client_that_leaves_withdraws_its_request(desk: Desk) -> None:

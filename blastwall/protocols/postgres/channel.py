@@ -129,7 +129,7 @@ class PostgresChannel:
         def refuse(denial: Denial) -> None:
             self._answer_query(refusal(denial), statement.number)
 
-        return PostgresExchange(legs, statement, stage, refuse, interactive=self._may_hold(b"QPBF"))
+        return PostgresExchange(legs, statement, stage, refuse, patience=self._patience())
 
     def _parse(self, event: requests.Parse) -> PostgresExchange | None:
         name = event.name.decode("utf-8", "backslashreplace")
@@ -205,8 +205,8 @@ class PostgresChannel:
                 self._names.unprepare("")  # a failed Parse leaves no unnamed statement behind
             self._fail(refusal(denial), statement.number)
 
-        hold = self._may_hold(b"QPBF") if statement.kind is StatementKind.EXECUTE else False
-        return PostgresExchange(self._legs, statement, stage, refuse, more=self._legs.down.ready, interactive=hold)
+        patience = self._patience() if statement.kind is StatementKind.EXECUTE else 0.0
+        return PostgresExchange(self._legs, statement, stage, refuse, more=self._legs.down.ready, patience=patience)
 
     # -- housekeeping: messages about names that exist only because a permit made them
 
@@ -347,14 +347,19 @@ class PostgresChannel:
             legs.stage(messages.query(POISON))
             legs.answers.expect(Expected(Step.QUERY, number, replacement=error))
 
-    def _may_hold(self, others: bytes) -> bool:
-        """Only a single, unpipelined statement waits for a person, and only while nothing is locked."""
+    def _patience(self) -> float:
+        """For how long this statement may wait for a person (seconds; 0: not at all).
+
+        Only a single, unpipelined one may, and only while its transaction has locked nothing.
+        """
         answers = self._legs.answers
         if answers.status == IDLE:
             self._wrote = False
         elif answers.status != IN_TRANSACTION or self._wrote:
-            return False
-        return answers.preparing_only and not self._legs.down.holds(others)
+            return 0.0
+        if not answers.preparing_only or self._legs.down.holds(STATEMENTS):
+            return 0.0
+        return self._reader.patience
 
     def _note_writes(self, text: str) -> None:
         if self._reader.find(text).facts.effect not in (Effect.SESSION, Effect.READ):
@@ -374,6 +379,9 @@ def parameters(event: requests.Bind, type_ids: tuple[int, ...]) -> tuple[Paramet
         Parameter(value, binary == 1, type_id) for value, binary, type_id in zip(values, formats, types, strict=False)
     )
 
+
+#: Message types that ask for something more: Query, Parse, Bind, FunctionCall.
+STATEMENTS = b"QPBF"
 
 TEXTS = frozenset({requests.Query, requests.Parse})
 

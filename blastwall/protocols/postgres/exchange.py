@@ -33,7 +33,7 @@ Refuse = Callable[[Denial], None]
 class PostgresExchange:
     """One statement (or none: housekeeping) of a PostgreSQL channel."""
 
-    __slots__ = ("_leg", "_refuse", "_stage", "interactive", "more", "statement")
+    __slots__ = ("_leg", "_refuse", "_stage", "interactive", "more", "patience", "statement")
 
     def __init__(
         self,
@@ -43,14 +43,15 @@ class PostgresExchange:
         refuse: Refuse | None = None,
         *,
         more: bool = False,
-        interactive: bool = False,
+        patience: float = 0.0,
     ) -> None:
         self._leg = leg
         self.statement = statement
         self._stage = stage
         self._refuse = refuse
         self.more = more
-        self.interactive = interactive
+        self.interactive = patience > 0
+        self.patience = patience
 
     def forward(self, permit: Permit | None) -> AsyncIterator[Chunk]:
         assert (permit is None) == (self.statement is None), "a statement goes nowhere without its permit"
@@ -83,6 +84,9 @@ class Reader(Protocol):
     def surroundings(self, text: str) -> str: ...
 
     def find(self, text: str) -> Finding: ...
+
+    @property
+    def patience(self) -> float: ...
 
     def spoil(self, number: int, reason: str) -> None: ...
 

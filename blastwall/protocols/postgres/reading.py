@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from blastwall.errors import ClientFault, UpstreamFault
 from blastwall.model import Effect, Facts, Permit, Statement
@@ -19,6 +20,7 @@ from blastwall.protocols.postgres.classify import Classifier, Finding, Statement
 from blastwall.protocols.postgres.legs import Legs
 from blastwall.protocols.postgres.names import Portal, Prepared
 from blastwall.protocols.postgres.options import Options
+from blastwall.protocols.postgres.timeouts import raised
 from blastwall.sql.catalogue import Catalogue
 from blastwall.sql.rename import Names as Touched
 from blastwall.sql.rename import names as touched_names
@@ -27,6 +29,8 @@ from blastwall.sql.rename import rename
 #: Kinds of statements whose text holds session names that the gateway replaces.
 NAMING = frozenset({"prepare", "execute", "declare", "fetch", "close", "deallocate", "discard", "explain", "define"})
 
+#: A hold inside a transaction ends this long before the server would end the session for idling (seconds).
+IDLE_MARGIN = 5.0
 #: How often a catalogue that changes while it is read is read again.
 ATTEMPTS = 5
 
@@ -113,7 +117,19 @@ class SessionReader:
         reason = self._spoiled.pop(statement.number, None)
         if reason is not None:
             return Facts(Effect.UNKNOWN, "unknown", reason=reason)
-        return self.find(statement.text).facts
+        finding = self.find(statement.text)
+        if "setting" in finding.facts.flags:
+            for part in finding.statements:
+                reason = raised(part.name, part.value, self._options) if part.kind == "set" else ""
+                if reason:
+                    return replace(finding.facts, effect=Effect.ADMINISTER, reason=reason)
+        return finding.facts
+
+    @property
+    def patience(self) -> float:
+        """For how many seconds a statement may be held here: in a transaction the server's idle timer runs."""
+        limit = self._options.idle_in_transaction_ms / 1000
+        return limit - IDLE_MARGIN if limit and self._legs.answers.status != IDLE else float("inf")
 
     def _settle(self) -> Surroundings:
         known = self._known

@@ -45,6 +45,7 @@ class FakeReader:
     """Effects by first word; ``DROP`` and ``DENY`` are judged by the playbook's own decision."""
 
     stale = False
+    patience = 60.0
 
     def __init__(self) -> None:
         self.spoiled: dict[int, str] = {}
