@@ -78,7 +78,7 @@ class Decider:
             statement=statement,
             policy_version=policies.version,
         )
-        permit = await self._redeem(binding, policies, question)
+        permit = await self._redeem(binding, policies, question, decision)
         if permit is not None:
             return permit
         before = await self._people.latest(binding)
@@ -93,16 +93,29 @@ class Decider:
         if exchange is not None and exchange.interactive:
             status = await self._hold(status, exchange, decision)
             if status.state is ApprovalState.APPROVED:
-                permit = await self._redeem(binding, self._policies(), question)
+                permit = await self._redeem(binding, self._policies(), question, decision)
                 if permit is not None:
                     return permit
         return self._answer(status, decision)
 
-    async def _redeem(self, binding: str, policies: Policies, question: Question) -> Permit | Denial | None:
-        """Consume an approval and ask policy again; None when there is no approval."""
+    async def _redeem(
+        self, binding: str, policies: Policies, question: Question, pending: Pending
+    ) -> Permit | Denial | None:
+        """Consume an approval and ask policy again; None when there is no approval.
+
+        What policy asks for may have grown since (another hour, another risk): then the approval is too small.
+        """
         status = await self._people.redeem(binding)
         if status is None:
             return None
+        if len(status.by) < pending.quorum:
+            return Denial(
+                DenialCode.POLICY,
+                f"{len(status.by)} approved it, and {pending.quorum} must by now",
+                "Send it again to ask anew.",
+                pending.policies,
+                pending.risk,
+            )
         self._recording.event("approval_redeemed", {"approval": status.id, "by": list(status.by), "note": status.note})
         decision = policies.decide(question, approved=status.id)
         if isinstance(decision, Pending):

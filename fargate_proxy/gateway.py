@@ -132,7 +132,8 @@ class Gateway:
         """Open the recording, decide, vend, connect, and follow the connection to its end."""
         connection = f"c-{secrets.token_hex(8)}"
         ports = self.ports
-        recording = ports.recorder.open(session, target, connection, self._header(principal, target, session))
+        recording = ports.recorder.open(session, target, connection, self._header(hello, target, session))
+        recording.protect(hello.token)
         ledger = await self._ledger(session, target)
         reason = "the client left"
         try:
@@ -147,6 +148,8 @@ class Gateway:
                 return
             async with asyncio.timeout(CONNECT_SECONDS):
                 credential = await ports.vendor.vend(session, target, permit, hello.database_user)
+                if credential.secret is not None:
+                    recording.protect(credential.secret)
                 recording.event("credential", {"kind": credential.kind, "user": credential.user})
                 await conversation.connect(target, credential)
             conversation.noting(recording.event)
@@ -221,14 +224,16 @@ class Gateway:
             await pending
         return decision
 
-    def _header(self, principal: Principal, target: Target, session: Session) -> dict[str, object]:
+    def _header(self, hello: Hello, target: Target, session: Session) -> dict[str, object]:
         return {
             "policy_version": self.bundle.policies.version,
             "config_version": self.bundle.version,
             "protocol": target.protocol,
             "mode": target.mode,
             "break_glass": session.break_glass or "",
-            "on_behalf_of": principal.on_behalf_of or "",
+            "masking_version": "",
+            "client_address": hello.attributes.get("client_address", ""),
+            "on_behalf_of": session.principal.on_behalf_of or "",
         }
 
     async def _ledger(self, session: Session, target: Target) -> Ledger:

@@ -9,10 +9,12 @@ from pathlib import Path
 from blastwall.config.bundle import Bundle
 from blastwall.identity.jwks import FetchedKeys, Limits
 from blastwall.local.approvals import LocalApprovals
+from blastwall.local.audit import Follower
 from blastwall.local.clock import SystemClock
 from blastwall.local.fetch import fetch
 from blastwall.local.recorder import LocalRecorder
 from blastwall.local.sessions import LocalSessions
+from blastwall.local.signer import load_signer
 from blastwall.local.store import Store
 from blastwall.local.vendor import CredentialRules, StaticVendor
 from blastwall.local.verifier import TokenVerifier
@@ -29,11 +31,13 @@ class Parts:
     recorder: LocalRecorder
     clock: SystemClock
     store: Store
+    follower: Follower
 
     def close(self) -> None:
-        """Close what holds files or threads."""
+        """Close what holds files, threads or a process."""
         self.recorder.close()
         self.store.close()
+        self.follower.close()
 
 
 def compose(bundle: Bundle, state: Path, environ: Mapping[str, str]) -> Parts:
@@ -58,7 +62,8 @@ def compose(bundle: Bundle, state: Path, environ: Mapping[str, str]) -> Parts:
         StaticVendor(rules_by_target, environ),
         LocalApprovals(store, clock),
         LocalSessions(store, clock),
-        LocalRecorder(state, clock),
+        LocalRecorder(state, clock, signer=load_signer(state / "keys")),
         clock,
         store,
+        Follower(state),
     )

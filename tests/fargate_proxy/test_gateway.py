@@ -69,6 +69,7 @@ class Play:
         self.intents: list[Permit | Denial] = []
         self.closed: list[Denial | None] = []
         self.finished: list[str] = []
+        self.protected: list[Secret] = []
         self.usage_told: list[Mapping[str, int]] = []
         self.rows = 1
         self.killed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -175,6 +176,7 @@ def serve(play: Play, bundle: Bundle) -> tuple[Gateway, asyncio.Task[None]]:
         flush=play.flush,
         event=play.event,
         close=play.finish,
+        protect=lambda *secrets: play.protected.extend(secrets),
         id="r",
     )
 
@@ -206,6 +208,7 @@ async def test_a_good_agent_is_let_in_recorded_and_counted(bundle: Bundle) -> No
     assert play.usage_told == [{"rows": 1, "bytes": 6, "statements": 1}]
     assert play.finished == ["the client left"]
     assert ("credential", {"kind": "static", "user": "u"}) in play.events
+    assert [secret.reveal() for secret in play.protected] == ["token", "p"], "neither may ever stand in the recording"
 
 
 @pytest.mark.parametrize("step", ["verify", "session"])

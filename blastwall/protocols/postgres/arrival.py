@@ -118,10 +118,17 @@ async def _start(
         raise ProtocolViolation("a password message with the agent's token was expected", code="08P01")
     user, at, target = kept["user"].rpartition("@")
     attributes = {key: value for key, value in kept.items() if key != "user"}
+    attributes["client_address"] = _address(wire)
     if attributes.get("database") == kept["user"]:
         del attributes["database"]  # libpq's default: none was asked for
     hello = Hello(password.secret, target, user if at else None, attributes)
     return Arrival(down, wire, signal, hello, kept, min(event.minor, MINOR) if event.minor != 1 else 0)
+
+
+def _address(wire: Wire) -> str:
+    """The client's address, "" for a socket without one."""
+    peer = wire.transport.get_extra_info("peername")
+    return str(peer[0]) if isinstance(peer, tuple) and peer else ""
 
 
 async def _event(down: Downstream, wire: Wire, signal: Signal) -> requests.Event:
