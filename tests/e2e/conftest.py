@@ -1,99 +1,78 @@
-"""A running gateway with an embedded database behind it, as ``blastwall up`` starts it, and clients' credentials."""
+"""Stacks that tests of real clients share. Each starts when first asked for, once per test process."""
 
 from __future__ import annotations
 
-import json
-import shutil
+import signal
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
-from rig.issuer import LocalIssuer
-from rig.postgres import EmbeddedPostgres
-from rig.up import LocalStack
+from tests.e2e.stacks import ROOT, Change, Stack, begin
 
-ROOT = Path(__file__).parents[2]
+CORPUS = ROOT / "tests" / "fixtures" / "corpus"
 
+TEST_SECONDS = 60.0
 
-@dataclass
-class Stack:
-    """What a test of a real client needs. ``database`` is the target behind the gateway, reached without it."""
-
-    name: str
-    state: Path
-    config: Path
-    host: str
-    port: int
-    ca: str
-    issuer: LocalIssuer
-    database: EmbeddedPostgres
-    stack: LocalStack
-    agents: int = field(default=0)
-
-    def token(self, agent: str = "", groups: tuple[str, ...] = ("agents",), **more: Any) -> str:
-        """A token of a new agent, so that no test meets another's session; name one to share it."""
-        self.agents += 1
-        return self.issuer.mint(agent or f"agent-{self.agents}", groups, **more)
-
-    def uri(self, database_user: str = "") -> str:
-        user = f"{database_user}%40{self.name}" if database_user else self.name
-        return (
-            f"postgresql://{user}@{self.host}:{self.port}/{self.name}?sslmode=verify-full&sslrootcert={self.ca}"
-        )
-
-    def connect(self, token: str | None = None, **more: Any) -> psycopg.Connection[Any]:
-        return psycopg.connect(self.uri(), password=token or self.token(), **more)
-
-    def direct(self, **more: Any) -> psycopg.Connection[Any]:
-        """The database's own superuser, past the gateway: what really happened there."""
-        return psycopg.connect(self.database.dsn(self.name), **more)
-
-    def recorded(self) -> list[dict[str, Any]]:
-        """Every recorded event so far, oldest first, as ``recordings play --format json`` tells them."""
-        from blastwall.recording.play import as_json  # local: the recording is only read by some tests
-
-        files = sorted((self.state / "recordings").rglob("*.bwr"), key=lambda file: file.stat().st_mtime)
-        return [json.loads(line) for file in files for line in as_json(file)]
+Start = Callable[..., Stack]
 
 
 @pytest.fixture(scope="session")
-def start(rig_directory: Path) -> Iterator[Callable[[Path, str], Stack]]:
-    """Starts a stack from a configuration folder (copied, so that a test may change it); all end with the tests."""
-    running: list[LocalStack] = []
-
-    def begin(config: Path, target: str) -> Stack:
-        home = rig_directory / f"stack-{len(running)}"
-        home.mkdir(mode=0o711)
-        for part in ("config", "demo"):
-            if (ROOT / part).is_dir():
-                shutil.copytree(ROOT / part, home / part, ignore=shutil.ignore_patterns("__pycache__"))
-        if config != ROOT / "config":
-            shutil.rmtree(home / "config")
-            shutil.copytree(config, home / "config")
-        local = LocalStack(home / "config", home / "state", listen={"postgres": "127.0.0.1:0"})
-        found = local.start()
-        running.append(local)
-        host, _, port = found.listening["postgres"].rpartition(":")
-        issuer = LocalIssuer.open(home / "state")
-        (server,) = [item for item in local.targets if item.name == target]
-        return Stack(target, home / "state", home / "config", host, int(port), found.ca, issuer, server.server, local)
-
-    yield begin
-    for local in reversed(running):
-        local.stop()
+def stacks() -> list[Stack]:
+    """Those that run."""
+    return []
 
 
 @pytest.fixture(scope="session")
-def shop(start: Callable[[Path, str], Stack]) -> Stack:
+def start(rig_directory: Path, stacks: list[Stack]) -> Iterator[Start]:
+    """Starts a stack of a configuration folder: ``start(name, config, target, change)``. All end with the tests."""
+
+    def start(name: str, config: Path, target: str, change: Change | None = None) -> Stack:
+        stack = begin(rig_directory / name, config, target, change)
+        stacks.append(stack)
+        return stack
+
+    yield start
+    for stack in reversed(stacks):
+        stack.stop()
+
+
+@pytest.fixture(scope="session")
+def shop(start: Start) -> Stack:
     """The shipped configuration."""
-    return start(ROOT / "config", "shop")
+    return start("shop", ROOT / "config", "shop")
 
 
 @pytest.fixture(scope="session")
-def corpus(start: Callable[[Path, str], Stack]) -> Stack:
-    """The configuration that the statement corpus is tried against."""
-    return start(ROOT / "tests" / "fixtures" / "corpus", "corpus")
+def corpus(start: Start) -> Stack:
+    """The configuration that the statement corpus is tried against; nobody waits there for a person."""
+
+    def at_once(document: dict[str, Any]) -> None:
+        document["targets"]["corpus"]["hold_seconds"] = 0.0
+
+    return start("corpus", CORPUS, "corpus", at_once)
+
+
+@pytest.fixture(autouse=True)
+def in_time() -> Iterator[None]:
+    """No client waits for ever."""
+
+    def late(number: int, frame: object) -> None:
+        raise TimeoutError(f"a test of a client took more than {TEST_SECONDS:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, TEST_SECONDS)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(autouse=True)
+def sound(stacks: list[Stack]) -> Iterator[None]:
+    """Whatever a client does, the gateway meets no defect of its own: its log says nothing of one."""
+    read = {stack.state: len(stack.log) for stack in stacks}
+    yield
+    for stack in stacks:
+        said = stack.log[read.get(stack.state, 0) :]
+        assert "defect" not in said and "Traceback" not in said, said

@@ -1,0 +1,153 @@
+"""Running gateways for the tests: as ``blastwall up`` starts them, with the database behind them in reach."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+import yaml
+
+from blastwall.local.recordings import Entry, Shelf
+from blastwall.recording.play import json_lines, records_to_the_end
+from blastwall.recording.reader import Reader
+from cli.recordings import decoder
+from rig.issuer import LocalIssuer
+from rig.up import LocalStack
+
+ROOT = Path(__file__).parents[2]
+COMMAND_SECONDS = 60.0
+
+Change = Callable[[dict[str, Any]], None]
+
+
+@dataclass
+class Stack:
+    """One gateway and its local targets. ``target`` is the one that methods without a target mean."""
+
+    target: str
+    state: Path
+    config: Path
+    host: str
+    port: int
+    ca: str
+    issuer: LocalIssuer
+    local: LocalStack
+    servers: Mapping[str, tuple[str, int]]
+    agents: Iterator[int] = field(default_factory=lambda: iter(range(1, 1_000_000)))
+
+    # the agents' side
+
+    def token(self, agent: str = "", groups: tuple[str, ...] = ("agents",), **more: Any) -> str:
+        """A token of a new agent, so that no test meets another's session; name one to share it."""
+        return self.issuer.mint(agent or f"agent-{next(self.agents)}", groups, **more)
+
+    def uri(self, *, target: str = "", database: str = "", **more: object) -> str:
+        """Where clients of libpq's kind connect, without the token."""
+        target = target or self.target
+        words = {"sslmode": "verify-full", "sslrootcert": self.ca} | more
+        query = "&".join(f"{name}={quote(str(value), safe='')}" for name, value in words.items())
+        return f"postgresql://{target}@{self.host}:{self.port}/{database or target}?{query}"
+
+    def environ(self, token: str, *, target: str = "") -> dict[str, str]:
+        """libpq's environment variables."""
+        target = target or self.target
+        return {
+            "PGHOST": self.host, "PGPORT": str(self.port), "PGUSER": target, "PGDATABASE": target,
+            "PGPASSWORD": token, "PGSSLMODE": "verify-full", "PGSSLROOTCERT": self.ca, "PGCLIENTENCODING": "UTF8",
+        }  # fmt: skip
+
+    def connect(self, token: str = "", *, target: str = "", **more: Any) -> psycopg.Connection[Any]:
+        """psycopg through the gateway, by default as a new agent."""
+        return psycopg.connect(self.uri(target=target), password=token or self.token(), **{"connect_timeout": 10} | more)
+
+    # the truth behind the gateway
+
+    def superuser(self, *, target: str = "") -> str:
+        """The URI of the database's own superuser, past the gateway."""
+        target = target or self.target
+        host, port = self.servers[target]
+        word = (self.state / "targets" / target / "superuser.password").read_text()
+        return f"postgresql://postgres:{quote(word, safe='')}@{host}:{port}/{target}"
+
+    def direct(self, sql: str, *arguments: object, target: str = "") -> list[tuple[Any, ...]]:
+        """Ask the database past the gateway."""
+        with psycopg.connect(self.superuser(target=target), autocommit=True) as connection:
+            cursor = connection.execute(sql.encode(), arguments or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def value(self, sql: str, *arguments: object, target: str = "") -> Any:
+        """The one value that the database answers past the gateway."""
+        ((value,),) = self.direct(sql, *arguments, target=target)
+        return value
+
+    # the operator's side
+
+    def blastwall(self, *words: str, code: int = 0) -> str:
+        """Run the command line against this stack's state, in a process of its own."""
+        command = [sys.executable, "-m", "cli", *words, "--state", str(self.state)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=ROOT, timeout=COMMAND_SECONDS, check=False
+        )
+        assert done.returncode == code, f"{words} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+        return done.stdout + done.stderr
+
+    def ask(self, *words: str) -> Any:
+        """The same, for verbs that answer in JSON."""
+        return json.loads(self.blastwall(*words, "--format", "json"))
+
+    @property
+    def log(self) -> str:
+        """What the gateway has said so far."""
+        return (self.state / "gateway.log").read_text(errors="replace")
+
+    # the record
+
+    def recordings(self, agent: str = "") -> list[Entry]:
+        """Recordings on disk, oldest first; of one agent if named."""
+        found = [entry for entry in Shelf(self.state).entries() if not agent or entry.summary().get("agent") == agent]
+        return sorted(found, key=lambda entry: float(entry.summary()["started_at"]))
+
+    def played(self, entry: Entry, rows: int = 1000) -> list[dict[str, Any]]:
+        """What playback tells of a recording."""
+        with entry.open() as file:
+            decode = decoder("postgres")
+            return [json.loads(line) for line in json_lines(decode(records_to_the_end(Reader(file)), rows=rows))]
+
+    def recorded(self, agent: str) -> list[dict[str, Any]]:
+        """What playback tells of all of an agent's recordings, oldest first."""
+        return [value for entry in self.recordings(agent) for value in self.played(entry)]
+
+    def asked(self, agent: str) -> list[dict[str, Any]]:
+        """The statements that an agent's recordings hold, with their verdicts."""
+        return [value for value in self.recorded(agent) if value["type"] == "asked"]
+
+    def stop(self) -> None:
+        self.local.stop()
+
+
+def begin(home: Path, config: Path, target: str, change: Change | None = None) -> Stack:
+    """Copy a configuration folder below ``home``, change its gateway.yaml if wanted, and start everything in it."""
+    home.mkdir(mode=0o711)
+    shutil.copytree(config, home / "config")
+    shutil.copytree(ROOT / "demo", home / "demo", ignore=shutil.ignore_patterns("__pycache__"))
+    if change is not None:
+        file = home / "config" / "gateway.yaml"
+        document = yaml.safe_load(file.read_text())
+        change(document)
+        file.write_text(yaml.safe_dump(document))
+    state = home / "state"
+    local = LocalStack(home / "config", state, listen={"postgres": "127.0.0.1:0"})
+    found = local.start()
+    host, _, port = found.listening["postgres"].rpartition(":")
+    sections = json.loads((state / "overrides.json").read_text())["targets"]
+    servers = {name: (section["host"], section["port"]) for name, section in sections.items()}
+    issuer = LocalIssuer.open(state)
+    return Stack(target, state, home / "config", host, int(port), found.ca, issuer, local, servers)
