@@ -38,27 +38,42 @@ class Arrival:
     minor: int
 
 
-async def arrive(sock: socket.socket, host: Host) -> Arrival | requests.CancelRequest:
+@dataclass(slots=True)
+class Cancelling:
+    """A client that only wants to cancel. It waits until its wire is closed, to know that the request was passed on."""
+
+    request: requests.CancelRequest
+    wire: Wire
+
+
+async def arrive(sock: socket.socket, host: Host) -> Arrival | Cancelling:
     """Follow a client until it has sent its token, or asks to cancel.
 
-    Raises ClientFault when it does not get so far; what the protocol wants to be said was said by then.
+    Raises ClientFault when it does not get so far; what the protocol wants to be said was said by then, and the
+    connection is closed.
     """
     loop = asyncio.get_running_loop()
     signal = Signal(loop)
     down = Downstream()
-    encrypted = await _before_tls(sock, down, host)
     wire = Wire(down.receive, lambda: down.backlog, signal)
-    await loop.connect_accepted_socket(
-        lambda: wire,
-        sock,
-        ssl=host.tls if encrypted else None,
-        ssl_handshake_timeout=HANDSHAKE_SECONDS if encrypted else None,
-    )
     try:
+        encrypted = await _before_tls(sock, down, host)
+        await loop.connect_accepted_socket(
+            lambda: wire,
+            sock,
+            ssl=host.tls if encrypted else None,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS if encrypted else None,
+        )
         return await _start(down, wire, signal, host, encrypted)
     except ProtocolViolation as violation:
         wire.write(messages.error_response("FATAL", violation.code, str(violation)))
         wire.close()
+        raise
+    except OSError as fault:  # TLS that fails is one, too
+        wire.abort()
+        raise ClientFault(f"the connection failed before its client had named itself: {fault}") from None
+    except BaseException:
+        wire.abort()
         raise
 
 
@@ -89,16 +104,14 @@ async def _before_tls(sock: socket.socket, down: Downstream, host: Host) -> bool
             return False
 
 
-async def _start(
-    down: Downstream, wire: Wire, signal: Signal, host: Host, encrypted: bool
-) -> Arrival | requests.CancelRequest:
+async def _start(down: Downstream, wire: Wire, signal: Signal, host: Host, encrypted: bool) -> Arrival | Cancelling:
     if encrypted:
         chosen = wire.transport.get_extra_info("ssl_object").selected_alpn_protocol()
         if chosen is not None and chosen != ALPN:
             raise ClientFault(f"the client chose the application protocol {chosen!r} over TLS")
     event = await _event(down, wire, signal)
     if isinstance(event, requests.CancelRequest):
-        return event
+        return Cancelling(event, wire)
     if not isinstance(event, requests.Startup):
         raise ProtocolViolation("a startup packet was expected", code="08P01")
     if not encrypted and not host.insecure:

@@ -14,7 +14,7 @@ from blastwall.errors import UpstreamFault
 from blastwall.model import Credential, Denial, Facts, Statement, Target
 from blastwall.protocols.postgres import messages, requests
 from blastwall.protocols.postgres.answers import Answers
-from blastwall.protocols.postgres.arrival import Arrival, arrive
+from blastwall.protocols.postgres.arrival import Arrival, Cancelling, arrive
 from blastwall.protocols.postgres.channel import PostgresChannel
 from blastwall.protocols.postgres.classify import Classifier
 from blastwall.protocols.postgres.legs import Legs
@@ -86,10 +86,13 @@ class PostgresConversation:
 
     async def greet(self) -> Hello | None:
         arrived = await arrive(self._sock, self._host)
-        if isinstance(arrived, requests.CancelRequest):
-            conversation = self._keys.find(arrived, time.monotonic())
-            if conversation is not None:
-                await conversation.cancel()
+        if isinstance(arrived, Cancelling):
+            try:
+                conversation = self._keys.find(arrived.request, time.monotonic())
+                if conversation is not None:
+                    await conversation.cancel()
+            finally:
+                arrived.wire.close()
             return None
         self._arrival = arrived
         return arrived.hello

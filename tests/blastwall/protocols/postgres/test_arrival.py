@@ -13,8 +13,7 @@ import pytest
 from blastwall.conversation import Host
 from blastwall.errors import ClientFault
 from blastwall.protocols.postgres import messages, replies
-from blastwall.protocols.postgres.arrival import Arrival, arrive
-from blastwall.protocols.postgres.requests import CancelRequest
+from blastwall.protocols.postgres.arrival import Arrival, Cancelling, arrive
 from rig.certificates import Certificates
 
 SSL_REQUEST = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
@@ -38,7 +37,7 @@ class Client:
         async with asyncio.timeout(5):
             return await asyncio.get_running_loop().sock_recv(self.sock, size)
 
-    async def outcome(self) -> Arrival | CancelRequest:
+    async def outcome(self) -> Arrival | Cancelling:
         async with asyncio.timeout(5):
             return await self.arrival
 
@@ -194,9 +193,30 @@ async def test_w18_what_is_not_spoken_is_negotiated_down(minor: int, extra: dict
 async def test_w20_a_cancel_request_is_no_session() -> None:
     client = Client(plain())
     await client.send(messages.cancel_request(7, b"abcd"))
-    request = await client.outcome()
-    assert isinstance(request, CancelRequest)
-    assert (request.pid, request.secret) == (7, b"abcd")
+    arrived = await client.outcome()
+    assert isinstance(arrived, Cancelling)
+    assert (arrived.request.pid, arrived.request.secret) == (7, b"abcd")
+    arrived.wire.close()
+    assert await client.hear() == b"", "its client waits for this end"
+    client.close()
+
+
+async def test_a_client_that_is_given_up_is_disconnected() -> None:
+    client = Client(plain())
+    await client.send(startup())
+    assert await client.hear() == messages.AUTHENTICATION_CLEARTEXT
+    client.arrival.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await client.outcome()
+    assert await client.hear() == b""
+    client.close()
+
+
+async def test_tls_that_fails_is_a_client_fault(certificates: Certificates) -> None:
+    client = Client(encrypted(certificates))
+    await client.send(b"\x16\x03\x01\x00\x05hello")
+    with pytest.raises(ClientFault, match="the connection failed before its client had named itself"):
+        await client.outcome()
     client.close()
 
 
