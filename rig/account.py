@@ -69,7 +69,9 @@ def reachable_copy(installation: Path, owner: Account | None) -> Path:
         return installation
     program = (installation / "bin" / "postgres").stat()
     key = hashlib.sha256(f"{installation.resolve()}|{program.st_mtime_ns}|{program.st_size}".encode()).hexdigest()[:16]
-    copy = _public_directory() / f"postgres-{key}"
+    public = _public_directory()
+    _sweep(public)
+    copy = public / f"postgres-{key}"
     package = installation.parent
     if not copy.is_dir():
         partial = Path(tempfile.mkdtemp(dir=copy.parent, prefix="postgres-copy-"))
@@ -78,6 +80,7 @@ def reachable_copy(installation: Path, owner: Account | None) -> Path:
         if libraries.is_dir():
             shutil.copytree(libraries, partial / libraries.name, symlinks=True)
         _open_tree(partial)
+        _note_of(copy).write_text(str(installation.resolve()))
         try:
             partial.rename(copy)
         except OSError:  # another process was first
@@ -132,18 +135,20 @@ def _public_directory() -> Path:
 
 
 def _note_of(elsewhere: Path) -> Path:
-    """Beside a directory: the path of the link that leads to it."""
+    """Beside a directory: the path of the link that leads to it, or of what it is a copy of."""
     return elsewhere.with_name(f"{elsewhere.name}.link")
 
 
 def _sweep(public: Path) -> None:
-    """Remove what no link leads to any more: its state directory was removed. What is fresh or in use stays."""
-    for note in public.glob("server-*.link"):
+    """Remove data that no link leads to any more, and copies whose original is gone. What is fresh or in use stays."""
+    for note in public.glob("*-*.link"):
         elsewhere = note.with_suffix("")
         with contextlib.suppress(OSError):
-            link = Path(note.read_text())
-            kept = link.is_symlink() and link.resolve() == elsewhere
-            if kept or time.time() - note.stat().st_mtime < SWEEP_SECONDS or any(elsewhere.glob("*/postmaster.pid")):
+            origin = Path(note.read_text())
+            copied = elsewhere.name.startswith("postgres-") and origin.exists()
+            linked = origin.is_symlink() and origin.resolve() == elsewhere
+            fresh = time.time() - note.stat().st_mtime < SWEEP_SECONDS
+            if copied or linked or fresh or any(elsewhere.glob("*/postmaster.pid")):
                 continue
             remove_tree(elsewhere)
             note.unlink()

@@ -55,6 +55,32 @@ def test_an_ordinary_user_works_in_place(open_directory: Path) -> None:
     assert account.reachable_copy(open_directory, None) == open_directory
 
 
+def test_a_copy_of_what_cannot_be_reached_runs_from_elsewhere_until_its_original_is_gone(
+    open_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = open_directory / "wheel" / "pginstall"
+    (original / "bin").mkdir(parents=True)
+    (original / "share").mkdir()
+    (original / "bin" / "postgres").write_text("#!/bin/sh\necho copied\n")
+    (original / "bin" / "postgres").chmod(0o700)
+    (open_directory / "wheel.libs").mkdir()
+    (open_directory / "wheel.libs" / "lib.so").write_text("")
+    owner = account.unprivileged() or Account(os.geteuid(), os.getegid())
+    monkeypatch.setattr(account, "may_pass", lambda path, _: open_directory not in path.resolve().parents)
+    copy = account.reachable_copy(original, owner)
+    assert copy != original
+    assert account.reachable_copy(original, owner) == copy
+    assert account.run([str(copy / "bin" / "postgres")], account.unprivileged(), Path("/"), 10).stdout == "copied\n"
+    assert (copy.parent.parent / "wheel.libs" / "lib.so").exists()
+    monkeypatch.setattr(account, "SWEEP_SECONDS", -1.0)
+    public = copy.parent.parent.parent
+    account._sweep(public)
+    assert copy.exists()
+    shutil.rmtree(original)
+    account._sweep(public)
+    assert not copy.exists()
+
+
 def test_a_private_file_replaces_an_open_one(open_directory: Path) -> None:
     path = open_directory / "secret"
     path.write_text("old")

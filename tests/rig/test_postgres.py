@@ -212,3 +212,4 @@ def test_a_closed_home_hides_neither_programs_nor_data(closed_home: Path) -> Non
     assert not elsewhere.exists()
     if copy != home:
         account.remove_tree(copy.parent.parent)
+        account._note_of(copy.parent.parent).unlink()
