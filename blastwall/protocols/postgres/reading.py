@@ -25,12 +25,15 @@ from blastwall.sql.catalogue import Catalogue
 from blastwall.sql.rename import Names as Touched
 from blastwall.sql.rename import names as touched_names
 from blastwall.sql.rename import rename
+from blastwall.sql.skeleton import skeleton
 
 #: Kinds of statements whose text holds session names that the gateway replaces.
 NAMING = frozenset({"prepare", "execute", "declare", "fetch", "close", "deallocate", "discard", "explain", "define"})
 
 #: A hold inside a transaction ends this long before the server would end the session for idling (seconds).
 IDLE_MARGIN = 5.0
+#: Findings a connection remembers, of exact texts and of skeletons each.
+REMEMBERED = 512
 #: How often a catalogue that changes while it is read is read again.
 ATTEMPTS = 5
 
@@ -77,6 +80,8 @@ class SessionReader:
         self._minted: dict[int, Mapping[str, str]] = {}
         self._bound: dict[int, Prepared] = {}
         self._known: Surroundings | None = None
+        self._exact: dict[str, Finding] = {}  # of this very surroundings
+        self._shapes: dict[str, Finding] = {}  # of this catalogue, by skeleton
         self._known_version = -1
         self._fingerprint = ""
         self._catalogue: Catalogue | None = None
@@ -106,7 +111,23 @@ class SessionReader:
 
     def find(self, text: str) -> Finding:
         """What the text does, here and now."""
-        return self._classifier.classify(text, self._settle())
+        if self._known_version == self._names.version:
+            found = self._exact.get(text)
+            if found is not None:
+                return found
+        return self._look(text)
+
+    def _look(self, text: str) -> Finding:
+        """Past the exact texts: by skeleton, if nothing in it depends on its integers, else by judging."""
+        around = self._settle()
+        shape = skeleton(text)
+        found = self._shapes.get(shape) if shape is not None else None
+        if found is None:
+            found = self._classifier.classify(text, around)
+            if shape is not None and found.literal_independent and not found.session_names:
+                _bound(self._shapes)[shape] = found
+        _bound(self._exact)[text] = found
+        return found
 
     def spoil(self, number: int, reason: str) -> None:
         """The statement's bytes are not a text: it is unknown, whatever it looks like."""
@@ -146,6 +167,7 @@ class SessionReader:
             allowed_functions=frozenset(self._options.allowed_functions),
         )
         self._known = known
+        self._exact.clear()
         self._known_version = self._names.version
         self._fingerprint = f"{self._database}/{self._user}/{known.fingerprint}"
         return known
@@ -274,6 +296,8 @@ class SessionReader:
         shared = status == IDLE
         self._catalogue = await self._load(shared)
         self._known = None
+        self._known_version = -1
+        self._shapes.clear()
         self.stale = False
         self._dirty_transaction = not shared
 
@@ -307,6 +331,13 @@ class SessionReader:
         if len(rows) != 1:
             raise UpstreamFault(f"the database answered {len(rows)} rows where one was expected")
         return [(value or b"").decode("utf-8") for value in rows[0]]
+
+
+def _bound(memory: dict[str, Finding]) -> dict[str, Finding]:
+    """Forget everything rather than grow: what recurs is back at once."""
+    if len(memory) >= REMEMBERED:
+        memory.clear()
+    return memory
 
 
 def _may_name(finding: Finding) -> bool:

@@ -1,0 +1,99 @@
+"""Skeletons: equal only for texts that differ in plain integers, and then with equal facts."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from blastwall.protocols.postgres.classify import Surroundings, classify
+from blastwall.sql.catalogue_file import load
+from blastwall.sql.parser import Unparsed, parse
+from blastwall.sql.skeleton import skeleton
+
+ROOT = Path(__file__).parents[2]
+CATALOGUE = load(ROOT / "fixtures" / "corpus" / "catalogue.json")
+AROUND = Surroundings(catalogue=CATALOGUE, server_version=CATALOGUE.server_version)
+ROWS = [json.loads(line) for line in (ROOT / "corpus" / "bypass.jsonl").read_text().split("\n") if line]
+TEXTS = [row["payload"] for row in ROWS if row["protocol"] == "postgres" and isinstance(row["payload"], str)]
+PLAIN = [
+    "SELECT * FROM orders WHERE id = 1",
+    "SELECT * FROM orders WHERE id IN (1, 2, 3) ORDER BY 1 LIMIT 5",
+    "SELECT total FROM orders ORDER BY 2 OFFSET 3",
+    "SELECT * FROM generate_series(1, 10)",
+    "SELECT repeat(status, 10) FROM orders",
+    "DELETE FROM orders WHERE id = 1",
+    "DELETE FROM orders WHERE id > 0",
+    "DELETE FROM orders WHERE 1 = 1",
+    "UPDATE orders SET total = 5 WHERE id = 7",
+    "SELECT 1; SELECT 2",
+    "SELECT status FROM orders GROUP BY 1 HAVING count(*) > 3",
+    "SELECT * FROM orders LIMIT 1000000",
+    "FETCH 5 FROM c",
+    "SET statement_timeout = 5",
+    "SELECT lpad(status, 5) FROM orders TABLESAMPLE bernoulli(10)",
+]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT '1'",
+        'SELECT "a1"',
+        "SELECT 1 -- 2",
+        "SELECT /* 1 */ 2",
+        "SELECT $1",
+        "SELECT E'\\1'",
+        "SELECT \u0661",
+        "x" * 3000,
+    ],
+)
+def test_what_is_not_plain_has_no_skeleton(text: str) -> None:
+    assert skeleton(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("SELECT 12 FROM t1", "SELECT 0 FROM t1"),
+        ("SELECT 1.5, 1e5, 0x1F, 1_000", "SELECT 1.5, 1e5, 0x1F, 1_000"),
+        ("SELECT 1234567890", "SELECT 1234567890"),
+        ("SELECT(7)", "SELECT(0)"),
+        ("SELECT a.1", "SELECT a.1"),
+    ],
+)
+def test_only_plain_integers_are_taken_out(text: str, expected: str) -> None:
+    assert skeleton(text) == expected
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(PLAIN + [text for text in TEXTS if skeleton(text) is not None]), st.data())
+def test_where_no_literal_counts_other_integers_give_the_same_facts(text: str, data: st.DataObject) -> None:
+    """The one promise that the cache rests on."""
+    number = st.one_of(st.integers(0, 20), st.integers(0, 999_999_999)).map(str)
+    other = re.sub(r"(?<![A-Za-z0-9_.])[0-9]{1,9}(?![A-Za-z0-9_.])", lambda _: data.draw(number), text)
+    assert skeleton(other) == skeleton(text)
+    one, two = classify(text, AROUND), classify(other, AROUND)
+    if one.literal_independent or two.literal_independent:
+        assert one.literal_independent == two.literal_independent
+        assert [part.facts for part in one.statements] == [part.facts for part in two.statements]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text("SELECTFROMWHR abct01239_.,()=<>*;+\n", max_size=60))
+def test_texts_of_one_skeleton_are_all_of_one_shape_to_the_parser(text: str) -> None:
+    """What parses with one set of integers parses with another, to the same kinds of nodes."""
+
+    def shape(words: str) -> list[str]:
+        try:
+            return [raw.stmt.WhichOneof("node") for raw in parse(words).statements]
+        except Unparsed:
+            return ["unparsed"]
+
+    bare = skeleton(text)
+    assert bare is not None
+    assert shape(text) == shape(bare)
