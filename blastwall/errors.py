@@ -34,7 +34,7 @@ class ClientFault(Fault):
 
 
 class ProtocolViolation(ClientFault):
-    """Bytes that the protocol forbids. ``code`` is the protocol's error code (PostgreSQL: SQLSTATE); fatal ends the connection."""
+    """Bytes that the protocol forbids. ``code`` is the protocol's own (SQLSTATE); fatal ends the connection."""
 
     def __init__(self, message: str, *, code: str, fatal: bool = True) -> None:
         super().__init__(message)

@@ -17,7 +17,7 @@ from typing import Any
 
 
 class Secret:
-    """A credential or token whose ``repr`` and ``str`` are ``Secret(***)``; equality is constant in time for equal lengths."""
+    """A credential or token whose ``repr`` and ``str`` are ``Secret(***)``; compared in constant time."""
 
     __slots__ = ("_text",)
 
@@ -41,7 +41,7 @@ class Secret:
     def __hash__(self) -> int:
         return hash(("Secret", self._text))
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> str:
         raise TypeError("a Secret is not pickled: hand over a reference to where it is kept")
 
 
@@ -61,7 +61,7 @@ SEVERITY: Mapping[Effect, int] = {effect: rank for rank, effect in enumerate(Eff
 
 
 class StatementKind(StrEnum):
-    """Which step of a protocol asks. PREPARE names a text without running it; EXECUTE runs it with its parameters."""
+    """Which step of a protocol asks. PREPARE names a text without running it; EXECUTE runs it."""
 
     CONNECT = "connect"
     PREPARE = "prepare"
@@ -71,7 +71,7 @@ class StatementKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who speaks: an agent, the groups its token names, and the person it works for (None: for nobody in particular)."""
+    """Who speaks: an agent, the groups its token names, and the person it works for (None: nobody in particular)."""
 
     issuer: str
     subject: str
@@ -131,7 +131,7 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One bound parameter: ``value`` is None for NULL; ``binary`` tells its wire format; ``type_id`` is 0 when unspecified."""
+    """One bound parameter: ``value`` None is NULL; ``binary`` is its wire format; ``type_id`` 0 is unspecified."""
 
     value: bytes | None
     binary: bool = False
@@ -156,7 +156,7 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class ObjectRef:
-    """An object a statement touches: ``kind`` table, view, function, role ...; ``name`` fully qualified where it resolves."""
+    """An object a statement touches: ``kind`` table, view, role ...; ``name`` fully qualified where it resolves."""
 
     kind: str
     name: str
@@ -170,10 +170,10 @@ class ObjectRef:
 class Facts:
     """Protocol-neutral findings about a statement: all that policy ever sees.
 
-    ``effect`` is the worst effect of any part. ``verb`` is the protocol's own word in lower case ("select", "drop table").
-    ``flags`` come from the closed vocabulary in ``blastwall/policy/flags.toml``. ``bounded`` tells whether a write is limited
-    by a predicate that is not trivially true (True for statements that write nothing). ``reason`` says in one sentence what
-    made the effect what it is; it is shown to agents and approvers.
+    ``effect`` is the worst effect of any part. ``verb`` is the protocol's own word in lower case ("select", "drop
+    table"). ``flags`` come from the closed vocabulary in ``blastwall/policy/flags.toml``. ``bounded`` tells whether a
+    write is limited by a predicate that is not trivially true (True for statements that write nothing). ``reason``
+    says in one sentence what made the effect what it is; it is shown to agents and approvers.
     """
 
     effect: Effect
@@ -212,8 +212,8 @@ class Risk:
 class Permit:
     """Proof that policy let a statement pass. Minted only in ``blastwall.policy.decide``.
 
-    ``upstream_text`` is what goes to the target (rewritten or equal to the statement's text). ``prepare_only`` permits may
-    name a text at the target but not run it. ``approval`` is the approval this permit consumed, if any.
+    ``upstream_text`` is what goes to the target (rewritten or equal to the statement's text). ``prepare_only`` permits
+    may name a text at the target but not run it. ``approval`` is the approval this permit consumed, if any.
     """
 
     upstream_text: str

@@ -1,4 +1,4 @@
-"""The ports: what the gateway needs of the world. Each has an adapter in ``blastwall/aws`` and one in ``blastwall/local``."""
+"""The ports: what the gateway needs of the world. Each has an adapter in ``blastwall/local``; AWS's come beside it."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ class Sessions(Protocol):
 class Recording(Protocol):
     """One connection's recording. Appending is cheap and synchronous; :meth:`commit` makes it durable.
 
-    ``commit`` returns None when what was appended is already accepted (kernel durability: one write), or an awaitable that
-    completes when it is (group fsync). Raises RecordingFault.
+    ``commit`` returns None when what was appended is already accepted (kernel durability: one write), or an awaitable
+    that completes when it is (group fsync). Raises RecordingFault.
     """
 
     id: str

@@ -57,7 +57,7 @@ async def test_a_set_signal_is_not_lost_and_wakes_only_once() -> None:
 
 
 async def test_an_engines_fault_is_kept_for_the_conversation() -> None:
-    engine, wire, signal, peer = await connect()
+    _, wire, signal, peer = await connect()
     peer.send(b"x!")
     await until(lambda: wire.error is not None, signal)
     assert isinstance(wire.error, ValueError)
@@ -85,7 +85,7 @@ async def test_an_unread_backlog_stops_the_reading_and_consuming_resumes_it() ->
 
 
 async def test_a_peer_that_takes_nothing_chokes_the_wire_until_it_reads() -> None:
-    engine, wire, signal, peer = await connect()
+    _, wire, signal, peer = await connect()
     while not wire.choked:
         wire.write(b"y" * WRITE_HIGH)
     loop = asyncio.get_running_loop()
