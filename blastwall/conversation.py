@@ -135,8 +135,8 @@ class ProtocolSpec:
     """A protocol folder's only export, as ``PROTOCOL`` in its ``__init__``.
 
     ``options`` is a pydantic model for the target's ``options:`` section. ``judge`` classifies a statement without a
-    connection (``blastwall policy judge``): text, parameters, catalogue (None: none given) and the target's options. ``start`` is
-    called once when a gateway begins to listen for the protocol; what it returns is called at the end.
+    connection (``blastwall policy judge``): text, parameters, catalogue (None: none given) and the target's options.
+    ``start`` is called once when a gateway begins to listen for the protocol; what it returns is called at the end.
     """
 
     manifest: Manifest

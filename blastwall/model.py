@@ -71,7 +71,7 @@ class StatementKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who speaks: an agent, the groups its token names, and the person it works for (None: nobody in particular)."""
+    """Who speaks: an agent, the groups its token names, and the person it works for (None: nobody special)."""
 
     issuer: str
     subject: str
@@ -90,7 +90,7 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One thing agents reach, as the configuration names it. ``options`` is the protocol folder's own validated model."""
+    """One thing agents reach, as the configuration names it. ``options`` is the protocol folder's own model."""
 
     name: str
     protocol: str
