@@ -14,7 +14,7 @@ from typing import Any
 
 from blastwall.config.bundle import Bundle
 from blastwall.conversation import Conversation, Hello, Host, ProtocolSpec
-from blastwall.errors import ClientFault, Fault, RecordingFault, TokenFault, UpstreamFault
+from blastwall.errors import ClientFault, Fault, ProtocolViolation, RecordingFault, TokenFault, UpstreamFault
 from blastwall.model import (
     Denial,
     DenialCode,
@@ -195,6 +195,9 @@ class Gateway:
         except BudgetSpent as fault:
             recording.event("budget", {"reason": str(fault)})
             await conversation.close(Denial(DenialCode.BUDGET, str(fault)))
+            return str(fault)
+        except ProtocolViolation as fault:
+            await conversation.close(Denial(DenialCode.FAULT, str(fault)))
             return str(fault)
         except ClientFault as fault:
             return str(fault)

@@ -46,31 +46,28 @@ class PostgresChannel:
 
     async def exchanges(self) -> AsyncIterator[PostgresExchange]:
         """Until the client leaves. Raises ClientGone and UpstreamFault; a fatal violation is answered, then ends it."""
-        try:
-            async for exchange in self._exchanges():
-                yield exchange
-        except ProtocolViolation as violation:
-            self._end_with(violation)
-            yield PostgresExchange(self._legs, None)
-
-    async def _exchanges(self) -> AsyncIterator[PostgresExchange]:
         legs = self._legs
-        while not self._ended:
+        reader = self._reader
+        while True:
             if legs.outgoing:
                 yield PostgresExchange(legs, None)
                 continue
-            if legs.answers.fatal:
+            if self._ended or legs.answers.fatal:
                 return
             if not legs.up_wire.choked:
-                if self._reader.stale and legs.answers.quiescent:
-                    await self._reader.refresh()
-                event = self._next_event()
-                if event is not None:
-                    if type(event) in TEXTS and len(event.text) > LONG_TEXT:  # type: ignore[union-attr]  # both have one
-                        await self._reader.warm(event.text)  # type: ignore[union-attr]
-                    exchange = HANDLERS[type(event)](self, event)
-                    if exchange is not None:
-                        yield exchange
+                if reader.stale and legs.answers.quiescent:
+                    await reader.refresh()
+                try:
+                    event = self._next_event()
+                    if event is not None:
+                        if type(event) in TEXTS and len(event.text) > LONG_TEXT:  # type: ignore[union-attr]  # both have one
+                            await reader.warm(event.text)  # type: ignore[union-attr]
+                        exchange = HANDLERS[type(event)](self, event)
+                        if exchange is not None:
+                            yield exchange
+                        continue
+                except ProtocolViolation as violation:
+                    self._end_with(violation)
                     continue
                 if legs.staged:
                     yield PostgresExchange(legs, None)
