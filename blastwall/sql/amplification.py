@@ -58,6 +58,9 @@ def judge_amount(walk: Walk, name: str, call: Message) -> None:
     """Judge how much a call of one of PostgreSQL's functions asks for."""
     if name == "generate_series":
         amount = _series(walk, call.args)
+        walk.product *= max(amount or 1.0, 1.0)
+        if walk.product > MOST_ROWS * 100:
+            amount = walk.product
     elif name in _REPETITIONS and len(call.args) > _REPETITIONS[name]:
         amount = _value(walk, call.args[_REPETITIONS[name]])
         if name == "repeat" and amount is not None and kind_of(call.args[0]) == "func_call":

@@ -8,12 +8,13 @@ end of the walk).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from blastwall.model import Effect
 from blastwall.sql.additions import additions, custom, shown_types
 from blastwall.sql.builtins import builtins
 from blastwall.sql.catalogue import SYSTEM_SCHEMA, TEMP_SCHEMA, Function, Type, clip
+from blastwall.sql.families import may_be
 from blastwall.sql.functions import Builtin, function_table
 from blastwall.sql.resolve import INFORMATION_SCHEMA
 from blastwall.sql.tree import Message, strings
@@ -23,9 +24,12 @@ _LIST_HINT = "the target's owner can list it as allowed"
 _TYPE_DEPTH = 8
 
 
-def judge_function(walk: Walk, path: list[str], arguments: int | None) -> Builtin | None:
-    """Judge a call by name and number of arguments (None: it varies). Returns PostgreSQL's own function, if it is
-    that.
+def judge_function(
+    walk: Walk, path: list[str], arguments: int | None, families: Callable[[], list[str]] = list
+) -> Builtin | None:
+    """Judge a call by name and number of arguments (None: it varies). Returns PostgreSQL's own function, if it is that.
+
+    ``families`` gives the arguments' families when there is an overload to tell from (families.py).
     """
     path = [clip(name) for name in path]
     name, schema = path[-1], path[-2] if len(path) == 2 else None
@@ -35,7 +39,7 @@ def judge_function(walk: Walk, path: list[str], arguments: int | None) -> Builti
     if schema == SYSTEM_SCHEMA and name == "json_object" and walk.major < 16:
         schema = None  # the grammar writes the schema; such a server would search for it
     if schema is None or schema == SYSTEM_SCHEMA:
-        return _judge_unqualified(walk, schema, name, arguments)
+        return _judge_unqualified(walk, schema, name, arguments, families)
     shown = f"{schema}.{name}"
     walk.ledger.touch("function", shown, "call")
     table = function_table()
@@ -51,7 +55,9 @@ def judge_function(walk: Walk, path: list[str], arguments: int | None) -> Builti
     return None
 
 
-def _judge_unqualified(walk: Walk, schema: str | None, name: str, arguments: int | None) -> Builtin | None:
+def _judge_unqualified(
+    walk: Walk, schema: str | None, name: str, arguments: int | None, families: Callable[[], list[str]]
+) -> Builtin | None:
     table = function_table()
     builtin = table.find(name, walk.major)
     catalogue = walk.surroundings.catalogue
@@ -65,7 +71,8 @@ def _judge_unqualified(walk: Walk, schema: str | None, name: str, arguments: int
         if category.flag:
             walk.ledger.flags.add(category.flag)
         walk.ledger.raise_to(category.effect, f"Calls {name}, which {category.says}.")
-        _look_for_overloads(walk, name, added, arguments)
+        if added and not (arguments == 0 and builtin.bare and SYSTEM_SCHEMA not in walk.surroundings.search_path):
+            _look_for_overloads(walk, name, added, arguments, families())
         return builtin
     where = _allowed_place(walk, name, added)
     shown = where or (f"{added[0].schema}.{name}" if added else name)
@@ -93,9 +100,14 @@ def _allowed_place(walk: Walk, name: str, added: tuple[Function, ...]) -> str:
     return next((f"{place}.{name}" for place in surroundings.search_path if surroundings.allows(place, name)), "")
 
 
-def _look_for_overloads(walk: Walk, name: str, added: Iterable[Function], arguments: int | None) -> None:
+def _look_for_overloads(
+    walk: Walk, name: str, added: Iterable[Function], arguments: int | None, families: list[str]
+) -> None:
+    catalogue = walk.surroundings.catalogue
     for function in added:
         if walk.surroundings.allows(function.schema, function.name) or not _takes(function, arguments):
+            continue
+        if catalogue is not None and not function.variadic and not may_be(families, catalogue, function.arg_types):
             continue
         reason = f"Calls {name}, which the function {function.schema}.{name} of this database may replace"
         _hazard(walk, custom(function.arg_types), reason, "shadowed_function")
@@ -131,8 +143,8 @@ def settle_hazards(walk: Walk) -> None:
             walk.unknown(f"{reason} (on {shown_types(catalogue, touched)}); {_LIST_HINT}.", flag)
 
 
-def judge_operator(walk: Walk, path: list[str]) -> None:
-    """Judge an operator by its name, qualified or not."""
+def judge_operator(walk: Walk, path: list[str], families: Callable[[], list[str]] = list) -> None:
+    """Judge an operator by its name, qualified or not; ``families`` as in :func:`judge_function`, left before right."""
     name, schema = path[-1], path[0] if len(path) == 2 else None
     surroundings = walk.surroundings
     known = name in builtins().operators
@@ -154,7 +166,11 @@ def judge_operator(walk: Walk, path: list[str]) -> None:
         elif catalogue is not None or not any(surroundings.allows(place, name) for place in surroundings.search_path):
             walk.unknown(f"Uses the operator {name}, which PostgreSQL did not ship; {_LIST_HINT}.", "user_operator")
         return
+    sides = families() if foreign else []
     for operator in foreign:
+        taken = tuple(oid for oid in (operator.left, operator.right) if oid)
+        if catalogue is not None and sides and (len(sides) != len(taken) or not may_be(sides, catalogue, taken)):
+            continue
         reason = f"Uses the operator {name}, which {operator.schema}.{name} of this database may replace"
         _hazard(walk, custom((operator.left, operator.right)), reason, "user_operator")
 

@@ -78,7 +78,7 @@ def compare(left: Term, right: Term, name: str, test: Callable[[Value, Value], i
         return _of_truths(left, right, name)
     if OTHER in of:
         return _link(left, right, name)
-    if left.wild or right.wild:
+    if left.wild or right.wild or (left.columns & right.columns and (left.guessed or right.guessed)):
         return anybody
     if not of and not _both_literal(left, right):
         return anybody  # no column of the target: whoever wrote it knows the answer
@@ -174,7 +174,7 @@ def _pattern(left: Term, right: Term, node: Message, name: str, kind: int) -> Tr
     if pattern is None:
         # The same pattern for every row. It may be "%" in a parameter: whoever approves sees the parameters.
         found = bit(f"{left.key}{name}{right.key}") if not right.wild else anybody
-    elif not pattern.strip("%") or (kind == _SIMILAR and pattern in words().matching_everything):
+    elif (pattern and not pattern.strip("%")) or (kind == _SIMILAR and pattern in words().matching_everything):
         return always(FALSE if negative else TRUE)
     elif kind == _SIMILAR:
         found = bit(f"{left.key}~{pattern}")

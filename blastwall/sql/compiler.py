@@ -6,7 +6,7 @@ Whatever is not understood is answered ANY: it never counts as a limit.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from blastwall.sql.comparisons import comparison, equality
@@ -28,6 +28,7 @@ from blastwall.sql.truth import (
     always,
     anybody,
     bit,
+    derived,
     shape,
     spread,
     token,
@@ -214,6 +215,7 @@ class Compiler:
             plain=True,
             link=owner.link,
             variable=variable,
+            columns=frozenset((variable.key,)),
         )
 
     def _term_type_cast(self, node: Message, depth: int) -> Term:
@@ -240,15 +242,12 @@ class Compiler:
 
     def _several(self, nodes: Sequence[Message], what: str, depth: int, build: Callable[[Any], Value]) -> Term:
         terms = [self.term(each, depth + 1) for each in nodes]
-        return Term(
+        return derived(
             f"{what}({','.join(each.key for each in terms)})",
+            terms,
             lambda sample: build(each.value(sample) for each in terms),
-            frozenset().union(*(each.of for each in terms)),
-            plain=bool(terms)
-            and all(each.plain or not each.of for each in terms)
-            and any(each.plain for each in terms),
+            plain=any(each.plain for each in terms) and all(each.plain or not each.of for each in terms),
             link=min((each.link for each in terms if OTHER in each.of), default=0),
-            wild=any(each.wild for each in terms),
         )
 
     def _term_sub_link(self, node: Message, depth: int) -> Term:
@@ -266,12 +265,11 @@ class Compiler:
 
     def _term_coalesce_expr(self, node: Message, depth: int) -> Term:
         terms = [self.term(each, depth + 1) for each in node.args]
-        return Term(
+        return derived(
             f"coalesce({','.join(each.key for each in terms)})",
+            terms,
             lambda sample: COMPUTED["coalesce"]([each.value(sample) for each in terms]),
-            frozenset().union(*(each.of for each in terms)),
             plain=terms[0].plain if terms else False,
-            wild=any(each.wild for each in terms),
         )
 
     def _term_min_max_expr(self, node: Message, depth: int) -> Term:
@@ -290,12 +288,7 @@ class Compiler:
                     return ANYTHING
             return best
 
-        return Term(
-            f"{node.op}({','.join(each.key for each in terms)})",
-            choose,
-            frozenset().union(*(each.of for each in terms)),
-            wild=any(each.wild for each in terms),
-        )
+        return derived(f"{node.op}({','.join(each.key for each in terms)})", terms, choose)
 
     def _term_case_expr(self, node: Message, depth: int) -> Term:
         tested = self.term(node.arg, depth + 1) if node.HasField("arg") else None
@@ -320,9 +313,8 @@ class Compiler:
                     return ANYTHING
             return otherwise.value(sample)
 
-        results = [*(result for _, result in branches), otherwise]
-        of = frozenset({TARGET}).union(*(each.of for each in results))
-        return Term(shape(node), value, of, wild=any(each.wild for each in results))
+        found = derived(shape(node), [*(result for _, result in branches), otherwise], value)
+        return replace(found, of=found.of | {TARGET}, guessed=True)
 
     def _term_func_call(self, node: Message, depth: int) -> Term:
         name = strings(node.funcname)[-1]
@@ -344,9 +336,9 @@ class Compiler:
                 except (ArithmeticError, IndexError, TypeError, ValueError):
                     return ANYTHING
 
-            return Term(key, value, of, plain=plain, link=terms[0].link, wild=any(each.wild for each in terms))
+            return derived(key, terms, value, plain=plain, link=terms[0].link)
         if name in words().spreading and any(each.plain and not each.key.startswith(_COLLECTIONS) for each in terms):
-            return spread(key, of, max(each.link for each in terms))
+            return spread(key, terms, max(each.link for each in terms))
         tests = name in words().tests and any(each.plain and TARGET in each.of for each in terms[:1])
         if tests and constant(node.args[-1]) != (True, ""):
             return Term(key, lambda sample: bool(sample.chance(key) & 1), of, truth=bit(key))
@@ -363,27 +355,23 @@ class Compiler:
                 sign = -1 if name == "-" else 1
                 if known and as_number(value) is not None:
                     self.pool.add(sign * (as_number(value) or 0))
-                return Term(
-                    f"{name}{inner.key}", lambda sample: _signed(inner.value(sample), sign), inner.of, plain=inner.plain
+                return derived(
+                    f"{name}{inner.key}", [inner], lambda sample: _signed(inner.value(sample), sign), plain=inner.plain
                 )
             truth = self._truth_a_expr(node, depth)
             return Term(shape(node), lambda sample: AS_VALUE[truth(sample)], truth=truth)
         if name in _ARITHMETIC:
             left, right = self.term(node.lexpr, depth + 1), self.term(node.rexpr, depth + 1)
-            return Term(
+            return derived(
                 f"({left.key}{name}{right.key})",
+                [left, right],
                 lambda sample: arithmetic(name, left.value(sample), right.value(sample)),
-                left.of | right.of,
                 plain=name in "+-||" and left.plain != right.plain,
-                wild=left.wild or right.wild,
             )
         if name in words().field_operators:
             left, right = self.term(node.lexpr, depth + 1), self.term(node.rexpr, depth + 1)
-            return (
-                spread(f"field {left.key}{name}{right.key}", left.of | right.of, left.link)
-                if left.plain
-                else wild("field")
-            )
+            key = f"field {left.key}{name}{right.key}"
+            return spread(key, [left, right], left.link) if left.plain else wild(key)
         truth = self._truth_a_expr(node, depth)
         return Term(shape(node), lambda sample: AS_VALUE[truth(sample)], truth=truth)
 

@@ -15,18 +15,19 @@ from blastwall.sql.callables import (
     judge_type_path,
 )
 from blastwall.sql.catalogue import Relation, clip
+from blastwall.sql.families import family_of
 from blastwall.sql.resolve import look_up, read
 from blastwall.sql.scope import Scope, Source
 from blastwall.sql.settings import may_show
 from blastwall.sql.tree import Message, constant, kind_of, strings
 from blastwall.sql.walk import Rule, Walk, ambiguous_functions, plain, spelling_is_ambiguous
 
-_NULLIF, _IN, _DISTINCT, _NOT_DISTINCT = 6, 7, 4, 5
+_OP, _NULLIF, _DISTINCT, _NOT_DISTINCT = 1, 6, 4, 5
 _BETWEEN = frozenset({11, 12, 13, 14})
-_PATTERNS = {8: "~~", 9: "~~*", 10: "~"}
 _EXISTS, _ANY, _ARRAY = 1, 3, 7
 MERGE = object()  # the definition of a source that marks the RETURNING list of a MERGE
 _SQL_SYNTAX = 4
+_DEPTH = 20
 # What is certainly no row, so that a field of it can only be a function call.
 _PLAIN_VALUES = frozenset(
     {
@@ -108,7 +109,7 @@ def _step(
     shown = f"(...).{name}"
     if isinstance(fields, Source):
         field_of_source(walk, fields, name, shown)
-        found = fields.relation.column(name) if fields.relation is not None else None
+        found = fields.column(name)
         return _fields_of_type(walk, found.type_oid) if found is not None else (None, True)
     if fields is not None:
         found = fields.column(name)
@@ -123,9 +124,11 @@ def _step(
     return None, True
 
 
-def _row_of(walk: Walk, node: Message, scope: Scope) -> tuple[Relation | Source | None, bool]:
+def _row_of(walk: Walk, node: Message, scope: Scope, depth: int = 0) -> tuple[Relation | Source | None, bool]:
     """(what gives a value its fields, whether it may be a row at all)."""
-    which = kind_of(node)
+    which = kind_of(node) if depth < _DEPTH else ""
+    if which == "a_indirection":
+        return _row_of_indirection(walk, node.a_indirection, scope, depth)
     if which == "column_ref":
         return _row_of_column(walk, strings(node.column_ref.fields), scope)
     if which == "type_cast":
@@ -135,29 +138,33 @@ def _row_of(walk: Walk, node: Message, scope: Scope) -> tuple[Relation | Source 
     return None, True
 
 
+def _row_of_indirection(walk: Walk, node: Message, scope: Scope, depth: int) -> tuple[Relation | Source | None, bool]:
+    """As :func:`_row_of`, for ``(...).field``; the field itself is judged where it stands."""
+    fields, _ = _row_of(walk, node.arg, scope, depth + 1)
+    for step in node.indirection:
+        found = fields.column(step.string.sval) if fields is not None and kind_of(step) == "string" else None
+        if found is None:
+            return None, True
+        fields, opaque = _fields_of_type(walk, found.type_oid)
+        if fields is None:
+            return None, opaque
+    return fields, True
+
+
 def _row_of_column(walk: Walk, path: list[str], scope: Scope) -> tuple[Relation | Source | None, bool]:
-    if len(path) == 1:
-        level: Scope | None = scope
-        while level is not None:
-            for source in level.sources:
-                has = source.has(path[0])
-                if has and source.relation is not None:
-                    found = source.relation.column(path[0])
-                    return _fields_of_type(walk, found.type_oid) if found is not None else (None, True)
-                if has or has is None:
-                    break
-            else:
-                level = level.parent
-                continue
-            break
-        source_named = scope.find(path[0])
-        return (source_named, True) if source_named is not None and not source_named.has(path[0]) else (None, True)
-    source_found = find_source(walk, path[:-1], scope) if path[-1] != "*" else None
-    if source_found is not None and source_found.relation is not None:
-        found = source_found.relation.column(path[-1])
-        if found is not None:
-            return _fields_of_type(walk, found.type_oid)
-    return None, True
+    """A column of any level comes before a FROM item of that name."""
+    if len(path) > 1:
+        qualified = find_source(walk, path[:-1], scope) if path[-1] != "*" else None
+        found = qualified.column(path[-1]) if qualified is not None else None
+        return _fields_of_type(walk, found.type_oid) if found is not None else (None, True)
+    level: Scope | None = scope
+    while level is not None:
+        for source in level.sources:
+            if source.has(path[0]) is not False:
+                found = source.column(path[0])
+                return _fields_of_type(walk, found.type_oid) if found is not None else (None, True)
+        level = level.parent
+    return scope.find(path[0]), True
 
 
 def _fields_of_type(walk: Walk, oid: int) -> tuple[Relation | None, bool]:
@@ -187,7 +194,12 @@ def call(walk: Walk, node: Message, scope: Scope) -> None:
     if node.funcformat == _SQL_SYNTAX and path[-1] in ambiguous_functions():
         spelling_is_ambiguous(walk, path[-1].upper())
     varies = node.agg_within_group or node.func_variadic or node.agg_star
-    builtin = judge_function(walk, path, None if varies else len(node.args))
+    builtin = judge_function(
+        walk,
+        path,
+        None if varies else len(node.args),
+        lambda: [] if varies else [family_of(walk, each, scope) for each in node.args],
+    )
     if len(path) == 1 and len(node.args) == 1:
         _judge_projection(walk, path[0], node.args[0], scope)
     if builtin is not None:
@@ -241,13 +253,38 @@ def operator(walk: Walk, node: Message, scope: Scope) -> None:
     if kind in _BETWEEN:
         judge_operator(walk, [">="])
         judge_operator(walk, ["<="])
-    elif kind in _PATTERNS:
-        judge_operator(walk, strings(node.name))
     elif kind in (_NULLIF, _DISTINCT, _NOT_DISTINCT):
         judge_operator(walk, ["="])
+    elif kind == _OP:
+        sides = [side for side in (node.lexpr, node.rexpr) if kind_of(side)]
+        judge_operator(walk, strings(node.name), lambda: [family_of(walk, side, scope) for side in sides])
     else:
         judge_operator(walk, strings(node.name))
-    walk.push_within(node, scope)
+    if not (kind == _OP and _compares_a_setting(walk, node, scope)):
+        walk.push_within(node, scope)
+
+
+def _compares_a_setting(walk: Walk, node: Message, scope: Scope) -> bool:
+    """``amname <> current_setting($1)`` on a system relation, as SQLAlchemy asks: it tells no more than whether both
+    agree. If it is that, it has been judged."""
+    if strings(node.name) not in (["="], ["<>"]):
+        return False
+    for named, other in ((node.lexpr, node.rexpr), (node.rexpr, node.lexpr)):
+        if kind_of(named) != "column_ref" or kind_of(other) != "func_call":
+            continue
+        path, function = strings(named.column_ref.fields), other.func_call
+        if strings(function.funcname)[-1] != "current_setting" or len(function.args) != 1:
+            continue
+        argument = function.args[0]
+        if kind_of(argument) == "type_cast":
+            walk.push(argument.type_cast.type_name, scope)
+            argument = argument.type_cast.arg
+        source = find_source(walk, path[:-1], scope) if len(path) > 1 else None
+        if kind_of(argument) == "param_ref" and source is not None and source.name.startswith("pg_catalog."):
+            judge_function(walk, strings(function.funcname), 1)
+            walk.push(named, scope)
+            return True
+    return False
 
 
 def case(walk: Walk, node: Message, scope: Scope) -> None:

@@ -7,9 +7,12 @@ from dataclasses import replace
 
 from blastwall.model import SEVERITY, Effect, Facts, ObjectRef
 
-MAX_OBJECTS = 200  # a statement that touches more is recorded with the first 200
+MAX_OBJECTS = 200  # a statement that touches more is refused: a rule could not see the rest
 MAX_REASON = 400  # characters
 MAX_NAME = 200  # characters of a name that are repeated in a reason
+
+
+TOO_MANY = f"Touches more than {MAX_OBJECTS} objects at once; ask for less in one statement."
 
 
 class Ledger:
@@ -37,8 +40,13 @@ class Ledger:
 
     def touch(self, kind: str, name: str, access: str) -> None:
         """The statement reads, writes, calls, defines or destroys an object."""
+        touched = ObjectRef(kind, name[:MAX_NAME], access)
+        if touched in self._objects:
+            return
         if len(self._objects) < MAX_OBJECTS:
-            self._objects[ObjectRef(kind, name[:MAX_NAME], access)] = None
+            self._objects[touched] = None
+        else:
+            self.raise_to(Effect.UNKNOWN, TOO_MANY)
 
     def objects(self) -> tuple[ObjectRef, ...]:
         """What was touched, in the order it was met."""

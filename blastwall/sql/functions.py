@@ -33,13 +33,19 @@ class Category:
 
 @dataclass(frozen=True, slots=True)
 class Builtin:
-    """One of PostgreSQL's own function names. ``attribute`` is "", "value" or "row": see the module."""
+    """One of PostgreSQL's own function names. ``attribute`` is "", "value" or "row": see the module.
+
+    ``returns`` is the family of what all overloads return ("" when they differ, see families.py); ``bare`` tells that it
+    can be called without arguments.
+    """
 
     name: str
     category: Category
     first: int
     last: int
     attribute: str = ""
+    returns: str = ""
+    bare: bool = False
 
     def exists_in(self, major: int) -> bool:
         """Whether a server of that major ships it. On one that does not, the name is free for anybody's function."""
@@ -98,7 +104,15 @@ def function_table() -> FunctionTable:
     builtins = {}
     for row in json.loads(f"[{','.join(lines)}]"):
         category = categories[row["category"]]
-        builtins[row["name"]] = Builtin(row["name"], category, row["from"], row["to"], row.get("attribute", ""))
+        builtins[row["name"]] = Builtin(
+            row["name"],
+            category,
+            row["from"],
+            row["to"],
+            row.get("attribute", ""),
+            row.get("returns", ""),
+            row.get("bare", False),
+        )
     extension = rules["extension"]
     return FunctionTable(
         builtins=builtins,

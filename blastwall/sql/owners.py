@@ -112,8 +112,7 @@ class Owners:
         return self.target if mine is None else None
 
     def _target_column(self, name: str) -> Owner:
-        relation = self.target.relation
-        column = relation.column(name) if relation is not None else None
+        column = self.target.column(name)
         bound = _INTEGERS.get(column.type_name, 2**63) if column is not None else 2**63
         variable = Variable(
             f"target.{name}",

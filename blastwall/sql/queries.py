@@ -255,6 +255,8 @@ def select(walk: Walk, node: Message, scope: Scope) -> None:
     opened = From(walk, scope, visit=True)
     sources = opened.open(node.from_clause)
     inside = Scope(scope, sources)
+    if node.locking_clause and any(source.name.startswith("pg_catalog.") for source in sources):
+        ledger.raise_to(Effect.ADMINISTER, "Locks rows of the database's own catalogue.")
     if len(sources) > 1:
         judge_join(walk, node, sources, [*opened.conditions, node.where_clause], opened.links)
     for field, value in node.ListFields():

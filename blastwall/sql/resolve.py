@@ -232,7 +232,7 @@ def source_of(walk: Walk, name: Message, scope: Scope) -> tuple[Source, Found | 
     found = look_up(walk, name)
     aliases = [clip(each) for each in strings(name.alias.colnames)] if alias else []
     columns = renamed(found.columns, aliases)
-    also = SYSTEM_COLUMNS.union(aliases)
+    also = frozenset(aliases) if found.kind == "view" else SYSTEM_COLUMNS.union(aliases)
     if found.kind == "system":
         also |= system_relations().function_like_columns if columns is None else frozenset()
     source = Source(

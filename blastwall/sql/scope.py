@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from blastwall.sql.catalogue import Relation, clip
+from blastwall.sql.catalogue import Column, Relation, clip
 from blastwall.sql.tree import Message
 
 SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
@@ -66,6 +66,14 @@ class Source:
         if columns is None:
             return None
         return clip(name) in columns
+
+    def column(self, name: str) -> Column | None:
+        """The catalogue's column behind one of this item's, whatever an alias list calls it; None when there is none."""
+        columns = self.columns
+        if self.relation is None or columns is None or clip(name) not in columns:
+            return None
+        place = columns.index(clip(name))
+        return self.relation.columns[place] if place < len(self.relation.columns) else None
 
 
 @dataclass(slots=True)

@@ -91,7 +91,7 @@ def set_variable(walk: Walk, node: Message, scope: Scope) -> None:
         values.append(value)
     problem = objection(name, values, walk.surroundings.search_path)
     if problem:
-        ledger.raise_to(Effect.ADMINISTER, f"Sets {name} {problem}.")
+        ledger.raise_to(Effect.ADMINISTER, f"Sets {name}{problem}.")
     elif flag_of(name):
         ledger.flags.add(flag_of(name))
 

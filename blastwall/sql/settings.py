@@ -49,24 +49,24 @@ def flag_of(name: str) -> str:
 
 
 def objection(name: str, values: Sequence[Literal], search_path: Sequence[str]) -> str:
-    """Why SET must not give that setting those literal values, as the end of a sentence; "" when it may.
+    """Why SET must not give that setting those literal values, as the end of "Sets x"; "" when it may.
 
     ``values`` are str, int, float or bool, as the parser reads them; ``search_path`` is the one in force.
     """
     rule = settings().rules.get(name.lower())
     if rule is None:
-        return "which is not on the list of settings an agent may change"
+        return ", which is not on the list of settings an agent may change"
     if not values:
-        return "to nothing"
+        return " to nothing"
     kind = rule["value"]
     if kind == "unchanged":
         wanted = [_spelled(value) for value in values]  # a comma inside one string is part of a schema's name
-        return "" if wanted == list(search_path) else "to something else than is in force"
+        return "" if wanted == list(search_path) else " to something else than is in force"
     if kind == "words":
         words = [word for value in values for word in re.split(r"[\s,]+", _spelled(value).lower()) if word]
-        return "" if words and all(word in rule["values"] for word in words) else "to a value that is not listed"
+        return "" if words and all(word in rule["values"] for word in words) else " to a value that is not listed"
     if len(values) != 1:
-        return "to a list"
+        return " to a list"
     return _single(rule, kind, values[0])
 
 
@@ -74,17 +74,17 @@ def _single(rule: Mapping[str, Any], kind: str, value: Literal) -> str:
     text = _spelled(value)
     if kind == "text":
         clean = len(text) <= _TEXT_CHARACTERS and text.isprintable()
-        return "" if clean else "to a value with control characters or more than 256 characters"
+        return "" if clean else " to a value with control characters or more than 256 characters"
     if kind == "boolean":
-        return "" if text.strip().lower() in _BOOLEANS else "to something that is not a boolean"
+        return "" if text.strip().lower() in _BOOLEANS else " to something that is not a boolean"
     if kind == "one_of":
-        return "" if text.strip().lower() in rule["values"] else "to a value that is not listed"
+        return "" if text.strip().lower() in rule["values"] else " to a value that is not listed"
     if kind == "integer":
         number = re.fullmatch(r"\s*(-?[0-9]{1,9})\s*", text, re.ASCII)
-        return "" if number and rule["least"] <= int(number[1]) <= rule["most"] else "to a number out of bounds"
+        return "" if number and rule["least"] <= int(number[1]) <= rule["most"] else " to a number out of bounds"
     if kind == "duration":
-        return "" if _positive(text) else "to something else than a duration longer than zero"
-    return "by a rule that does not exist"
+        return "" if _positive(text) else " to something else than a duration longer than zero"
+    return " by a rule that does not exist"
 
 
 def _positive(text: str) -> bool:

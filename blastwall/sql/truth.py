@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
@@ -49,6 +49,8 @@ class Term:
     variable: Variable | None = None
     truth: Truth | None = None
     wild: bool = False
+    columns: frozenset[str] = frozenset()
+    guessed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +134,27 @@ def token(key: str) -> Term:
     return Term(key, lambda sample: value)
 
 
-def spread(key: str, of: frozenset[str], link: int) -> Term:
-    """A value computed from a column and as varied as it."""
-    variable = Variable(key)
-    return Term(key, lambda sample: sample.value(variable), of, plain=True, link=link, variable=variable)
+def spread(key: str, terms: Sequence[Term], link: int) -> Term:
+    """A value made up from columns, as varied as they are."""
+    variable = Variable(key, past=any(each.variable is not None and each.variable.past for each in terms))
+    made = derived(key, terms, lambda sample: sample.value(variable), plain=True, link=link)
+    return replace(made, variable=variable, wild=False, guessed=True)
+
+
+def derived(
+    key: str, terms: Sequence[Term], value: Callable[[Sample], Value], *, plain: bool = False, link: int = 0
+) -> Term:
+    """A value computed from those of ``terms``."""
+    return Term(
+        key,
+        value,
+        frozenset().union(*(each.of for each in terms)),
+        plain=plain,
+        link=link,
+        wild=any(each.wild for each in terms),
+        columns=frozenset().union(*(each.columns for each in terms)),
+        guessed=any(each.guessed for each in terms),
+    )
 
 
 def truth_of(term: Term) -> Truth:

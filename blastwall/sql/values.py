@@ -29,7 +29,8 @@ NOW = 20_500.0  # days since 1970: the moment every sample is taken at
 OLDEST = 11_000.0  # about the year 2000: no ordinary row is older
 FUTURE = 25_000.0
 _SOME_TIME_AGO = 19_500.0
-_GENERIC = (7919, 104_729, 1, 2, 3)
+_LENGTHS = 60
+_GENERIC = (7919, -104_729, 0, 1, -3, 2)
 _TEXTS = ("zq7", "", "a", "Zebra", "0")
 
 
@@ -80,6 +81,8 @@ class Pool:
             if abs(value) < 1e18:
                 whole = int(value)
                 self.numbers.update(dict.fromkeys((whole, whole - 1, whole + 1)))
+                if 0 <= whole <= _LENGTHS:
+                    self.texts["x" * whole] = None  # it may be compared with a length
         elif isinstance(value, str) and len(self.texts) < 500:
             self.texts.update(dict.fromkeys((value, value + "x")))
             found = number_in(value)

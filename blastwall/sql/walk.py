@@ -40,6 +40,7 @@ class Walk:
         "made",
         "major",
         "numbers",
+        "product",
         "surroundings",
         "temp",
         "type_oids",
@@ -61,6 +62,7 @@ class Walk:
         self.temp = surroundings.temp | temp
         self.made = made
         self.numbers = numbers or {}  # values of parameters that are numbers
+        self.product = 1.0  # rows of all series together: each may multiply the others
         self.type_oids: set[int] = set()  # of columns, rows and casts the statement touches
         self.hazards: list[tuple[frozenset[int], str, str]] = []  # see callables.py
         self.found: dict[tuple[str, str, str], object] = {}  # resolved relations by name

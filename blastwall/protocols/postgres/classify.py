@@ -26,6 +26,8 @@ __all__ = [
 
 StatementFinding = Judgement  # one statement of a text
 _NUMBERS_SINCE = 16  # before, 0x1F and 1_000 were a number and an alias
+_HINT = "/*+"  # pg_hint_plan runs SET from such comments
+_PASSING = frozenset({"53000", "54001"})  # no worker free, killed while parsing: another time it may be well
 _EMPTY = Facts(Effect.SESSION, "empty", reason="", fingerprint="")
 
 
@@ -124,13 +126,16 @@ def _classify(tree: Tree, surroundings: Surroundings, parameters: Sequence[Param
                 made |= {one.makes[0]}
     facts = worst([each.facts for each in found], tree.fingerprint)
     if surroundings.major < _NUMBERS_SINCE and tree.modern_numbers:
-        facts = replace(
-            facts,
-            effect=Effect.UNKNOWN,
-            flags=facts.flags | {"version_skew"},
-            reason="Holds a number such as 0x1F or 1_000, which this server reads as a number and a name.",
-        )
+        reason = "Holds a number such as 0x1F or 1_000, which this server reads as a number and a name."
+        facts = _made_unknown(facts, reason, "version_skew")
+    if _HINT in tree.text:
+        reason = "Holds a comment that begins with /*+, which an extension of the server may take for settings; leave it out."
+        facts = _made_unknown(facts, reason, "unlisted")
     return Finding(facts, tree, tuple(found))
+
+
+def _made_unknown(facts: Facts, reason: str, flag: str) -> Facts:
+    return replace(facts, effect=Effect.UNKNOWN, flags=facts.flags | {flag}, reason=reason)
 
 
 def _after(one: StatementFinding, surroundings: Surroundings) -> Surroundings:
@@ -214,7 +219,7 @@ class Classifier:
             found = self._young.get(shared) or self._old.get(shared)
             if found is None:
                 found = classify(text, surroundings)
-                if "internal_error" in found.facts.flags:
+                if "internal_error" in found.facts.flags or (found.error is not None and found.error.code in _PASSING):
                     return found
             if not found.session_names:
                 self._remember(shared, found)
