@@ -88,13 +88,14 @@ def worst(parts: Sequence[Facts], fingerprint: str) -> Facts:
     top = max(parts, key=lambda facts: SEVERITY[facts.effect])
     objects: dict[ObjectRef, None] = dict.fromkeys(each for facts in parts for each in facts.objects)
     flags: Iterable[str] = (flag for facts in parts for flag in facts.flags)
+    too_many = len(objects) > MAX_OBJECTS
     return Facts(
-        effect=top.effect,
+        effect=Effect.UNKNOWN if too_many else top.effect,
         verb=top.verb,
         objects=tuple(objects)[:MAX_OBJECTS],
         flags=frozenset({*flags, "multiple_statements"}),
         bounded=all(facts.bounded for facts in parts),
-        reason=top.reason,
+        reason=TOO_MANY if too_many else top.reason,
         fingerprint=fingerprint,
         statements=len(parts),
     )
