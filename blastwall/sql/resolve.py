@@ -154,6 +154,9 @@ def _view_body(walk: Walk, view: Relation) -> tuple[str, str, str]:
                 if len(seen) > _VIEW_DEPTH * 20:
                     return f"reads the view {shown}, which is made of too many views", "unresolved", sensitive
                 waiting.append(relation)
+            if relation.schema not in (SYSTEM_SCHEMA, INFORMATION_SCHEMA) and relation.kind in _KINDS:
+                # A rule about a table means it also where a view stands in between.
+                walk.ledger.touch(_KINDS[relation.kind], f"{relation.schema}.{relation.name}", "read")
     return "", "", sensitive
 
 
