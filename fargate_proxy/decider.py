@@ -180,6 +180,7 @@ class Decider:
                     status = await self._people.withdraw(status.id, gone.result())
         finally:
             gone.cancel()
+            await asyncio.wait({gone})
         self._recording.event(
             "approval_decided",
             {"approval": status.id, "state": str(status.state), "by": list(status.by), "note": status.note},

@@ -28,9 +28,9 @@ class Signal:
 
     def set(self) -> None:
         future = self._future
-        if future is None:
+        if future is None or future.done():
             self._set = True
-        elif not future.done():
+        else:
             future.set_result(None)
 
     async def wait(self) -> None:
@@ -42,8 +42,10 @@ class Signal:
         try:
             await future
         finally:
-            self._future = None
-            self._set = False
+            # A waiter that was cancelled ends late: by then somebody else may wait, and must still be woken.
+            if self._future is future:
+                self._future = None
+                self._set = False
 
     async def wait_for(self, seconds: float) -> None:
         """As :meth:`wait`, but raises TimeoutError after ``seconds``."""

@@ -56,6 +56,17 @@ async def test_a_set_signal_is_not_lost_and_wakes_only_once() -> None:
         await signal.wait_for(0.01)
 
 
+async def test_a_waiter_that_is_cancelled_does_not_take_the_next_ones_wake_up() -> None:
+    signal = Signal(asyncio.get_running_loop())
+    first = asyncio.ensure_future(signal.wait())
+    await asyncio.sleep(0)
+    first.cancel()
+    asyncio.get_running_loop().call_later(0.01, signal.set)
+    await signal.wait_for(5)  # begins before the cancelled one has ended
+    with pytest.raises(asyncio.CancelledError):
+        await first
+
+
 async def test_an_engines_fault_is_kept_for_the_conversation() -> None:
     _, wire, signal, peer = await connect()
     peer.send(b"x!")
