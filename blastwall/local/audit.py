@@ -185,7 +185,7 @@ def follow(state: Path, gone: Callable[[float], bool]) -> None:
         try:
             trail.catch_up()
         except OurFault as fault:
-            print(fault, file=sys.stderr)
+            sys.stderr.write(f"{fault}\n")
         if last:
             return
 
