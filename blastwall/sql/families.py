@@ -1,7 +1,7 @@
 """Families of types: as much type inference as it takes to see that an overload cannot be meant.
 
-Two types of different families are never converted into one another without being asked to, so an operator on texts is no candidate
-for a number. "" is a value of any type: a parameter, an untyped literal, something that was not followed.
+Two types of different families are never converted into one another without being asked to, so an operator on texts is
+no candidate for a number. "" is a value of any type: a parameter, an untyped literal, something that was not followed.
 """
 
 from __future__ import annotations

@@ -35,8 +35,8 @@ class Category:
 class Builtin:
     """One of PostgreSQL's own function names. ``attribute`` is "", "value" or "row": see the module.
 
-    ``returns`` is the family of what all overloads return ("" when they differ, see families.py); ``bare`` tells that it
-    can be called without arguments.
+    ``returns`` is the family of what all overloads return ("" when they differ, see families.py); ``bare`` tells that
+    it can be called without arguments.
     """
 
     name: str

@@ -57,7 +57,8 @@ def _look_up(walk: Walk, database: str, schema: str, name: str) -> Found:
     if database and (catalogue is None or database != catalogue.database):
         return Found("table", shown, schema, problem=f"names another database ({database})", flag="unresolved")
     if name in walk.temp and schema in ("", TEMP_SCHEMA):
-        return Found("temporary", f"{TEMP_SCHEMA}.{name}", TEMP_SCHEMA)
+        own = catalogue.relation(TEMP_SCHEMA, name, ()) if catalogue is not None else None
+        return Found("temporary", f"{TEMP_SCHEMA}.{name}", TEMP_SCHEMA, own)
     if schema.startswith((TEMP_SCHEMA, "pg_toast")):
         return Found(
             "table", shown, schema, problem=f"names {shown}, which this session did not make", flag="unresolved"

@@ -68,7 +68,7 @@ class Source:
         return clip(name) in columns
 
     def column(self, name: str) -> Column | None:
-        """The catalogue's column behind one of this item's, whatever an alias list calls it; None when there is none."""
+        """The catalogue's column behind one of this item's, whatever an alias list calls it, or None."""
         columns = self.columns
         if self.relation is None or columns is None or clip(name) not in columns:
             return None

@@ -129,7 +129,7 @@ def _classify(tree: Tree, surroundings: Surroundings, parameters: Sequence[Param
         reason = "Holds a number such as 0x1F or 1_000, which this server reads as a number and a name."
         facts = _made_unknown(facts, reason, "version_skew")
     if _HINT in tree.text:
-        reason = "Holds a comment that begins with /*+, which an extension of the server may take for settings; leave it out."
+        reason = "Holds a comment that begins with /*+, which an extension may take for settings; leave it out."
         facts = _made_unknown(facts, reason, "unlisted")
     return Finding(facts, tree, tuple(found))
 
