@@ -72,5 +72,5 @@ def deciding(stack: Stack, agent: str, verb: str = "approve", *more: str) -> Ite
     finally:
         over.set()
         person.join()
-    if problems:
-        raise problems[0]
+        if problems:
+            raise problems[0]

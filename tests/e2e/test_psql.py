@@ -85,9 +85,6 @@ DESCRIBING = r"""
 \dF
 \dO
 \dRp
-\dRs
-\drds
-\dconfig work_mem
 \dAc btree integer
 \z orders
 """
@@ -100,6 +97,13 @@ def test_what_psql_asks_to_describe_a_database_is_answered_as_the_database_does(
     direct = psql(past(shop), "-a", script=DESCRIBING, stop=False)
     assert (through.stdout, through.stderr) == (direct.stdout, direct.stderr)
     assert "Referenced by:" in through.stdout and 'TABLE "order_items"' in through.stdout
+
+
+def test_descriptions_that_hold_secrets_are_refused_and_say_so(agent: dict[str, str]) -> None:
+    """Connection strings of subscriptions, passwords of foreign servers, settings of other roles."""
+    for verb in (r"\dRs", r"\deu", r"\drds"):
+        done = psql(agent, "-c", verb, code=1)
+        assert re.search(r"DETAIL:  .*Reads pg_catalog\.pg_\w+, which holds (connection strings|passwords|settings)", done.stderr)
 
 
 QUERIES = r"""
