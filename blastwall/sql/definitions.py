@@ -18,6 +18,7 @@ from blastwall.sql.walk import Rule, Walk
 
 _TEMPORARY = "t"
 _CHECK, _GENERATED, _EXCLUSION, _PRIMARY, _UNIQUE, _FOREIGN = 6, 5, 9, 7, 8, 10
+_SERIALS = frozenset({"smallserial", "serial", "bigserial", "serial2", "serial4", "serial8"})
 _TABLE, _MATVIEW = 42, 24
 # What a condition over stored rows may consist of without computing anything that could fail on a value and print it.
 _HARMLESS = frozenset(
@@ -139,12 +140,20 @@ def create_table(walk: Walk, node: Message, scope: Scope) -> None:
 
 def column_definition(walk: Walk, node: Message, scope: Scope) -> None:
     """A ColumnDef: its type, default and constraints. Also in the column list of a function in FROM."""
-    if node.HasField("type_name"):
+    if node.HasField("type_name") and not _is_serial(walk, node.type_name):
         walk.push(node.type_name, scope)
     walk.push(node.raw_default, scope)
     walk.push_all(node.constraints, scope)
     if node.fdwoptions:
         walk.unlisted(node.fdwoptions[0].def_elem)
+
+
+def _is_serial(walk: Walk, name: Message) -> bool:
+    """``serial`` and its kin are no types but words for an integer with a sequence of its own (parse_utilcmd.c)."""
+    path, catalogue = strings(name.names), walk.surroundings.catalogue
+    if len(path) != 1 or path[0] not in _SERIALS or name.pct_type:
+        return False
+    return catalogue is None or catalogue.type(None, path[0], walk.surroundings.search_path) is None
 
 
 def constraint(walk: Walk, node: Message, scope: Scope) -> None:

@@ -18,7 +18,7 @@ from blastwall.sql.catalogue import Relation, clip
 from blastwall.sql.families import family_of
 from blastwall.sql.resolve import look_up, read
 from blastwall.sql.scope import Scope, Source
-from blastwall.sql.settings import may_show
+from blastwall.sql.settings import may_set_by_function, may_show
 from blastwall.sql.tree import Message, constant, kind_of, strings
 from blastwall.sql.walk import Rule, Walk, ambiguous_functions, plain, spelling_is_ambiguous
 
@@ -191,6 +191,11 @@ def _row_of_type(walk: Walk, path: list[str], array: bool) -> tuple[Relation | N
 def call(walk: Walk, node: Message, scope: Scope) -> None:
     """A FuncCall: judged by name, then its arguments, filter, order and window."""
     path = strings(node.funcname)
+    if _sets_what_it_may(walk, path, node):
+        walk.ledger.literals = True
+        walk.ledger.flags.add("setting")
+        walk.push_within(node, scope)
+        return
     if node.funcformat == _SQL_SYNTAX and path[-1] in ambiguous_functions():
         spelling_is_ambiguous(walk, path[-1].upper())
     varies = node.agg_within_group or node.func_variadic or node.agg_star
@@ -209,6 +214,17 @@ def call(walk: Walk, node: Message, scope: Scope) -> None:
             _judge_type_by_name(walk, node)
         judge_amount(walk, path[-1], node)
     walk.push_within(node, scope)
+
+
+def _sets_what_it_may(walk: Walk, path: list[str], node: Message) -> bool:
+    """``set_config('jit', ..., ...)``, which no function of the database's own stands before."""
+    if path[-1] != "set_config" or path[:-1] not in ([], ["pg_catalog"]) or len(node.args) != 3:
+        return False
+    catalogue = walk.surroundings.catalogue
+    if catalogue is not None and catalogue.visible_shadows("set_config"):
+        return False
+    known, value = constant(node.args[0])
+    return known and isinstance(value, str) and may_set_by_function(value)
 
 
 def _judge_projection(walk: Walk, name: str, argument: Message, scope: Scope) -> None:

@@ -72,10 +72,10 @@ def set_variable(walk: Walk, node: Message, scope: Scope) -> None:
         return
     ledger.flags.add("setting")
     if node.kind == _SET_MULTI:
-        if name != "transaction":
-            ledger.raise_to(Effect.ADMINISTER, f"Sets {name}, which holds for more than this transaction.")
+        if name not in ("transaction", "session characteristics"):
+            ledger.raise_to(Effect.ADMINISTER, f"Sets {name}, which the gateway does not follow.")
             return
-        ledger.verb = "set transaction"
+        ledger.verb = f"set {name}"
         ledger.flags.add("transaction")
         _transaction_options(walk, node.args)
         return

@@ -24,18 +24,29 @@ class Settings:
     rules: Mapping[str, Mapping[str, Any]]
     reset: frozenset[str]
     show: frozenset[str]
+    by_function: frozenset[str]
 
 
 @cache
 def settings() -> Settings:
     """The table, loaded once."""
     table = tomllib.loads(files("blastwall.sql").joinpath("settings.toml").read_text("utf-8"))
-    return Settings(table["set"], frozenset(table["reset"]["names"]), frozenset(table["show"]["names"]))
+    return Settings(
+        table["set"],
+        frozenset(table["reset"]["names"]),
+        frozenset(table["show"]["names"]),
+        frozenset(table["set_config"]["names"]),
+    )
 
 
 def may_show(name: str) -> bool:
     """Whether SHOW or current_setting may tell that setting."""
     return name.lower() in settings().show
+
+
+def may_set_by_function(name: str) -> bool:
+    """Whether set_config may set that setting, to any value."""
+    return name.lower() in settings().by_function
 
 
 def may_reset(name: str) -> bool:

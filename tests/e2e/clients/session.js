@@ -11,7 +11,6 @@ const where = {
   password: process.env.PGPASSWORD,
   ssl: { ca: fs.readFileSync(process.env.PGSSLROOTCERT), servername: "localhost" },
   connectionTimeoutMillis: 10000,
-  query_timeout: 20000,
 };
 
 const failure = (error) => ({ code: error.code, message: error.message, detail: error.detail, hint: error.hint });
@@ -68,6 +67,7 @@ async function main() {
   seen.pool = answers.map((answer) => answer.rows[0].n);
   await pool.end();
   console.log(JSON.stringify(seen));
+  process.exit(0);
 }
 
 main().catch((error) => {
