@@ -13,7 +13,7 @@ from blastwall.sql.columns import column_name, target_columns
 from blastwall.sql.resolve import read, source_of
 from blastwall.sql.scope import Columns, Scope, Source, WithQuery, renamed
 from blastwall.sql.tree import Message, kind_of, leftmost_arm, strings, unwrap
-from blastwall.sql.walk import Rule, Walk
+from blastwall.sql.walk import Rule, Walk, require_syntax
 
 _CHANGES = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
 
@@ -119,6 +119,7 @@ class From:
 
     def _table_function(self, node: Message, left: tuple[Source, ...]) -> Source:
         if self._visit:
+            require_syntax(self._walk, node)
             self._walk.push_within(node, self._lateral(left))
         names: list[str] = []
         waiting = list(node.columns)
@@ -161,6 +162,8 @@ def open_with(walk: Walk, clause: Message, outer: Scope, *, visit: bool, select:
         queries[name] = WithQuery(name, query, scope, clause.recursive, _with_source(walk, expression, query, scope))
         if visit:
             walk.push(expression.ctequery, Scope(scope))
+            if expression.HasField("search_clause"):
+                require_syntax(walk, expression.search_clause)
             if expression.HasField("cycle_clause"):
                 walk.push(expression.cycle_clause, scope)
             if clause.recursive and query is not None:

@@ -154,14 +154,26 @@ def _names(value: object) -> tuple[str, ...]:
 
 def _gated(name: str, major: int, rule: Rule) -> Rule:
     def judge(walk: Walk, message: Message, scope: Scope) -> None:
-        if walk.major < major:
-            walk.unknown(
-                f"Uses syntax of PostgreSQL {major} ({name}), which this server ({walk.major}) reads otherwise.",
-                "version_skew",
-            )
+        _require(walk, name, major)
         rule(walk, message, scope)
 
     return judge
+
+
+def _require(walk: Walk, name: str, major: int) -> None:
+    if walk.major < major:
+        walk.unknown(
+            f"Uses syntax of PostgreSQL {major} ({name}), which this server ({walk.major}) reads otherwise.",
+            "version_skew",
+        )
+
+
+def require_syntax(walk: Walk, message: Message) -> None:
+    """Ask for the major that nodes.toml names for a node which no rule is called for."""
+    since = _table()["since"]
+    name = type(message).__name__
+    if isinstance(since, dict) and name in since:
+        _require(walk, name, int(since[name]))
 
 
 def spelling_is_ambiguous(walk: Walk, what: str) -> bool:
