@@ -10,7 +10,7 @@ the gateway sends a message that cannot succeed and puts its refusal in the plac
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from blastwall.errors import ProtocolViolation
@@ -44,34 +44,38 @@ class PostgresChannel:
         self._ended = False
         legs.copy_event = self._copy_event
 
-    async def exchanges(self) -> AsyncIterator[PostgresExchange]:
+    def exchanges(self) -> PostgresChannel:
         """Until the client leaves. Raises ClientGone and UpstreamFault; a fatal violation is answered, then ends it."""
+        return self
+
+    def __aiter__(self) -> PostgresChannel:
+        return self
+
+    async def __anext__(self) -> PostgresExchange:
         legs = self._legs
         reader = self._reader
         while True:
             if legs.outgoing:
-                yield PostgresExchange(legs, None)
-                continue
+                return PostgresExchange(legs, None)
             if self._ended or legs.answers.fatal:
-                return
+                raise StopAsyncIteration
             if not legs.up_wire.choked:
                 if reader.stale and legs.answers.quiescent:
                     await reader.refresh()
                 try:
                     event = self._next_event()
                     if event is not None:
-                        if type(event) in TEXTS and len(event.text) > LONG_TEXT:  # type: ignore[union-attr]  # both have one
-                            await reader.warm(event.text)  # type: ignore[union-attr]
+                        if isinstance(event, (requests.Query, requests.Parse)) and len(event.text) > LONG_TEXT:
+                            await reader.warm(event.text)
                         exchange = HANDLERS[type(event)](self, event)
                         if exchange is not None:
-                            yield exchange
+                            return exchange
                         continue
                 except ProtocolViolation as violation:
                     self._end_with(violation)
                     continue
                 if legs.staged:
-                    yield PostgresExchange(legs, None)
-                    continue
+                    return PostgresExchange(legs, None)
             if legs.local:
                 continue
             legs.check()
@@ -379,8 +383,6 @@ def parameters(event: requests.Bind, type_ids: tuple[int, ...]) -> tuple[Paramet
 
 #: Message types that ask for something more: Query, Parse, Bind, FunctionCall.
 STATEMENTS = b"QPBF"
-
-TEXTS = frozenset({requests.Query, requests.Parse})
 
 #: What a client may send while the server waits for its COPY data; the server ignores Flush and Sync there.
 COPY_EVENTS = frozenset(

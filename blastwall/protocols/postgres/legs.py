@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 from blastwall.errors import ClientFault, UpstreamFault
 from blastwall.model import Chunk, Direction, Masked
@@ -65,22 +65,9 @@ class Legs:
         """Is there anything for the client?"""
         return bool(self.local) or self._held is not None or self.up.ready
 
-    async def results(self, until_ready: bool) -> AsyncIterator[Chunk]:
+    def results(self, until_ready: bool) -> Results:
         """Chunks as they come; with ``until_ready`` until no ReadyForQuery is owed, else those at hand."""
-        while True:
-            chunk = self._collect()
-            if chunk is not None:
-                yield chunk
-                continue
-            if not until_ready or not self.answers.ready_owed or self.answers.fatal:
-                return
-            if self.answers.copying_in and self.down.ready and self.copy_event is not None:
-                self.copy_event()
-                continue
-            if self.down_wire.closed:
-                raise ClientGone("the client closed its connection while it was owed an answer")
-            self.check()
-            await self.signal.wait()
+        return Results(self, until_ready)
 
     def check(self) -> None:
         """Raise when a leg is gone and nothing of it is left to read."""
@@ -92,7 +79,7 @@ class Legs:
         if self.down_wire.closed and not self.down.ready:
             raise ClientGone("the client closed its connection")
 
-    def _collect(self) -> Chunk | None:
+    def collect(self) -> Chunk | None:
         """Digest the runs at hand into one chunk of about CHUNK_BYTES that answers one statement."""
         if self.local:
             return self.local.popleft()
@@ -207,3 +194,30 @@ class Legs:
         if problem is not None:
             raise problem
         return rows
+
+
+class Results:
+    """What :meth:`Legs.results` yields: an iterator of its own, because generators that await cannot be compiled."""
+
+    def __init__(self, legs: Legs, until_ready: bool) -> None:
+        self._legs = legs
+        self._until_ready = until_ready
+
+    def __aiter__(self) -> Results:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        legs = self._legs
+        while True:
+            chunk = legs.collect()
+            if chunk is not None:
+                return chunk
+            if not self._until_ready or not legs.answers.ready_owed or legs.answers.fatal:
+                raise StopAsyncIteration
+            if legs.answers.copying_in and legs.down.ready and legs.copy_event is not None:
+                legs.copy_event()
+                continue
+            if legs.down_wire.closed:
+                raise ClientGone("the client closed its connection while it was owed an answer")
+            legs.check()
+            await legs.signal.wait()
