@@ -15,7 +15,9 @@ from blastwall.sql.truth import (
     TRUE,
     Term,
     Truth,
+    all_of,
     always,
+    any_of,
     anybody,
     bit,
     linked,
@@ -154,16 +156,15 @@ def _between(compiler: Compiler, node: Message, name: str, depth: int) -> Truth:
     value, low, high = (compiler.term(each, depth + 1) for each in (node.lexpr, *bounds))
     above, below = (_by_order(_ORDERED[each]) for each in (">=", "<="))
     if node.kind in (13, 14):  # SYMMETRIC
-        one = _both(compare(value, low, ">=", above), compare(value, high, "<=", below))
-        other = _both(compare(value, high, ">=", above), compare(value, low, "<=", below))
-        inside: Truth = lambda sample: max(one(sample), other(sample))  # noqa: E731  # a truth like the others
+        inside = any_of(
+            [
+                all_of([compare(value, low, ">=", above), compare(value, high, "<=", below)]),
+                all_of([compare(value, high, ">=", above), compare(value, low, "<=", below)]),
+            ]
+        )
     else:
-        inside = _both(compare(value, low, ">=", above), compare(value, high, "<=", below))
+        inside = all_of([compare(value, low, ">=", above), compare(value, high, "<=", below)])
     return negated(inside) if node.kind in (12, 14) else inside
-
-
-def _both(one: Truth, other: Truth) -> Truth:
-    return lambda sample: min(one(sample), other(sample))
 
 
 def _pattern(left: Term, right: Term, node: Message, name: str, kind: int) -> Truth:
@@ -247,8 +248,7 @@ def _with_list(compiler: Compiler, node: Message, name: str, depth: int) -> Trut
     ]
     if not answers:
         return always(TRUE if every else FALSE)
-    choose = min if every else max
-    return lambda sample: choose(answer(sample) for answer in answers)
+    return all_of(answers) if every else any_of(answers)
 
 
 def _items(node: Message) -> Sequence[Message | Term] | None:

@@ -25,7 +25,9 @@ from blastwall.sql.truth import (
     Owner,
     Term,
     Truth,
+    all_of,
     always,
+    any_of,
     anybody,
     bit,
     derived,
@@ -103,8 +105,8 @@ class Compiler:
             only = arms[0]
             return lambda sample: OPPOSITE[only(sample)]
         if node.boolop == _AND:
-            return lambda sample: min(arm(sample) for arm in arms)
-        return lambda sample: max(arm(sample) for arm in arms)
+            return all_of(arms)
+        return any_of(arms)
 
     def _truth_null_test(self, node: Message, depth: int) -> Truth:
         is_null = node.nulltesttype == 1
@@ -182,7 +184,7 @@ class Compiler:
                     possible.append(result(sample))
             else:
                 possible.append(otherwise(sample))
-            return possible[0] if len(set(possible)) == 1 else ANY if max(possible) >= ANY else max(possible)
+            return possible[0] if len(set(possible)) == 1 else ANY
 
         return test
 

@@ -21,6 +21,7 @@ from blastwall.sql.truth import (
     TRUE,
     Term,
     Truth,
+    all_of,
     always,
     anybody,
     least,
@@ -31,6 +32,7 @@ from blastwall.sql.truth import (
     token,
     wild,
 )
+from blastwall.sql.values import Sample
 from blastwall.sql.walk import Walk
 
 _EXISTS, _ALL, _ANY, _SCALAR, _ARRAY = 1, 2, 3, 5, 7
@@ -96,7 +98,13 @@ class Selections:
         truths = [inner.truth(each) for each in clauses]
         if not truths:
             return anybody
-        return lambda sample: min(truth(sample) for truth in truths)
+        condition = all_of(truths)
+
+        def exists(sample: Sample) -> int:
+            found = condition(sample)
+            return FALSE if found == NULL else found  # EXISTS is never NULL
+
+        return exists
 
     def _scalar(self, owners: Owners, compiler: Compiler, node: Message, select: Message, depth: int) -> Term:
         key = shape(node.subselect)

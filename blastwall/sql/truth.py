@@ -1,6 +1,6 @@
 """Answers of a condition on a sample row, and the terms they are computed from.
 
-There are six answers, in this order, so that AND is the least and OR the greatest: FALSE, NULL, UNLINKED (false, but
+There are six answers, from the best evidence that a row is spared to none: FALSE, NULL, UNLINKED (false, but
 only because no row of another relation matches), ANY (nobody knows: an adversary chooses), LINKED (true because such a
 row matches), TRUE.
 """
@@ -8,7 +8,7 @@ row matches), TRUE.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
@@ -187,6 +187,34 @@ def linked(key: str, strength: int) -> Truth:
     return lambda sample: yes if sample.chance(key) >> 5 & 1 else no
 
 
+def both(answers: Iterable[int]) -> int:
+    """AND. NULL AND ANY may be false, and its opposite then true: nobody knows."""
+    found = set(answers)
+    for answer in (FALSE, UNLINKED, ANY, NULL, LINKED):
+        if answer in found:
+            return answer
+    return TRUE
+
+
+def either(answers: Iterable[int]) -> int:
+    """OR."""
+    found = set(answers)
+    for answer in (TRUE, LINKED, ANY):
+        if answer in found:
+            return answer
+    return UNLINKED if UNLINKED in found else NULL if NULL in found else FALSE
+
+
+def all_of(truths: Sequence[Truth]) -> Truth:
+    """AND of conditions."""
+    return lambda sample: both(truth(sample) for truth in truths)
+
+
+def any_of(truths: Sequence[Truth]) -> Truth:
+    """OR of conditions."""
+    return lambda sample: either(truth(sample) for truth in truths)
+
+
 def negated(truth: Truth) -> Truth:
     """NOT."""
     return lambda sample: OPPOSITE[truth(sample)]
@@ -199,7 +227,7 @@ def least(truths: Sequence[Truth], pool: Pool) -> int:
     found = TRUE
     for index in range(SAMPLES):
         sample = Sample(index, pool)
-        found = min(found, *(truth(sample) for truth in truths))
+        found = min(found, both(truth(sample) for truth in truths))
         if found <= NULL:
             break
     return found

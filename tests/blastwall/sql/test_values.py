@@ -1,0 +1,218 @@
+"""Sample values: deterministic, of their kind, and compared as a server would compare what they stand for."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from blastwall.sql.values import (
+    ANYTHING,
+    COMPUTED,
+    NOW,
+    Free,
+    Moment,
+    Pool,
+    Sample,
+    Variable,
+    arithmetic,
+    as_number,
+    as_text,
+    interval_days,
+    like,
+    moment_in,
+    number_in,
+    order,
+)
+
+AGE = Free("age", 40, "forty", 12_000.0, True, "number")
+NAME = Free("name", 7, "ann", 12_000.0, False, "text")
+BORN = Free("born", 7, "x", 12_000.0, False, "time")
+SOMETHING = Free("?", 5, "five", 13_000.0, True)
+
+
+def samples(pool: Pool | None = None) -> list[Sample]:
+    return [Sample(index, pool or Pool()) for index in range(200)]
+
+
+def test_a_row_is_the_same_whenever_it_is_asked() -> None:
+    variable = Variable("n")
+    assert [row.value(variable) for row in samples()] == [row.value(variable) for row in samples()]
+    row = Sample(3, Pool())
+    assert row.value(variable) is row.value(variable)
+
+
+def test_rows_differ_and_take_the_literals_and_their_neighbours() -> None:
+    pool = Pool()
+    pool.add(1234)
+    pool.add("red")
+    values = [row.value(Variable("n")) for row in samples(pool)]
+    assert {1233, 1234, 1235} <= {value.number for value in values}
+    assert {"red", "redx", ""} <= {value.text for value in values}
+    assert {value.flag for value in values} == {True, False}
+
+
+def test_keys_are_positive_and_types_have_bounds() -> None:
+    pool = Pool()
+    pool.add(-5)
+    pool.add(99_999_999_999)
+    key = Variable("id", "number", -(2**31), 2**31 - 1, positive=True)
+    numbers = {row.value(key).number for row in samples(pool)}
+    assert min(numbers) > 0
+    assert max(numbers) < 2**31
+    assert "" not in {row.value(Variable("uuid", positive=True)).text for row in samples(pool)}
+
+
+def test_what_is_over_lies_before_now() -> None:
+    pool = Pool()
+    pool.add(Moment(NOW + 5000))
+    assert max(row.value(Variable("created_at", "time", past=True)).days for row in samples(pool)) < NOW
+    assert max(row.value(Variable("due", "time")).days for row in samples(pool)) > NOW
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "expected"),
+    [
+        (1, 2, -1),
+        (2.5, 2, 1),
+        ("a", "a", 0),
+        (None, 1, None),
+        (AGE, 40, 0),
+        (AGE, "41", -1),
+        (NAME, "ann", 0),
+        (BORN, "2050-01-01", -1),
+        (BORN, Moment(12_000.0), 0),
+        (SOMETHING, 5, 0),
+        (SOMETHING, "five", 0),
+        (SOMETHING, "2000-01-01", 1),
+        (SOMETHING, True, 0),
+        (AGE, AGE, 0),
+        (Moment(NOW), "now", 0),
+        ((1, "a"), (1, "b"), -1),
+        ((1, None), (1, "b"), None),
+        ((2, None), (1, "b"), 1),
+    ],
+)
+def test_values_are_compared_in_the_type_of_the_other(left: object, right: object, expected: int | None) -> None:
+    assert order(left, right) == expected
+
+
+@pytest.mark.parametrize(("left", "right"), [([1], [2]), ((1,), (1, 2)), ((1, 2), 3)])
+def test_what_is_not_compared_raises(left: object, right: object) -> None:
+    with pytest.raises(TypeError):
+        order(left, right)
+
+
+@pytest.mark.parametrize(
+    ("text", "days"),
+    [
+        ("30 days", 30),
+        ("1 year 2 hours", 365 + 2 / 24),
+        ("-1 week", -7),
+        ("2 months", 60),
+        ("5 parsecs", None),
+        ("", None),
+    ],
+)
+def test_intervals(text: str, days: float | None) -> None:
+    assert interval_days(text) == (pytest.approx(days) if days is not None else None)
+
+
+def test_moments_and_numbers_in_texts() -> None:
+    assert moment_in("1970-01-02") == Moment(1.0)
+    assert moment_in("1970-01-01T12:00:00+00:00") == Moment(0.5)
+    assert moment_in("now") == Moment(NOW)
+    assert moment_in("2024-99-99") is None
+    assert moment_in("tomorrow, perhaps") is None
+    assert number_in(" -1.5 ") == -1.5
+    assert number_in("1e5") is None
+    assert number_in("9" * 100) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "left", "right", "expected"),
+    [
+        ("+", 1, 2, 3),
+        ("-", AGE, AGE, 0),
+        ("*", AGE, 0, 0),
+        ("%", 7, 0, ANYTHING),
+        ("/", 1, 0, ANYTHING),
+        ("^", 2, 1000, ANYTHING),
+        ("+", None, 1, None),
+        ("||", NAME, "!", "ann!"),
+        ("-", Moment(NOW), "30 days", Moment(NOW - 30)),
+        ("+", BORN, "1 day", Moment(12_001.0)),
+        ("*", "a", 2, ANYTHING),
+    ],
+)
+def test_arithmetic(name: str, left: object, right: object, expected: object) -> None:
+    assert arithmetic(name, left, right) == expected
+
+
+def test_an_unknown_interval_goes_some_way() -> None:
+    assert arithmetic("-", Moment(NOW), ANYTHING).days < NOW
+    assert arithmetic("+", Moment(NOW), ANYTHING).days > NOW
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern", "expected"),
+    [
+        ("", "%", True),
+        ("abc", "a%", True),
+        ("abc", "%b%", True),
+        ("abc", "_b_", True),
+        ("abc", "abc", True),
+        ("abc", "ab", False),
+        ("", "_%", False),
+        ("abc", "a\\%", None),
+        ("a" * 300, "%", None),
+    ],
+)
+def test_like(text: str, pattern: str, expected: bool | None) -> None:
+    assert like(text, pattern) is expected
+
+
+def test_a_hostile_pattern_takes_no_time() -> None:
+    before = time.perf_counter()
+    assert like("a" * 200, "%a" * 99 + "b") is False
+    assert time.perf_counter() - before < 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("length", ["abc"], 3),
+        ("lower", [NAME], "ann"),
+        ("abs", [-5], 5),
+        ("sign", [-5], -1),
+        ("coalesce", [None, 3], 3),
+        ("num_nulls", [None, 1], 1),
+        ("strpos", ["abc", "b"], 2),
+        ("position", ["abc", ""], 1),
+        ("mod", [7, 4], 3),
+        ("power", [7, 0], 1),
+        ("power", [7, 10_000], ANYTHING),
+        ("length", [None], ANYTHING),
+        ("abs", ["x"], ANYTHING),
+    ],
+)
+def test_computed_functions(name: str, values: list[object], expected: object) -> None:
+    assert COMPUTED[name](values) == expected
+
+
+def test_booleans_are_neither_numbers_nor_texts() -> None:
+    assert as_number(True) is None
+    assert as_text(True) is None
+    assert as_text(5) == "5"
+    assert as_number("5") == 5
+
+
+def test_a_pool_of_hostile_literals_stays_small() -> None:
+    pool = Pool()
+    for number in range(5000):
+        pool.add(f"text {number}")
+    pool.add(float("inf"))
+    pool.add(None)
+    pool.add(True)
+    assert len(pool.texts) < 600
+    assert all(abs(number) < 10**19 for number in pool.numbers)
