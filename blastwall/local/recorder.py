@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from weakref import WeakSet
 
 from blastwall.errors import RecordingFault
 from blastwall.local.recordings import MANIFEST_SUFFIX, Shelf, sync_directory
@@ -105,7 +104,7 @@ class LocalRecorder:
         self._new_id = new_id
         self._sync = sync or GroupSync()
         self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recording blocks")
-        self._live: WeakSet[Writer] = WeakSet()
+        self._live: set[Writer] = set()
 
     def open(self, session: Session, target: Target, connection: str, header: Mapping[str, object]) -> Writer:
         """Begin a recording. Raises RecordingFault when it cannot be written."""
@@ -130,6 +129,7 @@ class LocalRecorder:
             compress=self._compress,
             background=self._background,
         )
+        self._live = {each for each in self._live if each.live}
         self._live.add(recording)
         return recording
 

@@ -300,6 +300,11 @@ class Writer:
             self._refusal = fault
             raise
 
+    @property
+    def live(self) -> bool:
+        """Does it still take records? No more once it was closed or failed."""
+        return self._refusal is None
+
     def flush(self) -> None:
         """Write what is pending without asking when it is durable; for a timer. Raises RecordingFault."""
         if self._parts:
