@@ -1,0 +1,54 @@
+"""Comparisons between a column and something else: what each operator says about a row."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.blastwall.sql.judging import judged
+
+
+def bounded(condition: str) -> bool:
+    return judged(f"DELETE FROM orders WHERE {condition}").bounded
+
+
+@pytest.mark.parametrize(
+    ("limits", "does_not"),
+    [
+        ("id < 100", "id < 100 OR id >= 100"),
+        ("id <> 5 AND id < 9", "id <> id + 1"),
+        ("id BETWEEN 5 AND 9", "id BETWEEN -2147483648 AND 2147483647"),
+        ("id NOT BETWEEN 5 AND 900", "id NOT BETWEEN 9 AND 5"),
+        ("id BETWEEN SYMMETRIC 9 AND 5", "id BETWEEN SYMMETRIC id AND 5 OR id > 0"),
+        ("id IN (1, 2, 3)", "id IN (id, 2)"),
+        ("id NOT IN (1)", "id NOT IN (-1)"),
+        ("id = ANY ('{1,2}')", "id <> ANY ('{1,2}')"),
+        ("id = ANY ($1)", "id <> ANY ($1)"),
+        ("id <> ALL ('{1,2}')", "id <> ALL ('{}')"),
+        ("status LIKE 'a_'", "status LIKE '%%'"),
+        ("status NOT LIKE 'a%'", "status NOT LIKE ''  OR status LIKE ''"),
+        ("status ILIKE 'NEW'", "status ILIKE '%'"),
+        ("status SIMILAR TO '(a|b)'", "status SIMILAR TO '%'"),
+        ("status ~ '^new'", "status ~ '.*'"),
+        ("status !~ '^new'", "status ~ ''"),
+        ("id IS DISTINCT FROM 5", "id IS DISTINCT FROM NULL"),
+        ("id IS NOT DISTINCT FROM 5", "id IS NOT DISTINCT FROM id"),
+        ("(id, status) = (5, 'new')", "(id, status) = (id, status)"),
+        ("(id = 5) = true", "(id = id) = true"),
+        ("id = customer_id", "1 = 1"),
+    ],
+)
+def test_an_operator_limits_unless_every_row_passes(limits: str, does_not: str) -> None:
+    assert bounded(limits)
+    assert not bounded(does_not)
+
+
+@pytest.mark.parametrize(
+    "condition", ["current_user = 'x'", "1 < $1", "$1 = $2", "'a' LIKE $1", "status LIKE status", "id = random()"]
+)
+def test_whoever_wrote_it_may_know_the_answer(condition: str) -> None:
+    assert not bounded(condition)
+
+
+def test_a_list_too_long_to_look_at_limits_nothing() -> None:
+    members = ", ".join(str(number) for number in range(10_001))
+    assert not bounded(f"id IN ({members})")
