@@ -1,0 +1,60 @@
+"""Sub-queries in predicates: whether the rows they select limit anything."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.blastwall.sql.judging import judged
+
+
+@pytest.mark.parametrize(
+    ("condition", "bounded"),
+    [
+        ("customer_id IN (SELECT id FROM customers WHERE id = 7)", True),
+        ("customer_id IN (SELECT id FROM customers)", False),
+        ("id IN (SELECT id FROM orders)", False),
+        ("id IN (SELECT id FROM orders WHERE id = id)", False),
+        ("id IN (SELECT id FROM orders LIMIT 10)", True),
+        ("id IN (SELECT id FROM orders LIMIT 100000000)", False),
+        ("id IN (VALUES (1), (2))", True),
+        ("id IN (SELECT 5)", True),
+        ("id IN (SELECT generate_series(1, 1000000))", False),
+        ("id IN (SELECT 5 UNION SELECT c.id FROM customers c)", False),
+        ("id IN (SELECT 5 INTERSECT SELECT c.id FROM customers c)", True),
+        ("id IN (SELECT id FROM (SELECT id FROM orders WHERE id = 5) s)", True),
+        ("id IN (WITH w AS (SELECT id FROM orders) SELECT id FROM w)", False),
+        ("id IN (SELECT o.id FROM orders o WHERE o.id = orders.id)", False),
+        ("id NOT IN (SELECT id FROM orders WHERE false)", False),
+        ("id <> ALL (SELECT id FROM customers WHERE id = 7)", True),
+        ("EXISTS (SELECT 1)", False),
+        ("EXISTS (SELECT count(*) FROM customers WHERE id = 7)", False),
+        ("EXISTS (SELECT 1 FROM customers c WHERE c.id = customer_id AND c.id = 7)", True),
+        ("EXISTS (SELECT 1 FROM customers c WHERE c.id = customer_id)", False),
+        ("EXISTS (SELECT 1 FROM customers c WHERE c.id = 7)", False),
+        ("NOT EXISTS (SELECT 1 FROM customers WHERE false)", False),
+        ("id = (SELECT max(id) FROM customers)", True),
+        ("id = (SELECT id)", False),
+        ("id = (SELECT 5)", True),
+    ],
+)
+def test_a_deletion_is_limited_by_rows_that_are_limited_themselves(condition: str, bounded: bool) -> None:
+    assert judged(f"DELETE FROM orders WHERE {condition}").bounded is bounded
+
+
+@pytest.mark.parametrize(
+    ("condition", "bounded"),
+    [
+        ("customer_id IN (SELECT id FROM customers)", True),
+        ("id IN (SELECT id FROM orders)", False),
+        ("id IN (WITH w AS (SELECT id FROM orders) SELECT id FROM w)", False),
+    ],
+)
+def test_an_update_is_linked_by_rows_of_other_relations(condition: str, bounded: bool) -> None:
+    facts = judged(f"UPDATE orders SET total = 0 WHERE {condition}")
+    assert facts.bounded is bounded
+    assert ("joined_only" in facts.flags) is bounded
+
+
+@pytest.mark.parametrize(("view", "bounded"), [("v_customers", False), ("orders", True)])
+def test_a_view_on_the_target_says_nothing_about_it(view: str, bounded: bool) -> None:
+    assert judged(f"UPDATE customers SET name = 'x' WHERE id IN (SELECT id FROM {view})").bounded is bounded
