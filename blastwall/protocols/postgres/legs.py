@@ -151,7 +151,7 @@ class Legs:
             if self.cancelled:
                 self.cancelled = False
                 return "cancelled"
-            if self.down_wire.closed:
+            if self.down_wire.closed or self.down.holds(b"X"):
                 return "disconnected"
             if self.up_wire.closed:
                 return "the database closed the connection"

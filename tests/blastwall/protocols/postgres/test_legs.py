@@ -100,6 +100,15 @@ async def test_a_held_client_that_cancels_or_leaves_is_noticed() -> None:
     assert await asyncio.wait_for(gone, 5) == "cancelled"
     assert not play.legs.waiting
     gone = asyncio.ensure_future(play.legs.gone())
+    play.legs.down.receive(messages.query(b"SELECT 1"))
+    play.signal.set()
+    await play.settle()
+    assert not gone.done(), "what is pipelined behind it changes nothing"
+    play.legs.down.receive(messages.TERMINATE)
+    play.signal.set()
+    assert await asyncio.wait_for(gone, 5) == "disconnected"
+    play = await quiet()
+    gone = asyncio.ensure_future(play.legs.gone())
     play.down_wire.closed = True
     play.signal.set()
     assert await asyncio.wait_for(gone, 5) == "disconnected"
