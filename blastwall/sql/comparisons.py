@@ -188,9 +188,10 @@ def _like(left: Term, pattern: str, *, fold: bool) -> Truth:
     value = left.value
 
     def answer(sample: Sample) -> int:
-        text = as_text(value(sample))
+        found = value(sample)
+        text = as_text(found)
         if text is None:
-            return ANY
+            return NULL if found is None else ANY
         matched = like(text.lower(), pattern.lower()) if fold else like(text, pattern)
         if matched is None:
             return TRUE if sample.chance(pattern) & 1 else FALSE

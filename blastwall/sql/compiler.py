@@ -115,8 +115,9 @@ class Compiler:
             if owner is not None and owner.of == TARGET:
                 if not owner.nullable:
                     return always(FALSE if is_null else TRUE)
-                key = f"null {owner.variable.key}"
-                return lambda sample: TRUE if bool(sample.chance(key) & 1) == is_null else FALSE
+                key = owner.variable.key
+                self.pool.nulls.add(key)
+                return lambda sample: TRUE if sample.is_null(key) == is_null else FALSE
             return anybody
         known, literal = constant(node.arg)
         if known:
@@ -212,7 +213,7 @@ class Compiler:
         variable = owner.variable
         return Term(
             variable.key,
-            lambda sample: sample.value(variable),
+            lambda sample: None if sample.is_null(variable.key) else sample.value(variable),
             frozenset((owner.of,)),
             plain=True,
             link=owner.link,

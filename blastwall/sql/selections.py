@@ -32,7 +32,7 @@ from blastwall.sql.truth import (
     token,
     wild,
 )
-from blastwall.sql.values import Sample
+from blastwall.sql.values import Pool, Sample
 from blastwall.sql.walk import Walk
 
 _EXISTS, _ALL, _ANY, _SCALAR, _ARRAY = 1, 2, 3, 5, 7
@@ -48,10 +48,14 @@ class Selections:
         self._walk = walk
         self._depth = depth
 
-    def compiler(self, owners: Owners) -> Compiler:
-        """A compiler for conditions whose columns ``owners`` knows."""
+    def compiler(self, owners: Owners, pool: Pool | None = None) -> Compiler:
+        """A compiler for conditions whose columns ``owners`` knows. With ``pool`` its samples are another compiler's."""
         deeper = Selections(self._walk, self._depth + 1)
-        return Compiler(owners.find, lambda compiler, node, depth: deeper.judge(owners, compiler, node, depth))
+        return Compiler(
+            owners.find,
+            lambda compiler, node, depth: deeper.judge(owners, compiler, node, depth),
+            Pool() if pool is None else pool,
+        )
 
     def judge(self, owners: Owners, compiler: Compiler, node: Message, depth: int) -> Truth | Term:
         """What a SubLink contributes to a condition."""
@@ -60,7 +64,7 @@ class Selections:
             return anybody
         kind = node.sub_link_type
         if kind == _EXISTS:
-            return self._exists(owners, select)
+            return self._exists(owners, compiler, select)
         if kind == _ANY and strings(node.oper_name) in ([], ["="]):
             return self._member(owners, compiler, node, select, depth)
         if kind == _ALL and strings(node.oper_name) == ["<>"]:
@@ -81,7 +85,7 @@ class Selections:
         strength = self.strength(owners, select, owners.scope)
         return linked(f"{tested.key} in {shape(node.subselect)}", strength) if strength else anybody
 
-    def _exists(self, owners: Owners, select: Message) -> Truth:
+    def _exists(self, owners: Owners, compiler: Compiler, select: Message) -> Truth:
         """``EXISTS (SELECT ... WHERE ...)``: true where its condition can be."""
         if select.op > 1 or select.group_clause or select.values_lists or select.HasField("having_clause"):
             return anybody
@@ -94,7 +98,7 @@ class Selections:
         alike = self.compiler(inside.alike())
         if any(least([alike.truth(each)], alike.pool) <= NULL for each in clauses if inside.only_inner(each)):
             inside.limit_inner(inside.inner[len(owners.inner) :])
-        inner = self.compiler(inside)
+        inner = self.compiler(inside, compiler.pool)
         truths = [inner.truth(each) for each in clauses]
         if not truths:
             return anybody

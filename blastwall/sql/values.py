@@ -69,6 +69,7 @@ class Pool:
     """Values worth trying: those the predicate compares with, their neighbours, and a few ordinary ones."""
 
     def __init__(self) -> None:
+        self.nulls: set[str] = set()  # keys of variables that are asked IS NULL, and may be
         self.numbers: dict[int, None] = dict.fromkeys(_GENERIC)
         self.texts: dict[str, None] = dict.fromkeys(_TEXTS)
         self.days: dict[float, None] = dict.fromkeys((OLDEST + 400.5, 15_000.5, NOW - 0.5))
@@ -103,7 +104,12 @@ class Sample:
         self._numbers = list(pool.numbers)
         self._texts = list(pool.texts)
         self._days = list(pool.days)
+        self._nulls = pool.nulls
         self._values: dict[str, Free] = {}
+
+    def is_null(self, key: str) -> bool:
+        """Whether the variable is NULL in this row: only one that the predicate itself asks IS NULL may be."""
+        return key in self._nulls and bool(self.chance(f"null {key}") >> 2 & 1)
 
     def chance(self, key: str) -> int:
         """A number that depends on this sample and ``key`` only."""

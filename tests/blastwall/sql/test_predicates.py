@@ -32,6 +32,7 @@ LIMITS = [
     "id BETWEEN 5 AND 10",
     "customer_id IS NULL",
     "customer_id IS NOT NULL",
+    "EXISTS (SELECT 1 WHERE orders.id > 5000)",
     "total > 100",
     "total <= $1",
     "created_at < now() - interval '30 days'",
@@ -130,6 +131,8 @@ NO_LIMITS = [
     "id NOT IN (SELECT id FROM products WHERE 1 = 0)",
     "pg_typeof(id) = 'integer'::regtype",
     "NOT (NULL AND $1)",
+    "customer_id IS NOT NULL OR coalesce(customer_id, 0) = 0",
+    "customer_id IS NULL OR customer_id IS DISTINCT FROM NULL",
     "NOT EXISTS (SELECT 1 FROM products p WHERE p.id = NULL)",
 ]
 
@@ -197,7 +200,7 @@ def rows(postgres17: EmbeddedPostgres) -> Iterator[psycopg.Connection]:
         connection.execute(
             "CREATE TEMP TABLE t AS SELECT (row_number() OVER ())::int AS id, n, s, m FROM "
             "unnest(ARRAY[-2147483648, -100, -1, 0, 1, 2, 3, 5, 6, 99, 100, 101, 2147483647]) n, "
-            "unnest(ARRAY['', 'a', 'A', 'x', '%', 'aa', 'zz', 'ba', 'bab']) s, unnest(ARRAY[NULL, -5, 0, 1, 5, 2147483647]) m"
+            "unnest(ARRAY['', 'a', 'A', 'x', '%', 'aa', 'zz', 'ba', 'bab', 'abcdefghij']) s, unnest(ARRAY[NULL, -5, 0, 1, 5, 2147483647]) m"
         )
         yield connection
 
