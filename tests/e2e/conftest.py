@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.raw import ORDERS, Client
 from tests.e2e.stacks import ROOT, Change, Stack, begin
 
 CORPUS = ROOT / "tests" / "fixtures" / "corpus"
@@ -46,12 +47,34 @@ def shop(start: Start) -> Stack:
 
 @pytest.fixture(scope="session")
 def corpus(start: Start) -> Stack:
-    """The configuration that the statement corpus is tried against; nobody waits there for a person."""
+    """The configuration that the statement corpus is tried against; nobody waits there for a person.
+
+    The gateway's own user is a superuser: nothing but the gateway keeps an attack from its aim.
+    """
 
     def at_once(document: dict[str, Any]) -> None:
         document["targets"]["corpus"]["hold_seconds"] = 0.0
 
-    return start("corpus", CORPUS, "corpus", at_once)
+    stack = start("corpus", CORPUS, "corpus", at_once)
+    stack.direct("ALTER ROLE corpus_agent SUPERUSER")
+    return stack
+
+
+@pytest.fixture
+def client(corpus: Stack) -> Iterator[Client]:
+    with Client(corpus) as client:
+        client.log_in()
+        yield client
+    assert corpus.value("SELECT count(*) FROM orders") == ORDERS
+
+
+@pytest.fixture
+def shopper(shop: Stack) -> Iterator[Client]:
+    """Where putting session state back (DEALLOCATE, DISCARD) is permitted."""
+    with Client(shop) as client:
+        client.log_in()
+        yield client
+    assert shop.value("SELECT count(*) FROM orders") == 1000
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,11 @@ def requests(stack: Stack, agent: str) -> list[Filed]:
     async def look() -> list[Filed]:
         store = Store(stack.state / "blastwall.db")
         try:
-            return [filed for filed in await LocalApprovals(store, SystemClock()).ls() if filed.request.principal.agent == agent]
+            return [
+                filed
+                for filed in await LocalApprovals(store, SystemClock()).ls()
+                if filed.request.principal.agent == agent
+            ]
         finally:
             store.close()
 

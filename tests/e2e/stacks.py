@@ -66,7 +66,9 @@ class Stack:
 
     def connect(self, token: str = "", *, target: str = "", **more: Any) -> psycopg.Connection[Any]:
         """psycopg through the gateway, by default as a new agent."""
-        return psycopg.connect(self.uri(target=target), password=token or self.token(), **{"connect_timeout": 10} | more)
+        return psycopg.connect(
+            self.uri(target=target), password=token or self.token(), **{"connect_timeout": 10} | more
+        )
 
     # the truth behind the gateway
 
@@ -93,9 +95,7 @@ class Stack:
     def blastwall(self, *words: str, code: int = 0) -> str:
         """Run the command line against this stack's state, in a process of its own."""
         command = [sys.executable, "-m", "cli", *words, "--state", str(self.state)]
-        done = subprocess.run(
-            command, capture_output=True, text=True, cwd=ROOT, timeout=COMMAND_SECONDS, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=COMMAND_SECONDS, check=False)
         assert done.returncode == code, f"{words} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
         return done.stdout + done.stderr
 

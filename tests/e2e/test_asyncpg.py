@@ -17,7 +17,6 @@ from blastwall.protocols.postgres.refusal import SQLSTATES
 from tests.e2e.people import deciding
 from tests.e2e.stacks import Stack
 
-
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
@@ -42,7 +41,10 @@ async def test_rows_and_types_are_the_databases_own(shop: Stack, agent: Any) -> 
     for query, values in (
         ("SELECT * FROM customers WHERE id < $1 ORDER BY id", (9,)),
         ("SELECT $1::jsonb, $2::numeric, $3::int[], $4::bytea, $5::text", ('{"a": 1}', 12, [1, 2], b"\0\xff", "ü")),
-        ("SELECT o, array_agg(i) FROM orders AS o JOIN order_items AS i ON i.order_id = o.id GROUP BY o ORDER BY 1 LIMIT 3", ()),
+        (
+            "SELECT o, array_agg(i) FROM orders AS o JOIN order_items AS i ON i.order_id = o.id GROUP BY o ORDER BY 1 LIMIT 3",
+            (),
+        ),
     ):
         assert [tuple(row) for row in await agent.fetch(query, *values)] == [
             tuple(row) for row in await past.fetch(query, *values)
@@ -68,7 +70,9 @@ async def test_executemany_of_a_write_is_held_row_by_row(shop: Stack) -> None:
     connection = await asyncpg.connect(**place(shop))
     with pytest.raises(asyncpg.PostgresError) as pending:
         await connection.executemany("UPDATE carts SET state = $2 WHERE id = $1", [(1, "abandoned"), (2, "abandoned")])
-    assert pending.value.sqlstate == SQLSTATES[DenialCode.PENDING]  # pipelined behind one Sync: nobody waits in line, a ticket is given
+    assert (
+        pending.value.sqlstate == SQLSTATES[DenialCode.PENDING]
+    )  # pipelined behind one Sync: nobody waits in line, a ticket is given
     await connection.close()
     assert shop.value("SELECT count(*) FROM carts WHERE id IN (1, 2) AND state = 'active'") == 2
 

@@ -18,7 +18,9 @@ def dump(stack: Stack, agent: str, *words: str) -> subprocess.CompletedProcess[s
     return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=50, check=False)
 
 
-@pytest.mark.parametrize("words", [(), ("-s",), ("-a", "-t", "orders"), ("-Fc",)], ids=["all", "schema", "a table", "custom"])
+@pytest.mark.parametrize(
+    "words", [(), ("-s",), ("-a", "-t", "orders"), ("-Fc",)], ids=["all", "schema", "a table", "custom"]
+)
 def test_a_dump_is_refused_with_a_clear_message(shop: Stack, tmp_path: Path, words: tuple[str, ...]) -> None:
     file = tmp_path / "dump"
     done = dump(shop, f"dumps-{len(words)}-{words[-1] if words else ''}", *words, "-f", str(file))

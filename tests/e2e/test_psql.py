@@ -103,7 +103,9 @@ def test_descriptions_that_hold_secrets_are_refused_and_say_so(agent: dict[str, 
     """Connection strings of subscriptions, passwords of foreign servers, settings of other roles."""
     for verb in (r"\dRs", r"\deu", r"\drds"):
         done = psql(agent, "-c", verb, code=1)
-        assert re.search(r"DETAIL:  .*Reads pg_catalog\.pg_\w+, which holds (connection strings|passwords|settings)", done.stderr)
+        assert re.search(
+            r"DETAIL:  .*Reads pg_catalog\.pg_\w+, which holds (connection strings|passwords|settings)", done.stderr
+        )
 
 
 QUERIES = r"""
@@ -130,7 +132,9 @@ SHOW server_version;
 """
 
 
-@pytest.mark.parametrize("more", [(), ("-v", "FETCH_COUNT=2"), ("-1",)], ids=["plain", "fetch_count", "one transaction"])
+@pytest.mark.parametrize(
+    "more", [(), ("-v", "FETCH_COUNT=2"), ("-1",)], ids=["plain", "fetch_count", "one transaction"]
+)
 def test_queries_and_psqls_own_verbs_answer_as_the_database_does(
     shop: Stack, agent: dict[str, str], more: tuple[str, ...]
 ) -> None:
@@ -185,14 +189,18 @@ def test_a_refusal_reads_well_and_stops_a_script(shop: Stack, agent: dict[str, s
     done = psql(agent, "-v", "VERBOSITY=verbose", "-At", script=script, code=3)
     assert done.stdout == "1\n"
     first, *rest = done.stderr.splitlines()
-    assert re.fullmatch(r"psql:<stdin>:2: ERROR:  42501: blastwall: this statement is not permitted \(.*no-destruction.*\)", first)
+    assert re.fullmatch(
+        r"psql:<stdin>:2: ERROR:  42501: blastwall: this statement is not permitted \(.*no-destruction.*\)", first
+    )
     assert any(line.startswith("DETAIL:  ") and "orders" in line for line in rest), done.stderr
     assert any(line.startswith("HINT:  ") and len(line) > 20 for line in rest), done.stderr
     assert shop.value("SELECT count(*) FROM orders") == 1000
 
 
 def test_after_a_refusal_an_interactive_session_goes_on(shop: Stack, agent: dict[str, str]) -> None:
-    script = "DROP TABLE orders;\n\\errverbose\nSELECT 'still here';\nDELETE FROM orders;\nSELECT count(*) FROM orders;\n"
+    script = (
+        "DROP TABLE orders;\n\\errverbose\nSELECT 'still here';\nDELETE FROM orders;\nSELECT count(*) FROM orders;\n"
+    )
     done = psql(agent, "-At", script=script, stop=False)
     assert done.stdout.splitlines()[-2:] == ["still here", "1000"]
     assert done.stderr.count("ERROR:  blastwall: this statement is not permitted") == 2

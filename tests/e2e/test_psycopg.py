@@ -203,11 +203,15 @@ def test_copy_in_is_a_write_that_a_person_lets_pass(shop: Stack, binary: bool) -
     name = f"copier-{binary}"
     first = 10_000 + 5000 * binary
     statement = f"COPY carts FROM STDIN (FORMAT {'binary' if binary else 'text'})"
-    with deciding(shop, name) as decided, shop.connect(shop.token(name)) as connection:
-        with connection.cursor() as cursor, cursor.copy(statement) as copy:
-            copy.set_types(["int4", "int4", "text", "timestamptz"])
-            for number in range(4000):
-                copy.write_row((first + number, 1 + number % 200, "active", NOON))
+    with (
+        deciding(shop, name) as decided,
+        shop.connect(shop.token(name)) as connection,
+        connection.cursor() as cursor,
+        cursor.copy(statement) as copy,
+    ):
+        copy.set_types(["int4", "int4", "text", "timestamptz"])
+        for number in range(4000):
+            copy.write_row((first + number, 1 + number % 200, "active", NOON))
     assert len(decided) == 1
     try:
         assert shop.value("SELECT count(*) FROM carts WHERE id BETWEEN %s AND %s", first, first + 3999) == 4000
@@ -217,10 +221,13 @@ def test_copy_in_is_a_write_that_a_person_lets_pass(shop: Stack, binary: bool) -
 
 def test_a_copy_in_that_fails_half_way_leaves_nothing_and_the_session_in_step(shop: Stack) -> None:
     with deciding(shop, "fails"), shop.connect(shop.token("fails")) as connection:
-        with pytest.raises(errors.CheckViolation), connection.cursor() as cursor:
-            with cursor.copy("COPY carts FROM STDIN") as copy:
-                for number in range(3000):
-                    copy.write(f"{20000 + number}\t1\t{'active' if number != 1500 else 'nonsense'}\t2026-11-22\n")
+        with (
+            pytest.raises(errors.CheckViolation),
+            connection.cursor() as cursor,
+            cursor.copy("COPY carts FROM STDIN") as copy,
+        ):
+            for number in range(3000):
+                copy.write(f"{20000 + number}\t1\t{'active' if number != 1500 else 'nonsense'}\t2026-11-22\n")
         connection.rollback()
         assert connection.execute("SELECT count(*) FROM carts WHERE id >= 20000").fetchone() == (0,)
 
@@ -260,7 +267,9 @@ def test_a_refusal_outside_a_transaction_tells_why_and_changes_nothing(
         form(loose).execute("DELETE FROM orders")
     said = refused.value.diag
     assert said.sqlstate == "42501" and said.severity == "ERROR"
-    assert said.message_primary is not None and said.message_primary.startswith("blastwall: this statement is not permitted")
+    assert said.message_primary is not None and said.message_primary.startswith(
+        "blastwall: this statement is not permitted"
+    )
     assert "no-unbounded-writes" in said.message_primary
     assert said.message_detail and "forbids" in said.message_detail and "orders" in said.message_detail
     assert said.message_hint and len(said.message_hint) > 40
@@ -371,7 +380,9 @@ def test_the_time_limit_of_the_target_holds(agent: Connection) -> None:
 async def test_async_connections_do_the_same(shop: Stack) -> None:
     uri, token = shop.uri(), shop.token()
     async with await psycopg.AsyncConnection.connect(uri, password=token, row_factory=dict_row) as connection:
-        rows = await (await connection.execute("SELECT id, name FROM products WHERE id < %s ORDER BY id", (3,))).fetchall()
+        rows = await (
+            await connection.execute("SELECT id, name FROM products WHERE id < %s ORDER BY id", (3,))
+        ).fetchall()
         assert [row["id"] for row in rows] == [1, 2]
         async with connection.cursor("async_pages") as cursor:
             await cursor.execute("SELECT id FROM orders ORDER BY id")

@@ -124,7 +124,10 @@ def test_a_bulk_delete_without_a_bound_is_refused_and_the_session_recovers(shop:
 def test_create_all_is_held_and_drop_all_is_refused(shop: Stack) -> None:
     engine = engine_of(shop, shop.token("migrates"))
     metadata = sa.MetaData()
-    table = sa.Table("notes", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("word", sa.Text, index=True))
+    table = sa.Table(
+        "notes", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("word", sa.Text, index=True)
+    )
+    shop.direct("GRANT CREATE ON SCHEMA public TO shop_agent")
     try:
         with deciding(shop, "migrates") as decided:
             metadata.create_all(engine)
@@ -137,6 +140,7 @@ def test_create_all_is_held_and_drop_all_is_refused(shop: Stack) -> None:
     finally:
         engine.dispose()
         shop.direct("DROP TABLE IF EXISTS notes")
+        shop.direct("REVOKE CREATE ON SCHEMA public FROM shop_agent")
 
 
 async def test_the_asynchronous_engine(shop: Stack) -> None:

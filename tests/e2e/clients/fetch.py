@@ -58,7 +58,11 @@ def node() -> Node:
             place.mkdir(parents=True)
             for name in ("package.json", "package-lock.json"):
                 shutil.copy(HERE / name, place)
-            _run([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], place, "put the packages of tests/e2e/clients/package.json into .cache/clients/node with npm")
+            _run(
+                [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+                place,
+                "put the packages of tests/e2e/clients/package.json into .cache/clients/node with npm",
+            )
             done.write_bytes(wanted)
         return Node(program, place / "node_modules")
 
