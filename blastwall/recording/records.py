@@ -6,6 +6,7 @@ Nothing read here is trusted: lengths are checked against what is there, JSON ag
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -155,7 +156,7 @@ class Decoder:
                     return End(sequence, raw.at, str(value["reason"]), float(value["ended_at"]), totals)
                 case RecordType.MANIFEST:
                     return Seal(sequence, raw.at, parse_manifest(raw.body), raw.body)
-        except (KeyError, TypeError, ValueError, IndexError, OverflowError, RecursionError) as error:
+        except (KeyError, struct.error, TypeError, ValueError, IndexError, OverflowError, RecursionError) as error:
             raise FormatFault(f"Record {sequence} is damaged.") from error
         raise FormatFault(f"Record {sequence} is of a type ({raw.type}) that this version does not know.")
 

@@ -276,9 +276,8 @@ def alter_table(walk: Walk, node: Message, scope: Scope) -> None:
         ledger.raise_to(effect, f"Changes the table {found.name} ({shown}).")
         if effect is Effect.DESTROY:
             ledger.touch("table", found.name, "destroy")
-        if effect is not Effect.DEFINE:
-            continue
-        _altered(walk, command, found, scope)
+        if effect in (Effect.DEFINE, Effect.DESTROY):  # a USING expression runs for every row
+            _altered(walk, command, found, scope)
 
 
 def _altered(walk: Walk, command: Message, found: Found, scope: Scope) -> None:

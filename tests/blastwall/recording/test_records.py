@@ -109,6 +109,9 @@ def test_the_rest_is_json_with_its_shape():
 @pytest.mark.parametrize(
     ("kind", "body"),
     [
+        (RecordType.INTENT, b""),
+        (RecordType.INTENT, INTENT_FIELDS.pack(1, 2, 0, 0xFFFF, 0, 0)),
+        (RecordType.RELAYED, b"\0"),
         (RecordType.INTENT, intent_body(reference=99)),
         (RecordType.INTENT, intent_body(kind=4)),
         (RecordType.INTENT, intent_body()[:-1]),

@@ -140,3 +140,17 @@ def test_hiding_depends_on_the_search_path() -> None:
     assert judged(text, corpus(search_path=("early", "public"))).effect is U
     assert judged(text, corpus(search_path=("public", "early"))).effect is F
     assert judged(text).effect is F
+
+
+@pytest.mark.parametrize(
+    ("text", "effect"),
+    [
+        ("ALTER TABLE orders ALTER COLUMN status TYPE text USING pg_read_file('/etc/passwd')", A),
+        ("ALTER TABLE orders ALTER COLUMN status TYPE text USING user_fn_with_side_effect()::text", U),
+        ("ALTER TABLE orders ALTER COLUMN status SET EXPRESSION AS (pg_sleep(5)::text)", A),
+        ("ALTER TABLE orders ALTER COLUMN status TYPE varchar(20)", D),
+        ("ALTER TABLE orders DROP COLUMN status", D),
+    ],
+)
+def test_an_expression_of_a_destructive_change_is_judged_too(text: str, effect: Effect) -> None:
+    assert find(text).facts.effect is effect
