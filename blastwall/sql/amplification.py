@@ -174,6 +174,8 @@ def few(walk: Walk, limit: Message) -> bool:
     if which == "param_ref" and limit.param_ref.number not in walk.numbers:
         return True
     value = _value(walk, limit) if which else None
+    if value is not None:
+        walk.ledger.literals = True
     return value is not None and 0 <= value <= FEW
 
 
@@ -234,7 +236,7 @@ def judge_join(
         merged = {groups[each] for each in used if each in groups}
         if len(merged) > 1:
             groups.update({key: min(merged) for key, group in groups.items() if group in merged})
-    islands = len({groups[id(source)] for source in big if not _single_row(source)})
+    islands = len({groups[id(source)] for source in big if not _single_row(walk, source)})
     if islands < UNCONNECTED:
         return
     walk.ledger.flags.add("cartesian")
@@ -246,7 +248,7 @@ def judge_join(
         )
 
 
-def _single_row(source: Source) -> bool:
+def _single_row(walk: Walk, source: Source) -> bool:
     select = source.definition
     if select is None or type(select).__name__ != "SelectStmt":
         return False
@@ -255,6 +257,7 @@ def _single_row(source: Source) -> bool:
     if not select.from_clause:
         return len(select.values_lists) <= 10
     known, limit = constant(select.limit_count) if select.HasField("limit_count") else (False, None)
+    walk.ledger.literals = walk.ledger.literals or known
     if known and isinstance(limit, int) and limit <= 10:
         return True
     return aggregates(select)
@@ -341,6 +344,7 @@ def _judge_rounds(walk: Walk, arm: Message) -> None:
     for clause in conjuncts(select.where_clause):
         if kind_of(clause) == "a_expr" and strings(clause.a_expr.name)[-1] in ("<", "<=", "<>"):
             value = _value(walk, clause.a_expr.rexpr)
-            if value is not None and value > MOST_ROWS * 10:
+            if value is not None:
                 walk.ledger.literals = True
+            if value is not None and value > MOST_ROWS * 10:
                 walk.unknown("Recurses more than ten million times.", "amplification")

@@ -214,6 +214,7 @@ def explain(walk: Walk, node: Message, scope: Scope) -> None:
     options_are_listed(walk, node.options, "explain")
     for option in node.options:
         if option.def_elem.defname.lower() in _EXECUTION:
+            walk.ledger.literals = True
             known, value = constant(option.def_elem.arg) if option.def_elem.HasField("arg") else (True, True)
             if not known or str(value).lower() not in _OFF:
                 walk.ledger.flags.add("explain_analyze")
