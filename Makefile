@@ -6,7 +6,7 @@ TESTS ?= tests
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test up check format bench clean
+.PHONY: help setup demo test up check format compiled bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,7 +34,10 @@ format: setup ## let ruff rewrite what it can
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
-bench: setup ## benchmarks, each a ratio against a peer measured in the same run
+compiled: setup ## the package with its hot modules compiled, in .cache/compiled (as the image has it)
+	@tools/compile.sh
+
+bench: compiled ## benchmarks, each a ratio against a peer measured in the same run
 	@$(PY) -m bench
 
 clean: ## remove what the other targets made: .venv, state, caches, builds

@@ -17,7 +17,7 @@ from bench.pgbench import BenchFault
 from blastwall.config.bundle import load_bundle
 from rig import account
 from rig.certificates import ensure_certificates
-from rig.gateway import GatewayProcess
+from rig.gateway import GatewayProcess, compiled_environment
 from rig.issuer import LocalIssuer
 from rig.postgres import EmbeddedPostgres
 
@@ -163,7 +163,8 @@ class Stage:
         }
         file = place / "overrides.json"
         account.write_private(file, json.dumps(overrides).encode())
-        return GatewayProcess(CONFIG, place, file, place / "gateway.log")
+        environment = compiled_environment(Path(__file__).parents[1], os.environ)
+        return GatewayProcess(CONFIG, place, file, place / "gateway.log", environment)
 
     def recorded(self) -> int:
         """Bytes of all recordings at hand."""

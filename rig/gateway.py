@@ -21,6 +21,18 @@ STOP_SECONDS = warden.GRACE_SECONDS + warden.QUIT_SECONDS + 5.0
 MOST_READY_BYTES = 64 * 1024
 
 
+#: Where tools/compile.sh puts the package with its hot modules compiled.
+COMPILED = Path(".cache/compiled")
+
+
+def compiled_environment(root: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """``environ`` for a gateway that runs compiled, if tools/compile.sh has built it below ``root``; else as it is."""
+    place = (root / COMPILED).resolve()
+    if not (place / "fargate_proxy").is_dir():
+        return dict(environ)
+    return {**environ, "PYTHONPATH": str(place), "PYTHONSAFEPATH": "1"}
+
+
 class GatewayProcess:
     """``start`` returns when it accepts connections; it ends with :meth:`stop`, or when this process is gone.
 

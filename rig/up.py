@@ -16,7 +16,7 @@ from blastwall.config.bundle import load_bundle
 from blastwall.config.model import Config
 from rig import account, running
 from rig.certificates import ensure_certificates
-from rig.gateway import GatewayProcess
+from rig.gateway import GatewayProcess, compiled_environment
 from rig.issuer import LocalIssuer
 from rig.postgres import RigFault
 from rig.running import Running
@@ -112,7 +112,10 @@ class LocalStack:
         file = self.state / "overrides.json"
         account.write_private(file, json.dumps(overrides, indent=2).encode())
         load_bundle(self.config, overrides, origin=str(file))  # problems are told here, not in the gateway's log
-        self.gateway = GatewayProcess(self.config, self.state, file, self.state / "gateway.log")
+        # The build that ships is compiled; BLASTWALL_COMPILED=1 runs it, for tests and for who wants the speed here.
+        compiled = os.environ.get("BLASTWALL_COMPILED") == "1"
+        environ = compiled_environment(Path(__file__).parents[1], os.environ) if compiled else None
+        self.gateway = GatewayProcess(self.config, self.state, file, self.state / "gateway.log", environ)
         self._stack.callback(self._stop_gateway)
         self._begin("the gateway", self.gateway.start)
         self._watch("the gateway", lambda: self.gateway.running, self.gateway.last_words)
