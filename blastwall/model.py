@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 
 class Secret:
@@ -58,7 +58,7 @@ class Effect(StrEnum):
     UNKNOWN = "unknown"  # not understood: unparsed, unlisted, unresolved
 
 
-SEVERITY: Mapping[Effect, int] = {effect: rank for rank, effect in enumerate(Effect)}
+SEVERITY: Final[Mapping[Effect, int]] = {effect: rank for rank, effect in enumerate(Effect)}
 
 
 class StatementKind(StrEnum):

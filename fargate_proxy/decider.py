@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
+from typing import Final
 
 from blastwall import approvals
 from blastwall.conversation import Exchange
@@ -27,9 +28,9 @@ from blastwall.ports import Approvals, Clock, Recording
 from fargate_proxy.ledger import Ledger
 
 #: A ticket outlives the inline hold: an agent has this long to come back with the identical statement (seconds).
-TICKET_SECONDS = 900.0
+TICKET_SECONDS: Final = 900.0
 #: How often a waiting client is told that its statement is still held, so that idle timers between us keep still.
-REMINDER_SECONDS = 20.0
+REMINDER_SECONDS: Final = 20.0
 
 
 class Decider:
@@ -209,7 +210,7 @@ def _said(note: str) -> str:
     return f": {note}" if note else ""
 
 
-_CODES = {
+_CODES: Final = {
     ApprovalState.REQUESTED: DenialCode.PENDING,
     ApprovalState.APPROVED: DenialCode.PENDING,  # approved, but the one use was taken by another connection meanwhile
     ApprovalState.REDEEMED: DenialCode.PENDING,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from blastwall.errors import ClientFault
 from blastwall.model import Masked
@@ -63,4 +64,4 @@ class Ledger:
         return delta
 
 
-_NONE: frozenset[str] = frozenset()
+_NONE: Final[frozenset[str]] = frozenset()

@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import cedarpy
 
@@ -49,14 +50,16 @@ from blastwall.policy.vocabulary import HINTS
 
 __all__ = ["Policies", "Question"]
 
-REMEMBERED = 4096  # decisions kept by value (twice that at most) and by identity
-LONGEST_REMEMBERED = 4096  # characters of text; with the next line it bounds what an agent can make the caches hold
-MOST_OBJECTS_REMEMBERED = 64
-OBSERVE = "observe"
+REMEMBERED: Final = 4096  # decisions kept by value (twice that at most) and by identity
+LONGEST_REMEMBERED: Final = (
+    4096  # characters of text; with the next line it bounds what an agent can make the caches hold
+)
+MOST_OBJECTS_REMEMBERED: Final = 64
+OBSERVE: Final = "observe"
 
-_NUMBERED = re.compile(r"`(policy\d+)`")  # how the engine's errors name a policy
-_ACTIONS_BY_KIND = {StatementKind.CONNECT: "connect", StatementKind.CANCEL: "session"}
-_OBSERVED_KINDS = frozenset({StatementKind.PREPARE, StatementKind.EXECUTE, StatementKind.CANCEL})
+_NUMBERED: Final = re.compile(r"`(policy\d+)`")  # how the engine's errors name a policy
+_ACTIONS_BY_KIND: Final = {StatementKind.CONNECT: "connect", StatementKind.CANCEL: "session"}
+_OBSERVED_KINDS: Final = frozenset({StatementKind.PREPARE, StatementKind.EXECUTE, StatementKind.CANCEL})
 
 
 @dataclass(frozen=True, slots=True)

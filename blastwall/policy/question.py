@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from blastwall.model import Effect, Facts, Principal, Risk, StatementKind, Target
 from blastwall.policy.risk import UNLABELLED
 
 # Object kinds that count as `tables`; "system" are relations of the server's own catalogue.
-RELATIONS = frozenset({"table", "view", "materialized view", "foreign table", "system"})
+RELATIONS: Final = frozenset({"table", "view", "materialized view", "foreign table", "system"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
 from concurrent.futures import Executor, Future
-from typing import Protocol
+from typing import Final, Protocol
 
 from blastwall.errors import RecordingFault
 from blastwall.recording import chain
 from blastwall.recording.codec import BLOCK, COMPRESS_FROM, ZSTD, deflate, preamble, seal_head
 
-SPILL = 256 * 1024  # bytes at which pending records are written without waiting for a commit
+SPILL: Final = 256 * 1024  # bytes at which pending records are written without waiting for a commit
 
 
 class Sink(Protocol):

@@ -5,26 +5,28 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from blastwall.model import Decision, Denial, Facts, Parameter, Permit, Session, StatementKind, Target
 from blastwall.recording.codec import VERSION
 
-HEAD_INTENT = struct.Struct(">IBBIQIBHHII")  # record head; judgement, kind, name, parameters, text, upstream (lengths)
-HEAD_RELAYED = struct.Struct(">IBBIQIIBB")  # record head; rows, masked cells, length of tag, length of error
-INTENT_FIELDS = struct.Struct(">IBHHII")
-RELAYED_FIELDS = struct.Struct(">IIBB")
-PARAMETER = struct.Struct(">BII")  # flags, type id, length
+HEAD_INTENT: Final = struct.Struct(
+    ">IBBIQIBHHII"
+)  # record head; judgement, kind, name, parameters, text, upstream (lengths)
+HEAD_RELAYED: Final = struct.Struct(">IBBIQIIBB")  # record head; rows, masked cells, length of tag, length of error
+INTENT_FIELDS: Final = struct.Struct(">IBHHII")
+RELAYED_FIELDS: Final = struct.Struct(">IIBB")
+PARAMETER: Final = struct.Struct(">BII")  # flags, type id, length
 
 NULL, BINARY, REMOVED = 1, 2, 4  # flags of a parameter
 
-KINDS: Mapping[StatementKind, int] = {
+KINDS: Final[Mapping[StatementKind, int]] = {
     StatementKind.CONNECT: 0,
     StatementKind.PREPARE: 1,
     StatementKind.EXECUTE: 2,
     StatementKind.CANCEL: 3,
 }
-KIND_NAMES: Sequence[str] = [kind.value for kind in KINDS]
+KIND_NAMES: Final[Sequence[str]] = [kind.value for kind in KINDS]
 
 
 def encode_text(text: str) -> bytes:

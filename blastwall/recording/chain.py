@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from hashlib import sha256
+from typing import Final
 
 from blastwall.recording.codec import preamble
 
-_LABEL = b"blastwall recording chain 1\0"
+_LABEL: Final = b"blastwall recording chain 1\0"
 
 
 def origin(recording: str) -> bytes:

@@ -11,27 +11,28 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from typing import Final
 
 import zstandard
 
 from blastwall.errors import OurFault
 
-MAGIC = b"\x89BWR\r\n\x1a\n"  # as PNG's: a transfer that mangles line ends or the eighth bit is seen at once
-VERSION = 1
-SUFFIX = ".bwr"
+MAGIC: Final = b"\x89BWR\r\n\x1a\n"  # as PNG's: a transfer that mangles line ends or the eighth bit is seen at once
+VERSION: Final = 1
+SUFFIX: Final = ".bwr"
 
-PREAMBLE = struct.Struct(">8sHHI")  # magic, version, two reserved fields that are 0
-BLOCK = struct.Struct(">IIIQ")  # flags, stored length, raw length, sequence of the first record
-CHECK = struct.Struct(">32sI")  # chain value, CRC-32 of everything in the head before it
-BLOCK_HEAD = BLOCK.size + CHECK.size
-RECORD = struct.Struct(">IBBIQ")  # body length, type, flags, statement, nanoseconds since the recording began
+PREAMBLE: Final = struct.Struct(">8sHHI")  # magic, version, two reserved fields that are 0
+BLOCK: Final = struct.Struct(">IIIQ")  # flags, stored length, raw length, sequence of the first record
+CHECK: Final = struct.Struct(">32sI")  # chain value, CRC-32 of everything in the head before it
+BLOCK_HEAD: Final = BLOCK.size + CHECK.size
+RECORD: Final = struct.Struct(">IBBIQ")  # body length, type, flags, statement, nanoseconds since the recording began
 
-MAX_BLOCK = 64 * 1024 * 1024  # bytes of one block's payload, stored or raw: what a reader must be able to hold
-MAX_BODY = 32 * 1024 * 1024  # bytes of one record's body: the largest statement that can be recorded
-COMPRESS_FROM = 4096  # bytes of payload below which compression costs more than it saves
+MAX_BLOCK: Final = 64 * 1024 * 1024  # bytes of one block's payload, stored or raw: what a reader must be able to hold
+MAX_BODY: Final = 32 * 1024 * 1024  # bytes of one record's body: the largest statement that can be recorded
+COMPRESS_FROM: Final = 4096  # bytes of payload below which compression costs more than it saves
 
 
-ZSTD = 1  # the only block flag: the payload is one zstd frame
+ZSTD: Final = 1  # the only block flag: the payload is one zstd frame
 
 
 class RecordType(IntEnum):

@@ -13,23 +13,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from blastwall.model import Parameter, Secret
 from blastwall.recording.bodies import decode_text, encode_text
 from blastwall.recording.literals import Unreadable, find
 
-_TABLE: dict[str, Any] = tomllib.loads(Path(__file__).with_name("redact.toml").read_text(encoding="utf-8"))
-_TRIGGERS: tuple[str, ...] = tuple(_TABLE["triggers"]["words"])
-_UNPARSED: tuple[str, ...] = tuple(_TABLE["unparsed"]["words"])
-_SHAPES = re.compile("|".join(f"(?:{shape})" for shape in _TABLE["shapes"].values()).encode())
+_TABLE: Final[dict[str, Any]] = tomllib.loads(Path(__file__).with_name("redact.toml").read_text(encoding="utf-8"))
+_TRIGGERS: Final[tuple[str, ...]] = tuple(_TABLE["triggers"]["words"])
+_UNPARSED: Final[tuple[str, ...]] = tuple(_TABLE["unparsed"]["words"])
+_SHAPES: Final = re.compile("|".join(f"(?:{shape})" for shape in _TABLE["shapes"].values()).encode())
 
-STARS = b"***"
-MIN_KNOWN = 6  # bytes: a shorter "secret" would be found everywhere, and hiding it would hide the rest
-MIN_SHAPE = 15  # bytes of the shortest token that has a shape
-MIN_VALUE = 4  # bytes of a removed literal below which answers are not searched for it
-REMEMBERED_TEXTS = 512
-REMEMBERED_LENGTH = 1024  # characters; longer texts are looked at again each time
+STARS: Final = b"***"
+MIN_KNOWN: Final = 6  # bytes: a shorter "secret" would be found everywhere, and hiding it would hide the rest
+MIN_SHAPE: Final = 15  # bytes of the shortest token that has a shape
+MIN_VALUE: Final = 4  # bytes of a removed literal below which answers are not searched for it
+REMEMBERED_TEXTS: Final = 512
+REMEMBERED_LENGTH: Final = 1024  # characters; longer texts are looked at again each time
 
 
 @dataclass(frozen=True, slots=True)

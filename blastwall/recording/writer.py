@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, Final
 
 from blastwall.errors import RecordingFault
 from blastwall.model import (
@@ -43,28 +43,28 @@ from blastwall.recording.manifest import Signer, make_manifest
 from blastwall.recording.redact import Redactor
 
 # Plain integers: an enum's lookups and unions would be a third of what an intent costs.
-_HEADER = int(RecordType.HEADER)
-_JUDGEMENT = int(RecordType.JUDGEMENT)
-_INTENT = int(RecordType.INTENT)
-_RELAYED = int(RecordType.RELAYED)
-_EVENT = int(RecordType.EVENT)
-_END = int(RecordType.END)
-_MANIFEST = int(RecordType.MANIFEST)
-_REDACTED = int(Flag.REDACTED)
-_UPSTREAM = int(Flag.UPSTREAM)
-_CONTINUED = int(Flag.CONTINUED)
-_TO_TARGET = int(Flag.TO_TARGET)
-_TO_AGENT = Direction.TO_AGENT
-_EXECUTE = StatementKind.EXECUTE
-_EXECUTE_CODE = KINDS[_EXECUTE]  # looking it up hashes an enum, in Python
-_pack_intent = HEAD_INTENT.pack
-_pack_relayed = HEAD_RELAYED.pack
-_INTENT_EXTRA = HEAD_INTENT.size - RECORD.size
-_RELAYED_EXTRA = HEAD_RELAYED.size - RECORD.size
+_HEADER: Final = int(RecordType.HEADER)
+_JUDGEMENT: Final = int(RecordType.JUDGEMENT)
+_INTENT: Final = int(RecordType.INTENT)
+_RELAYED: Final = int(RecordType.RELAYED)
+_EVENT: Final = int(RecordType.EVENT)
+_END: Final = int(RecordType.END)
+_MANIFEST: Final = int(RecordType.MANIFEST)
+_REDACTED: Final = int(Flag.REDACTED)
+_UPSTREAM: Final = int(Flag.UPSTREAM)
+_CONTINUED: Final = int(Flag.CONTINUED)
+_TO_TARGET: Final = int(Flag.TO_TARGET)
+_TO_AGENT: Final = Direction.TO_AGENT
+_EXECUTE: Final = StatementKind.EXECUTE
+_EXECUTE_CODE: Final = KINDS[_EXECUTE]  # looking it up hashes an enum, in Python
+_pack_intent: Final = HEAD_INTENT.pack
+_pack_relayed: Final = HEAD_RELAYED.pack
+_INTENT_EXTRA: Final = HEAD_INTENT.size - RECORD.size
+_RELAYED_EXTRA: Final = HEAD_RELAYED.size - RECORD.size
 
-MAX_PIECE = 16 * 1024 * 1024  # bytes of one relayed record; larger chunks take several
-MAX_REMOVED = 64  # redacted statements whose answers are still searched for what was taken out
-MAX_JUDGEMENTS = 512  # (facts, decision) pairs remembered; past that they are forgotten and written again
+MAX_PIECE: Final = 16 * 1024 * 1024  # bytes of one relayed record; larger chunks take several
+MAX_REMOVED: Final = 64  # redacted statements whose answers are still searched for what was taken out
+MAX_JUDGEMENTS: Final = 512  # (facts, decision) pairs remembered; past that they are forgotten and written again
 
 
 class Writer:

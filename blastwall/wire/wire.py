@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import cast
+from typing import Final, cast
 
 #: Unread bytes at which a leg stops reading from its socket. One recv of 256 KiB may overshoot it: the bound is 2x.
-READ_HIGH = 512 * 1024
+READ_HIGH: Final = 512 * 1024
 #: Unsent bytes at which whoever produces must pause. asyncio asks for it through pause_writing.
-WRITE_HIGH = 256 * 1024
+WRITE_HIGH: Final = 256 * 1024
 
 
 class Signal:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from blastwall.errors import UpstreamFault
 from blastwall.protocols.postgres import messages, replies
@@ -45,10 +46,10 @@ def _types(*names: int) -> frozenset[int]:
     return frozenset(names)
 
 
-_ROWS = _types(ROW, COMPLETE, EMPTY, SUSPENDED, COPY_IN, COPY_OUT, COPY_DATA, COPY_DONE)
+_ROWS: Final = _types(ROW, COMPLETE, EMPTY, SUSPENDED, COPY_IN, COPY_OUT, COPY_DATA, COPY_DONE)
 
 #: What the server may answer to each step.
-ALLOWED: Mapping[Step, frozenset[int]] = {
+ALLOWED: Final[Mapping[Step, frozenset[int]]] = {
     Step.PARSE: _types(PARSED),
     Step.BIND: _types(BOUND),
     Step.DESCRIBE_STATEMENT: _types(PARAMETER_TYPES, LAYOUT, NO_DATA),
@@ -61,7 +62,7 @@ ALLOWED: Mapping[Step, frozenset[int]] = {
 }
 
 #: What ends each step.
-FINAL: Mapping[Step, frozenset[int]] = {
+FINAL: Final[Mapping[Step, frozenset[int]]] = {
     Step.PARSE: _types(PARSED),
     Step.BIND: _types(BOUND),
     Step.DESCRIBE_STATEMENT: _types(LAYOUT, NO_DATA),
@@ -73,7 +74,7 @@ FINAL: Mapping[Step, frozenset[int]] = {
     Step.POISON: frozenset(),
 }
 
-_PREFIX = PREFIX.encode()
+_PREFIX: Final = PREFIX.encode()
 
 Effect = Callable[[], None]
 

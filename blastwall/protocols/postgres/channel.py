@@ -11,7 +11,7 @@ the gateway sends a message that cannot succeed and puts its refusal in the plac
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from blastwall.errors import ProtocolViolation
 from blastwall.model import Chunk, Denial, Direction, Effect, Parameter, Permit, Statement, StatementKind
@@ -23,10 +23,10 @@ from blastwall.protocols.postgres.names import Portal, Prepared, TooMany
 from blastwall.protocols.postgres.refusal import refusal
 
 #: No PostgreSQL parses this: the server's transaction fails with it. It says who did it, for the database's own log.
-POISON = b"blastwall: refused a statement of this transaction"
+POISON: Final = b"blastwall: refused a statement of this transaction"
 #: Longer texts are read beside the event loop first, so that other sessions do not wait for them (bytes).
-LONG_TEXT = 4096
-POISON_NAME = b"blastwall_refused"
+LONG_TEXT: Final = 4096
+POISON_NAME: Final = b"blastwall_refused"
 
 
 Handler = Callable[["PostgresChannel", Any], PostgresExchange | None]
@@ -382,10 +382,10 @@ def parameters(event: requests.Bind, type_ids: tuple[int, ...]) -> tuple[Paramet
 
 
 #: Message types that ask for something more: Query, Parse, Bind, FunctionCall.
-STATEMENTS = b"QPBF"
+STATEMENTS: Final = b"QPBF"
 
 #: What a client may send while the server waits for its COPY data; the server ignores Flush and Sync there.
-COPY_EVENTS = frozenset(
+COPY_EVENTS: Final = frozenset(
     {
         requests.CopyData,
         requests.CopyDone,
@@ -396,7 +396,7 @@ COPY_EVENTS = frozenset(
     }
 )
 
-HANDLERS: Mapping[type, Handler] = {
+HANDLERS: Final[Mapping[type, Handler]] = {
     requests.Query: PostgresChannel._query,
     requests.Parse: PostgresChannel._parse,
     requests.Bind: PostgresChannel._bind,

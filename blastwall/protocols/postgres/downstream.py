@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from blastwall.errors import ProtocolViolation
 from blastwall.model import Secret
 from blastwall.protocols.postgres import messages
@@ -20,13 +22,13 @@ from blastwall.protocols.postgres.requests import (
 )
 from blastwall.wire.buffer import Buffer
 
-VIOLATION = "08P01"
-RECEIVE_SLACK = 1 << 20  # unread bytes allowed above one frame: what a shell may read in one go
+VIOLATION: Final = "08P01"
+RECEIVE_SLACK: Final = 1 << 20  # unread bytes allowed above one frame: what a shell may read in one go
 
-_TERMINATE = ord("X")
-_SYNC = ord("S")
-_PASSWORD = ord("p")
-_TLS_HANDSHAKE = 0x16
+_TERMINATE: Final = ord("X")
+_SYNC: Final = ord("S")
+_PASSWORD: Final = ord("p")
+_TLS_HANDSHAKE: Final = 0x16
 
 
 class Downstream:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from blastwall.model import Chunk, Denial, Masked, Permit, Statement
 from blastwall.protocols.postgres.legs import Legs
@@ -23,7 +23,7 @@ class Nothing:
         raise StopAsyncIteration
 
 
-NOTHING = Nothing()
+NOTHING: Final = Nothing()
 
 #: Stages the messages upstream; returns whether to follow them to ReadyForQuery.
 Stage = Callable[[Permit | None], bool]

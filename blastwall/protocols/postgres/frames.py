@@ -7,22 +7,23 @@ Plain typed Python without closures or generators, so that it can be compiled as
 from __future__ import annotations
 
 import struct
+from typing import Final
 
-HEADER_SIZE = 5
-LONGEST = 0x7FFFFFFF  # the length field is a signed 32-bit number to both sides
+HEADER_SIZE: Final = 5
+LONGEST: Final = 0x7FFFFFFF  # the length field is a signed 32-bit number to both sides
 
-read_header = struct.Struct(">BI").unpack_from
-read_length = struct.Struct(">I").unpack_from
+read_header: Final = struct.Struct(">BI").unpack_from
+read_length: Final = struct.Struct(">I").unpack_from
 
-DATA_ROW = ord("D")
-COPY_DATA = ord("d")
+DATA_ROW: Final = ord("D")
+COPY_DATA: Final = ord("d")
 
 #: Frames that carry a body of any size and may be passed on in pieces -> the least their length field may say.
-STREAMED = {DATA_ROW: 6, COPY_DATA: 4}
+STREAMED: Final = {DATA_ROW: 6, COPY_DATA: 4}
 
 #: Every other frame a server may send after start-up -> (least, most) of its length field; most 0 means the engine's
 #: limit. Not listed, so a fault: R, K and v (start-up only), V (its request is never sent), W (replication only).
-CONTROL = {
+CONTROL: Final = {
     ord("1"): (4, 4),  # ParseComplete
     ord("2"): (4, 4),  # BindComplete
     ord("3"): (4, 4),  # CloseComplete
@@ -43,7 +44,7 @@ CONTROL = {
 }
 
 #: What a server may send until its first ReadyForQuery.
-STARTUP = {
+STARTUP: Final = {
     ord("R"): (8, 0),  # Authentication...
     ord("E"): (5, 0),
     ord("K"): (12, 264),  # BackendKeyData: 4 to 256 bytes of secret

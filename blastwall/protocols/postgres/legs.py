@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from blastwall.errors import ClientFault, UpstreamFault
 from blastwall.model import Chunk, Direction, Masked
@@ -14,9 +15,9 @@ from blastwall.protocols.postgres.upstream import Run, Upstream
 from blastwall.wire.wire import Signal, Wire
 
 #: A chunk grows to about this many bytes before it travels down the road.
-CHUNK_BYTES = 64 * 1024
+CHUNK_BYTES: Final = 64 * 1024
 #: A client that takes nothing for this long while it is owed bytes has gone (seconds).
-STALL_SECONDS = 900.0
+STALL_SECONDS: Final = 900.0
 
 
 class ClientGone(ClientFault):

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import Final
 
 from blastwall.errors import UpstreamFault
 from blastwall.model import Secret
 from blastwall.protocols.postgres import messages, replies
 from blastwall.protocols.postgres.scram import Scram
 
-MOST_PARAMETERS = 200  # a server reports about 15
+MOST_PARAMETERS: Final = 200  # a server reports about 15
 
 #: Authentication requests that are not spoken here -> their names.
-UNSPOKEN = {
+UNSPOKEN: Final = {
     2: "Kerberos V5",
     6: "SCM credentials",
     7: "GSSAPI",

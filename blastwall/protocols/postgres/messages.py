@@ -8,32 +8,33 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from blastwall.protocols.postgres.frames import LONGEST
 
-AUTHENTICATION_OK = b"R\0\0\0\x08\0\0\0\0"
-AUTHENTICATION_CLEARTEXT = b"R\0\0\0\x08\0\0\0\x03"
-PARSE_COMPLETE = b"1\0\0\0\x04"
-BIND_COMPLETE = b"2\0\0\0\x04"
-CLOSE_COMPLETE = b"3\0\0\0\x04"
-NO_DATA = b"n\0\0\0\x04"
-EMPTY_QUERY_RESPONSE = b"I\0\0\0\x04"
-PORTAL_SUSPENDED = b"s\0\0\0\x04"
-SYNC = b"S\0\0\0\x04"
-FLUSH = b"H\0\0\0\x04"
-TERMINATE = b"X\0\0\0\x04"
-COPY_DONE = b"c\0\0\0\x04"  # both directions
-SSL_ACCEPTED = b"S"
-SSL_REFUSED = b"N"
+AUTHENTICATION_OK: Final = b"R\0\0\0\x08\0\0\0\0"
+AUTHENTICATION_CLEARTEXT: Final = b"R\0\0\0\x08\0\0\0\x03"
+PARSE_COMPLETE: Final = b"1\0\0\0\x04"
+BIND_COMPLETE: Final = b"2\0\0\0\x04"
+CLOSE_COMPLETE: Final = b"3\0\0\0\x04"
+NO_DATA: Final = b"n\0\0\0\x04"
+EMPTY_QUERY_RESPONSE: Final = b"I\0\0\0\x04"
+PORTAL_SUSPENDED: Final = b"s\0\0\0\x04"
+SYNC: Final = b"S\0\0\0\x04"
+FLUSH: Final = b"H\0\0\0\x04"
+TERMINATE: Final = b"X\0\0\0\x04"
+COPY_DONE: Final = b"c\0\0\0\x04"  # both directions
+SSL_ACCEPTED: Final = b"S"
+SSL_REFUSED: Final = b"N"
 
-PROTOCOL_MAJOR = 3
-CANCEL_CODE = 80877102
-SSL_CODE = 80877103
-GSSENC_CODE = 80877104
-SSL_REQUEST = struct.pack(">II", 8, SSL_CODE)
+PROTOCOL_MAJOR: Final = 3
+CANCEL_CODE: Final = 80877102
+SSL_CODE: Final = 80877103
+GSSENC_CODE: Final = 80877104
+SSL_REQUEST: Final = struct.pack(">II", 8, SSL_CODE)
 
-_prefix = struct.Struct(">cI").pack
-_uint16 = struct.Struct(">H").pack
+_prefix: Final = struct.Struct(">cI").pack
+_uint16: Final = struct.Struct(">H").pack
 
 
 def frame(kind: bytes, body: bytes) -> bytes:

@@ -12,15 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from blastwall.model import Facts, Permit
 
 #: Upstream names begin so; error texts are searched for it before they reach the client.
-PREFIX = "blastwall_"
+PREFIX: Final = "blastwall_"
 
 #: Bounds what one connection may make the gateway remember. Drivers that cache keep some hundreds.
-MAX_PREPARED = 10_000
-MAX_PORTALS = 10_000
+MAX_PREPARED: Final = 10_000
+MAX_PORTALS: Final = 10_000
 
 
 class TooMany(Exception):

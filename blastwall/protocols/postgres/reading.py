@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Final
 
 from blastwall.errors import ClientFault, UpstreamFault
 from blastwall.model import Effect, Facts, Permit, Statement
@@ -28,16 +29,18 @@ from blastwall.sql.rename import rename
 from blastwall.sql.skeleton import skeleton
 
 #: Kinds of statements whose text holds session names that the gateway replaces.
-NAMING = frozenset({"prepare", "execute", "declare", "fetch", "close", "deallocate", "discard", "explain", "define"})
+NAMING: Final = frozenset(
+    {"prepare", "execute", "declare", "fetch", "close", "deallocate", "discard", "explain", "define"}
+)
 
 #: A hold inside a transaction ends this long before the server would end the session for idling (seconds).
-IDLE_MARGIN = 5.0
+IDLE_MARGIN: Final = 5.0
 #: Findings a connection remembers, of exact texts and of skeletons each.
-REMEMBERED = 512
+REMEMBERED: Final = 512
 #: How often a catalogue that changes while it is read is read again.
-ATTEMPTS = 5
+ATTEMPTS: Final = 5
 
-_SESSION = (
+_SESSION: Final = (
     "SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(false))::text, current_user::text, "
     "pg_catalog.current_setting('server_version_num'), "
     "coalesce((SELECT pg_catalog.json_agg(c.relname) FROM pg_catalog.pg_class AS c "

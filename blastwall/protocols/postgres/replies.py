@@ -7,17 +7,17 @@ anything the protocol forbids: lengths that do not fit, bytes left over, missing
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from blastwall.errors import UpstreamFault
 from blastwall.protocols.postgres.frames import DATA_ROW, HEADER_SIZE, LONGEST, STREAMED, scan_run
 
-VIOLATION = "08P01"
+VIOLATION: Final = "08P01"
 
-_field_tail = struct.Struct(">IhIhih")
-_int32 = struct.Struct(">i").unpack_from
-_uint32 = struct.Struct(">I").unpack_from
-_uint16 = struct.Struct(">H").unpack_from
+_field_tail: Final = struct.Struct(">IhIhih")
+_int32: Final = struct.Struct(">i").unpack_from
+_uint32: Final = struct.Struct(">I").unpack_from
+_uint16: Final = struct.Struct(">H").unpack_from
 
 
 class Field(NamedTuple):

@@ -11,15 +11,16 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from blastwall.errors import ProtocolViolation
 from blastwall.model import Secret
 
-NAME_LIMIT = 255  # bytes in the name of a statement or portal; drivers use fewer than 64
+NAME_LIMIT: Final = 255  # bytes in the name of a statement or portal; drivers use fewer than 64
 
-_int32 = struct.Struct(">i").unpack_from
-_uint32 = struct.Struct(">I").unpack_from
-_uint16 = struct.Struct(">H").unpack_from
+_int32: Final = struct.Struct(">i").unpack_from
+_uint32: Final = struct.Struct(">I").unpack_from
+_uint16: Final = struct.Struct(">H").unpack_from
 
 
 class MessageViolation(ProtocolViolation):
@@ -356,7 +357,7 @@ def _read_terminate(buffer: bytes, start: int, end: int) -> Terminate:
 
 
 #: Type byte -> reader of its body. What is not listed is no message of an authenticated client.
-READERS: dict[int, Callable[[bytes, int, int], Event]] = {
+READERS: Final[dict[int, Callable[[bytes, int, int], Event]]] = {
     ord("Q"): _read_query,
     ord("P"): _read_parse,
     ord("B"): _read_bind,
@@ -373,5 +374,5 @@ READERS: dict[int, Callable[[bytes, int, int], Event]] = {
 }
 
 #: Messages that may be as long as the engine's ``max_frame``; the rest end at the server's own small limit.
-LARGE = frozenset(b"QPBFd")
-SMALL_LIMIT = 10_000
+LARGE: Final = frozenset(b"QPBFd")
+SMALL_LIMIT: Final = 10_000

@@ -6,10 +6,11 @@ Source: PostgreSQL documentation, "Setting Parameters" (units of time; a bare nu
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from blastwall.protocols.postgres.options import Options
 
-_UNITS: Mapping[str, float] = {"us": 0.001, "ms": 1.0, "s": 1e3, "min": 6e4, "h": 3.6e6, "d": 8.64e7, "": 1.0}
+_UNITS: Final[Mapping[str, float]] = {"us": 0.001, "ms": 1.0, "s": 1e3, "min": 6e4, "h": 3.6e6, "d": 8.64e7, "": 1.0}
 
 
 def milliseconds(text: str) -> float | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from blastwall.errors import UpstreamFault
 from blastwall.model import Secret
@@ -18,8 +19,8 @@ from blastwall.wire.buffer import Buffer
 
 __all__ = ["PIECE", "Encryption", "Ready", "Run", "Upstream", "UpstreamEvent"]
 
-PIECE = 256 * 1024  # rows and copy frames above this are passed on in pieces
-RECEIVE_SLACK = 1 << 20  # unread bytes allowed above one held frame: what a shell may read in one go
+PIECE: Final = 256 * 1024  # rows and copy frames above this are passed on in pieces
+RECEIVE_SLACK: Final = 1 << 20  # unread bytes allowed above one held frame: what a shell may read in one go
 
 
 @dataclass(slots=True)
