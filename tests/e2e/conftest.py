@@ -46,6 +46,33 @@ def shop(start: Start) -> Stack:
 
 
 @pytest.fixture(scope="session")
+def variants(start: Start, shop: Stack) -> Stack:
+    """Targets that differ from the shop in one thing each, on the shop's own database.
+
+    ``brief`` holds for a second, ``small`` has small budgets, ``watched`` is in observe mode.
+    """
+
+    def differ(document: dict[str, Any]) -> None:
+        base = document["targets"]["shop"]
+        (password,) = (shop.state / "targets" / "shop").glob("role-*.password")
+        host, port = shop.servers["shop"]
+        del base["local"]
+        base |= {
+            "host": host,
+            "port": port,
+            "credential": {"kind": "static", "user": "shop_agent", "password_file": str(password)},
+            "tls": {"mode": "verify-full", "ca_file": shop.ca},
+        }
+        document["targets"] = {
+            "brief": base | {"hold_seconds": 1.0},
+            "small": base | {"budgets": {"rows": 100, "statements": 12, "bytes": 100_000}},
+            "watched": base | {"mode": "observe"},
+        }
+
+    return start("variants", ROOT / "config", "brief", differ)
+
+
+@pytest.fixture(scope="session")
 def corpus(start: Start) -> Stack:
     """The configuration that the statement corpus is tried against; nobody waits there for a person.
 

@@ -123,7 +123,7 @@ class Client:
     def log_in(self, token: str = "", *more: tuple[str, str], version: int = VERSION) -> list[Frame]:
         """Start up with user and database of the target, send the token, and return what came until ReadyForQuery."""
         name = self.stack.target
-        self.send(startup([("user", name), ("database", name), *more], version))
+        self.send(startup([("user", name), ("database", self.stack.databases[name]), *more], version))
         heard = [self.frame()]
         while heard[-1].kind == "v":
             heard.append(self.frame())

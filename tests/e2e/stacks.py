@@ -41,6 +41,7 @@ class Stack:
     issuer: LocalIssuer
     local: LocalStack
     servers: Mapping[str, tuple[str, int]]
+    databases: Mapping[str, str]
     agents: Iterator[int] = field(default_factory=lambda: iter(range(1, 1_000_000)))
 
     # the agents' side
@@ -54,13 +55,13 @@ class Stack:
         target = target or self.target
         words = {"sslmode": "verify-full", "sslrootcert": self.ca} | more
         query = "&".join(f"{name}={quote(str(value), safe='')}" for name, value in words.items())
-        return f"postgresql://{target}@{self.host}:{self.port}/{database or target}?{query}"
+        return f"postgresql://{target}@{self.host}:{self.port}/{database or self.databases.get(target, target)}?{query}"
 
     def environ(self, token: str, *, target: str = "") -> dict[str, str]:
         """libpq's environment variables."""
         target = target or self.target
         return {
-            "PGHOST": self.host, "PGPORT": str(self.port), "PGUSER": target, "PGDATABASE": target,
+            "PGHOST": self.host, "PGPORT": str(self.port), "PGUSER": target, "PGDATABASE": self.databases[target],
             "PGPASSWORD": token, "PGSSLMODE": "verify-full", "PGSSLROOTCERT": self.ca, "PGCLIENTENCODING": "UTF8",
         }  # fmt: skip
 
@@ -102,6 +103,17 @@ class Stack:
     def ask(self, *words: str) -> Any:
         """The same, for verbs that answer in JSON."""
         return json.loads(self.blastwall(*words, "--format", "json"))
+
+    @property
+    def gateway(self) -> int:
+        """The gateway's process id."""
+        return self.local.gateway.pid
+
+    def session(self, agent: str) -> dict[str, Any]:
+        """The agent's one live session, as ``blastwall sessions ls`` tells it."""
+        (found,) = [row for row in self.ask("sessions", "ls") if row["principal"]["agent"] == agent]
+        assert isinstance(found, dict)
+        return found
 
     @property
     def log(self) -> str:
@@ -150,4 +162,5 @@ def begin(home: Path, config: Path, target: str, change: Change | None = None) -
     sections = json.loads((state / "overrides.json").read_text())["targets"]
     servers = {name: (section["host"], section["port"]) for name, section in sections.items()}
     issuer = LocalIssuer.open(state)
-    return Stack(target, state, home / "config", host, int(port), found.ca, issuer, local, servers)
+    databases = {name: about["database"] for name, about in found.targets.items()}
+    return Stack(target, state, home / "config", host, int(port), found.ca, issuer, local, servers, databases)
