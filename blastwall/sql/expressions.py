@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from blastwall.model import Effect
 from blastwall.sql.amplification import judge_amount
-from blastwall.sql.callables import (
-    callable_by_attribute,
-    judge_attribute_call,
-    judge_function,
-    judge_operator,
-    judge_type,
-    judge_type_path,
-)
-from blastwall.sql.catalogue import Relation, clip
+from blastwall.sql.callables import judge_function, judge_operator, judge_type, judge_type_path
+from blastwall.sql.catalogue import clip
 from blastwall.sql.families import family_of
+from blastwall.sql.fields import field_of_source, find_source, indirection
 from blastwall.sql.resolve import look_up, read
-from blastwall.sql.scope import Scope, Source
+from blastwall.sql.scope import Scope
 from blastwall.sql.settings import may_set_by_function, may_show
 from blastwall.sql.tree import Message, constant, kind_of, strings
 from blastwall.sql.walk import Rule, Walk, ambiguous_functions, plain, spelling_is_ambiguous
@@ -27,24 +21,6 @@ _BETWEEN = frozenset({11, 12, 13, 14})
 _EXISTS, _ANY, _ARRAY = 1, 3, 7
 MERGE = object()  # the definition of a source that marks the RETURNING list of a MERGE
 _SQL_SYNTAX = 4
-_DEPTH = 20
-# What is certainly no row, so that a field of it can only be a function call.
-_PLAIN_VALUES = frozenset(
-    {
-        "a_const",
-        "a_expr",
-        "bool_expr",
-        "null_test",
-        "boolean_test",
-        "a_array_expr",
-        "sqlvalue_function",
-        "collate_clause",
-        "xml_expr",
-        "xml_serialize",
-        "json_object_constructor",
-        "json_array_constructor",
-    }
-)
 
 
 def column(walk: Walk, node: Message, scope: Scope) -> None:
@@ -60,132 +36,6 @@ def column(walk: Walk, node: Message, scope: Scope) -> None:
         walk.unknown(f"Names {shown}, but nothing in FROM is called {'.'.join(path[:-1])}.", "unresolved")
     else:
         field_of_source(walk, source, path[-1], shown)
-
-
-def find_source(walk: Walk, path: Sequence[str], scope: Scope) -> Source | None:
-    """The FROM item that a qualifier of one to three parts names."""
-    if len(path) == 1:
-        return scope.find(path[0])
-    if len(path) == 2:
-        return scope.find(path[1], clip(path[0]))
-    catalogue = walk.surroundings.catalogue
-    if len(path) == 3 and catalogue is not None and path[0] == catalogue.database:
-        return scope.find(path[2], clip(path[1]))
-    return None
-
-
-def field_of_source(walk: Walk, source: Source, name: str, shown: str) -> None:
-    """``shown`` names a column of a FROM item, or calls a function with its row."""
-    has = source.has(name)
-    if has:
-        return
-    if has is False or callable_by_attribute(walk, name, row=not source.scalar):
-        judge_attribute_call(walk, name, shown)
-    elif walk.surroundings.catalogue is None:
-        walk.ledger.flags.add("no_catalogue")
-
-
-def indirection(walk: Walk, node: Message, scope: Scope) -> None:
-    """``(expression).field`` and ``(expression)[i]``: a field of a composite value, or a function call."""
-    walk.push(node.arg, scope)
-    fields: Relation | Source | None = None
-    opaque = True  # whether the value may be a row of unknown fields
-    fields, opaque = _row_of(walk, node.arg, scope)
-    for step in node.indirection:
-        which = kind_of(step)
-        if which == "a_indices":
-            walk.push(step, scope)
-            fields, opaque = None, True
-        elif which == "string":
-            name = step.string.sval
-            fields, opaque = _step(walk, fields, opaque, name)
-        else:
-            walk.ledger.flags.add("whole_row")
-
-
-def _step(
-    walk: Walk, fields: Relation | Source | None, opaque: bool, name: str
-) -> tuple[Relation | Source | None, bool]:
-    shown = f"(...).{name}"
-    if isinstance(fields, Source):
-        field_of_source(walk, fields, name, shown)
-        found = fields.column(name)
-        return _fields_of_type(walk, found.type_oid) if found is not None else (None, True)
-    if fields is not None:
-        found = fields.column(name)
-        if found is None:
-            judge_attribute_call(walk, name, shown)
-            return None, True
-        return _fields_of_type(walk, found.type_oid)
-    if not opaque or callable_by_attribute(walk, name, row=False):
-        judge_attribute_call(walk, name, shown)
-    elif walk.surroundings.catalogue is None:
-        walk.ledger.flags.add("no_catalogue")
-    return None, True
-
-
-def _row_of(walk: Walk, node: Message, scope: Scope, depth: int = 0) -> tuple[Relation | Source | None, bool]:
-    """(what gives a value its fields, whether it may be a row at all)."""
-    which = kind_of(node) if depth < _DEPTH else ""
-    if which == "a_indirection":
-        return _row_of_indirection(walk, node.a_indirection, scope, depth)
-    if which == "column_ref":
-        return _row_of_column(walk, strings(node.column_ref.fields), scope)
-    if which == "type_cast":
-        return _row_of_type(walk, strings(node.type_cast.type_name.names), bool(node.type_cast.type_name.array_bounds))
-    if which in _PLAIN_VALUES:
-        return None, False
-    return None, True
-
-
-def _row_of_indirection(walk: Walk, node: Message, scope: Scope, depth: int) -> tuple[Relation | Source | None, bool]:
-    """As :func:`_row_of`, for ``(...).field``; the field itself is judged where it stands."""
-    fields, _ = _row_of(walk, node.arg, scope, depth + 1)
-    for step in node.indirection:
-        found = fields.column(step.string.sval) if fields is not None and kind_of(step) == "string" else None
-        if found is None:
-            return None, True
-        fields, opaque = _fields_of_type(walk, found.type_oid)
-        if fields is None:
-            return None, opaque
-    return fields, True
-
-
-def _row_of_column(walk: Walk, path: list[str], scope: Scope) -> tuple[Relation | Source | None, bool]:
-    """A column of any level comes before a FROM item of that name."""
-    if len(path) > 1:
-        qualified = find_source(walk, path[:-1], scope) if path[-1] != "*" else None
-        found = qualified.column(path[-1]) if qualified is not None else None
-        return _fields_of_type(walk, found.type_oid) if found is not None else (None, True)
-    level: Scope | None = scope
-    while level is not None:
-        for source in level.sources:
-            if source.has(path[0]) is not False:
-                found = source.column(path[0])
-                return _fields_of_type(walk, found.type_oid) if found is not None else (None, True)
-        level = level.parent
-    return scope.find(path[0]), True
-
-
-def _fields_of_type(walk: Walk, oid: int) -> tuple[Relation | None, bool]:
-    catalogue = walk.surroundings.catalogue
-    if catalogue is None:
-        return None, True
-    fields = catalogue.composite(oid)
-    if fields is not None:
-        return fields, True
-    found = catalogue.type_by_oid(oid)
-    return None, found is None or found.kind == "p" or bool(found.element_oid)
-
-
-def _row_of_type(walk: Walk, path: list[str], array: bool) -> tuple[Relation | None, bool]:
-    catalogue = walk.surroundings.catalogue
-    if catalogue is None or len(path) > 2:
-        return None, len(path) > 1 and path[0] != "pg_catalog"
-    found = catalogue.type(path[0] if len(path) == 2 else None, path[-1], walk.surroundings.search_path, temp=False)
-    if found is None or array:
-        return None, False
-    return _fields_of_type(walk, found.oid)
 
 
 def call(walk: Walk, node: Message, scope: Scope) -> None:

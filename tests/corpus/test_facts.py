@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from blastwall.model import SEVERITY, Effect, Facts
+from blastwall.policy.vocabulary import FLAGS
 from blastwall.sql.parser import Unparsed, parse
 from tests.blastwall.sql.judging import corpus, find, judged
 
@@ -65,6 +66,7 @@ def accepted(row: dict[str, Any]) -> set[str]:
 def test_a_row_comes_out_as_it_must(row: dict[str, Any]) -> None:
     facts = judged(payload(row), corpus())
     assert outcome(facts) in accepted(row), (row["payload"], facts)
+    assert facts.flags <= FLAGS
     if facts.effect not in (Effect.SESSION, Effect.READ):
         assert facts.reason.endswith(".") and len(facts.reason) >= 15, facts
 

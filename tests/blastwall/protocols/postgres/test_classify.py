@@ -75,7 +75,7 @@ def test_what_a_statement_is_to_its_session(text: str, kind: str, name: str) -> 
 def test_a_set_tells_its_value() -> None:
     (found,) = find("SET datestyle = 'ISO', DMY").statements
     assert (found.name, found.value) == ("datestyle", "ISO, dmy")
-    (found,) = find("SET escape_string_warning TO off").statements
+    (found,) = find("SET synchronize_seqscans TO off").statements
     assert found.value == "off"
 
 
