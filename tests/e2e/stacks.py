@@ -80,6 +80,15 @@ class Stack:
         word = (self.state / "targets" / target / "superuser.password").read_text()
         return f"postgresql://postgres:{quote(word, safe='')}@{host}:{port}/{target}"
 
+    def own(self, *, target: str = "") -> dict[str, Any]:
+        """How the gateway itself logs in to the database: host, port, dbname, user, password."""
+        target = target or self.target
+        host, port = self.servers[target]
+        section = yaml.safe_load((self.config / "gateway.yaml").read_text())["targets"][target]
+        (file,) = (self.state / "targets" / target).glob("role-*.password")
+        user = section["credential"]["user"]
+        return {"host": host, "port": port, "dbname": target, "user": user, "password": file.read_text()}
+
     def direct(self, sql: str, *arguments: object, target: str = "") -> list[tuple[Any, ...]]:
         """Ask the database past the gateway."""
         with psycopg.connect(self.superuser(target=target), autocommit=True) as connection:

@@ -46,10 +46,9 @@ def through(stack: Stack, **more: str) -> str:
 
 def past(stack: Stack) -> str:
     """As the gateway's own user of the database."""
-    host, port = stack.servers[stack.target]
-    (file,) = (stack.state / "targets" / stack.target).glob("role-*.password")
-    words = {"user": "shop_agent", "password": file.read_text(), "sslmode": "verify-full", "sslrootcert": stack.ca}
-    return f"jdbc:postgresql://{host}:{port}/{stack.target}?{urlencode(words)}"
+    own = stack.own()
+    words = {"user": own["user"], "password": own["password"], "sslmode": "verify-full", "sslrootcert": stack.ca}
+    return f"jdbc:postgresql://{own['host']}:{own['port']}/{own['dbname']}?{urlencode(words)}"
 
 
 def test_what_its_metadata_calls_ask_is_answered_as_the_database_does(shop: Stack, java: fetch.Java) -> None:

@@ -18,7 +18,7 @@ LARGE = (
 )
 ROWS = 199 * 200 * 5
 #: What the gateway's memory may grow by while such a result passes: buffers of two legs, TLS, the recorder's blocks.
-GROWTH = 64 << 20
+GROWTH = 24 << 20
 
 
 def memory(stack: Stack, name: str = "VmRSS") -> int:

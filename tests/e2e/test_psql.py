@@ -38,12 +38,15 @@ def psql(
 
 def past(stack: Stack) -> dict[str, str]:
     """psql's environment as the gateway's own user of the database, without the gateway."""
-    host, port = stack.servers["shop"]
-    (file,) = (stack.state / "targets" / "shop").glob("role-*.password")
+    own = stack.own()
     return {
-        "PGHOST": host, "PGPORT": str(port), "PGUSER": "shop_agent", "PGDATABASE": "shop",
-        "PGPASSWORD": file.read_text(), "PGCLIENTENCODING": "UTF8",
-    }  # fmt: skip
+        "PGHOST": own["host"],
+        "PGPORT": str(own["port"]),
+        "PGUSER": own["user"],
+        "PGDATABASE": own["dbname"],
+        "PGPASSWORD": own["password"],
+        "PGCLIENTENCODING": "UTF8",
+    }
 
 
 @pytest.fixture
