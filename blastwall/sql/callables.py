@@ -22,6 +22,7 @@ from blastwall.sql.walk import Walk
 
 _LIST_HINT = "the target's owner can list it as allowed"
 _TYPE_DEPTH = 8
+_JSON = frozenset({114, 3802})  # json and jsonb: to_json and its kin use any cast to them
 
 
 def judge_function(
@@ -132,7 +133,8 @@ def settle_hazards(walk: Walk) -> None:
     if catalogue is None:
         return
     for added in additions(catalogue).casts:
-        if added.cast.context == "e" or walk.surroundings.allows(*added.function):
+        explicit = added.cast.context == "e" and added.cast.target not in _JSON
+        if explicit or walk.surroundings.allows(*added.function):
             continue
         reason = f"May convert {added.shown}, for which the database runs the function {'.'.join(added.function)}"
         if not added.custom or added.custom & walk.type_oids:

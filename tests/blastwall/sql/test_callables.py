@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from blastwall.model import Effect
@@ -124,3 +126,19 @@ def test_casts_that_run_a_function_of_the_databases(source: int, context: str, t
     facts = judged(text, around)
     assert facts.effect is effect, facts
     assert ("user_cast" in facts.flags) is (effect is U)
+
+
+def test_functions_that_make_json_use_even_explicit_casts() -> None:
+    """to_json(x) runs the function of any cast from x's type to json."""
+    added = shop(
+        relations=(table(30010, "bags", column(1, "content", 30001, "bag")),),
+        types=(Type(30001, "public", "bag", "b"), Type(114, "pg_catalog", "json", "b")),
+        functions=(function(31001, "bag_to_json", 30001),),
+        casts=(Cast(33001, 30001, 114, 31001, "e"),),
+    )
+    facts = judged("SELECT to_json(content) FROM bags", added)
+    assert facts.effect is Effect.UNKNOWN
+    assert "user_cast" in facts.flags
+    assert judged("SELECT to_json(name) FROM items", added).effect is Effect.READ
+    allowed = dataclasses.replace(added, allowed_functions=frozenset({"public.bag_to_json"}))
+    assert judged("SELECT to_json(content) FROM bags", allowed).effect is Effect.READ
