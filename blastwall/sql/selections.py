@@ -49,7 +49,7 @@ class Selections:
         self._depth = depth
 
     def compiler(self, owners: Owners, pool: Pool | None = None) -> Compiler:
-        """A compiler for conditions on columns that ``owners`` knows. With ``pool`` its samples are another compiler's."""
+        """A compiler for conditions on the columns of ``owners``. With ``pool`` its samples are another compiler's."""
         deeper = Selections(self._walk, self._depth + 1)
         return Compiler(
             owners.find,
