@@ -159,7 +159,7 @@ def open_with(walk: Walk, clause: Message, outer: Scope, *, visit: bool, select:
         name = clip(expression.ctename)
         query = unwrap(expression.ctequery)
         scope = inside if clause.recursive else Scope(outer, (), dict(queries))
-        queries[name] = WithQuery(name, query, scope, clause.recursive, _with_source(walk, expression, query, scope))
+        queries[name] = WithQuery(name, query, scope, clause.recursive, _WithSource(walk, expression, query, scope))
         if visit:
             walk.push(expression.ctequery, Scope(scope))
             if expression.HasField("search_clause"):
@@ -171,7 +171,7 @@ def open_with(walk: Walk, clause: Message, outer: Scope, *, visit: bool, select:
     return inside
 
 
-class _with_source:  # a function that remembers its arguments
+class _WithSource:
     """Makes the FROM item of a WITH query under an alias; the query's columns are found once."""
 
     __slots__ = ("_aliases", "_base", "_query")
