@@ -37,7 +37,7 @@ format: setup ## let ruff rewrite what it can
 compiled: setup ## the package with its hot modules compiled, in .cache/compiled (as the image has it)
 	@tools/compile.sh
 
-bench: compiled ## benchmarks, each a ratio against a peer measured in the same run
+bench: setup compiled ## benchmarks, each a ratio against a peer measured in the same run
 	@$(PY) -m bench
 
 clean: ## remove what the other targets made: .venv, state, caches, builds
