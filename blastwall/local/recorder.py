@@ -64,9 +64,14 @@ class FileSink:
 
     def seal(self, manifest: bytes) -> None:
         path = self._path.with_name(self._path.name.removesuffix(SUFFIX) + MANIFEST_SUFFIX)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(manifest)
+        part = path.with_name(path.name + ".part")
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(manifest)
+            os.link(part, path)  # whole at once, and never over another one: readers may look at any moment
+        finally:
+            part.unlink()
 
     def close(self) -> None:
         if self._file < 0:

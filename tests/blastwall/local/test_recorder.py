@@ -287,3 +287,24 @@ def test_other_files_among_recordings_do_no_harm(state, recorder):
     with pytest.raises(FormatFault):
         Shelf(state).find("zz").verify({})
     assert isinstance(Shelf(state).find("zz").open(), io.BufferedReader)
+
+
+def test_a_manifest_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listing may look while a recording is closed: it must not find half a manifest."""
+    seen: list[bytes] = []
+    link = os.link
+
+    def looked_at(source: Path, target: Path) -> None:
+        assert not Path(target).exists()
+        link(source, target)
+        seen.append(Path(target).read_bytes())
+
+    monkeypatch.setattr(os, "link", looked_at)
+    sink = FileSink(tmp_path / "0123456789abcdef.bwr", None)
+    sink.seal(b"the whole manifest")
+    sink.close()
+    assert seen == [b"the whole manifest"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "0123456789abcdef.bwr",
+        "0123456789abcdef.manifest.json",
+    ]
