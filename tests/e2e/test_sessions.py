@@ -142,6 +142,24 @@ def test_a_session_ends_with_its_token(shop: Stack) -> None:
     assert row["reason"] == "the session's time is up"
 
 
+def test_a_live_connection_notices_what_others_do_to_the_database(shop: Stack) -> None:
+    """A function of the database's own that would now answer for PostgreSQL's (CVE-2018-1058)."""
+    with shop.connect(autocommit=True) as connection:
+        assert connection.execute("SELECT lower('ABC'::varchar)").fetchone() == ("abc",)
+        assert connection.execute("SELECT lower(%s::varchar)", ("ABC",), prepare=True).fetchone() == ("abc",)
+        shop.direct("CREATE FUNCTION public.lower(varchar) RETURNS text LANGUAGE sql AS $$SELECT 'hijacked'$$")
+        try:
+            time.sleep(1.1)  # what the gateway knows may be a second old
+            with pytest.raises(errors.InsufficientPrivilege, match="public.lower of this database may replace"):
+                connection.execute("SELECT lower('ABC'::varchar)")
+            with pytest.raises(errors.InsufficientPrivilege):
+                connection.execute("SELECT lower(%s::varchar)", ("ABC",), prepare=True)
+        finally:
+            shop.direct("DROP FUNCTION public.lower(varchar)")
+        time.sleep(1.1)
+        assert connection.execute("SELECT lower('ABC'::varchar)").fetchone() == ("abc",)
+
+
 # budgets
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
@@ -37,6 +38,9 @@ NAMING: Final = frozenset(
 IDLE_MARGIN: Final = 5.0
 #: Findings a connection remembers, of exact texts and of skeletons each.
 REMEMBERED: Final = 512
+#: What others did to the database is noticed before the first statement that comes after this (seconds). It takes one
+#: question of about a millisecond for all sessions of a database together.
+LOOK_SECONDS = 1.0
 #: How often a catalogue that changes while it is read is read again.
 ATTEMPTS: Final = 5
 
@@ -54,6 +58,8 @@ class Shelf:
     def __init__(self) -> None:
         self._kept: dict[tuple[str, str], tuple[str, Catalogue]] = {}
         self.system: dict[tuple[str, str, str], str] = {}  # (target, server version, section): what initdb made
+        # When the freshness was asked for last, and the answer.
+        self.looked: dict[tuple[str, str], tuple[float, str]] = {}
 
     def find(self, target: str, database: str, freshness: str) -> Catalogue | None:
         """The catalogue, if it was loaded at this freshness."""
@@ -92,8 +98,23 @@ class SessionReader:
         self._temp: frozenset[str] = frozenset()
         self._user = ""
         self._server_version = 0
-        self.stale = True
-        self._dirty_transaction = False
+        self._soiled = True  # this session's own statements may have changed the catalogue
+        self._dirty_transaction = False  # the catalogue is one that only this session's open transaction sees
+        self._freshness = ""
+        self._looked_at = 0.0
+
+    @property
+    def stale(self) -> bool:
+        """Must the catalogue be looked at before the next statement is judged?
+
+        In an open transaction only for what the session itself did: a question of the gateway's own would come before
+        the client's SET TRANSACTION, which must be first.
+        """
+        if self._soiled:
+            return True
+        if self._legs.answers.status != IDLE:
+            return False
+        return self._dirty_transaction or time.monotonic() - self._looked_at >= LOOK_SECONDS
 
     def surroundings(self, text: str) -> str:
         """The fingerprint of everything that changes the text's meaning here, EXECUTE's prepared text included."""
@@ -276,7 +297,7 @@ class SessionReader:
         return act
 
     def _soil(self) -> None:
-        self.stale = True
+        self._soiled = True
 
     # -- the catalogue
 
@@ -286,10 +307,10 @@ class SessionReader:
         In a transaction the session's own uncommitted changes count, for this session only; in a failed one nothing can
         be asked, and nothing but its end will run.
         """
-        if not self.stale and not (self._dirty_transaction and self._legs.answers.status == IDLE):
-            return
         status = self._legs.answers.status
-        if status == FAILED:
+        if not self.stale or status == FAILED:
+            return
+        if not self._soiled and not self._dirty_transaction and await self._unchanged():
             return
         path, user, version, temporary = await self._ask_row(_SESSION)
         self._search_path = _listed(path)
@@ -301,13 +322,31 @@ class SessionReader:
         self._known = None
         self._known_version = -1
         self._shapes.clear()
-        self.stale = False
+        self._soiled = False
         self._dirty_transaction = not shared
+        self._looked_at = time.monotonic()
+        if shared and not self._temp:
+            self._shelf.looked[(self._target, self._database)] = (self._looked_at, self._freshness)
+
+    async def _unchanged(self) -> bool:
+        """Is the database's catalogue still the one at hand? One session asks for all that share it."""
+        now = time.monotonic()
+        place = (self._target, self._database)
+        at, freshness = self._shelf.looked.get(place, (float("-inf"), self._freshness))
+        if self._temp or now - at >= LOOK_SECONDS:  # one's own temporary relations show in one's own answer only
+            at = now
+            if not self._temp:
+                self._shelf.looked[place] = (now, freshness)  # the others need not ask meanwhile
+            freshness = (await self._ask_row(snapshot.FRESHNESS))[0]
+            if not self._temp:
+                self._shelf.looked[place] = (now, freshness)
+        self._looked_at = at
+        return freshness == self._freshness
 
     async def _load(self, shared: bool) -> Catalogue:
         """The catalogue as it is now: the shared one if nothing changed, else read anew until it holds still."""
         for _ in range(ATTEMPTS):
-            freshness = (await self._ask_row(snapshot.FRESHNESS))[0]
+            freshness = self._freshness = (await self._ask_row(snapshot.FRESHNESS))[0]
             catalogue = self._shelf.find(self._target, self._database, freshness) if shared else None
             if catalogue is not None:
                 return catalogue

@@ -9,7 +9,7 @@ import pytest
 
 from blastwall.errors import ClientFault
 from blastwall.model import Credential, Effect, Permit, Secret, Statement
-from blastwall.protocols.postgres import messages
+from blastwall.protocols.postgres import messages, reading
 from blastwall.protocols.postgres.answers import Answers, Expected, Step
 from blastwall.protocols.postgres.classify import Classifier
 from blastwall.protocols.postgres.downstream import Downstream
@@ -99,19 +99,69 @@ async def test_ddl_through_the_gateway_is_seen_by_the_next_statement(session: De
     assert session.effect("SELECT id FROM made_later WHERE id = 3") is Effect.UNKNOWN
 
 
-async def test_uncommitted_ddl_is_this_sessions_own(postgres17: EmbeddedPostgres, database: str) -> None:
+async def test_uncommitted_ddl_is_this_sessions_own(
+    postgres17: EmbeddedPostgres, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "LOOK_SECONDS", 0.0)
     shelf = Shelf()
     mine, other = await desk(postgres17, database, shelf), await desk(postgres17, database, shelf)
     await mine.run("BEGIN")
     await mine.run("CREATE TABLE half_done (id integer)")
     assert mine.effect("SELECT id FROM half_done") is Effect.READ
-    other.reader.stale = True
+    assert other.reader.stale
     await other.reader.refresh()
     assert other.effect("SELECT id FROM half_done") is Effect.UNKNOWN
     await mine.run("ROLLBACK")
-    await mine.reader.refresh()
     assert mine.effect("SELECT id FROM half_done") is Effect.UNKNOWN
     for one in (mine, other):
+        one.legs.up_wire.close()
+
+
+async def test_what_others_do_to_the_database_is_noticed(
+    postgres17: EmbeddedPostgres, database: str, session: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert session.effect("SELECT lower(name::varchar) FROM things") is Effect.READ
+    assert not session.reader.stale, "not every statement is worth a question"
+    monkeypatch.setattr(reading, "LOOK_SECONDS", 0.0)
+    for statement, effect in (
+        ("CREATE FUNCTION public.lower(varchar) RETURNS text LANGUAGE sql AS 'SELECT $1::text'", Effect.UNKNOWN),
+        ("DROP FUNCTION public.lower(varchar)", Effect.READ),
+        ("ALTER TABLE things RENAME TO others", Effect.UNKNOWN),
+        ("ALTER TABLE others RENAME TO things", Effect.READ),
+    ):
+        postgres17.psql(statement, database=database)
+        await session.reader.refresh()
+        assert session.effect("SELECT lower(name::varchar) FROM things") is effect, statement
+
+
+async def test_one_session_asks_for_all_and_none_inside_a_transaction(
+    postgres17: EmbeddedPostgres, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = Shelf()
+    sessions = [await desk(postgres17, database, shelf) for _ in range(4)]
+    asked: list[str] = []
+
+    async def counted(desk: Desk) -> None:
+        ask = desk.legs.ask
+
+        async def asking(sql: str) -> list[tuple[bytes | None, ...]]:
+            asked.append(sql)
+            return await ask(sql)
+
+        monkeypatch.setattr(desk.legs, "ask", asking)
+
+    for one in sessions:
+        await counted(one)
+        one.reader._looked_at = float("-inf")  # as if a second had passed
+    shelf.looked.clear()
+    await sessions[0].run("BEGIN")
+    assert not sessions[0].reader.stale, "nothing may come before the client's own SET TRANSACTION"
+    for one in sessions[1:]:
+        assert one.reader.stale
+        await one.reader.refresh()
+        assert not one.reader.stale
+    assert len(asked) == 1
+    for one in sessions:
         one.legs.up_wire.close()
 
 
