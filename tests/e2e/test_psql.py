@@ -5,22 +5,28 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from rig.postgres import psql_path
+from rig.postgres import installation, psql_path
 from tests.e2e.people import deciding
-from tests.e2e.stacks import Stack
+from tests.e2e.stacks import ROOT, Stack
 
 SECONDS = 30.0
 
 
 def psql(
-    environ: dict[str, str], *words: str, script: str | None = None, code: int = 0, stop: bool = True
+    environ: dict[str, str],
+    *words: str,
+    script: str | None = None,
+    code: int = 0,
+    stop: bool = True,
+    program: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run psql; a script stops at its first error (``stop``) as agents' tools have it."""
-    command = [str(psql_path()), "-X", *(("-v", "ON_ERROR_STOP=1") if stop else ()), *words]
+    command = [str(program or psql_path()), "-X", *(("-v", "ON_ERROR_STOP=1") if stop else ()), *words]
     if script is not None:
         command += ["-f", "-"]
     done = subprocess.run(
@@ -129,6 +135,7 @@ ROLLBACK TO a;
 COMMIT;
 PREPARE one (int) AS SELECT name FROM products WHERE id = $1;
 EXECUTE one (3);
+EXPLAIN (COSTS off) EXECUTE one (3);
 DEALLOCATE one;
 \encoding
 SHOW server_version;
@@ -227,6 +234,49 @@ def test_several_statements_in_one_message_are_refused_as_a_whole(shop: Stack, a
     done = psql(agent, "-At", "-c", "SELECT 'first'; DROP TABLE orders; SELECT 'last'", code=1)
     assert done.stdout == ""
     assert shop.value("SELECT to_regclass('orders')::text") == "orders"
+
+
+PIPELINE = r"""
+\startpipeline
+SELECT 1 \bind \sendpipeline
+SELECT $1::int \bind 2 \sendpipeline
+\syncpipeline
+SELECT 3 \bind \sendpipeline
+DROP TABLE orders \bind \sendpipeline
+SELECT 4 \bind \sendpipeline
+\endpipeline
+SELECT 'after';
+"""
+
+
+def test_pipelines_of_psql_18_through_the_local_proxy(shop: Stack) -> None:
+    """That psql speaks no TLS: ``blastwall proxy`` takes it in on loopback, with a token of its own."""
+    proxy = subprocess.Popen(
+        [sys.executable, "-m", "cli", "proxy", "shop", "--port", "0", "--agent", "piped", "--state", str(shop.state)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    try:
+        assert proxy.stdout is not None
+        ready = proxy.stdout.readline()
+        (port,) = re.findall(r"on 127\.0\.0\.1:(\d+)", ready)
+        environ = {
+            "PGHOST": "127.0.0.1",
+            "PGPORT": port,
+            "PGUSER": "shop",
+            "PGDATABASE": "shop",
+            "PGSSLMODE": "disable",
+        }
+        done = psql(environ, "-At", script=PIPELINE, stop=False, program=installation(18) / "bin" / "psql")
+    finally:
+        proxy.terminate()
+        proxy.wait(10)
+        assert proxy.stdout is not None
+        proxy.stdout.close()
+    assert done.stdout.split() == ["1", "2", "3", "after"]
+    assert "blastwall: this statement is not permitted (no-destruction)" in done.stderr
+    assert shop.value("SELECT count(*) FROM orders") == 1000
 
 
 def test_a_wrong_password_a_wrong_target_and_no_tls_are_told_apart(shop: Stack) -> None:

@@ -374,6 +374,20 @@ def test_the_time_limit_of_the_target_holds(agent: Connection) -> None:
         agent.execute("SET statement_timeout = 0")
 
 
+def test_an_update_of_the_row_a_cursor_stands_on(shop: Stack) -> None:
+    with deciding(shop, "points"), shop.connect(shop.token("points")) as connection:
+        connection.execute("DECLARE c CURSOR FOR SELECT id FROM carts ORDER BY id")
+        assert connection.execute("FETCH c").fetchone() == (1,)
+        assert connection.execute("UPDATE carts SET state = 'abandoned' WHERE CURRENT OF c").rowcount == 1
+        assert connection.execute("SELECT state FROM carts WHERE id = 1").fetchone() == ("abandoned",)
+        connection.rollback()
+
+
+def test_tls_without_asking_first(shop: Stack) -> None:
+    with psycopg.connect(shop.uri(sslnegotiation="direct"), password=shop.token()) as connection:
+        assert connection.execute("SELECT 5").fetchone() == (5,)
+
+
 # the asynchronous face
 
 
