@@ -24,7 +24,7 @@ def run(arguments: list[str]) -> int:
     """Start the command, wait for whichever ends first, and leave nothing running."""
     uid, gid, number, descriptor = (int(text) for text in arguments[:4])
     # A warden that dies of a signal would leave its command behind: only the pipe decides. (It would inherit SIG_IGN.)
-    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(name, lambda *_: None)
     stay = uid < 0
     child = subprocess.Popen(

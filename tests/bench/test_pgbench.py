@@ -64,9 +64,10 @@ def test_runs_against_a_server(postgres17: EmbeddedPostgres) -> None:
         "PGPASSWORD": postgres17.password,
         "PGDATABASE": "postgres",
     }
-    outcome = run("SELECT 1;\n", environment, mode="prepared", seconds=1, latencies=True)
-    assert outcome.transactions > 1
-    assert 0 < outcome.median < 1e6
+    slow = run("SELECT pg_sleep(0.002);\n", environment, mode="prepared", seconds=1, latencies=True)
+    assert slow.transactions > 1
+    assert 2_000 <= slow.median < 1e6, "microseconds: the statement sleeps for two thousand of them"
+    outcome = run("SELECT 1;\n", environment, mode="prepared", seconds=1)
     assert run("SELECT 1;\n", environment, clients=2, seconds=1, reconnect=True).rate < outcome.rate
     with pytest.raises(BenchFault, match="nosuch"):
         run("SELECT nosuch;\n", environment, seconds=1)
