@@ -49,12 +49,14 @@ def run(
     mode: str = "simple",
     clients: int = 1,
     seconds: float = 4.0,
+    once: bool = False,
     reconnect: bool = False,
     latencies: bool = False,
 ) -> Outcome:
     """Run a script (pgbench's language) for whole ``seconds``. ``environment`` is libpq's: PGHOST and so on.
 
-    ``latencies`` goes with one client only: pgbench's other threads log zeros.
+    ``once``: every client connects and runs the script once, and that is all. ``latencies`` goes with one client only:
+    pgbench's other threads log zeros.
 
     Raises BenchFault when it fails, when a transaction failed, or when it does not end in time.
     """
@@ -63,7 +65,10 @@ def run(
         file = Path(place) / "script.sql"
         file.write_text(script)
         command = [str(program()), "--no-vacuum", f"--protocol={mode}", f"--client={clients}", f"--file={file}"]
-        command += [f"--jobs={min(clients, THREADS)}", f"--time={max(1, round(seconds))}"]
+        command += [
+            f"--jobs={min(clients, THREADS)}",
+            "--transactions=1" if once else f"--time={max(1, round(seconds))}",
+        ]
         command += ["--connect"] if reconnect else []
         command += ["--log", f"--log-prefix={place}/log"] if latencies else []
         try:

@@ -23,13 +23,15 @@ def select(stage: Stage, pace: Pace, *, tls: bool = False) -> list[Measure]:
     suffix = "-tls" if tls else ""
     for mode in MODES:
         for route in stage.routes.values():  # caches fill before anything counts
-            _timed(route, mode, max(CLIENTS), WARM_SECONDS, tls)
+            pgbench.run(SELECT, route.environment(tls=tls), mode=mode, seconds=WARM_SECONDS)
         for clients in CLIENTS:
             who = f"{mode}, {clients} client{'s' if clients > 1 else ''}"
             rate = Measure(f"select-{mode}-{clients}{suffix}", f"point select, {who}", "/s")
             cost = Measure(f"cpu-{mode}-{clients}{suffix}", f"proxy CPU per transaction, {who}", "µs", decimals=1)
+            connecting = {name: _connecting(route, mode, clients, tls) for name, route in stage.routes.items()}
             for route in pace.interleave(stage.routes.values(), rate.name):
                 outcome, spent = _timed(route, mode, clients, pace.seconds, tls)
+                spent -= connecting[route.name]
                 rate.add(route.name, outcome.rate)
                 if route.pid:
                     cost.add(route.name, spent / outcome.transactions * MICRO)
@@ -37,6 +39,15 @@ def select(stage: Stage, pace: Pace, *, tls: bool = False) -> list[Measure]:
             costs.append(cost)
             stage.drop_recordings()
     return rates + costs
+
+
+def _connecting(route: Route, mode: str, clients: int, tls: bool) -> float:
+    """Processor seconds that the proxy takes for connecting so many clients: no part of a transaction's cost."""
+    if not route.pid:
+        return 0.0
+    before = processor_seconds(route.pid)
+    pgbench.run(SELECT, route.environment(tls=tls), mode=mode, clients=clients, once=True)
+    return processor_seconds(route.pid) - before
 
 
 def _timed(route: Route, mode: str, clients: int, seconds: float, tls: bool) -> tuple[pgbench.Outcome, float]:

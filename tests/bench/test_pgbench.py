@@ -69,5 +69,6 @@ def test_runs_against_a_server(postgres17: EmbeddedPostgres) -> None:
     assert 2_000 <= slow.median < 1e6, "microseconds: the statement sleeps for two thousand of them"
     outcome = run("SELECT 1;\n", environment, mode="prepared", seconds=1)
     assert run("SELECT 1;\n", environment, clients=2, seconds=1, reconnect=True).rate < outcome.rate
+    assert run("SELECT 1;\n", environment, clients=3, once=True).transactions == 3
     with pytest.raises(BenchFault, match="nosuch"):
         run("SELECT nosuch;\n", environment, seconds=1)
