@@ -131,6 +131,23 @@ def test_flush_brings_answers_before_sync(client: Client) -> None:
     assert kinds(client.ask(SYNC)) == "Z"
 
 
+def test_what_the_gateway_asks_for_itself_leaves_the_clients_own_alone(client: Client) -> None:
+    """It looks for changes of the catalogue about once a second."""
+    client.ask(parse("SELECT 'unnamed'"), SYNC)
+    time.sleep(1.1)
+    assert rows(client.ask(bind(), execute(), SYNC)) == [[b"unnamed"]]
+    client.send(parse("SELECT id FROM orders ORDER BY id"), bind(), execute(rows=1), FLUSH)
+    assert kinds(client.until("s")) == "12Ds"
+    time.sleep(1.1)  # the batch is open: its transaction and its portal live until Sync
+    client.send(execute(rows=1), FLUSH)
+    assert rows(client.until("s")) == [[b"2"]]
+    client.ask(SYNC)
+    client.ask(query("BEGIN"))
+    time.sleep(1.1)
+    assert codes(client.ask(query("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"))) == []
+    client.ask(query("ROLLBACK"))
+
+
 def test_a_flood_of_small_messages_is_answered_in_order(client: Client) -> None:
     count = 3000
     client.send(b"".join(query(f"SELECT {number}") for number in range(count)))

@@ -107,6 +107,7 @@ class Answers:
         self._pinned = pinned
         self._listening = listening
         self._queue: deque[Expected] = deque()
+        self._in_batch = False
         self.status = IDLE
         self.copying_in = False
         self.skipping = False  # the server discards until Sync, and no Sync is on its way yet
@@ -121,6 +122,12 @@ class Answers:
     def quiescent(self) -> bool:
         """Nothing is owed."""
         return not self._queue
+
+    @property
+    def at_rest(self) -> bool:
+        """Nothing is owed, and no extended batch waits for its Sync: a Sync of ours would end the client's own
+        implicit transaction."""
+        return not self._queue and not self._in_batch
 
     @property
     def number(self) -> int:
@@ -139,6 +146,7 @@ class Answers:
 
     def expect(self, expected: Expected) -> None:
         """Note a message that was staged upstream."""
+        self._in_batch = expected.step is not Step.SYNC and expected.step is not Step.QUERY
         if expected.step is Step.SYNC:
             self.skipping = False
             self.ready_owed += 1

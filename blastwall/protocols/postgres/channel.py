@@ -60,7 +60,7 @@ class PostgresChannel:
             if self._ended or legs.answers.fatal:
                 raise StopAsyncIteration
             if not legs.up_wire.choked:
-                if reader.stale and legs.answers.quiescent:
+                if legs.answers.at_rest and reader.stale:
                     await reader.refresh()
                 try:
                     event = self._next_event()

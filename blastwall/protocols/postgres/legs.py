@@ -16,6 +16,17 @@ from blastwall.wire.wire import Signal, Wire
 
 #: A chunk grows to about this many bytes before it travels down the road.
 CHUNK_BYTES: Final = 64 * 1024
+#: The statement and portal of the gateway's own questions.
+ASKING = b"blastwall_asks"
+_ASK = b"".join(
+    (
+        messages.bind(ASKING, ASKING),
+        messages.execute(ASKING),
+        messages.close(b"P", ASKING),
+        messages.close(b"S", ASKING),
+        messages.SYNC,
+    )
+)
 #: A client that takes nothing for this long while it is owed bytes has gone (seconds).
 STALL_SECONDS: Final = 900.0
 
@@ -163,13 +174,15 @@ class Legs:
     async def ask(self, sql: str) -> list[tuple[bytes | None, ...]]:
         """Run the gateway's own query on the session's connection; the client sees nothing of it.
 
-        Only while nothing is owed. Raises UpstreamFault when the server answers with an error.
+        Under names of its own: a simple query would destroy the client's unnamed statement. Only while nothing is owed
+        and no batch is open. Raises UpstreamFault when the server answers with an error.
         """
-        assert self.answers.quiescent and not self._staged, "the gateway asks between exchanges"
+        assert self.answers.at_rest and not self._staged, "the gateway asks between exchanges"
         rows: list[tuple[bytes | None, ...]] = []
         problem: UpstreamFault | None = None
-        self.answers.expect(Expected(Step.QUERY, hidden=True))
-        self.up_wire.write(messages.query(sql.encode()))
+        for step in (Step.PARSE, Step.BIND, Step.EXECUTE, Step.CLOSE, Step.CLOSE, Step.SYNC):
+            self.answers.expect(Expected(step, hidden=True))
+        self.up_wire.write(messages.parse(ASKING, sql.encode()) + _ASK)
         pending = b""
         while not self.answers.quiescent:
             run = self.up.next_event()

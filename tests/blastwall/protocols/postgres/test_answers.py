@@ -114,3 +114,14 @@ def test_whatever_a_hostile_server_says_only_its_own_fault_is_raised(steps: list
     except UpstreamFault:
         pass
     assert owed.ready_owed >= 0
+
+
+def test_between_flush_and_sync_nothing_is_owed_and_yet_the_batch_is_open() -> None:
+    owed = answers()
+    assert owed.at_rest
+    owed.expect(Expected(Step.PARSE))
+    owed.digest(run(messages.PARSE_COMPLETE))
+    assert owed.quiescent and not owed.at_rest
+    owed.expect(Expected(Step.SYNC))
+    owed.digest(run(messages.ready_for_query(b"I")))
+    assert owed.at_rest

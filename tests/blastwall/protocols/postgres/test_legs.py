@@ -10,7 +10,7 @@ from blastwall.errors import UpstreamFault
 from blastwall.model import Direction, Masked
 from blastwall.protocols.postgres import messages
 from blastwall.protocols.postgres.answers import Expected, Step
-from blastwall.protocols.postgres.legs import CHUNK_BYTES, ClientGone
+from blastwall.protocols.postgres.legs import ASKING, CHUNK_BYTES, ClientGone
 from tests.blastwall.protocols.postgres.playbook import Playbook
 
 IDLE = messages.ready_for_query(b"I")
@@ -54,8 +54,11 @@ async def test_the_gateways_own_question_is_answered_to_the_gateway_only() -> No
     play = await quiet()
     asked = asyncio.ensure_future(play.legs.ask("SELECT 1"))
     await play.settle()
-    assert play.up_wire.take() == messages.query(b"SELECT 1")
-    play.up.receive(messages.data_row((b"42", None)) + messages.command_complete("SELECT 1") + IDLE)
+    sent = play.up_wire.take()
+    assert sent.startswith(messages.parse(ASKING, b"SELECT 1")), "a simple query would destroy the unnamed statement"
+    assert sent.endswith(messages.close(b"P", ASKING) + messages.close(b"S", ASKING) + messages.SYNC)
+    play.up.receive(messages.PARSE_COMPLETE + messages.BIND_COMPLETE + messages.data_row((b"42", None)))
+    play.up.receive(messages.command_complete("SELECT 1") + messages.CLOSE_COMPLETE * 2 + IDLE)
     play.signal.set()
     assert await asyncio.wait_for(asked, 5) == [(b"42", None)]
     assert not play.legs.outgoing
