@@ -14,6 +14,7 @@ from blastwall.model import DenialCode
 from blastwall.protocols.postgres.refusal import SQLSTATES
 from tests.e2e.people import awaited, decide, requests
 from tests.e2e.raw import (
+    FLUSH,
     ORDERS,
     REFUSED,
     SYNC,
@@ -113,6 +114,20 @@ def test_w04_after_a_refused_parse_the_statement_before_does_not_run_again(corpu
         assert codes(client.ask(bind(), execute(), SYNC)) == ["26000"]
     assert corpus.value("SELECT count(*) FROM audit_log WHERE what = 'replayed'") == 1
     corpus.direct("DELETE FROM audit_log WHERE what = 'replayed'")
+
+
+def test_w04_what_was_flushed_before_a_refusal_is_undone_by_it(corpus: Stack) -> None:
+    """Until Sync it is one transaction, whether or not its answers have come."""
+    insert = run("INSERT INTO audit_log (what) VALUES ('flushed')")
+    with Client(corpus) as client:
+        client.log_in(corpus.token("flushes"))
+        for refused in (parse("DROP TABLE orders") + SYNC, query("DROP TABLE orders")):
+            client.ask(insert, SYNC)
+            decide(corpus, requests(corpus, "flushes")[-1].request.id)
+            client.send(insert, FLUSH)
+            assert kinds(client.until("C")) == "12C"
+            assert codes(client.ask(refused)) == [REFUSED]
+            assert corpus.value("SELECT count(*) FROM audit_log WHERE what = 'flushed'") == 0
 
 
 def test_w05_a_query_between_an_error_and_sync_is_ignored(client: Client) -> None:

@@ -330,7 +330,7 @@ class PostgresChannel:
     def _fail(self, error: bytes, number: int) -> None:
         """An error inside an extended batch: the client is to send Sync, and everything before it is discarded."""
         legs = self._legs
-        if legs.answers.status == IDLE and legs.answers.quiescent:
+        if legs.answers.status == IDLE and legs.answers.at_rest:
             legs.local.append(Chunk(error, number, error="refused"))
             legs.answers.skipping = True
         else:
@@ -342,7 +342,7 @@ class PostgresChannel:
         """An error in the place of a simple query's answer."""
         legs = self._legs
         self._names.unprepare("")
-        if legs.answers.status == IDLE and legs.answers.quiescent:
+        if legs.answers.status == IDLE and legs.answers.at_rest:
             legs.local.append(Chunk(error + messages.ready_for_query(b"I"), number, error="refused"))
         else:
             legs.stage(messages.query(POISON))
