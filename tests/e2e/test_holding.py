@@ -12,7 +12,7 @@ import pytest
 from blastwall.model import ApprovalState, DenialCode
 from blastwall.protocols.postgres.refusal import SQLSTATES
 from tests.e2e.people import awaited, decide, deciding, requests
-from tests.e2e.raw import Client, codes, query
+from tests.e2e.raw import FLUSH, SYNC, Client, codes, kinds, query, run
 from tests.e2e.stacks import Stack
 
 PENDING, DENIED, WITHDRAWN = (SQLSTATES[code] for code in (DenialCode.PENDING, DenialCode.DENIED, DenialCode.WITHDRAWN))
@@ -223,6 +223,19 @@ def test_inside_a_transaction_only_the_first_write_waits(shop: Stack, carts: Car
         connection.rollback()
     assert len(decided) in (1, 2)
     assert len(carts.left) == 5
+
+
+def test_inside_an_open_batch_only_the_first_write_waits(shop: Stack, carts: Carts) -> None:
+    """A flushed write holds its locks until Sync, though no transaction was begun by name."""
+    first, second = carts.left[:2]
+    with deciding(shop, "flushes"), Client(shop) as client:
+        client.log_in(shop.token("flushes"))
+        client.send(run(f"DELETE FROM carts WHERE id = {first}"), FLUSH)
+        assert kinds(client.until("C")) == "12C"
+        started = time.monotonic()
+        assert codes(client.ask(run(f"DELETE FROM carts WHERE id = {second}"), SYNC)) == [PENDING]
+        assert time.monotonic() - started < 1
+    assert len(carts.left) == 5, "and with the refusal the batch is undone"
 
 
 def test_an_approved_execute_is_for_the_text_that_was_prepared(variants: Stack, carts: Carts) -> None:

@@ -93,6 +93,8 @@ class PostgresChannel:
                 self._answer_query(error, 0)
             return None
         legs.down_wire.consumed()
+        if self._wrote and legs.answers.at_rest and legs.answers.status == IDLE:
+            self._wrote = False  # the locks went with the transaction, which may have been an implicit one
         if event is not None and legs.answers.copying_in and type(event) not in COPY_EVENTS:
             raise ProtocolViolation(
                 f"unexpected message {type(event).__name__} during COPY from stdin: send CopyDone or CopyFail first",
@@ -354,9 +356,7 @@ class PostgresChannel:
         Only a single, unpipelined one may, and only while its transaction has locked nothing.
         """
         answers = self._legs.answers
-        if answers.status == IDLE:
-            self._wrote = False
-        elif answers.status != IN_TRANSACTION or self._wrote:
+        if self._wrote or answers.status not in (IDLE, IN_TRANSACTION):
             return 0.0
         if not answers.preparing_only or self._legs.down.holds(STATEMENTS):
             return 0.0

@@ -100,6 +100,31 @@ async def test_w4_a_denial_behind_a_permitted_statement_undoes_the_batch() -> No
         assert error_of(heard)["C"] == "42501"
 
 
+async def test_w4_a_denial_behind_flushed_answers_undoes_the_batch_too() -> None:
+    async with Playbook() as play:
+        insert = parse(b"", b"INSERT INTO t VALUES (1)") + bind(b"", b"") + messages.execute(b"")
+        await play.say(insert + messages.FLUSH)
+        done = messages.PARSE_COMPLETE + messages.BIND_COMPLETE + messages.command_complete("INSERT 0 1")
+        assert types(await play.answer(done)) == "12C"
+        sent = await play.say(parse(b"", b"DROP TABLE t") + messages.SYNC)
+        assert types(sent) == "PS" and POISON in sent, "until Sync it is one transaction: the server must fail it"
+        heard = await play.answer(syntax_error() + IDLE)
+        assert types(heard) == "EZ" and error_of(heard)["C"] == "42501"
+        assert await play.say(parse(b"", b"DROP TABLE t") + messages.SYNC) == messages.SYNC, "now nothing is open"
+
+
+async def test_only_the_first_write_of_an_open_batch_waits_for_a_person() -> None:
+    async with Playbook() as play:
+        write = parse(b"", b"INSERT INTO t VALUES (1)") + bind(b"", b"")
+        done = messages.PARSE_COMPLETE + messages.BIND_COMPLETE + messages.command_complete("INSERT 0 1")
+        await play.say(write + messages.execute(b"") + messages.FLUSH)
+        await play.answer(done)
+        await play.say(write + messages.SYNC)
+        await play.answer(messages.PARSE_COMPLETE + messages.BIND_COMPLETE + IDLE)
+        await play.say(write)
+        assert [waits for statement, waits in play.judged if statement.kind == "execute"] == [True, False, True]
+
+
 async def test_w5_a_query_after_an_error_and_before_sync_is_ignored() -> None:
     async with Playbook() as play:
         assert await play.say(parse(b"", b"DROP TABLE t") + messages.query(b"SELECT 1")) == b""
