@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from blastwall.model import (
     ApprovalRequest,
@@ -190,6 +190,8 @@ def request_id(entropy: bytes) -> str:
 def to_document(request: ApprovalRequest) -> dict[str, Any]:
     """The request as plain JSON values, complete: text, parameters (base64) and facts."""
     document = asdict(request)
+    document["statement"] = request.statement._asdict()
+    document["statement"]["parameters"] = [parameter._asdict() for parameter in request.statement.parameters]
     document["principal"]["groups"] = sorted(request.principal.groups)
     document["facts"]["flags"] = sorted(request.facts.flags)
     for parameter in document["statement"]["parameters"]:
@@ -220,7 +222,7 @@ def from_document(document: Mapping[str, Any]) -> ApprovalRequest:
 
 def _exact(shape: type[T], members: Mapping[str, Any], /, **converted: object) -> T:
     """``shape`` from exactly its own fields: one left out would take its default, and defaults are for new values."""
-    expected = {field.name for field in fields(shape)}
+    expected = set(getattr(shape, "_fields", ())) or {field.name for field in fields(cast(Any, shape))}
     if set(members) != expected:
         raise ValueError(
             f"not the document of an approval request: {shape.__name__} wants {', '.join(sorted(expected))}"

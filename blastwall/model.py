@@ -13,7 +13,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, ClassVar, Final, NamedTuple
+
+
+class Value:
+    """Made several times for every statement: equal by its members, shown by them, and cheap to make when compiled.
+
+    A compiled dataclass is still made by the interpreter; a class with an ``__init__`` of its own is not. Members are
+    those of ``__match_args__``.
+    """
+
+    __slots__ = ()
+    __match_args__: ClassVar[tuple[str, ...]] = ()
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and all(getattr(self, n) == getattr(other, n) for n in self.__match_args__)
+
+    def __hash__(self) -> int:
+        raise TypeError(f"a {type(self).__name__} may change, so it has no hash")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join([f'{n}={getattr(self, n)!r}' for n in self.__match_args__])})"
 
 
 class Secret:
@@ -130,8 +150,7 @@ class Credential:
     expires_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(NamedTuple):
     """One bound parameter: ``value`` None is NULL; ``binary`` is its wire format; ``type_id`` 0 is unspecified."""
 
     value: bytes | None
@@ -139,8 +158,7 @@ class Parameter:
     type_id: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """One thing an agent asks of a target, exactly as it asked.
 
     ``surroundings`` is the protocol's fingerprint of whatever changes the text's meaning (database, user, search_path,
@@ -258,24 +276,34 @@ class Direction(StrEnum):
     TO_AGENT = "to_agent"
 
 
-@dataclass(slots=True)
-class Chunk:
+class Chunk(Value):
     """A buffer-full of wire bytes on its way to the agent, never a row.
 
     ``statement`` is the number of the statement it answers (0: none, as for an unsolicited notice). ``rows`` counts the
     complete rows inside, ``tag`` is the target's completion word when one ended here ("DELETE 3").
     """
 
-    data: bytes
-    statement: int = 0
-    rows: int = 0
-    tag: str = ""
-    error: str = ""  # the target's own error code, when the chunk holds an error
-    direction: Direction = Direction.TO_AGENT  # TO_TARGET: what the agent streams in under a permit (COPY, uploads)
+    __slots__ = ("data", "direction", "error", "rows", "statement", "tag")
+    __match_args__ = ("data", "statement", "rows", "tag", "error", "direction")
+
+    def __init__(
+        self,
+        data: bytes,
+        statement: int = 0,
+        rows: int = 0,
+        tag: str = "",
+        error: str = "",
+        direction: Direction = Direction.TO_AGENT,
+    ) -> None:
+        self.data = data
+        self.statement = statement
+        self.rows = rows
+        self.tag = tag
+        self.error = error  # the target's own error code, when the chunk holds an error
+        self.direction = direction  # TO_TARGET: what the agent streams in under a permit (COPY, uploads)
 
 
-@dataclass(frozen=True, slots=True)
-class Masked:
+class Masked(NamedTuple):
     """Proof that a chunk went through masking. Minted only in ``blastwall.masking.mask``."""
 
     data: bytes

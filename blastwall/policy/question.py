@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from blastwall.model import Effect, Facts, Principal, Risk, StatementKind, Target
 from blastwall.policy.risk import UNLABELLED
@@ -12,8 +11,7 @@ from blastwall.policy.risk import UNLABELLED
 RELATIONS: Final = frozenset({"table", "view", "materialized view", "foreign table", "system"})
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """Everything a decision may depend on; ``upstream_text`` only travels along into the permit.
 
     ``hour`` is 0 to 23 in UTC. ``exhausted`` names the session budgets that are used up (rows, bytes, statements).

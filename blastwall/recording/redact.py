@@ -10,7 +10,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -118,7 +118,7 @@ class Redactor:
                 digest = sha256(raw).hexdigest()
                 note = f"*** a text of {len(raw)} bytes that could not be read, SHA-256 {digest}"
                 cleared = tuple(
-                    replace(parameter, value=None if parameter.value is None else STARS) for parameter in parameters
+                    parameter._replace(value=None if parameter.value is None else STARS) for parameter in parameters
                 )
                 return Redacted(note, cleared, True, tuple(p.value for p in parameters if p.value))
         else:
@@ -137,7 +137,7 @@ class Redactor:
         value = parameter.value
         if value is None or not (hidden or self._secret(value)):
             return parameter
-        return replace(parameter, value=STARS)
+        return parameter._replace(value=STARS)
 
     def _stars(self, raw: bytes) -> bytes:
         for known in self._known:

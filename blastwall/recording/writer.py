@@ -103,6 +103,7 @@ class Writer:
         self._count = 0
         self._refusal: RecordingFault | None = None
         self._judgements: dict[tuple[object, ...], tuple[int, Facts]] = {}
+        self._quick: dict[tuple[object, ...], tuple[int, Facts, Permit]] = {}
         self._judgement = 0  # the last id given out
         self._removed: dict[int, tuple[bytes, ...]] = {}  # statement -> what redaction took out of it
         self._statements = 0
@@ -124,25 +125,25 @@ class Writer:
         parameters = statement.parameters
         upstream = ""
         flags = 0
-        key: tuple[object, ...]
+        quick: tuple[object, ...] | None = None
+        known: tuple[int, Facts, Permit] | None = None
         if type(decision) is Permit:
-            key = (
+            # By identity first (the entry keeps them alive): hashing a decision by value costs more than all the rest.
+            quick = (
                 id(facts),
-                decision.policies,
-                decision.risk.score,
-                decision.risk.reasons,
+                id(decision.policies),
+                id(decision.risk),
                 decision.prepare_only,
                 decision.approval,
                 decision.would_have,
                 statement.surroundings,
             )
+            known = self._quick.get(quick)
             if decision.upstream_text != text:
                 upstream = decision.upstream_text
                 flags = _UPSTREAM
-        else:
-            key = (id(facts), decision, statement.surroundings)
-            if type(decision) is Denial:
-                self._denied += 1
+        elif type(decision) is Denial:
+            self._denied += 1
         redactor = self._redactor
         removed: tuple[bytes, ...] = ()
         if redactor.suspects(text, parameters) or (flags and redactor.suspects(upstream, ())):
@@ -151,11 +152,14 @@ class Writer:
                 flags |= _REDACTED
                 if removed:
                     self._remember_removed(statement.number, removed)
-        known = self._judgements.get(key)
         if known is not None:
             reference = known[0]
         else:
-            reference = self._judge(key, facts, decision, statement.surroundings, removed)
+            reference = self._reference(facts, decision, statement.surroundings, removed)
+            if quick is not None and type(decision) is Permit:
+                if len(self._quick) >= MAX_JUDGEMENTS:
+                    self._quick.clear()
+                self._quick[quick] = (reference, facts, decision)
         try:
             body = text.encode()
         except UnicodeEncodeError:
@@ -215,6 +219,18 @@ class Writer:
         if len(self._removed) >= MAX_REMOVED:
             del self._removed[next(iter(self._removed))]
         self._removed[statement] = values
+
+    def _reference(self, facts: Facts, decision: Decision, surroundings: str, removed: tuple[bytes, ...]) -> int:
+        """The judgement's number; it is written when it is a new one."""
+        key: tuple[object, ...]
+        if type(decision) is Permit:
+            risk = decision.risk
+            key = (id(facts), decision.policies, risk.score, risk.reasons)
+            key += (decision.prepare_only, decision.approval, decision.would_have, surroundings)
+        else:
+            key = (id(facts), decision, surroundings)
+        known = self._judgements.get(key)
+        return known[0] if known is not None else self._judge(key, facts, decision, surroundings, removed)
 
     def _judge(
         self, key: tuple[object, ...], facts: Facts, decision: Decision, surroundings: str, removed: tuple[bytes, ...]

@@ -62,6 +62,7 @@ class Wire(asyncio.Protocol):
         self._signal = signal
         self._transport: asyncio.Transport | None = None
         self._reading = True
+        self._came = 0  # bytes since the backlog was asked for, and what it was then
         self.closed = False
         self.error: BaseException | None = None
         self.choked = False  # the peer does not take what we send: produce no more
@@ -81,9 +82,13 @@ class Wire(asyncio.Protocol):
             self._receive(data)
         except Exception as fault:  # noqa: BLE001 - whatever an engine raises belongs to the conversation's task
             self.error = fault
-        if self._reading and self._backlog() >= READ_HIGH:
-            self._reading = False
-            self.transport.pause_reading()
+        self._came += len(data)
+        # Only when so much came can so much be unread, and asking costs more than counting.
+        if self._came >= READ_HIGH and self._reading:
+            self._came = self._backlog()
+            if self._came >= READ_HIGH:
+                self._reading = False
+                self.transport.pause_reading()
         self._signal.set()
 
     def eof_received(self) -> bool:

@@ -170,14 +170,14 @@ def test_a_late_approval_says_what_it_found(state):
 
 
 def test_ok_128_the_same_statement_in_the_same_session_is_the_same_request():
-    again = dataclasses.replace(STATEMENT, number=9, name="another")
+    again = STATEMENT._replace(number=9, name="another")
     later = dataclasses.replace(AGENT, groups=frozenset(["analysts"]))
     assert binding(**{**BOUND, "statement": again, "principal": later}) == REQUEST.binding
     assert len(REQUEST.binding) == 64
 
 
 def statement(**changes: object) -> dict[str, object]:
-    return {"statement": dataclasses.replace(STATEMENT, **changes)}
+    return {"statement": STATEMENT._replace(**changes)}
 
 
 def principal(**changes: object) -> dict[str, object]:
@@ -219,7 +219,7 @@ def test_anything_else_is_another_request():
 @given(st.lists(st.text(max_size=6), min_size=2, max_size=2), st.lists(st.text(max_size=6), min_size=2, max_size=2))
 def test_text_cannot_move_from_one_field_to_the_next(one, other):
     def bound(pair: list[str]) -> str:
-        changed = dataclasses.replace(STATEMENT, text=pair[0], surroundings=pair[1])
+        changed = STATEMENT._replace(text=pair[0], surroundings=pair[1])
         return binding(**{**BOUND, "statement": changed})
 
     assert (bound(one) == bound(other)) == (one == other)

@@ -11,21 +11,38 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
 from blastwall.errors import UpstreamFault
+from blastwall.model import Value
 from blastwall.protocols.postgres import messages, replies
 from blastwall.protocols.postgres.names import PREFIX, Names
 from blastwall.protocols.postgres.upstream import Run
 
-ROW, COPY_DATA, COPY_DONE, COMPLETE, EMPTY, READY = map(ord, "DdcCIZ")
-ERROR, NOTICE, PARAMETER, NOTIFICATION = map(ord, "ENSA")
-PARSED, BOUND, CLOSED, SUSPENDED, NO_DATA = map(ord, "123sn")
-LAYOUT, PARAMETER_TYPES, COPY_IN, COPY_OUT = map(ord, "TtGH")
+ROW: Final = 68  # D
+COPY_DATA: Final = 100  # d
+COPY_DONE: Final = 99  # c
+COMPLETE: Final = 67  # C
+EMPTY: Final = 73  # I
+READY: Final = 90  # Z
+ERROR: Final = 69  # E
+NOTICE: Final = 78  # N
+PARAMETER: Final = 83  # S
+NOTIFICATION: Final = 65  # A
+PARSED: Final = 49  # 1
+BOUND: Final = 50  # 2
+CLOSED: Final = 51  # 3
+SUSPENDED: Final = 115  # s
+NO_DATA: Final = 110  # n
+LAYOUT: Final = 84  # T
+PARAMETER_TYPES: Final = 116  # t
+COPY_IN: Final = 71  # G
+COPY_OUT: Final = 72  # H
 
-IDLE, IN_TRANSACTION, FAILED = map(ord, "ITE")
+IDLE: Final = 73  # I
+IN_TRANSACTION: Final = 84  # T
+FAILED: Final = 69  # E
 
 
 class Step(IntEnum):
@@ -74,13 +91,21 @@ FINAL: Final[Mapping[Step, frozenset[int]]] = {
     Step.POISON: frozenset(),
 }
 
+
+def _marks(table: Mapping[Step, frozenset[int]]) -> tuple[bytes, ...]:
+    """The table as one byte for each step and type: looking into a set hashes an enum first."""
+    return tuple(bytes(kind in table[step] for kind in range(256)) for step in Step)
+
+
+_ALLOWED: Final = _marks(ALLOWED)
+_FINAL: Final = _marks(FINAL)
+
 _PREFIX: Final = PREFIX.encode()
 
 Effect = Callable[[], None]
 
 
-@dataclass(slots=True)
-class Expected:
+class Expected(Value):
     """One step the server owes an answer to.
 
     ``effects`` run one by one as the server completes what it was asked (a simple query: one for each of its
@@ -89,14 +114,28 @@ class Expected:
     to the client.
     """
 
-    step: Step
-    number: int = 0
-    effects: Sequence[Effect | None] = ()
-    failed: Effect | None = None
-    replacement: bytes | None = None
-    rewritten: bool = False
-    hidden: bool = False  # the gateway's own doing: the client sees none of its answers
-    done: int = 0
+    __slots__ = ("done", "effects", "failed", "hidden", "number", "replacement", "rewritten", "step")
+    __match_args__ = ("step", "number", "effects", "failed", "replacement", "rewritten", "hidden", "done")
+
+    def __init__(
+        self,
+        step: Step,
+        number: int = 0,
+        effects: Sequence[Effect | None] = (),
+        failed: Effect | None = None,
+        replacement: bytes | None = None,
+        rewritten: bool = False,
+        hidden: bool = False,
+        done: int = 0,
+    ) -> None:
+        self.step = step
+        self.number = number
+        self.effects = effects
+        self.failed = failed
+        self.replacement = replacement
+        self.rewritten = rewritten
+        self.hidden = hidden  # the gateway's own doing: the client sees none of its answers
+        self.done = done
 
 
 class Answers:
@@ -161,7 +200,7 @@ class Answers:
         """
         kind = run.type
         head = self._queue[0] if self._queue else None
-        if head is not None and kind in ALLOWED[head.step]:
+        if head is not None and _ALLOWED[head.step][kind]:
             if kind in (ROW, COPY_DATA):
                 return b"" if head.hidden else run.data
             return self._advance(head, kind, run.data)
@@ -189,7 +228,7 @@ class Answers:
             self._swallow_sync()
         elif kind == READY:
             self._ready(replies.ready_status(data)[0])
-        if kind in FINAL[head.step]:
+        if _FINAL[head.step][kind]:
             self._queue.popleft()
         return b"" if head.hidden else data
 

@@ -174,9 +174,10 @@ class PostgresChannel:
         if client and client in self._names.portals:
             self._fail_with("42P03", f'cursor "{client}" already exists')
             return None
-        statement = self._statement(
-            prepared.text.encode(), StatementKind.EXECUTE, parameters(event, prepared.type_ids), source
-        )
+        self._number += 1
+        around = self._reader.surroundings(prepared.text)
+        values = parameters(event, prepared.type_ids)
+        statement = Statement(prepared.text, StatementKind.EXECUTE, values, around, self._number, source)
         legs = self._legs
         self._reader.bound(statement.number, prepared)
 

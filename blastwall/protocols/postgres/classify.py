@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
+from typing import Final
 
 from blastwall.model import Effect, Facts, Parameter
 from blastwall.sql.catalogue import Catalogue
@@ -25,10 +26,10 @@ __all__ = [
 ]
 
 StatementFinding = Judgement  # one statement of a text
-_NUMBERS_SINCE = 16  # before, 0x1F and 1_000 were a number and an alias
-_HINT = "/*+"  # pg_hint_plan runs SET from such comments
-_PASSING = frozenset({"53000", "54001"})  # no worker free, killed while parsing: another time it may be well
-_EMPTY = Facts(Effect.SESSION, "empty", reason="", fingerprint="")
+_NUMBERS_SINCE: Final = 16  # before, 0x1F and 1_000 were a number and an alias
+_HINT: Final = "/*+"  # pg_hint_plan runs SET from such comments
+_PASSING: Final = frozenset({"53000", "54001"})  # no worker free, killed while parsing: another time it may be well
+_EMPTY: Final = Facts(Effect.SESSION, "empty", reason="", fingerprint="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,5 +241,5 @@ class Classifier:
             self._young_bytes += size
 
 
-_FINDING_BYTES = 1024
-_BYTES_PER_CHARACTER = 30  # a tree is 10 to 30 times its text
+_FINDING_BYTES: Final = 1024
+_BYTES_PER_CHARACTER: Final = 30  # a tree is 10 to 30 times its text

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from librt.strings import read_i32_be
+
 from blastwall.errors import ProtocolViolation
 from blastwall.model import Secret
 from blastwall.protocols.postgres import messages
@@ -105,7 +107,7 @@ class Downstream:
         offset = 0 if self._state == "startup" else 1
         if not buffer.need(offset + 4):
             return False
-        (size,) = read_length(buffer.data, buffer.position + offset)
+        size = int(read_i32_be(buffer.data, buffer.position + offset)) & 0xFFFFFFFF
         most = self._max_frame if self._state == "ready" else self._max_startup
         return size < 4 or size > most or buffer.need(offset + size)
 
@@ -173,7 +175,8 @@ class Downstream:
                 if not buffer.need(HEADER_SIZE):
                     return None
                 continue
-            kind, size = read_header(data, position)
+            kind = data[position]
+            size = int(read_i32_be(data, position + 1)) & 0xFFFFFFFF
             end = position + 1 + size
             read = READERS.get(kind)
             if read is None or size < 4 or size > SMALL_LIMIT:

@@ -9,6 +9,9 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+from librt.strings import read_i32_be
+from mypy_extensions import i64
+
 HEADER_SIZE: Final = 5
 LONGEST: Final = 0x7FFFFFFF  # the length field is a signed 32-bit number to both sides
 
@@ -55,25 +58,23 @@ STARTUP: Final = {
 }
 
 
-def scan_run(data: bytes, start: int, kind: int, least: int, most: int) -> tuple[int, int]:
+def scan_run(data: bytes, start: i64, kind: i64, least: i64, most: i64) -> tuple[i64, i64]:
     """Return (end, count) of the consecutive complete frames of ``kind`` from ``start``.
 
     Stops before the first frame that is incomplete, of another kind, or whose length field is outside ``least ..
     most``: the caller looks at that one itself.
     """
-    header = read_header
-    position = before = start
-    count = 0
-    try:
-        while True:
-            found, size = header(data, position)
-            if found != kind or size < least or size > most:
-                break
-            before = position
-            position += size + 1
-            count += 1
-    except struct.error:  # fewer than five bytes left: cheaper than asking every time
-        pass
-    if position > len(data):
+    position: i64 = start
+    before: i64 = start
+    count: i64 = 0
+    end: i64 = len(data)
+    while position + HEADER_SIZE <= end:
+        size: i64 = i64(read_i32_be(data, position + 1))
+        if data[position] != kind or size < least or size > most:
+            break
+        before = position
+        position += size + 1
+        count += 1
+    if position > end:
         return before, count - 1
     return position, count

@@ -95,8 +95,10 @@ class Legs:
         """Digest the runs at hand into one chunk of about CHUNK_BYTES that answers one statement."""
         if self.local:
             return self.local.popleft()
+        up = self.up
+        if self._held is None and up.silent:
+            return None
         answers = self.answers
-        next_event = self.up.next_event
         parts: list[bytes] = []
         size = rows = number = 0
         tag = error = ""
@@ -105,7 +107,7 @@ class Legs:
             if run is not None:
                 self._held = None
             else:
-                event = next_event()
+                event = up.next_event()
                 if event is None:
                     break
                 assert isinstance(event, Run)

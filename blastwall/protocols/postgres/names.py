@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from blastwall.model import Facts, Permit
+from blastwall.model import Facts, Permit, Value
 
 #: Upstream names begin so; error texts are searched for it before they reach the client.
 PREFIX: Final = "blastwall_"
@@ -46,16 +46,27 @@ class Prepared:
         return self.upstream_text != self.text
 
 
-@dataclass(slots=True)
-class Portal:
+class Portal(Value):
     """A portal or cursor. ``permit`` is what its Execute runs under; ``number`` the statement it answers."""
 
-    client: str
-    upstream: str
-    facts: Facts
-    permit: Permit
-    number: int
-    effects: tuple[Callable[[], None] | None, ...] = ()  # what its completion does to the session's names
+    __slots__ = ("client", "effects", "facts", "number", "permit", "upstream")
+    __match_args__ = ("client", "upstream", "facts", "permit", "number", "effects")
+
+    def __init__(
+        self,
+        client: str,
+        upstream: str,
+        facts: Facts,
+        permit: Permit,
+        number: int,
+        effects: tuple[Callable[[], None] | None, ...] = (),
+    ) -> None:
+        self.client = client
+        self.upstream = upstream
+        self.facts = facts
+        self.permit = permit
+        self.number = number
+        self.effects = effects  # what its completion does to the session's names
 
 
 class Names:

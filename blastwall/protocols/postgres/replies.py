@@ -10,9 +10,11 @@ import struct
 from typing import Final, NamedTuple
 
 from blastwall.errors import UpstreamFault
-from blastwall.protocols.postgres.frames import DATA_ROW, HEADER_SIZE, LONGEST, STREAMED, scan_run
+from blastwall.protocols.postgres.frames import DATA_ROW, HEADER_SIZE, LONGEST, STREAMED, read_length, scan_run
 
 VIOLATION: Final = "08P01"
+_COMPLETE: Final = 67  # C
+_READY: Final = b"Z\0\0\0\x05"
 
 _field_tail: Final = struct.Struct(">IhIhih")
 _int32: Final = struct.Struct(">i").unpack_from
@@ -176,17 +178,27 @@ def parameter_status(frame: bytes) -> tuple[str, str]:
 
 def command_tag(frame: bytes) -> str:
     """CommandComplete: the tag, "DELETE 3"."""
-    reader = _Reader(frame, "CommandComplete", b"C")
-    tag = reader.text()
-    reader.finish()
-    return tag
+    end = len(frame) - 1
+    if end < HEADER_SIZE or frame[0] != _COMPLETE or read_length(frame, 1)[0] != end:
+        raise malformed("CommandComplete expected")
+    stop = frame.find(0, HEADER_SIZE)
+    if stop != end:
+        raise malformed(
+            "CommandComplete has " + ("a string without end" if stop < 0 else f"{end - stop} bytes too many")
+        )
+    try:
+        return frame[HEADER_SIZE:end].decode()
+    except UnicodeDecodeError as fault:
+        raise malformed(
+            "CommandComplete is not UTF-8: set the database's encoding or client_encoding to UTF8"
+        ) from fault
 
 
 def ready_status(frame: bytes) -> bytes:
     """ReadyForQuery: ``b"I"``, ``b"T"`` or ``b"E"``."""
-    reader = _Reader(frame, "ReadyForQuery", b"Z")
-    status = reader.raw(1)
-    reader.finish()
+    if len(frame) != HEADER_SIZE + 1 or frame[:HEADER_SIZE] != _READY:
+        raise malformed("ReadyForQuery expected")
+    status = frame[HEADER_SIZE:]
     if status not in (b"I", b"T", b"E"):
         raise malformed("ReadyForQuery has no known transaction status")
     return status

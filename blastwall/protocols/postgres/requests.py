@@ -13,8 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from librt.strings import read_i32_be
+
 from blastwall.errors import ProtocolViolation
-from blastwall.model import Secret
+from blastwall.model import Secret, Value
 
 NAME_LIMIT: Final = 255  # bytes in the name of a statement or portal; drivers use fewer than 64
 
@@ -72,51 +74,74 @@ class Password:
     secret: Secret
 
 
-@dataclass(slots=True)
-class Query:
+class Query(Value):
     """A simple query; ``text`` without its NUL and without any other NUL. UTF-8 is not yet checked."""
 
-    text: bytes
+    __slots__ = ("text",)
+    __match_args__ = ("text",)
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
 
 
-@dataclass(slots=True)
-class Parse:
+class Parse(Value):
     """Name a text. ``type_ids`` are OIDs, 0 for unspecified; there may be fewer than parameters."""
 
-    name: bytes
-    text: bytes
-    type_ids: tuple[int, ...]
+    __slots__ = ("name", "text", "type_ids")
+    __match_args__ = ("name", "text", "type_ids")
+
+    def __init__(self, name: bytes, text: bytes, type_ids: tuple[int, ...]) -> None:
+        self.name = name
+        self.text = text
+        self.type_ids = type_ids
 
 
-@dataclass(slots=True)
-class Bind:
+class Bind(Value):
     """Bind parameters to a statement. ``formats`` and ``result_formats`` hold 0 (text) and 1 (binary): none, one for
     all, or one each. ``raw`` is all that follows the two names, proven equal to its own re-serialisation
     (``messages.rebind``).
     """
 
-    portal: bytes
-    statement: bytes
-    formats: tuple[int, ...]
-    parameters: tuple[bytes | None, ...]
-    result_formats: tuple[int, ...]
-    raw: bytes
+    __slots__ = ("formats", "parameters", "portal", "raw", "result_formats", "statement")
+    __match_args__ = ("portal", "statement", "formats", "parameters", "result_formats", "raw")
+
+    def __init__(
+        self,
+        portal: bytes,
+        statement: bytes,
+        formats: tuple[int, ...],
+        parameters: tuple[bytes | None, ...],
+        result_formats: tuple[int, ...],
+        raw: bytes,
+    ) -> None:
+        self.portal = portal
+        self.statement = statement
+        self.formats = formats
+        self.parameters = parameters
+        self.result_formats = result_formats
+        self.raw = raw
 
 
-@dataclass(slots=True)
-class Describe:
+class Describe(Value):
     """``kind`` is ``b"S"`` (statement) or ``b"P"`` (portal)."""
 
-    kind: bytes
-    name: bytes
+    __slots__ = ("kind", "name")
+    __match_args__ = ("kind", "name")
+
+    def __init__(self, kind: bytes, name: bytes) -> None:
+        self.kind = kind
+        self.name = name
 
 
-@dataclass(slots=True)
-class Execute:
+class Execute(Value):
     """Run a portal; ``max_rows`` 0 means all (the server takes a negative number as 0, and so does this)."""
 
-    portal: bytes
-    max_rows: int
+    __slots__ = ("max_rows", "portal")
+    __match_args__ = ("portal", "max_rows")
+
+    def __init__(self, portal: bytes, max_rows: int) -> None:
+        self.portal = portal
+        self.max_rows = max_rows
 
 
 @dataclass(slots=True)
@@ -127,9 +152,10 @@ class Close:
     name: bytes
 
 
-@dataclass(slots=True)
-class Sync:
+class Sync(Value):
     """The end of an extended batch."""
+
+    __slots__ = ()
 
 
 @dataclass(slots=True)
@@ -222,13 +248,15 @@ def _numbers(buffer: bytes, position: int, end: int, code: str, width: int, kind
     """Read a 16-bit count and that many numbers; return them and where they end."""
     if position + 2 > end:
         raise _ends_early(kind)
-    (count,) = _uint16(buffer, position)
+    count = (buffer[position] << 8) | buffer[position + 1]
     position += 2
     if not count:
         return (), position
     after = position + count * width
     if after > end:
         raise _ends_early(kind)
+    if count == 1 and width == 2:
+        return ((buffer[position] << 8) | buffer[position + 1],), after
     return struct.unpack_from(f">{count}{code}", buffer, position), after
 
 
@@ -254,13 +282,13 @@ def _read_bind(buffer: bytes, start: int, end: int) -> Bind:
     formats, position = _numbers(buffer, statement + 1, end, "H", 2, b"B")
     if position + 2 > end:
         raise _ends_early(b"B")
-    (count,) = _uint16(buffer, position)
+    count = (buffer[position] << 8) | buffer[position + 1]
     position += 2
     values: list[bytes | None] = []
     for _ in range(count):
         if position + 4 > end:
             raise _ends_early(b"B")
-        (size,) = _int32(buffer, position)
+        size = int(read_i32_be(buffer, position))
         position += 4
         if size == -1:
             values.append(None)
@@ -312,7 +340,7 @@ def _read_execute(buffer: bytes, start: int, end: int) -> Execute:
     stop = _name(buffer, start, end, b"E")
     if stop + 5 != end:
         raise _ends_early(b"E") if stop + 5 > end else _too_long(b"E")
-    (max_rows,) = _int32(buffer, stop + 1)
+    max_rows = int(read_i32_be(buffer, stop + 1))
     return Execute(buffer[start:stop], max_rows if max_rows > 0 else 0)
 
 

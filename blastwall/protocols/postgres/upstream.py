@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from librt.strings import read_i32_be
+
 from blastwall.errors import UpstreamFault
-from blastwall.model import Secret
+from blastwall.model import Secret, Value
 from blastwall.protocols.postgres import messages, replies
 from blastwall.protocols.postgres.frames import CONTROL, HEADER_SIZE, LONGEST, STARTUP, STREAMED, read_header, scan_run
 from blastwall.protocols.postgres.login import Login, Ready
@@ -30,8 +32,7 @@ class Encryption:
     accepted: bool
 
 
-@dataclass(slots=True)
-class Run:
+class Run(Value):
     """Frames as they came, headers included.
 
     ``type`` is the type byte (``ord("D")``). Rows (D) and copy data (d) come merged: ``count`` complete frames in
@@ -41,10 +42,14 @@ class Run:
     mixed with other frames.
     """
 
-    type: int
-    data: bytes
-    count: int
-    partial: bool
+    __slots__ = ("count", "data", "partial", "type")
+    __match_args__ = ("type", "data", "count", "partial")
+
+    def __init__(self, type: int, data: bytes, count: int, partial: bool) -> None:
+        self.type = type
+        self.data = data
+        self.count = count
+        self.partial = partial
 
 
 UpstreamEvent = Encryption | Ready | Run
@@ -155,6 +160,11 @@ class Upstream:
         return event
 
     @property
+    def silent(self) -> bool:
+        """Is there nothing to look at: no byte came, and the stream has not ended?"""
+        return self._state == "ready" and not self._ended and not len(self._buffer)
+
+    @property
     def ready(self) -> bool:
         """Is there an event (or a fault) at hand? Cheap; a bad header counts."""
         if self._state == "closed":
@@ -166,7 +176,8 @@ class Upstream:
             return len(buffer) > 0
         if not buffer.need(HEADER_SIZE):
             return False
-        kind, size = read_header(buffer.data, buffer.position)
+        kind = buffer.data[buffer.position]
+        size = int(read_i32_be(buffer.data, buffer.position + 1)) & 0xFFFFFFFF
         if size < 4 or (size >= PIECE if kind in STREAMED else size > self._max_control):
             return True
         return buffer.need(1 + size)
@@ -197,7 +208,8 @@ class Upstream:
                 if not buffer.need(HEADER_SIZE):
                     return None
                 continue
-            kind, size = read_header(data, position)
+            kind = data[position]
+            size = int(read_i32_be(data, position + 1)) & 0xFFFFFFFF
             least = STREAMED.get(kind)
             if least is not None:
                 end, count = scan_run(data, position, kind, least, self._max_frame)
