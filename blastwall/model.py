@@ -126,6 +126,7 @@ class Target:
     linger_minutes: float = 5.0  # a session ends this long after its last connection
     budgets: Mapping[str, int] = field(default_factory=dict)  # rows, bytes, statements: per session
     options: Any = None
+    masking: Any = None  # blastwall.masking.rules.Rules, narrowed to whoever's session it is; None: nothing is masked
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +194,10 @@ class Facts:
     table"). ``flags`` come from the closed vocabulary in ``blastwall/policy/flags.toml``. ``bounded`` tells whether a
     write is limited by a predicate that is not trivially true (True for statements that write nothing). ``reason``
     says in one sentence what made the effect what it is; it is shown to agents and approvers.
+
+    ``masked_columns`` are the masked columns ("public.customers.ssn") it reads or writes; ``filters_masked`` tells
+    that one of them decides which rows come back, or in which order. ``refusal`` is set where masking cannot be kept:
+    such a statement never runs, whatever policy says and whatever the target's mode is; it says why, for the agent.
     """
 
     effect: Effect
@@ -203,6 +208,9 @@ class Facts:
     reason: str = ""
     fingerprint: str = ""  # equal for statements that differ only in literals; "" when not parsed
     statements: int = 1
+    masked_columns: frozenset[str] = frozenset()
+    filters_masked: bool = False
+    refusal: str = ""
 
 
 class DenialCode(StrEnum):

@@ -5,12 +5,44 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import ClassVar, Self
 
 _PREFIX = "BLASTWALL_"
 
 
+class Environment:
+    """To and from ``BLASTWALL_*`` variables; a field may be a str, an int, a float or a bool. Mixed into dataclasses.
+
+    A field without a default is required: :meth:`from_env` raises ValueError naming the variable that is missing, or
+    what is wrong with its value.
+    """
+
+    __slots__ = ()
+    __dataclass_fields__: ClassVar[dict[str, object]]
+
+    def to_env(self) -> dict[str, str]:
+        """The environment that :meth:`from_env` reads back."""
+        return {_PREFIX + field.name.upper(): str(getattr(self, field.name)) for field in fields(self)}  # type: ignore[arg-type]  # a mixin of dataclasses only
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        """Read ``BLASTWALL_*``; what is absent has its default. Raises ValueError naming the variable."""
+        given: dict[str, object] = {}
+        missing = []
+        for field in fields(cls):  # type: ignore[arg-type]  # a mixin of dataclasses only
+            variable = _PREFIX + field.name.upper()
+            text = environ.get(variable)
+            if text is not None:
+                given[field.name] = _READ[str(field.type)](variable, text)
+            elif field.default is field.default_factory:
+                missing.append(variable)
+        if missing:
+            raise ValueError(f"set {', '.join(missing)}")
+        return cls(**given)
+
+
 @dataclass(frozen=True, slots=True)
-class ProxySettings:
+class ProxySettings(Environment):
     """The gateway process. Paths are absolute or relative to its working directory; times in seconds.
 
     ``config`` is the configuration folder, ``overrides`` a JSON file merged into it (the local rig's ports and
@@ -24,26 +56,6 @@ class ProxySettings:
     drain_seconds: float = 2.0
     ready_fd: int = -1
 
-    def to_env(self) -> dict[str, str]:
-        """The environment that :meth:`from_env` reads back."""
-        return {_PREFIX + field.name.upper(): str(getattr(self, field.name)) for field in fields(self)}
-
-    @classmethod
-    def from_env(cls, environ: Mapping[str, str]) -> ProxySettings:
-        """Read ``BLASTWALL_*``; what is absent has its default. Raises ValueError naming the variable."""
-        known = cls()
-
-        def text(name: str, default: str) -> str:
-            return environ.get(_PREFIX + name.upper(), default)
-
-        return cls(
-            config=text("config", known.config),
-            overrides=text("overrides", known.overrides),
-            state=text("state", known.state),
-            drain_seconds=_number("drain_seconds", text("drain_seconds", str(known.drain_seconds))),
-            ready_fd=int(_number("ready_fd", text("ready_fd", str(known.ready_fd)))),
-        )
-
     @property
     def config_path(self) -> Path:
         return Path(self.config)
@@ -53,8 +65,28 @@ class ProxySettings:
         return Path(self.state)
 
 
-def _number(name: str, text: str) -> float:
+def _text(_variable: str, text: str) -> str:
+    return text
+
+
+def _number(variable: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"{_PREFIX}{name.upper()}={text!r}: a number is expected") from None
+        raise ValueError(f"{variable}={text!r}: a number is expected") from None
+
+
+def _whole(variable: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{variable}={text!r}: a whole number is expected") from None
+
+
+def _truth(variable: str, text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(f"{variable}={text!r}: true or false is expected")
+    return text.lower() == "true"
+
+
+_READ = {"str": _text, "float": _number, "int": _whole, "bool": _truth}
