@@ -37,16 +37,31 @@ class Value:
 
 
 class Secret:
-    """A credential or token whose ``repr`` and ``str`` are ``Secret(***)``; compared in constant time."""
+    """A credential or token whose ``repr`` and ``str`` are ``Secret(***)``; compared in constant time.
 
-    __slots__ = ("_text",)
+    Whoever keeps one longer than a call ends it with :meth:`wipe`.
+    """
+
+    __slots__ = ("_bytes", "wiped")
 
     def __init__(self, text: str) -> None:
-        self._text = text
+        self._bytes = bytearray(text, "utf-8", "surrogatepass")
+        self.wiped = False
 
     def reveal(self) -> str:
-        """Return the text. Call it where the secret is handed to its protocol, nowhere else."""
-        return self._text
+        """Return the text. Call it where the secret is handed to its protocol, nowhere else.
+
+        Raises ValueError once it was wiped.
+        """
+        if self.wiped:
+            raise ValueError("this secret was wiped after its use: have another one made")
+        return self._bytes.decode("utf-8", "surrogatepass")
+
+    def wipe(self) -> None:
+        """Overwrite its bytes. What :meth:`reveal` gave before are strings, which the interpreter frees in its own time."""
+        self.wiped = True
+        for position in range(len(self._bytes)):
+            self._bytes[position] = 0
 
     def __repr__(self) -> str:
         return "Secret(***)"
@@ -57,10 +72,10 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         from hmac import compare_digest
 
-        return isinstance(other, Secret) and compare_digest(self._text.encode(), other._text.encode())
+        return isinstance(other, Secret) and compare_digest(self._bytes, other._bytes)
 
     def __hash__(self) -> int:
-        return hash(("Secret", self._text))
+        return hash(("Secret", bytes(self._bytes)))
 
     def __reduce__(self) -> str:
         raise TypeError("a Secret is not pickled: hand over a reference to where it is kept")
@@ -142,13 +157,44 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
+class Bearer:
+    """Who uses a credential, for the target's own log: a session, its agent, the person it works for ("": nobody)."""
+
+    session: str
+    agent: str
+    person: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Credential:
-    """What opens the target for one session. ``user`` is the target's own user name."""
+    """What opens the target for one session. ``user`` is the target's own user name.
+
+    ``kind``: ``role`` is a login of this session alone, which dies with it; ``iam`` a token that expires; ``static`` a
+    secret that outlives the session; ``none`` no secret at all.
+    """
 
     user: str
     secret: Secret | None
-    kind: str  # static | role | iam | none
+    kind: str  # role | iam | static | none
     expires_at: float | None = None
+    bearer: Bearer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """A credential that was taken back at its session's end, and what showed that it opens nothing any more.
+
+    ``verified`` False: it may still work; ``proof`` then says what is known. ``seconds`` since the session's end.
+    ``connections`` of it were ended at the target; ``left`` says in words what it owned and who has it now.
+    """
+
+    user: str
+    kind: str
+    verified: bool
+    proof: str
+    seconds: float
+    connections: int = 0
+    left: tuple[str, ...] = ()
 
 
 class Parameter(NamedTuple):
@@ -172,6 +218,7 @@ class Statement(NamedTuple):
     surroundings: str = ""
     number: int = 0  # counts from 1 on its connection; the recording's key for everything that follows from it
     name: str = ""  # the client's own name of a prepared statement, if it has one
+    results: bytes = b""  # the formats asked for, one byte a column (0 text, 1 binary); one for all; none: all text
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +387,10 @@ class ApprovalRequest:
     """What is asked of a person, bound to exactly one statement of one session.
 
     ``binding`` is the SHA-256 over principal, session, target, exact text, parameters, surroundings and policy version.
+    ``shape`` is the same with the literals left out ("" when the statement has none): what `approve --same-shape` is for.
+    ``canonical`` is the text as the gateway's own grammar writes it, without comments ("" when it cannot). From
+    ``escalate_at`` on (0: never) the groups of ``escalation`` may decide, too. ``blast`` is what running it would do, as
+    JSON values (a tree of names, numbers and texts); None: not computed.
     """
 
     id: str
@@ -355,14 +406,25 @@ class ApprovalRequest:
     requested_at: float
     expires_at: float
     quorum: int = 1
+    shape: str = ""
+    canonical: str = ""
+    escalation: tuple[str, ...] = ()
+    escalate_at: float = 0.0
+    blast: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ApprovalStatus:
-    """Where a request stands; ``by`` and ``note`` belong to the last decision."""
+    """Where a request stands; ``by`` and ``note`` belong to the last decision.
+
+    It may be used ``uses`` times in all and was used ``used`` times. ``same_shape``: by any statement of its shape.
+    """
 
     id: str
     state: ApprovalState
     by: tuple[str, ...] = ()
     note: str = ""
     changed_at: float = 0.0
+    uses: int = 1
+    used: int = 0
+    same_shape: bool = False

@@ -1,34 +1,18 @@
-"""The life of an approval request: states and transitions as a table, whose vote counts, what an approval is bound to.
-
-Pure: the stores (``blastwall/local``, ``blastwall/aws``) keep what these functions decide, and follow the table.
-"""
+"""The life of an approval request: states and transitions as a table, and whose vote counts."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
+from hmac import compare_digest
 from types import MappingProxyType
-from typing import Any, TypeVar, cast
 
-from blastwall.model import (
-    ApprovalRequest,
-    ApprovalState,
-    Denial,
-    DenialCode,
-    Effect,
-    Facts,
-    ObjectRef,
-    Parameter,
-    Principal,
-    Risk,
-    Statement,
-    StatementKind,
-)
+from blastwall.model import ApprovalRequest, ApprovalState, ApprovalStatus, Denial, DenialCode, Principal
 
-T = TypeVar("T", Parameter, ObjectRef, Principal, Statement, Facts, Risk, ApprovalRequest)
+MAX_NOTE = 1000  # characters
+MAX_GRANT_SECONDS = 3600.0  # whatever policy says: after an hour nobody remembers what they looked at
+MAX_GRANT_USES = 1000
 
 
 class Event(StrEnum):
@@ -38,7 +22,7 @@ class Event(StrEnum):
     DENY = "deny"
     EXPIRE = "expire"
     WITHDRAW = "withdraw"
-    REDEEM = "redeem"
+    REDEEM = "redeem"  # the last use; those before it leave the state as it is
     SUPERSEDE = "supersede"
 
 
@@ -76,13 +60,46 @@ _TOO_LATE: Mapping[ApprovalState, tuple[DenialCode, str]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
+class Ballot:
+    """An answer as a person gives it.
+
+    ``shown`` is the hash of what was in front of that person (``view.shown_hash``): it must be what is stored.
+    ``grant_seconds`` above 0 approves every statement of the same shape for so long, where policy allows that.
+    """
+
+    approve: bool
+    shown: str
+    note: str = ""
+    grant_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Vote:
-    """One person's answer to one request."""
+    """One person's answer to one request, counted."""
 
     approver: Principal
     approve: bool
     note: str
     at: float
+    grant_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """A request with where it stands and who has voted."""
+
+    request: ApprovalRequest
+    status: ApprovalStatus
+    votes: tuple[Vote, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What the last approval gives: so many uses until then; ``same_shape``: to any statement of the shape."""
+
+    uses: int
+    expires_at: float
+    same_shape: bool
 
 
 def next_state(state: ApprovalState, event: Event) -> ApprovalState | None:
@@ -95,6 +112,51 @@ def as_of(state: ApprovalState, expires_at: float, now: float) -> ApprovalState:
     if now >= expires_at:
         return next_state(state, Event.EXPIRE) or state
     return state
+
+
+def judge_ballot(request: ApprovalRequest, ballot: Ballot, shown: str) -> Denial | None:
+    """Why a ballot cannot count at all; ``shown`` is the hash of what would be shown of the stored request.
+
+    Raises ValueError when the note is longer than 1,000 characters.
+    """
+    if len(ballot.note) > MAX_NOTE:
+        raise ValueError(f"a note has at most {MAX_NOTE} characters")
+    if not compare_digest(ballot.shown.encode(), shown.encode()):
+        return Denial(
+            DenialCode.POLICY,
+            "what you were shown is not what is stored under this id",
+            hint="look at the request again, then decide",
+        )
+    if ballot.grant_seconds and not ballot.approve:
+        return Denial(DenialCode.POLICY, "only an approval can be for a while", hint="deny it without a duration")
+    if ballot.grant_seconds and not request.shape:
+        return Denial(
+            DenialCode.POLICY,
+            "this statement has no shape that could be told safely from others",
+            hint="approve this one statement",
+        )
+    if not 0 <= ballot.grant_seconds <= MAX_GRANT_SECONDS:
+        return Denial(
+            DenialCode.POLICY,
+            f"a grant lasts at most {MAX_GRANT_SECONDS / 60:.0f} minutes",
+            hint="approve it for less",
+        )
+    return None
+
+
+def granted(request: ApprovalRequest, votes: Sequence[Vote], now: float) -> Grant:
+    """What the approving ``votes`` together give: a while only if each of them said so, and then the shortest."""
+    seconds = min((vote.grant_seconds for vote in votes if vote.approve), default=0.0)
+    if seconds <= 0:
+        return Grant(1, request.expires_at, False)
+    return Grant(MAX_GRANT_USES, now + seconds, True)
+
+
+def routed_to(request: ApprovalRequest, now: float) -> tuple[str, ...]:
+    """The groups that may be asked at ``now``: those it was routed to, and after a while those it escalates to."""
+    if request.escalate_at and now >= request.escalate_at:
+        return tuple(dict.fromkeys((*request.approvers, *request.escalation)))
+    return request.approvers
 
 
 def judge_vote(
@@ -146,85 +208,3 @@ def _names(principal: Principal) -> frozenset[str]:
     return frozenset(
         name.casefold() for name in (principal.subject, principal.agent, principal.on_behalf_of) if name is not None
     )
-
-
-def binding(*, principal: Principal, session: str, target: str, statement: Statement, policy_version: str) -> str:
-    """SHA-256 (64 hex digits) over everything an approval is for; any difference makes another request.
-
-    Every field is length-prefixed, so no two different inputs read the same; NULL and the empty value differ. The
-    client's own name for a prepared statement and the statement's number are left out: they do not change what runs.
-    """
-    digest = hashlib.sha256()
-    for field in _bound_fields(principal, session, target, statement, policy_version):
-        digest.update(b"-" if field is None else b"%d:" % len(field) + field)
-    return digest.hexdigest()
-
-
-def _bound_fields(
-    principal: Principal, session: str, target: str, statement: Statement, policy_version: str
-) -> Iterator[bytes | None]:
-    yield b"blastwall approval 1"
-    for text in (principal.issuer, principal.subject, principal.agent, principal.on_behalf_of):
-        yield None if text is None else _raw(text)
-    yield b"%d" % len(principal.groups)
-    yield from (_raw(group) for group in sorted(principal.groups))
-    for text in (session, target, policy_version, statement.kind, statement.text, statement.surroundings):
-        yield _raw(text)
-    yield b"%d" % len(statement.parameters)
-    for parameter in statement.parameters:
-        yield parameter.value
-        yield b"%d %d" % (parameter.type_id, parameter.binary)
-
-
-def _raw(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
-
-
-def request_id(entropy: bytes) -> str:
-    """An unguessable request id, ``a-`` and 16 base32 characters (80 bits), from at least 10 random bytes."""
-    if len(entropy) < 10:
-        raise ValueError("a request id needs at least 10 random bytes")
-    return "a-" + base64.b32encode(entropy[:10]).decode("ascii").lower()
-
-
-def to_document(request: ApprovalRequest) -> dict[str, Any]:
-    """The request as plain JSON values, complete: text, parameters (base64) and facts."""
-    document = asdict(request)
-    document["statement"] = request.statement._asdict()
-    document["statement"]["parameters"] = [parameter._asdict() for parameter in request.statement.parameters]
-    document["principal"]["groups"] = sorted(request.principal.groups)
-    document["facts"]["flags"] = sorted(request.facts.flags)
-    for parameter in document["statement"]["parameters"]:
-        value = parameter["value"]
-        parameter["value"] = None if value is None else base64.b64encode(value).decode("ascii")
-    return document
-
-
-def from_document(document: Mapping[str, Any]) -> ApprovalRequest:
-    """The inverse of :func:`to_document`. Raises ValueError, KeyError or TypeError for anything else."""
-    statement, facts = document["statement"], document["facts"]
-    parameters = tuple(
-        _exact(Parameter, one, value=None if one["value"] is None else base64.b64decode(one["value"], validate=True))
-        for one in statement["parameters"]
-    )
-    objects = tuple(_exact(ObjectRef, one) for one in facts["objects"])
-    reasons = tuple((why, weight) for why, weight in document["risk"]["reasons"])
-    return _exact(
-        ApprovalRequest,
-        document,
-        principal=_exact(Principal, document["principal"], groups=frozenset(document["principal"]["groups"])),
-        statement=_exact(Statement, statement, kind=StatementKind(statement["kind"]), parameters=parameters),
-        facts=_exact(Facts, facts, effect=Effect(facts["effect"]), objects=objects, flags=frozenset(facts["flags"])),
-        risk=_exact(Risk, document["risk"], reasons=reasons),
-        approvers=tuple(document["approvers"]),
-    )
-
-
-def _exact(shape: type[T], members: Mapping[str, Any], /, **converted: object) -> T:
-    """``shape`` from exactly its own fields: one left out would take its default, and defaults are for new values."""
-    expected = set(getattr(shape, "_fields", ())) or {field.name for field in fields(cast(Any, shape))}
-    if set(members) != expected:
-        raise ValueError(
-            f"not the document of an approval request: {shape.__name__} wants {', '.join(sorted(expected))}"
-        )
-    return shape(**{**members, **converted})
