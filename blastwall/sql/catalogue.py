@@ -8,6 +8,7 @@ It holds every relation and type with its columns, and every function, operator 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +22,14 @@ TEMP_SCHEMA = "pg_temp"  # the alias of the session's own temporary schema, what
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """``number`` is pg_attribute.attnum: from 1, with gaps where columns were dropped. System columns are not here."""
+    """``number`` is pg_attribute.attnum: from 1, with gaps where columns were dropped. System columns are not here.
+
+    ``type_modifier`` is pg_attribute.atttypmod, and ``modified`` then the type with it ("character varying(20)"), safe
+    to write under any search path. ``comment`` is what COMMENT ON COLUMN said, ``labels`` are its security labels as
+    "provider:label". ``collation`` is quoted and qualified, "" for the default one or none. ``computed_from`` are the
+    numbers of the columns that a generated column is computed from (0: of the whole row). Of the server's own relations
+    only the first six members are known.
+    """
 
     number: int
     name: str
@@ -29,6 +37,26 @@ class Column:
     type_schema: str
     type_name: str
     not_null: bool = False
+    type_modifier: int = -1
+    modified: str = ""
+    comment: str = ""
+    labels: tuple[str, ...] = ()
+    collation: str = ""
+    computed_from: tuple[int, ...] = ()
+
+    @property
+    def type_text(self) -> str:
+        """The exact type as it is written in a cast, whatever the search path."""
+        return self.modified or qualified(self.type_schema, self.type_name)
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """``columns`` must be among ``referenced`` (column numbers both) of the relation with that oid."""
+
+    columns: tuple[int, ...]
+    relation: int
+    referenced: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +67,12 @@ class Relation:
     ``has_rules`` ignores a view's own SELECT rule; ``has_triggers`` counts user triggers only. For views that
     PostgreSQL did not ship, ``reads`` are the (relation oid, column number) pairs the query depends on, number 0
     meaning the relation as a whole, and ``calls`` the (schema, name) of every function it calls itself, built-in ones
-    included.
+    included. ``definition`` is a view's query as the server prints it: names that the catalogue's
+    ``search_path_default`` finds are unqualified in it.
+
+    ``primary_key`` are the column numbers of a primary key that is checked at once (the other columns depend on it: see
+    GROUP BY). ``unique`` are for every unique index and exclusion constraint the numbers of the columns that a conflict
+    tells of: key columns, and what its expressions and condition read (0: the whole row).
     """
 
     oid: int
@@ -53,6 +86,10 @@ class Relation:
     row_security: bool = False
     reads: tuple[tuple[int, int], ...] = ()
     calls: tuple[tuple[str, str], ...] = ()
+    primary_key: tuple[int, ...] = ()
+    unique: tuple[tuple[int, ...], ...] = ()
+    foreign_keys: tuple[ForeignKey, ...] = ()
+    definition: str = ""
 
     def column(self, name: str) -> Column | None:
         """The column of that name, or None."""
@@ -96,7 +133,7 @@ class Type:
     """``kind`` is pg_type.typtype: b base, c composite, d domain, e enum, p pseudo, r range, m multirange.
 
     ``base_oid`` is a domain's base type, ``relation_oid`` a composite's relation, ``element_oid`` an array's element
-    type; 0 where there is none.
+    type; 0 where there is none. ``base_modified`` is a domain's base type with its modifier, where it has one.
     """
 
     oid: int
@@ -106,6 +143,7 @@ class Type:
     base_oid: int = 0
     relation_oid: int = 0
     element_oid: int = 0
+    base_modified: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +162,20 @@ def clip(name: str) -> str:
     if len(name) * 4 <= NAME_BYTES:
         return name
     return name.encode("utf-8")[:NAME_BYTES].decode("utf-8", "ignore")
+
+
+_PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
+
+
+def quoted(name: str) -> str:
+    """``name`` as an SQL identifier, in quotes."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def qualified(schema: str, name: str) -> str:
+    """A qualified name, quoted where it has to be. After a dot the grammar takes any word; before one it does not."""
+    place = schema if schema in (SYSTEM_SCHEMA, "public") else quoted(schema)
+    return f"{place}.{name if _PLAIN.fullmatch(name) else quoted(name)}"
 
 
 _Named = TypeVar("_Named", Relation, Type)

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
 from blastwall.errors import ConfigFault, Problem
-from blastwall.sql.catalogue import Cast, Catalogue, Column, Function, Operator, Relation, Type
+from blastwall.sql.catalogue import Cast, Catalogue, Column, ForeignKey, Function, Operator, Relation, Type, qualified
 
-FORMAT = 1
+FORMAT = 2
 
-_RELATION_ROW = (int, str, str, str, str, str, list, list, list)
-_COLUMN_ROW = (int, str, int, bool)
+# The server's own relations and plain columns have short rows.
+_SYSTEM_ROW = (int, str, str, str, str, str, list, list, list)
+_RELATION_ROW = (*_SYSTEM_ROW, list, list, list, str)
+_PLAIN_COLUMN_ROW = (int, str, int, bool)
+_COLUMN_ROW = (*_PLAIN_COLUMN_ROW, int, str, str, list, str, list)
+_FOREIGN_KEY_ROW = (list, int, list)
 _FUNCTION_ROW = (int, str, str, str, str, list, int, bool, int)
 _OPERATOR_ROW = (int, str, str, int, int, int)
-_TYPE_ROW = (int, str, str, str, int, int, int)
+_TYPE_ROW = (int, str, str, str, int, int, int, str)
 _CAST_ROW = (int, int, int, int, str)
+
+# format_type writes these with key words, which no search path changes; all others by name.
+_KEYWORDS = frozenset(
+    {"bit", "bpchar", "interval", "numeric", "time", "timestamp", "timestamptz", "timetz", "varbit", "varchar"}
+)
+_MODIFIER = re.compile(r"\([^()\"]*\)(?=(?:\[\])?$)")
 
 
 def write(catalogue: Catalogue) -> str:
@@ -72,21 +83,28 @@ def load(path: Path) -> Catalogue:
 
 def build(document: object) -> Catalogue:
     """The catalogue out of a decoded document. Raises ValueError saying what is wrong."""
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise ValueError(f'"format" must be {FORMAT}')
+    if not isinstance(document, dict):
+        raise ValueError('it has no "format"')
+    if document.get("format") != FORMAT:
+        raise ValueError(f'its "format" is {document.get("format")!r}')
     version, database, path = (document.get(name) for name in ("server_version", "database", "search_path"))
     if type(version) is not int or not isinstance(database, str):
         raise ValueError('"server_version" must be a number and "database" a name')
     if not isinstance(path, list) or not all(isinstance(schema, str) for schema in path):
         raise ValueError('"search_path" must be a list of names')
-    types = [Type(*row) for row in _rows(document, "types", _TYPE_ROW)]
-    names = {type_.oid: (type_.schema, type_.name) for type_ in types}
+    types = {row[0]: Type(*row) for row in _rows(document, "types", _TYPE_ROW)}
+    types = {
+        oid: replace(type_, base_modified=_with_modifier(type_.base_oid, type_.base_modified, types))
+        if type_.base_modified
+        else type_
+        for oid, type_ in types.items()
+    }
     return Catalogue(
         server_version=version,
         database=database,
         search_path_default=path,
-        types=types,
-        relations=_rows(document, "relations", _RELATION_ROW, lambda row: _relation(row, names)),
+        types=types.values(),
+        relations=[_relation(row, types) for row in _listed(document, "relations")],
         functions=_rows(document, "functions", _FUNCTION_ROW, _function),
         operators=[Operator(*row) for row in _rows(document, "operators", _OPERATOR_ROW)],
         casts=[Cast(*row) for row in _rows(document, "casts", _CAST_ROW)],
@@ -96,29 +114,97 @@ def build(document: object) -> Catalogue:
 
 def _relation_row(relation: Relation) -> list[Any]:
     flags = "r" * relation.has_rules + "t" * relation.has_triggers + "s" * relation.row_security
-    columns = [[column.number, column.name, column.type_oid, column.not_null] for column in relation.columns]
+    columns = [_column_row(column) for column in relation.columns]
     head = [relation.oid, relation.schema, relation.name, relation.kind, relation.persistence, flags]
-    return [*head, columns, relation.reads, relation.calls]
+    row = [*head, columns, relation.reads, relation.calls]
+    keys = [relation.primary_key, relation.unique, [astuple(key) for key in relation.foreign_keys], relation.definition]
+    return [*row, *keys] if any(keys) else row
 
 
-def _relation(row: list[Any], types: Mapping[int, tuple[str, str]]) -> Relation:
-    oid, schema, name, kind, persistence, flags, columns, reads, calls = row
-    made = []
-    for number, label, type_oid, not_null in (_checked("column", column, _COLUMN_ROW) for column in columns):
-        made.append(Column(number, label, type_oid, *types.get(type_oid, ("", "")), not_null))
+def _column_row(column: Column) -> list[Any]:
+    row = [column.number, column.name, column.type_oid, column.not_null]
+    more = [
+        column.type_modifier,
+        column.modified,
+        column.comment,
+        column.labels,
+        column.collation,
+        column.computed_from,
+    ]
+    return [*row, *more] if column.type_modifier != -1 or any(more[1:]) else row
+
+
+def _relation(row: object, types: Mapping[int, Type]) -> Relation:
+    if not isinstance(row, list) or len(row) != len(_SYSTEM_ROW):
+        row = _checked("relations", row, _RELATION_ROW)
+    oid, schema, name, kind, persistence, flags, columns, reads, calls, *keys = _checked(
+        "relations", row, _RELATION_ROW[: len(row)]
+    )
+    primary_key, unique, foreign_keys, definition = keys or ([], [], [], "")
     return Relation(
         oid=oid,
         schema=schema,
         name=name,
         kind=kind,
         persistence=persistence,
-        columns=tuple(made),
+        columns=tuple(_column(column, types) for column in columns),
         has_rules="r" in flags,
         has_triggers="t" in flags,
         row_security="s" in flags,
         reads=tuple((read, number) for read, number in (_checked("read", pair, (int, int)) for pair in reads)),
         calls=tuple((space, called) for space, called in (_checked("call", pair, (str, str)) for pair in calls)),
+        primary_key=_numbers(primary_key),
+        unique=tuple(map(_numbers, unique)),
+        foreign_keys=tuple(_foreign_key(key) for key in foreign_keys),
+        definition=definition,
     )
+
+
+def _column(row: object, types: Mapping[int, Type]) -> Column:
+    plain = isinstance(row, list) and len(row) == len(_PLAIN_COLUMN_ROW)
+    number, name, type_oid, not_null, *more = _checked("column", row, _PLAIN_COLUMN_ROW if plain else _COLUMN_ROW)
+    type_ = types.get(type_oid)
+    place = (type_.schema, type_.name) if type_ is not None else ("", "")
+    if not more:
+        return Column(number, name, type_oid, *place, not_null)
+    modifier, modified, comment, labels, collation, computed_from = more
+    if not all(isinstance(label, str) for label in labels):
+        raise ValueError('a row of "column" has another shape')
+    modified = _with_modifier(type_oid, modified, types) if modified else ""
+    return Column(
+        number,
+        name,
+        type_oid,
+        *place,
+        not_null,
+        type_modifier=modifier,
+        modified=modified,
+        comment=comment,
+        labels=tuple(labels),
+        collation=collation,
+        computed_from=_numbers(computed_from),
+    )
+
+
+def _with_modifier(oid: int, text: str, types: Mapping[int, Type]) -> str:
+    """What format_type said, made independent of the search path that it was said under."""
+    array = ""
+    type_ = types.get(oid)
+    if type_ is not None and type_.element_oid:
+        type_, array = types.get(type_.element_oid), "[]"
+    if type_ is None or (type_.schema == "pg_catalog" and type_.name in _KEYWORDS):
+        return text
+    found = _MODIFIER.search(text)
+    return qualified(type_.schema, type_.name) + (found.group() if found else "") + array
+
+
+def _foreign_key(row: object) -> ForeignKey:
+    columns, relation, referenced = _checked("foreign key", row, _FOREIGN_KEY_ROW)
+    return ForeignKey(_numbers(columns), relation, _numbers(referenced))
+
+
+def _numbers(row: object) -> tuple[int, ...]:
+    return tuple(_checked("numbers", row, None))
 
 
 def _function(row: list[Any]) -> Function:
@@ -129,9 +215,13 @@ def _function(row: list[Any]) -> Function:
 def _rows(
     document: Mapping[str, Any], section: str, shape: tuple[type, ...], make: Callable[[list[Any]], Any] = list
 ) -> list[Any]:
+    return [make(_checked(section, row, shape)) for row in _listed(document, section)]
+
+
+def _listed(document: Mapping[str, Any], section: str) -> list[Any]:
     rows = document.get(section)
     if isinstance(rows, list):
-        return [make(_checked(section, row, shape)) for row in rows]
+        return rows
     raise ValueError(f'"{section}" must be a list')
 
 

@@ -39,10 +39,46 @@ SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(
         CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_trigger t
             WHERE t.tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT t.tgisinternal) THEN 't' END,
         CASE WHEN c.relrowsecurity THEN 's' END),
+    -- A column that is more than its name and type has a longer row.
     (SELECT COALESCE(pg_catalog.json_agg(
-            pg_catalog.json_build_array(a.attnum, a.attname, a.atttypid::pg_catalog.int8, a.attnotnull)
-            ORDER BY a.attnum), '[]')
+            CASE WHEN a.atttypmod OPERATOR(pg_catalog.=) -1 AND a.attgenerated OPERATOR(pg_catalog.=) ''
+                AND d.description IS NULL AND l.labels IS NULL AND k.oid IS NULL
+            THEN pg_catalog.json_build_array(a.attnum, a.attname, a.atttypid::pg_catalog.int8, a.attnotnull)
+            ELSE pg_catalog.json_build_array(a.attnum, a.attname, a.atttypid::pg_catalog.int8, a.attnotnull, a.atttypmod,
+                CASE WHEN a.atttypmod OPERATOR(pg_catalog.=) -1 THEN ''
+                    ELSE pg_catalog.format_type(a.atttypid, a.atttypmod) END,
+                COALESCE(d.description, ''), COALESCE(l.labels, '[]'),
+                CASE WHEN k.oid IS NULL THEN '' ELSE pg_catalog.concat(
+                    pg_catalog.quote_ident(kn.nspname), '.', pg_catalog.quote_ident(k.collname)) END,
+                -- What a generated column is computed from hangs on its expression, or (before 15) on the column itself.
+                (SELECT COALESCE(pg_catalog.json_agg(DISTINCT g.refobjsubid), '[]')
+                    FROM pg_catalog.pg_depend g
+                    LEFT JOIN pg_catalog.pg_attrdef e ON e.adrelid OPERATOR(pg_catalog.=) a.attrelid
+                        AND e.adnum OPERATOR(pg_catalog.=) a.attnum
+                    WHERE a.attgenerated OPERATOR(pg_catalog.<>) ''
+                      AND g.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+                      AND g.refobjid OPERATOR(pg_catalog.=) a.attrelid
+                      AND g.refobjsubid OPERATOR(pg_catalog.<>) a.attnum
+                      AND (g.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_attrdef'::pg_catalog.regclass
+                           AND g.objid OPERATOR(pg_catalog.=) e.oid
+                        OR g.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+                           AND g.objid OPERATOR(pg_catalog.=) a.attrelid
+                           AND g.objsubid OPERATOR(pg_catalog.=) a.attnum)))
+            END ORDER BY a.attnum), '[]')
         FROM pg_catalog.pg_attribute a
+        LEFT JOIN pg_catalog.pg_description d ON d.objoid OPERATOR(pg_catalog.=) a.attrelid
+            AND d.classoid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+            AND d.objsubid OPERATOR(pg_catalog.=) a.attnum
+        LEFT JOIN LATERAL (
+            SELECT pg_catalog.json_agg(pg_catalog.concat(b.provider, ':', b.label) ORDER BY b.provider) AS labels
+            FROM pg_catalog.pg_seclabel b
+            WHERE b.objoid OPERATOR(pg_catalog.=) a.attrelid
+              AND b.classoid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+              AND b.objsubid OPERATOR(pg_catalog.=) a.attnum
+        ) AS l ON true
+        LEFT JOIN pg_catalog.pg_collation k ON k.oid OPERATOR(pg_catalog.=) a.attcollation
+            AND k.collname OPERATOR(pg_catalog.<>) 'default'
+        LEFT JOIN pg_catalog.pg_namespace kn ON kn.oid OPERATOR(pg_catalog.=) k.collnamespace
         WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
           AND c.relkind OPERATOR(pg_catalog.<>) ALL ('{i,I}'::pg_catalog."char"[])),
     -- The server records what a view depends on, except on its own pinned tables: those are in the rule's tree, where
@@ -75,7 +111,41 @@ SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(
             JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) m.found[1]::pg_catalog.oid
             JOIN pg_catalog.pg_namespace pn ON pn.oid OPERATOR(pg_catalog.=) p.pronamespace
             WHERE r.ev_class OPERATOR(pg_catalog.=) c.oid AND r.ev_type OPERATOR(pg_catalog.=) '1'
-        ) AS k)
+        ) AS k),
+    (SELECT COALESCE(pg_catalog.json_agg(u.number ORDER BY u.place), '[]')
+        FROM pg_catalog.pg_index i
+        CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(i.indkey::pg_catalog.int2[]))
+            WITH ORDINALITY AS u (number, place)
+        WHERE i.indrelid OPERATOR(pg_catalog.=) c.oid AND i.indisprimary AND i.indimmediate AND i.indisvalid
+          AND u.place OPERATOR(pg_catalog.<=) i.indnkeyatts),
+    -- Also what expressions and conditions of an index read: a conflict tells of it too.
+    (SELECT COALESCE(pg_catalog.json_agg(w.numbers), '[]')
+        FROM (
+            SELECT DISTINCT pg_catalog.array_agg(DISTINCT u.number ORDER BY u.number) AS numbers
+            FROM pg_catalog.pg_index i
+            CROSS JOIN LATERAL (
+                SELECT p.number::pg_catalog.int4
+                FROM ROWS FROM (pg_catalog.unnest(i.indkey::pg_catalog.int2[])) WITH ORDINALITY AS p (number, place)
+                WHERE p.place OPERATOR(pg_catalog.<=) i.indnkeyatts AND p.number OPERATOR(pg_catalog.<>) 0
+                UNION
+                SELECT d.refobjsubid
+                FROM pg_catalog.pg_depend d
+                WHERE (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)
+                  AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+                  AND d.objid OPERATOR(pg_catalog.=) i.indexrelid
+                  AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+                  AND d.refobjid OPERATOR(pg_catalog.=) i.indrelid
+            ) AS u (number)
+            WHERE i.indrelid OPERATOR(pg_catalog.=) c.oid AND (i.indisunique OR i.indisexclusion)
+            GROUP BY i.indexrelid
+            ORDER BY 1
+        ) AS w),
+    (SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(
+            f.conkey, f.confrelid::pg_catalog.int8, f.confkey) ORDER BY f.oid), '[]')
+        FROM pg_catalog.pg_constraint f
+        WHERE f.conrelid OPERATOR(pg_catalog.=) c.oid AND f.contype OPERATOR(pg_catalog.=) 'f'),
+    CASE WHEN c.relkind OPERATOR(pg_catalog.=) ANY ('{v,m}'::pg_catalog."char"[])
+        THEN COALESCE(pg_catalog.pg_get_viewdef(c.oid), '') ELSE '' END
 )), '[]')::pg_catalog.text
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
@@ -124,7 +194,9 @@ WHERE o.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
 SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(
     t.oid::pg_catalog.int8, n.nspname, t.typname, t.typtype, t.typbasetype::pg_catalog.int8,
     t.typrelid::pg_catalog.int8,
-    CASE WHEN t.typcategory OPERATOR(pg_catalog.=) 'A' THEN t.typelem::pg_catalog.int8 ELSE 0 END
+    CASE WHEN t.typcategory OPERATOR(pg_catalog.=) 'A' THEN t.typelem::pg_catalog.int8 ELSE 0 END,
+    CASE WHEN t.typtypmod OPERATOR(pg_catalog.=) -1 THEN ''
+        ELSE pg_catalog.format_type(t.typbasetype, t.typtypmod) END
 )), '[]')::pg_catalog.text
 FROM pg_catalog.pg_type t
 JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace
@@ -136,7 +208,9 @@ SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(
     t.oid::pg_catalog.int8,
     CASE WHEN n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() THEN 'pg_temp' ELSE n.nspname END,
     t.typname, t.typtype, t.typbasetype::pg_catalog.int8, t.typrelid::pg_catalog.int8,
-    CASE WHEN t.typcategory OPERATOR(pg_catalog.=) 'A' THEN t.typelem::pg_catalog.int8 ELSE 0 END
+    CASE WHEN t.typcategory OPERATOR(pg_catalog.=) 'A' THEN t.typelem::pg_catalog.int8 ELSE 0 END,
+    CASE WHEN t.typtypmod OPERATOR(pg_catalog.=) -1 THEN ''
+        ELSE pg_catalog.format_type(t.typbasetype, t.typtypmod) END
 )), '[]')::pg_catalog.text
 FROM pg_catalog.pg_type t
 JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace
@@ -189,6 +263,29 @@ WITH spaces AS MATERIALIZED (
     SELECT 'g', t.xmin, t.ctid
     FROM pg_catalog.pg_trigger t
     JOIN relations c ON c.oid OPERATOR(pg_catalog.=) t.tgrelid
+    UNION ALL
+    SELECT 'd', d.xmin, d.ctid
+    FROM pg_catalog.pg_description d
+    JOIN relations c ON c.oid OPERATOR(pg_catalog.=) d.objoid
+    WHERE d.classoid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+      AND d.objsubid OPERATOR(pg_catalog.>) 0
+    UNION ALL
+    SELECT 'l', l.xmin, l.ctid
+    FROM pg_catalog.pg_seclabel l
+    JOIN relations c ON c.oid OPERATOR(pg_catalog.=) l.objoid
+    WHERE l.classoid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+    UNION ALL
+    SELECT 'e', e.xmin, e.ctid
+    FROM pg_catalog.pg_attrdef e
+    JOIN relations c ON c.oid OPERATOR(pg_catalog.=) e.adrelid
+    UNION ALL
+    SELECT 'u', u.xmin, u.ctid
+    FROM pg_catalog.pg_index u
+    JOIN relations c ON c.oid OPERATOR(pg_catalog.=) u.indrelid
+    UNION ALL
+    SELECT 'f', f.xmin, f.ctid
+    FROM pg_catalog.pg_constraint f
+    JOIN relations c ON c.oid OPERATOR(pg_catalog.=) f.conrelid
     UNION ALL
     SELECT 'i', i.xmin, i.ctid
     FROM pg_catalog.pg_inherits i

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from blastwall.sql.catalogue import Catalogue, Column, Function, Operator, Relation, Type, clip
+from blastwall.sql.catalogue import Catalogue, Column, Function, Operator, Relation, Type, clip, qualified
 
 INT4, TEXT = 23, 25
 
@@ -169,3 +169,12 @@ def test_the_version_is_of_the_content() -> None:
 
     assert made("b").version == made("b", reverse=True).version != made("c").version
     assert len(made("b").version) == 32
+
+
+def test_names_are_quoted_where_they_have_to_be() -> None:
+    assert qualified("public", "orders") == "public.orders"
+    assert qualified("user", 'Or"ders') == '"user"."Or""ders"'
+    assert Column(1, "a", 23, "pg_catalog", "int4").type_text == "pg_catalog.int4"
+    assert Column(1, "a", 1043, "pg_catalog", "varchar", modified="character varying(3)").type_text == (
+        "character varying(3)"
+    )

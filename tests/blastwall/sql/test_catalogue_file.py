@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from blastwall.errors import ConfigFault
-from blastwall.sql.catalogue import Cast, Catalogue, Column, Function, Operator, Relation, Type
+from blastwall.sql.catalogue import Cast, Catalogue, Column, ForeignKey, Function, Operator, Relation, Type
 from blastwall.sql.catalogue_file import load, read, write
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "corpus" / "catalogue.json"
@@ -24,18 +24,42 @@ WHOLE = Catalogue(
             'we"ird\n',
             "v",
             persistence="u",
-            columns=(Column(2, "é", 25, "pg_catalog", "text", not_null=True),),
+            columns=(
+                Column(2, "é", 25, "pg_catalog", "text", not_null=True),
+                Column(
+                    3,
+                    "full",
+                    1043,
+                    "pg_catalog",
+                    "varchar",
+                    type_modifier=24,
+                    modified="character varying(20)",
+                    comment="pii:email",
+                    labels=("anon:MASKED", "x:"),
+                    collation='pg_catalog."C"',
+                    computed_from=(2,),
+                ),
+            ),
             has_rules=True,
             has_triggers=True,
             row_security=True,
             reads=((20002, 0), (20002, 3)),
             calls=(("pg_catalog", "upper"),),
+            primary_key=(3, 2),
+            unique=((2, 3), (0,)),
+            foreign_keys=(ForeignKey((2,), 20002, (1,)),),
+            definition=" SELECT 1;",
         ),
         Relation(20002, "public", "plain", "r"),
     ],
     functions=[Function(21001, "public", "f", "p", "s", (25, 23), 1, True, 2278)],
     operators=[Operator(22001, "public", "###", 0, 25, 25)],
-    types=[Type(25, "pg_catalog", "text", "b"), Type(1009, "pg_catalog", "_text", "b", element_oid=25)],
+    types=[
+        Type(25, "pg_catalog", "text", "b"),
+        Type(1009, "pg_catalog", "_text", "b", element_oid=25),
+        Type(1043, "pg_catalog", "varchar", "b"),
+        Type(23001, "public", "cell", "d", base_oid=1043, base_modified="character varying(7)"),
+    ],
     casts=[Cast(24001, 25, 23, 21001, "i")],
     inherits=[(20002, 20001)],
 )
@@ -88,7 +112,7 @@ def test_a_file_that_is_not_json_names_the_line() -> None:
 @pytest.mark.parametrize(
     ("member", "value", "said"),
     [
-        ("format", 2, "format"),
+        ("format", 1, '"format" is 1.*take a new snapshot'),
         ("server_version", "170010", "server_version"),
         ("server_version", True, "server_version"),
         ("database", None, "database"),
@@ -97,6 +121,14 @@ def test_a_file_that_is_not_json_names_the_line() -> None:
         ("relations", {}, "relations"),
         ("relations", [[1, "public", "a", "r", "p", ""]], "relations"),
         ("relations", [[1, "public", "a", "r", "p", "", [[1, "id", "23", False]], [], []]], "column"),
+        ("relations", [[1, "public", "a", "r", "p", "", [[1, "id", 23, False, -1]], [], []]], "column"),
+        (
+            "relations",
+            [[1, "public", "a", "r", "p", "", [[1, "a", 23, False, 9, "", "", [1], "", []]], [], []]],
+            "column",
+        ),
+        ("relations", [[1, "public", "a", "r", "p", "", [], [], [], [1], [1], [], ""]], "numbers"),
+        ("relations", [[1, "public", "a", "r", "p", "", [], [], [], [], [], [[1, 2]], ""]], "foreign key"),
         ("relations", [[1, "public", "a", "r", "p", "", [], [[1]], []]], "read"),
         ("relations", [[1, "public", "a", "r", "p", "", [], [], [["f"]]]], "call"),
         ("functions", [[1, "public", "f", "f", "v", ["25"], 0, False, 25]], "arg_types"),
