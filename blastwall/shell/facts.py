@@ -1,0 +1,119 @@
+"""A shell line to facts, and the text that goes to the target in its place. Pure.
+
+The effect of a pipeline is the worst of its commands'. A line outside the grammar is UNKNOWN; if a person lets it run,
+it runs as the exact bytes that the person saw.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from blastwall.model import SEVERITY, Effect, Facts, ObjectRef
+from blastwall.shell import paths
+from blastwall.shell.grammar import Command, Unreadable, parse, write
+from blastwall.shell.programs import Use, use
+
+_JOINED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What the target's owner allows: directories that may be read and written, each with everything below."""
+
+    readable: tuple[str, ...] = ("/", paths.HOME)
+    writable: tuple[str, ...] = (paths.HOME, "/tmp")  # noqa: S108 - a name on the target, not a file of ours
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A judged line. ``text`` is what goes upstream if it is permitted; ``named`` are the paths as written, whose real
+    places the target may be asked for."""
+
+    facts: Facts
+    text: str
+    named: tuple[str, ...] = ()
+
+
+def judge(text: str, bounds: Bounds, resolved: Mapping[str, str] | None = None) -> Line:
+    """Judge one line. ``resolved`` maps paths as written to what the target says they are. Never raises."""
+    try:
+        commands = parse(text)
+    except Unreadable as unreadable:
+        facts = Facts(Effect.UNKNOWN, "exec", flags=frozenset({"outside_grammar"}), reason=str(unreadable))
+        return Line(facts, text)
+    uses = [_with_redirections(command, use(command.name, command.arguments)) for command in commands]
+    judged = [_placed(each, bounds, resolved) for each in uses]
+    worst = max(range(len(judged)), key=lambda number: (SEVERITY[judged[number].effect], -number))
+    flags = frozenset[str]().union(*(each.flags for each in judged))
+    if len(commands) >= _JOINED:
+        flags |= {"pipeline"}
+    facts = Facts(
+        effect=judged[worst].effect,
+        verb=commands[worst].name,
+        objects=tuple(dict.fromkeys(_objects(commands, judged, resolved))),
+        flags=flags,
+        bounded=not any(each.recursive and each.effect is not Effect.READ for each in judged),
+        reason=judged[worst].reason,
+        fingerprint=_fingerprint(commands),
+    )
+    named = tuple(dict.fromkeys(path for each in uses for path, _ in each.paths))
+    return Line(facts, write(commands), named)
+
+
+def _with_redirections(command: Command, found: Use) -> Use:
+    """Files that the shell opens for the command count as the command's own."""
+    opened = []
+    for redirection in command.redirections:
+        if redirection.operator != ">&":
+            opened.append((redirection.target, "read" if redirection.operator == "<" else "write"))
+    kept = [(path, access) for path, access in opened if access == "read" or path != "/dev/null"]
+    if not kept:
+        return found
+    effect = found.effect
+    if any(access == "write" for _, access in kept):
+        effect = max(effect, Effect.WRITE, key=SEVERITY.__getitem__)
+    if any(redirection.operator == ">" and redirection.target != "/dev/null" for redirection in command.redirections):
+        effect = max(effect, Effect.DESTROY, key=SEVERITY.__getitem__)
+    reason = found.reason or (
+        "Empties a file before it writes to it; use >> to append." if effect is Effect.DESTROY else ""
+    )
+    return replace(found, effect=effect, reason=reason, flags=found.flags | {"redirects"}, paths=(*found.paths, *kept))
+
+
+def _placed(found: Use, bounds: Bounds, resolved: Mapping[str, str] | None) -> Use:
+    """The use, raised by where its paths are."""
+    for written, access in found.paths:
+        path = paths.plain(written, resolved)
+        if paths.secret(path) or paths.secret(paths.plain(written)):
+            return _raised(found, Effect.ADMINISTER, f"Secrets are kept at {written}.", "secret_path")
+        if found.recursive and found.contents and paths.above_secrets(path):
+            reason = f"Descends from {written} into places where secrets are kept; name a directory further down."
+            return _raised(found, Effect.ADMINISTER, reason, "secret_path")
+        allowed = bounds.readable if access == "read" else bounds.writable
+        if paths.escapes(path) or not paths.within(path, allowed):
+            reason = f"{written} is outside the paths that may be {'read' if access == 'read' else 'written'} here."
+            return _raised(found, Effect.ADMINISTER, reason, "outside_paths")
+    return found
+
+
+def _raised(found: Use, effect: Effect, reason: str, flag: str) -> Use:
+    worst = max(found.effect, effect, key=SEVERITY.__getitem__)
+    return replace(found, effect=worst, reason=found.reason or reason, flags=found.flags | {flag})
+
+
+def _objects(
+    commands: Sequence[Command], judged: Sequence[Use], resolved: Mapping[str, str] | None
+) -> Iterator[ObjectRef]:
+    for command, found in zip(commands, judged, strict=True):
+        yield ObjectRef("program", command.name, "call")
+        for path, access in found.paths:
+            destroys = access == "write" and found.effect is Effect.DESTROY
+            yield ObjectRef("path", paths.plain(path, resolved), "destroy" if destroys else access)
+
+
+def _fingerprint(commands: Sequence[Command]) -> str:
+    """Equal for lines that differ only in operands: programs and their options, in order."""
+    shape = [[command.name, *(word for word in command.arguments if word.startswith("-"))] for command in commands]
+    return hashlib.sha256(repr(shape).encode()).hexdigest()[:32]

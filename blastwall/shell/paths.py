@@ -1,0 +1,71 @@
+"""Paths as a shell line names them: made plain, and held against the table of places where secrets lie. Pure.
+
+What a path really is only the target knows (symbolic links): whoever has asked it passes the answers in.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+
+HOME = "~"
+
+
+def plain(path: str, resolved: Mapping[str, str] | None = None) -> str:
+    """The path without ``.``, ``..`` and doubled slashes; one that is not absolute starts at ``~``, the home directory.
+
+    ``resolved`` holds what the target said of paths as they were written. A path that climbs out of the home directory
+    comes back with the ``..`` in front, and is nowhere in particular: see :func:`escapes`.
+    """
+    if resolved is not None and path in resolved:
+        path = resolved[path]
+    if path.startswith("/"):
+        return posixpath.normpath("/" + path.lstrip("/"))
+    whole = posixpath.normpath(path)
+    return HOME if whole == "." else whole if whole.startswith("..") else f"{HOME}/{whole}"
+
+
+def escapes(path: str) -> bool:
+    """Whether a plain path leaves the home directory for a place that cannot be told."""
+    return path == ".." or path.startswith("../")
+
+
+def secret(path: str) -> bool:
+    """Whether secrets lie at that plain path, as far as its spelling tells."""
+    if path in _table()["harmless"]:
+        return False
+    return any(pattern.fullmatch(path) for pattern in _patterns())
+
+
+def above_secrets(path: str) -> bool:
+    """Whether descending from that plain path comes to where secrets usually lie."""
+    return path == HOME or path in _table()["homes"]
+
+
+def within(path: str, places: Sequence[str]) -> bool:
+    """Whether the plain path is one of ``places`` (directories) or below one."""
+    return any(path == place or path.startswith(place.rstrip("/") + "/") for place in places)
+
+
+@cache
+def _table() -> Mapping[str, list[str]]:
+    return tomllib.loads(files("blastwall.shell").joinpath("paths.toml").read_text("utf-8"))
+
+
+@cache
+def _patterns() -> tuple[re.Pattern[str], ...]:
+    return tuple(re.compile(_expression(pattern)) for pattern in _table()["secret"])
+
+
+def _expression(pattern: str) -> str:
+    """A glob as an expression: ``/x/**`` is ``/x`` itself and everything below it."""
+    written = []
+    for piece in re.split(r"(^\*\*/|/\*\*/|/\*\*$|\*)", pattern):
+        written.append(
+            {"**/": "(?:.*/)?", "/**/": "/(?:.*/)?", "/**": "(?:/.*)?", "*": "[^/]*"}.get(piece, re.escape(piece))
+        )
+    return "".join(written)

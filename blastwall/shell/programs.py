@@ -1,0 +1,209 @@
+"""What one command does, read from its arguments with the table ``programs.toml``. Pure.
+
+Options are read as getopt_long does (letters in clusters, values attached or next, ``--`` ends them, operands may stand
+anywhere), but no abbreviation of a long option is accepted: a word that is not listed makes the command unknown.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from blastwall.model import SEVERITY, Effect
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a command's arguments come to. ``paths`` are (path as written, "read" or "write"); ``contents`` tells that
+    what is in the files read comes out; ``reason`` says what is wrong when the effect is administer or unknown."""
+
+    effect: Effect
+    reason: str = ""
+    flags: frozenset[str] = frozenset()
+    paths: tuple[tuple[str, str], ...] = ()
+    contents: bool = False
+    recursive: bool = False
+
+
+class _Unlisted(Exception):
+    """A word that the table does not hold."""
+
+
+@dataclass(slots=True)
+class _Found:
+    """Options (letters and words) with their values, and operands, in order."""
+
+    options: list[tuple[str, str]] = field(default_factory=list)
+    operands: list[str] = field(default_factory=list)
+
+    def has(self, names: list[str]) -> bool:
+        return any(name in names for name, _ in self.options)
+
+
+def use(name: str, arguments: tuple[str, ...]) -> Use:
+    """What the program does with these arguments. Never raises."""
+    why = _refused().get(name)
+    if why is not None:
+        around = why in _AROUND
+        return Use(Effect.ADMINISTER, f"{name} {why}.", frozenset({"around_gateway" if around else "runs_programs"}))
+    schema = _schemas().get(name)
+    if schema is None:
+        shown = "has a path: name programs without one" if "/" in name else "is not on the list of known programs"
+        return Use(Effect.UNKNOWN, f"{name} {shown}.", frozenset({"unlisted_program"}))
+    try:
+        if schema.get("style") == "expression":
+            return _expression(schema, arguments)
+        return _judged(name, schema, arguments)
+    except _Unlisted as unlisted:
+        return Use(Effect.UNKNOWN, f"{name}: {unlisted}.", frozenset({"unlisted_option"}))
+
+
+_AROUND = ("reaches another target around the gateway", "opens connections of its own")
+
+
+@cache
+def _table() -> Mapping[str, Any]:
+    return tomllib.loads(files("blastwall.shell").joinpath("programs.toml").read_text("utf-8"))
+
+
+@cache
+def _schemas() -> Mapping[str, Mapping[str, Any]]:
+    found: dict[str, Mapping[str, Any]] = {}
+    for name, schema in _table().items():
+        if name != "refused":
+            found.update(dict.fromkeys((name, *schema.get("same", ())), schema))
+    return found
+
+
+@cache
+def _refused() -> Mapping[str, str]:
+    return {name: why for why, names in _table()["refused"].items() for name in names}
+
+
+def _judged(name: str, schema: Mapping[str, Any], arguments: tuple[str, ...]) -> Use:
+    found = _Found(operands=list(arguments)) if schema.get("loose") else _read(schema, arguments)
+    operands = _operands(schema, found)
+    most = schema.get("most", len(operands))
+    if len(operands) > most:
+        raise _Unlisted(f"more than {most} operand(s)")
+    effect = _effect(schema, found, operands)
+    recursive = found.has(schema.get("recursive", []))
+    paths = tuple(_paths(schema, found, operands))
+    reason = ""
+    if effect is Effect.ADMINISTER:
+        reason = f"{name} with these arguments changes more than files, or shows what is kept from users."
+    flags = frozenset({"recursive"}) if recursive else frozenset[str]()
+    return Use(effect, reason, flags, paths, bool(schema.get("contents")), recursive)
+
+
+def _read(schema: Mapping[str, Any], arguments: tuple[str, ...]) -> _Found:
+    found = _Found()
+    waiting = list(arguments)
+    while waiting:
+        word = waiting.pop(0)
+        if word == "--":
+            found.operands += waiting
+            break
+        if word.startswith("--"):
+            _long(schema, word, waiting, found)
+        elif word.startswith("-") and len(word) > 1 and word not in schema.get("words", ()):
+            _letters(schema, word, waiting, found)
+        else:
+            found.operands.append(word)
+    return found
+
+
+def _long(schema: Mapping[str, Any], word: str, waiting: list[str], found: _Found) -> None:
+    name, equals, value = word[2:].partition("=")
+    if name in schema.get("long_value", ()):
+        if not equals:
+            if not waiting:
+                raise _Unlisted(f"--{name} needs a value")
+            value = waiting.pop(0)
+    elif name not in schema.get("long", ()):
+        raise _Unlisted(f"the option --{name} is not on the list (write options in full)")
+    found.options.append((name, value))
+
+
+def _letters(schema: Mapping[str, Any], word: str, waiting: list[str], found: _Found) -> None:
+    if schema.get("numbers") and word[1:].isdigit():
+        found.options.append(("n", word[1:]))
+        return
+    rest = word[1:]
+    while rest:
+        letter, rest = rest[0], rest[1:]
+        if letter in schema.get("short_value", ""):
+            if not rest and not waiting:
+                raise _Unlisted(f"-{letter} needs a value")
+            found.options.append((letter, rest or waiting.pop(0)))
+            return
+        if letter in schema.get("short_optional", ""):
+            found.options.append((letter, rest))
+            return
+        if letter not in schema.get("short", ""):
+            raise _Unlisted(f"the option -{letter} is not on the list")
+        found.options.append((letter, ""))
+
+
+def _operands(schema: Mapping[str, Any], found: _Found) -> list[str]:
+    """Those operands that are left to be paths or text, after words and patterns."""
+    kind = schema.get("operands", "none")
+    operands = [word for word in found.operands if word not in schema.get("words", ())]
+    if kind == "none" and operands:
+        raise _Unlisted(f"{operands[0]!r} is an operand, and none is listed")
+    if kind == "format" and any(not word.startswith("+") for word in operands):
+        raise _Unlisted("only a +FORMAT is listed as an operand")
+    if kind == "pattern_paths" and not found.has(schema.get("patterns", [])):
+        return operands[1:]
+    return operands
+
+
+def _effect(schema: Mapping[str, Any], found: _Found, operands: list[str]) -> Effect:
+    subcommands = schema.get("subcommands")
+    if subcommands is not None:
+        if not operands:
+            return Effect.READ
+        chosen = subcommands.get(operands[0])
+        if chosen is None:
+            raise _Unlisted(f"the subcommand {operands[0]!r} is not on the list")
+        return Effect(chosen)
+    by_option = schema.get("options", {})
+    given = [Effect(by_option[name]) for name, _ in found.options if name in by_option]
+    return max(given, key=SEVERITY.__getitem__) if given else Effect(schema["effect"])
+
+
+def _paths(schema: Mapping[str, Any], found: _Found, operands: list[str]) -> Iterator[tuple[str, str]]:
+    for name, value in found.options:
+        if name in schema.get("paths_in", ()):
+            yield value, "read"
+    if schema.get("operands") not in ("paths", "pattern_paths"):
+        return
+    writes = schema.get("writes", "")
+    for number, operand in enumerate(operands):
+        if operand == "-" and not writes:
+            continue
+        written = writes == "all" or (writes == "last" and number == len(operands) - 1)
+        yield operand, "write" if written else "read"
+    if not operands and schema.get("recursive") and found.has(schema["recursive"]):
+        yield ".", "read"
+
+
+def _expression(schema: Mapping[str, Any], arguments: tuple[str, ...]) -> Use:
+    """find(1): paths, then tests and actions, each of them listed."""
+    waiting = list(arguments)
+    paths: list[str] = []
+    while waiting and not waiting[0].startswith("-") and waiting[0] not in ("!", "(", ")", ","):
+        paths.append(waiting.pop(0))
+    while waiting:
+        word = waiting.pop(0)
+        if word in schema["with_value"]:
+            if not waiting:
+                raise _Unlisted(f"{word} needs a value")
+            waiting.pop(0)
+        elif word not in schema["alone"]:
+            raise _Unlisted(f"{word} is not on the list")
+    return Use(Effect.READ, paths=tuple((path, "read") for path in paths or ["."]))
