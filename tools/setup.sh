@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 venv=.venv
 stamp=$venv/.blastwall-setup
-inputs=(requirements.txt fargate_proxy/requirements.txt pyproject.toml tools/setup.sh)
+inputs=(requirements.txt fargate_proxy/requirements.txt lambdas/requirements.txt pyproject.toml tools/setup.sh)
 
 wanted() { # what a finished environment was made from, and where: a moved environment has broken scripts
   cat "${inputs[@]}" | cksum
