@@ -30,13 +30,15 @@ from typing import Any, BinaryIO
 
 import zstandard
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-VERSION = 1
+VERSION = 2
 MAGIC = bytes.fromhex("8942 5752 0D0A 1A0A")
 MIB = 1 << 20
-HEADER, MANIFEST = 1, 7  # record types; the others are not looked into
+HEADER, MANIFEST, MARK, CHECKPOINT = 1, 7, 8, 9  # record types; the others are not looked into
+Keys = list[tuple[str, Any]]  # name and key, as load_key gives them
+Place = tuple[int, int, int, bytes]  # blocks, bytes and records before a block, and the chain there
 EXIT = {"intact": 0, "unsigned": 1, "truncated": 1, "tampered": 1, "unreadable": 2}
 
 
@@ -46,7 +48,7 @@ class Answer(Exception):
     def __init__(self, answer: str, why: str, block: int = 0, offset: int = 0, records: int = 0) -> None:
         super().__init__(f"{answer}: {why}")
         self.answer, self.why, self.block, self.offset, self.records = answer, why, block, offset, records
-        self.completed_by = ""
+        self.completed_by, self.proven = "", 0
 
 
 class Damage(Exception):
@@ -60,8 +62,10 @@ class Stop(Exception):
 class File:
     """The walk over one file: how far it got, and what has to be remembered on the way."""
 
-    def __init__(self, source: BinaryIO) -> None:
+    def __init__(self, source: BinaryIO, version: int, keys: Keys) -> None:
         self.source = source
+        self.version = version
+        self.keys = keys
         self.offset = 16  # where the next block begins
         self.blocks = 0
         self.records = 0
@@ -70,7 +74,8 @@ class File:
         self.session = b""
         self.chain = b""
         self.manifest: bytes | None = None
-        self.before: dict[str, Any] = {}  # what stands before the manifest's block
+        self.mark: Place | None = None  # what the next checkpoint speaks of
+        self.proven = 0  # bytes that a checkpoint with a trusted signature speaks of
 
     def read(self, size: int) -> bytes:
         data = b""
@@ -134,14 +139,17 @@ class File:
             self.session = struct.pack(">H", len(session)) + session
         except (UnicodeEncodeError, struct.error) as error:
             raise Damage("the header is damaged") from error
-        preamble = MAGIC + struct.pack(">HHI", VERSION, 0, 0)
+        preamble = MAGIC + struct.pack(">HHI", self.version, 0, 0)
         self.chain = hashlib.sha256(b"blastwall recording chain 1\0" + preamble + recording).digest()
         self.header = header
 
     def walk(self, payload: bytes) -> tuple[int, int]:
         """Check the heads of a block's records, and remember the manifest. Returns their number and the last's time."""
         position, count, latest = 0, 0, self.latest
-        manifest = None
+        if self.manifest is not None:
+            raise Damage("something was added after the end")
+        here = (self.blocks, self.offset, self.records, self.chain)
+        looked_at: list[tuple[int, bytes]] = []
         while position < len(payload):
             if len(payload) - position < 18:
                 raise Damage("the head of a record runs over its block")
@@ -153,37 +161,44 @@ class File:
                 raise Damage("a record is older than the one before it")
             if (kind == HEADER) != (self.records + count == 0):
                 raise Damage("the header is the first record, and only that")
-            if self.manifest is not None:
-                raise Damage("something was added after the end")
-            if kind == MANIFEST:
-                manifest = bytes(body)
-                if length + 18 != len(payload) or flags or statement:
-                    raise Damage("the manifest is not alone in its block")
+            if kind == MANIFEST and (length + 18 != len(payload) or flags or statement):
+                raise Damage("the manifest is not alone in its block")
+            if kind == MANIFEST or (kind in (MARK, CHECKPOINT) and self.version >= 2):
+                looked_at.append((kind, bytes(body)))
             position, count, latest = position + 18 + length, count + 1, at
-        if self.manifest is not None:
-            raise Damage("something was added after the end")
-        if manifest is not None:
-            self.check_manifest(manifest)
+        for kind, said in looked_at:
+            if kind == MARK:
+                self.mark = here
+            elif kind == CHECKPOINT:
+                self.check_checkpoint(said)
+            else:
+                self.compare("manifest", said, here, "format recording session connection protocol started_at")
+                self.manifest = said
         return count, latest
 
-    def check_manifest(self, body: bytes) -> None:
-        """The manifest says of what stands before its block exactly what is there."""
-        manifest = parsed(body)
-        if canonical(manifest) != body:
-            raise Damage("the manifest is not written the canonical way")
+    def check_checkpoint(self, body: bytes) -> None:
+        """A checkpoint speaks of what stands before the last mark's block; whoever signs one vouches for that."""
+        if self.mark is None:
+            raise Damage("a checkpoint speaks of no mark")
+        self.compare("checkpoint", body, self.mark, "format recording session")
+        if self.keys:
+            wrong = signed_by(body, self.keys)
+            if wrong:
+                raise Damage(f"a checkpoint cannot be trusted: {wrong}")
+            self.proven = self.mark[1]
+        self.mark = None
+
+    def compare(self, what: str, body: bytes, place: Place, names: str) -> None:
+        """A manifest or checkpoint says of a place, and of the header's fields, exactly what is there."""
+        said = parsed(body)
+        if canonical(said) != body:
+            raise Damage(f"the {what} is not written the canonical way")
         assert self.header is not None
-        expected = {
-            "blocks": self.blocks,
-            "chain": self.chain.hex(),
-            "length": self.offset,
-            "records": self.records,
-            **{name: self.header.get(name) for name in ("recording", "session", "connection", "protocol")},
-            "started_at": self.header["started_at"],
-        }
+        expected: dict[str, Any] = {name: self.header.get(name) for name in names.split()}
+        expected |= {"blocks": place[0], "length": place[1], "records": place[2], "chain": place[3].hex()}
         for name, value in expected.items():
-            if name not in manifest or canonical(manifest[name]) != canonical(value):
-                raise Damage(f"the manifest's {name} does not fit the file")
-        self.manifest = body
+            if name not in said or canonical(said[name]) != canonical(value):
+                raise Damage(f"the {what}'s {name} does not fit the file")
 
     def only_zeros_follow(self) -> bool:
         while data := self.source.read(MIB):
@@ -217,8 +232,8 @@ def unpacked(stored: bytes, raw: int) -> bytes:
         raise Damage("a compressed block does not unpack") from error
 
 
-def signed_by(body: bytes, keys: list[tuple[str, Any]]) -> str | None:
-    """None when one of the keys signed the manifest, else what is wrong with its signature.
+def signed_by(body: bytes, keys: Keys) -> str | None:
+    """None when one of the keys signed the manifest (or checkpoint), else what is wrong with its signature.
 
     What was signed is the manifest without its signature: the bytes of the body, with `"signature":"...",` cut out.
     """
@@ -226,31 +241,34 @@ def signed_by(body: bytes, keys: list[tuple[str, Any]]) -> str | None:
     key = dict(keys).get(str(manifest.get("key")))
     if key is None:
         return f"it is signed with the key {manifest.get('key')!r}, which was not given"
-    member = b'"signature":' + canonical(manifest["signature"]) + b","
+    if manifest.get("algorithm") != ("Ed25519" if isinstance(key, ed25519.Ed25519PublicKey) else "ECDSA-P256-SHA256"):
+        return "it names another algorithm than its key is for"
+    member = b'"signature":' + canonical(manifest.get("signature")) + b","
     signed = body.replace(member, b"", 1)
     try:
-        signature = base64.b64decode(str(manifest["signature"]), validate=True)
-        if manifest.get("algorithm") == "Ed25519":
+        signature = base64.b64decode(str(manifest.get("signature")), validate=True)
+        if isinstance(key, ed25519.Ed25519PublicKey):
             key.verify(signature, signed)
         else:
-            return f"its algorithm is {manifest.get('algorithm')!r}; this program knows Ed25519"
+            key.verify(signature, signed, ec.ECDSA(hashes.SHA256()))
     except (InvalidSignature, binascii.Error, ValueError):
         return "its signature does not fit what it says"
     return None
 
 
 def load_key(pem: bytes) -> tuple[str, Any]:
-    """A public key and its name: 16 hexadecimal digits of the SHA-256 of its 32 bytes."""
+    """A public key and its name: 16 hexadecimal digits of the SHA-256 of its bytes, 32 (Ed25519) or 65 (P-256)."""
     key = serialization.load_pem_public_key(pem)
-    if not isinstance(key, ed25519.Ed25519PublicKey):
-        raise TypeError("recordings are signed with Ed25519; this is another kind of key")
-    raw = key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        raw = key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    elif isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
+        raw = key.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
+    else:
+        raise TypeError("recordings are signed with Ed25519 or ECDSA on P-256; this is another kind of key")
     return hashlib.sha256(raw).hexdigest()[:16], key
 
 
-def verify(
-    source: BinaryIO, keys: list[tuple[str, Any]], beside: bytes | None = None, name: str | None = None
-) -> Answer:
+def verify(source: BinaryIO, keys: Keys, beside: bytes | None = None, name: str | None = None) -> Answer:
     """What is to be said of the recording in ``source``.
 
     ``keys`` are from :func:`load_key`; ``beside`` is the manifest in the file beside it, if there is one; ``name`` is
@@ -273,7 +291,7 @@ def verify(
     if version < 1 or any(reserved):
         return Answer("unreadable", "its preamble is damaged")
 
-    file = File(source)
+    file = File(source, version, keys)
     stopped = ""
     damaged = ""
     try:
@@ -286,6 +304,7 @@ def verify(
 
     def answer(word: str, why: str) -> Answer:
         found = Answer(word, why, file.blocks, file.offset, file.records)
+        found.proven = file.offset if word == "intact" else file.proven
         if file.manifest is not None:
             found.completed_by = str(parsed(file.manifest).get("completed_by", ""))
         return found
@@ -334,6 +353,8 @@ def main() -> int:
     print(ascii(f"{path}: {found}")[1:-1])
     if found.answer in ("truncated", "tampered"):
         print(f"  whole up to block {found.block} at byte {found.offset} ({found.records} records)")
+    if found.proven and found.answer != "intact":
+        print(f"  a key you trust signed the first {found.proven} bytes")
     if found.completed_by:
         print(ascii(f"  its end was written by another: {found.completed_by}")[1:-1])
     return EXIT[found.answer]

@@ -14,17 +14,33 @@ import zlib
 from pathlib import Path
 
 import zstandard
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 HERE = Path(__file__).with_name("recordings")
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+P256 = ec.derive_private_key(20261122, ec.SECP256R1())
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
-PREAMBLE = bytes.fromhex("894257520d0a1a0a0001000000000000")
+PREAMBLE = bytes.fromhex("894257520d0a1a0a0002000000000000")
+VERSION_1 = bytes.fromhex("894257520d0a1a0a0001000000000000")
 
 
 def canonical(value):
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+def signed(statement, key):
+    if isinstance(key, Ed25519PrivateKey):
+        raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        whole = {**statement, "algorithm": "Ed25519", "key": hashlib.sha256(raw).hexdigest()[:16]}
+        signature = key.sign(canonical(whole))
+    else:
+        raw = key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        whole = {**statement, "algorithm": "ECDSA-P256-SHA256", "key": hashlib.sha256(raw).hexdigest()[:16]}
+        signature = key.sign(canonical(whole), ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
+    return canonical({**whole, "signature": base64.b64encode(signature).decode()})
 
 
 def record(kind, at, body, statement=0, flags=0):
@@ -79,11 +95,12 @@ JUDGEMENT = {
 class Made:
     """A recording block by block, as the document says; ``blocks`` are the bytes of each."""
 
-    def __init__(self, recording, session):
-        self.head = header(recording, session)
+    def __init__(self, recording, session, version=2):
+        self.preamble = PREAMBLE if version == 2 else VERSION_1
+        self.head = header(recording, session) | {"format": version}
         name = session.encode()
         self.session = struct.pack(">H", len(name)) + name
-        self.chain = hashlib.sha256(b"blastwall recording chain 1\0" + PREAMBLE + recording.encode()).digest()
+        self.chain = hashlib.sha256(b"blastwall recording chain 1\0" + self.preamble + recording.encode()).digest()
         self.blocks = []
         self.records = 0
 
@@ -113,19 +130,28 @@ class Made:
             "totals": {"denied": 0, "relayed_bytes": 12, "rows": 3, "statements": 3},
             **changes,
         }
-        if key is not None:
-            raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-            manifest |= {"algorithm": "Ed25519", "key": hashlib.sha256(raw).hexdigest()[:16]}
-            manifest["signature"] = base64.b64encode(key.sign(canonical(manifest))).decode()
-        return canonical(manifest)
+        return canonical(manifest) if key is None else signed(manifest, key)
+
+    def checkpoint(self, key=KEY, **changes):
+        """A mark, and in the next block what is signed of what stands before the mark's."""
+        place = {
+            "blocks": len(self.blocks),
+            "chain": self.chain.hex(),
+            "length": len(self.data()),
+            "records": self.records,
+        }
+        identity = {name: self.head[name] for name in ("format", "recording", "session")}
+        statement = {**place, **identity, "signed_at": 1800000000.75, **changes}
+        self.add(record(8, 4000, b""))
+        return self.add(record(9, 4100, signed(statement, key)))
 
     def data(self):
-        return PREAMBLE + b"".join(self.blocks)
+        return self.preamble + b"".join(self.blocks)
 
 
-def body_of(recording="00112233445566aa", session="session-golden", pack=False):
+def body_of(recording="00112233445566aa", session="session-golden", pack=False, version=2):
     """Header, three statements and their answers, and the end: five blocks."""
-    made = Made(recording, session)
+    made = Made(recording, session, version)
     made.add(record(1, 0, canonical(made.head)), pack=pack)
     for number in (1, 2, 3):
         judgement = [record(2, 1000 * number, canonical(JUDGEMENT), 1)] if number == 1 else []
@@ -160,6 +186,24 @@ def vectors():
     yield "compressed", packed.data(), its_manifest, "intact", 6, len(packed.data())
     unsigned, plain = whole(key=None)
     yield "unsigned", unsigned.data(), plain, "unsigned", 6, len(unsigned.data())
+
+    older, its_manifest = whole(version=1)
+    yield "version-1", older.data(), its_manifest, "intact", 6, len(older.data())
+    far, its_manifest = whole(key=P256)
+    yield "signed-with-p256", far.data(), its_manifest, "intact", 6, len(far.data())
+
+    marked = Made("00112233445566aa", "session-golden")
+    marked.add(record(1, 0, canonical(marked.head)))
+    marked.add(record(2, 1000, canonical(JUDGEMENT), 1), intent(1, 1000, "SELECT 1"))
+    marked.checkpoint(P256).add(intent(2, 5000, "SELECT 2"))
+    yield "truncated-behind-a-checkpoint", marked.data(), None, "truncated", 5, len(marked.data())
+    strange = Made("00112233445566aa", "session-golden")
+    strange.add(record(1, 0, canonical(strange.head))).checkpoint(OTHER)
+    until = len(PREAMBLE) + sum(map(len, strange.blocks[:2]))
+    yield "checkpoint-of-another-key", strange.data(), None, "tampered", 2, until
+    lying = Made("00112233445566aa", "session-golden")
+    lying.add(record(1, 0, canonical(lying.head))).checkpoint(records=7)
+    yield "checkpoint-that-does-not-fit", lying.data(), None, "tampered", 2, until
 
     yield "truncated-in-a-block", made.data()[: starts[3] + 70], None, "truncated", 3, starts[3]
     yield "truncated-between-blocks", made.data()[: starts[4]], None, "truncated", 4, starts[4]
@@ -214,22 +258,23 @@ def vectors():
     yield "completed-by-another", abandoned.data(), done, "intact", 3, len(abandoned.data())
 
     newer = bytearray(made.data())
-    newer[9] = 2
+    newer[9] = 3
     yield "newer-version", bytes(newer), manifest, "unreadable", 0, 0
     yield "no-recording", b"GIF89a" + bytes(40), None, "unreadable", 0, 0
 
 
 def main():
     HERE.mkdir(exist_ok=True)
-    table = ["# What each file is. Written by tests/tools/make_recordings.py; the key is key.pem.\n"]
+    table = ["# What each file is. Written by tests/tools/make_recordings.py; the keys are key.pem and key-p256.pem.\n"]
     for name, data, beside, answer, block, offset in vectors():
         (HERE / f"{name}.bwr").write_bytes(data)
         if beside is not None:
             (HERE / f"{name}.manifest.json").write_bytes(beside)
         table.append(f'[{name}]\nanswer = "{answer}"\nblock = {block}\noffset = {offset}\n')
     (HERE / "verdicts.toml").write_text("\n".join(table))
-    pem = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    (HERE / "key.pem").write_bytes(pem)
+    for name, key in (("key", KEY), ("key-p256", P256)):
+        pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        (HERE / f"{name}.pem").write_bytes(pem)
 
 
 if __name__ == "__main__":

@@ -38,21 +38,22 @@ def load(path):
 
 tool = load(TOOL)
 made = load(HERE / "make_recordings.py")
-TRUSTED = trusted_keys(VECTORS / "key.pem")
-KEYS = [tool.load_key((VECTORS / "key.pem").read_bytes())]
+PEMS = [VECTORS / "key.pem", VECTORS / "key-p256.pem"]
+TRUSTED = trusted_keys(*PEMS)
+KEYS = [tool.load_key(pem.read_bytes()) for pem in PEMS]
 
 
 def ours(data, beside=None, name=ID, trusted=TRUSTED):
     try:
         verdict = verify(io.BytesIO(data), trusted=trusted, beside=beside, recording=name)
     except FormatFault:
-        return ("unreadable", 0, 0, 0)
-    return (str(verdict.state), verdict.block, verdict.offset, verdict.records)
+        return ("unreadable", 0, 0, 0, 0)
+    return (str(verdict.state), verdict.block, verdict.offset, verdict.records, verdict.proven)
 
 
 def theirs(data, beside=None, name=ID, keys=KEYS):
     found = tool.verify(io.BytesIO(data), keys, beside, name)
-    return (found.answer, found.block, found.offset, found.records)
+    return (found.answer, found.block, found.offset, found.records, found.proven)
 
 
 def vector(name):
@@ -104,7 +105,12 @@ def test_both_tell_who_completed_a_recording():
         (["intact.bwr", "--key", "key.pem"], 1, "filed as"),
         (["dropped.bwr", "--renamed", "--key", "key.pem"], 1, "whole up to block 2 at byte"),
         (["completed-by-another.bwr", "--renamed", "--key", "key.pem"], 0, "written by another: finisher"),
-        (["newer-version.bwr", "--renamed"], 2, "version 2"),
+        (["newer-version.bwr", "--renamed"], 2, "version 3"),
+        (
+            ["truncated-behind-a-checkpoint.bwr", "--renamed", "--key", "key-p256.pem"],
+            1,
+            "signed the first ",
+        ),
         (["intact.bwr", "--key", "intact.bwr"], 2, "unreadable"),
         (["nothing.bwr"], 2, "No such file"),
     ],
@@ -127,12 +133,12 @@ def blocks_of(data):
     return found
 
 
-def rechained(payloads, dice):
+def rechained(preamble, payloads, dice):
     """Blocks with a right chain around any payloads: what a forger can always make."""
     name = b"session-golden"
     session = struct.pack(">H", len(name)) + name
-    value = hashlib.sha256(b"blastwall recording chain 1\0" + made.PREAMBLE + ID.encode()).digest()
-    data, count = made.PREAMBLE, 0
+    value = hashlib.sha256(b"blastwall recording chain 1\0" + preamble + ID.encode()).digest()
+    data, count = preamble, 0
     for flags, payload, records in payloads:
         raw = len(payload) if not flags else dice.choice([len(payload) * 3, 300, 1, 0])
         sealed = struct.pack(">IIIQ", flags, len(payload), raw, count)
@@ -160,21 +166,25 @@ def forge(dice, whole):
         payloads.append((0, b"", 0))
     if dice.random() < 0.2:
         payloads.append((0, made.record(dice.randrange(12), 9999, b"{}"), 1))
-    return rechained(payloads, dice)
+    return rechained(whole[:16], payloads, dice)
 
 
 def refit(dice, sign):
     """A whole new end, signed with the right key or not, with some fields changed."""
     body = made.body_of(pack=dice.random() < 0.3)
+    if dice.random() < 0.5:
+        what = dice.choice(["records", "chain", "format", "signed_at", "session", "algorithm"])
+        wrong = {what: dice.choice([1, 2.0, "x", None])} if dice.random() < 0.5 else {}
+        body.checkpoint(dice.choice([made.KEY, made.P256, made.OTHER]), **wrong)
     changes = {}
-    fields = ["records", "blocks", "length", "chain", "session", "started_at", "connection", "key", "algorithm", "note"]
+    fields = ["records", "blocks", "length", "chain", "session", "started_at", "connection", "format", "note"]
     if dice.random() < 0.7:
         changes[dice.choice(fields)] = dice.choice([True, 1, 5.0, "x", None, [], float("nan"), "\ud800", 1 << 70])
     manifest = bytearray(body.manifest(made.KEY if sign else None, **changes))
     if dice.random() < 0.3:
         twisted = json.loads(manifest)
         twisted["signature"] = dice.choice(["", "====", 7, None, base64.b64encode(bytes(64)).decode(), "A" * 88])
-        manifest = made.canonical(twisted)
+        manifest = bytearray(made.canonical(twisted))
     if dice.random() < 0.2:
         manifest[dice.randrange(len(manifest))] = dice.choice(b' "x\xff0')
     manifest = bytes(manifest)
@@ -200,7 +210,7 @@ def mutated(dice, whole, manifest):
             at, block = dice.randrange(len(blocks)), dice.choice(blocks)
             blocks[at : at + 1] = dice.choice([[], [block], [blocks[at], block]])
             blocks = blocks or [b""]
-        return made.PREAMBLE + b"".join(blocks), dice.choice([manifest, None])
+        return whole[:16] + b"".join(blocks), dice.choice([manifest, None])
     if kind == 4:
         at = dice.randrange(len(whole))
         return whole[:at] + dice.randbytes(dice.randrange(40)) + whole[at:], manifest
@@ -208,18 +218,19 @@ def mutated(dice, whole, manifest):
         return forge(dice, whole), dice.choice([manifest, None])
     if kind == 6:
         return refit(dice, dice.random() < 0.8)
-    return whole, dice.choice([None, manifest, manifest + b" ", manifest[:-1], b""])
+    return whole, dice.choice([None, manifest, (manifest or b"") + b" ", b""])
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_both_verifiers_agree_on_every_mutation(seed):
     dice = random.Random(seed)
-    bases = [vector(name) for name in ("intact", "compressed", "unsigned", "completed-by-another")]
+    names = ("intact", "compressed", "unsigned", "completed-by-another", "truncated-behind-a-checkpoint", "version-1")
+    bases = [vector(name) for name in names]
     said = dict.fromkeys((*State, "unreadable"), 0)
-    for round_ in range(1_500):
-        data, beside = mutated(dice, *bases[round_ % len(bases)])
+    for round_ in range(2_500):
+        data, beside = mutated(dice, *bases[dice.randrange(len(bases))])
         name = dice.choice([ID, ID, ID, None, "another"])
         one, two = ours(data, beside, name), theirs(data, beside, name)
         assert one == two, (seed, round_, data.hex(), beside, name)
         said[one[0]] += 1
-    assert all(count > 10 for count in said.values()), said
+    assert all(count >= 3 for count in said.values()), said
