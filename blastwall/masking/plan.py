@@ -42,7 +42,8 @@ class Mask:
     ``column`` is "schema.table.column". ``source`` is an SQL expression of the column's exact type and modifier in
     which ``{}`` stands for the (qualified, quoted) column; for strategies at the sink it is what stands there wherever
     the raw value may not come up. ``origin`` says where the rule stands ("masking.yaml:12"; for a view's column also
-    through which column it came).
+    through which column it came). ``type_oid`` is the type that clients see (a domain's base type); ``length`` the most
+    characters that it holds (0: any number).
     """
 
     column: str
@@ -51,6 +52,7 @@ class Mask:
     source: str
     origin: str
     type_oid: int
+    length: int = 0
 
     @property
     def at_sink(self) -> bool:
@@ -63,16 +65,24 @@ class Plan:
 
     Partitions and children have their parents' masks; a view has those of the columns that its output columns come
     from. ``opaque`` are relations that may show masked values in a way nobody can follow (views that filter on a masked
-    column, materialised views and foreign tables over masked columns), with the reason for the agent. ``version``
-    changes whenever any of it does, and is part of what caches are keyed by.
+    column, materialised views and foreign tables over masked columns), with the reason for the agent. ``vouched`` are
+    relations whose owner says that they show nothing of masked columns: what they read is not followed. ``marks`` are
+    the beginnings by which a mask is recognised that is written back. ``version`` changes whenever any of it does, and
+    is part of what caches are keyed by.
     """
 
     relations: Mapping[int, Mapping[int, Mask]] = field(default_factory=dict)
     opaque: Mapping[int, str] = field(default_factory=dict)
     version: str = ""
+    vouched: frozenset[int] = frozenset()
+    marks: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
         return bool(self.relations) or bool(self.opaque)
+
+    def recognises(self, value: str) -> bool:
+        """Whether ``value`` is a mask that an agent was shown, to be stored where the real value stands."""
+        return any(value.startswith(mark) for mark in self.marks)
 
 
 @dataclass(frozen=True, slots=True)
