@@ -10,7 +10,7 @@ The proof types keep the order of the road: ``forward`` takes a :class:`~blastwa
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -122,8 +122,70 @@ class Manifest:
     raw: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """How the vendor logs in to a target to make roles there. ``login`` is asked each time a connection is opened."""
+
+    user: str
+    login: Callable[[], Awaitable[Credential]]
+    database: str = ""  # "": the target's first
+
+
+@dataclass(frozen=True, slots=True)
+class RoleOrder:
+    """A login for one session: its ``name`` carries the session's, and it has the rights of ``profile`` and no others.
+
+    After ``expires_at`` it opens no connection; ``connections`` it may hold at once. ``settings`` are the target's own,
+    by name. ``memberships`` are further roles that its way to log in needs (rds_iam).
+    """
+
+    name: str
+    profile: str
+    expires_at: float
+    connections: int
+    comment: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+    memberships: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RoleEnd:
+    """What dropping a role met: how many of its connections were ended, and who has now what it owned, in words."""
+
+    connections: int = 0
+    left: tuple[str, ...] = ()
+
+
+class Roles(Protocol):
+    """Per-session logins at one protocol's targets. All raise UpstreamFault; the caller sets the deadline."""
+
+    async def create(self, target: Target, admin: Admin, order: RoleOrder, password: Secret | None) -> None:
+        """Make the login, all of it or nothing. No password: another method of its memberships lets it in."""
+        ...
+
+    async def drop(self, target: Target, admin: Admin, name: str, profile: str) -> RoleEnd:
+        """Let it in no more, end its connections, hand on what it owns, remove it. Nothing happens when it is gone."""
+        ...
+
+    async def present(self, target: Target, admin: Admin, name: str) -> bool:
+        """Does the login exist?"""
+        ...
+
+    async def opens(self, target: Target, credential: Credential) -> bool:
+        """Try the credential. False only when the target itself refuses it; UpstreamFault when that cannot be told."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections kept for the next time."""
+        ...
+
+
 def _nothing() -> None:
     """The end of what nothing started."""
+
+
+def _no_canonical(text: str) -> str:
+    return ""
 
 
 def _nothing_to_start() -> Callable[[], None]:
@@ -136,7 +198,9 @@ class ProtocolSpec:
 
     ``options`` is a pydantic model for the target's ``options:`` section. ``judge`` classifies a statement without a
     connection (``blastwall policy judge``): text, parameters, catalogue (None: none given) and the target's options.
+    ``canonical`` writes a text as its grammar reads it, without comments, for people to see ("" when it cannot).
     ``start`` is called once when a gateway begins to listen for the protocol; what it returns is called at the end.
+    ``roles`` makes the protocol's :class:`Roles`, to be used in one event loop and closed.
     """
 
     manifest: Manifest
@@ -145,3 +209,5 @@ class ProtocolSpec:
     load_catalogue: Callable[[str], Any]
     converse: Callable[[socket.socket, Host], Conversation]
     start: Callable[[], Callable[[], None]] = _nothing_to_start
+    roles: Callable[[], Roles] | None = None  # None: its targets make no logins for single sessions
+    canonical: Callable[[str], str] = _no_canonical

@@ -14,6 +14,7 @@ from blastwall.model import (
     Masked,
     Permit,
     Principal,
+    Revocation,
     Secret,
     Session,
     Statement,
@@ -40,11 +41,21 @@ class Verifier(Protocol):
 class Vendor(Protocol):
     """Just-in-time credentials. The vendor decides ``connect`` itself: a permit that crossed a process is only data."""
 
-    async def vend(self, session: Session, target: Target, permit: Permit, database_user: str | None) -> Credential:
-        """Raises UpstreamFault when the target gives no credential."""
+    async def vend(
+        self, session: Session, target: Target, permit: Permit, database_user: str | None, token: Secret | None = None
+    ) -> Credential:
+        """Raises UpstreamFault when the target gives no credential.
+
+        ``token`` is the agent's, for a vendor in another process, which verifies it again; no target ever gets it.
+        """
         ...
 
-    async def revoke(self, session: Session) -> None: ...
+    async def revoke(self, session: Session) -> Sequence[Revocation]:
+        """Take back what this process vended to a session that has ended, and try whether it is dead. Idempotent.
+
+        Raises UpstreamFault when a target does not answer: the credential may still work, so ask again.
+        """
+        ...
 
 
 class Approvals(Protocol):
@@ -58,8 +69,11 @@ class Approvals(Protocol):
         """Wait until the request leaves REQUESTED, or for ``timeout`` seconds; return where it stands."""
         ...
 
-    async def redeem(self, binding: str) -> ApprovalStatus | None:
-        """Consume one use of an APPROVED, unexpired request with this binding, atomically. None: there is none."""
+    async def redeem(self, binding: str, shape: str = "") -> ApprovalStatus | None:
+        """Consume one use of an APPROVED, unexpired request with this binding, atomically. None: there is none.
+
+        Failing that, one use of a request that was approved for every statement of this ``shape``.
+        """
         ...
 
     async def latest(self, binding: str) -> ApprovalStatus | None:
@@ -100,12 +114,18 @@ class Recording(Protocol):
 
     def intent(self, statement: Statement, facts: Facts, decision: Permit | Denial) -> None: ...
 
-    def relayed(self, masked: Masked) -> None:
-        """What travelled under a permit: to the agent as it received it, or (``masked.direction``) to the target."""
+    def relayed(self, masked: Masked) -> Awaitable[None] | None:
+        """What travelled under a permit: to the agent as it received it, or (``masked.direction``) to the target.
+
+        Returns None, or what to wait for before more is relayed: a sink that is slow makes the session slow.
+        """
         ...
 
     def flush(self) -> None:
-        """Write what is pending without waiting for the next commit; called by a timer."""
+        """Write what is pending without waiting for the next commit; called by a timer.
+
+        Raises RecordingFault when the recording has failed, or has lost what it took before.
+        """
         ...
 
     def event(self, name: str, fields: Mapping[str, object]) -> None:
@@ -118,7 +138,9 @@ class Recording(Protocol):
 
     def commit(self) -> Awaitable[None] | None: ...
 
-    def close(self, reason: str) -> None: ...
+    def close(self, reason: str) -> None:
+        """End the recording. It may wait for whoever signs: call it off the event loop."""
+        ...
 
 
 class Recorder(Protocol):

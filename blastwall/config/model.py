@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     StrictBool,
@@ -17,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from blastwall.config.credentials import Credentials
 from blastwall.identity.claims import ClaimNames
 from blastwall.identity.jwt import MAX_LEEWAY, IssuerRules
 
@@ -103,28 +103,6 @@ class BreakGlass(Section):
     groups: tuple[Text, ...] = ()
 
 
-class StaticCredential(Section):
-    """A user of the target; its password is kept outside, in an environment variable or a file. Neither: none."""
-
-    kind: Literal["static"]
-    user: Text
-    password_env: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
-    password_file: Path | None = None
-
-    @model_validator(mode="after")
-    def _one_place(self) -> StaticCredential:
-        if self.password_env is not None and self.password_file is not None:
-            raise ValueError("give password_env or password_file, not both")
-        return self
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, dict) else value
-
-
-Credentials = Annotated[tuple[StaticCredential, ...], BeforeValidator(_listed), Field(min_length=1)]
-
-
 class Local(Section):
     """For ``blastwall up`` only: start a server of this kind for the target and fill it from ``seed``."""
 
@@ -163,6 +141,88 @@ class TargetSection(Section):
     local: Local | None = None
 
 
+EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class Escalation(Section):
+    """Whom else to ask when nobody has decided ``after_seconds`` after the request was made."""
+
+    after_seconds: Annotated[StrictFloat, Field(ge=1, le=24 * 3600)] = 120.0
+    groups: Annotated[tuple[Text, ...], Field(min_length=1)]
+
+
+class AskingLimits(Section):
+    """How much one agent may ask of people: waiting at once by one session and in all; asked and denied in 10 minutes."""
+
+    session: Annotated[StrictInt, Field(gt=0, le=1000)] = 32
+    waiting: Annotated[StrictInt, Field(gt=0, le=1000)] = 64
+    asked: Annotated[StrictInt, Field(gt=0, le=10_000)] = 120
+    denials: Annotated[StrictInt, Field(gt=0, le=1000)] = 10
+
+
+class Webhook(Section):
+    """Whom to tell by a signed POST. ``secret_env`` names the variable with the key of the signature."""
+
+    url: Text
+    secret_env: EnvironmentName
+
+
+class SlackPerson(Section):
+    """Who a Slack user is to policy. Slack vouches for the user, this line for the rest."""
+
+    subject: Text
+    groups: Annotated[tuple[Text, ...], Field(min_length=1)]
+
+
+class Slack(Section):
+    """Where to tell it in Slack: a channel by a bot's token (its messages are updated after the decision).
+
+    With ``signing_secret_env`` and ``people`` those people can also decide by the message's buttons.
+    """
+
+    channel: Text
+    token_env: EnvironmentName
+    signing_secret_env: EnvironmentName | None = None
+    people: dict[Text, SlackPerson] = Field(default_factory=dict)
+
+
+class Notify(Section):
+    """Whom to tell that somebody is waited for. On AWS an SNS topic is told as well, when there is one."""
+
+    webhooks: tuple[Webhook, ...] = ()
+    slack: Slack | None = None
+
+
+class SignIn(Section):
+    """OpenID Connect sign-in (authorization code with PKCE) on the approval page, at one of ``identity.issuers``."""
+
+    issuer: Text
+    client_id: Text
+    client_secret_env: EnvironmentName | None = None
+    scopes: Annotated[tuple[Text, ...], Field(min_length=1)] = ("openid", "profile")
+
+
+class Page(Section):
+    """The approval page: where ``blastwall up`` serves it, and where people reach it (left out: the same address)."""
+
+    listen: Address = Address(host="127.0.0.1", port=7481)
+    url: Annotated[str, StringConstraints(pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$", max_length=512)] | None = None
+    sign_in: SignIn | None = None
+
+
+class Approvals(Section):
+    """How people are asked. Who may decide is policy's affair.
+
+    A request lives ``ticket_seconds`` (at most as long as its session).
+    """
+
+    ticket_seconds: Annotated[StrictFloat, Field(ge=10, le=24 * 3600)] = 900.0
+    escalation: Escalation | None = None
+    limits: AskingLimits = AskingLimits()
+    notify: Notify = Notify()
+    page: Page = Page()
+
+
 class Config(Section):
     """gateway.yaml."""
 
@@ -172,4 +232,5 @@ class Config(Section):
     insecure_local: StrictBool = False
     identity: Identity
     break_glass: BreakGlass = BreakGlass()
+    approvals: Approvals = Approvals()
     targets: Annotated[dict[Name, TargetSection], Field(min_length=1)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blastwall.errors import UpstreamFault
-from blastwall.model import Credential, Permit, Secret, Session, Target
+from blastwall.model import Credential, Permit, Revocation, Secret, Session, Target
 
 MAX_PASSWORD = 4096  # bytes; an RDS IAM token has about 1,500
 
@@ -42,7 +42,9 @@ class StaticVendor:
         self._rules = {target: tuple(several) for target, several in rules.items()}
         self._environ = environ
 
-    async def vend(self, session: Session, target: Target, permit: Permit, database_user: str | None) -> Credential:
+    async def vend(
+        self, session: Session, target: Target, permit: Permit, database_user: str | None, token: Secret | None = None
+    ) -> Credential:
         """The credential for one connection. Raises UpstreamFault when the target gives none to this caller."""
         if not isinstance(permit, Permit) or permit.prepare_only:
             raise UpstreamFault(f"no credential for {target.name} without a permit to connect")
@@ -59,8 +61,9 @@ class StaticVendor:
         secret = self._secret(target.name, rule)
         return Credential(rule.user, secret, "none" if secret is None else "static")
 
-    async def revoke(self, session: Session) -> None:
+    async def revoke(self, session: Session) -> Sequence[Revocation]:
         """Nothing to do: a static credential outlives every session, which is why production targets vend roles."""
+        return ()
 
     def _secret(self, target: str, rule: CredentialRules) -> Secret | None:
         if rule.password_env is not None:

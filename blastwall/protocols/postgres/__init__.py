@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blastwall.conversation import Conversation, Host, Manifest, ProtocolSpec
+from blastwall.conversation import Conversation, Host, Manifest, ProtocolSpec, Roles
 from blastwall.model import Facts
 from blastwall.protocols.postgres.options import Options
 
@@ -54,6 +54,18 @@ def _converse(sock: socket.socket, host: Host) -> Conversation:
     return PostgresConversation(sock, host)
 
 
+def _canonical(text: str) -> str:
+    from blastwall.sql.limits import LIMITS
+    from blastwall.sql.parser import Unparsed, deparse, parse
+
+    if len(text) > LIMITS.deparse_inline_bytes:
+        return ""
+    try:
+        return deparse(parse(text))
+    except Unparsed:
+        return ""
+
+
 def _start() -> Callable[[], None]:
     """Load the engines and start the parse workers now: the first client should not wait, nor find them broken."""
     importlib.import_module("blastwall.protocols.postgres.conversation")
@@ -64,4 +76,19 @@ def _start() -> Callable[[], None]:
     return pool.close
 
 
-PROTOCOL = ProtocolSpec(_manifest(), Options, _judge, _load_catalogue, _converse, _start)
+def _roles() -> Roles:
+    from blastwall.protocols.postgres.roles import PostgresRoles
+
+    return PostgresRoles()
+
+
+PROTOCOL = ProtocolSpec(
+    _manifest(),
+    Options,
+    _judge,
+    _load_catalogue,
+    _converse,
+    _start,
+    _roles,
+    canonical=_canonical,
+)

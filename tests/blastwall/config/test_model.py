@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from blastwall.config.model import Address, Issuer, StaticCredential, TargetSection
+from blastwall.config.credentials import StaticCredential
+from blastwall.config.model import Address, Issuer, TargetSection
 
 TARGET = {"protocol": "postgres", "host": "db", "port": 5432, "credential": {"kind": "static", "user": "u"}}
 
