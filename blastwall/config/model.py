@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -23,6 +25,7 @@ from blastwall.identity.jwt import MAX_LEEWAY, IssuerRules
 Text = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 Port = Annotated[StrictInt, Field(ge=0, le=65535)]
+Network = Annotated[str, AfterValidator(lambda text: str(ipaddress.ip_network(text)))]
 Minutes = Annotated[StrictFloat, Field(ge=0, le=7 * 24 * 60)]
 
 
@@ -121,12 +124,14 @@ class Budgets(Section):
 class TargetSection(Section):
     """One thing agents reach. ``options`` and ``tls`` are the protocol folder's own and validated by its model.
 
-    Several credentials: the first is the default, the others serve clients that ask for their user.
+    Several credentials: the first is the default, the others serve clients that ask for their user. ``networks`` are
+    the CIDR ranges where ``host`` may be: in AWS nothing else can be reached (left out: the gateway's own VPC).
     """
 
     protocol: Name
     host: Text
     port: Annotated[StrictInt, Field(ge=1, le=65535)]
+    networks: tuple[Network, ...] = ()
     labels: dict[Text, Text] = Field(default_factory=dict)
     mode: Literal["enforce", "observe"] = "enforce"
     recording: Literal["strict", "best_effort"] = "strict"
