@@ -1,0 +1,469 @@
+"""Content detectors: the last net under values of columns that no rule names; ``detectors.toml`` has what they look for.
+
+One pass of an automaton (RE2: linear in the input, whatever is in it) over a whole buffer finds where something may be;
+only the values that hold such a place are looked at exactly. What is masked keeps its length, byte for byte: framing,
+JSON, arrays and CSV around it stay valid, and nothing has to be laid out anew. Pure.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+import re2
+
+#: What a stream holds back at most while it waits for the end of a value (bytes).
+MOST_HELD: Final = 64 * 1024
+#: Values that hold blanks, or begin with a phrase, are shorter than this (bytes).
+PHRASE: Final = 192
+#: Values in hexadecimal (bytea as text) are looked into from this many bytes on.
+HEX_GATE: Final = rb"\\x(?:[0-9a-f]{2}){6}"
+MODES: Final = ("mask", "flag", "off")
+
+_TOKEN: Final = rb"[A-Za-z0-9._%+/=@\x80-\xff\\-]*\z"
+
+Span = tuple[int, int]
+Check = Callable[[bytes, int, int], Iterator[Span]]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A value that was found: where, of which kind, whether to mask it, and whether it stands in hexadecimal."""
+
+    start: int
+    end: int
+    kind: str
+    masked: bool
+    encoded: bool = False
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was found so far, by kind: ``masked`` were replaced, ``flagged`` passed."""
+
+    masked: Counter[str] = field(default_factory=Counter)
+    flagged: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    name: str
+    masked: bool
+    exact: re.Pattern[bytes]
+    check: Check | None
+    beside: frozenset[int]
+    unless: re.Pattern[bytes] | None
+    body: re.Pattern[bytes] | None
+    grouped: bool
+    again: bool
+
+
+class Detectors:
+    """The kinds that one target looks for. Immutable, shared by its sessions; made by :func:`detectors`."""
+
+    def __init__(self, modes: Mapping[str, str]) -> None:
+        table = _table()["kinds"]
+        self.modes = {name: mode for name, mode in modes.items() if mode != "off"}
+        self._kinds = tuple(_kind(name, table[name], mode == "mask") for name, mode in self.modes.items())
+        gates = {name: table[name]["gate"].encode("latin-1") for name in self.modes}
+        masking = [gate for name, gate in gates.items() if self.modes[name] == "mask"]
+        self._gate = _compiled(b"|".join([*gates.values(), HEX_GATE]))
+        self._gate_masked = _compiled(b"|".join([*masking, HEX_GATE])) if masking else None
+        self._which = re2.Set.SearchSet(_options())
+        for gate in [*gates.values(), HEX_GATE]:
+            self._which.Add(gate)
+        self._which.Compile()
+        self._hex = _compiled(rb"\\x((?:[0-9a-f]{2})+)")
+        self._token = _compiled(_TOKEN)
+
+    def suspects(self, data: bytes, flags: bool = True) -> list[int]:
+        """Places in ``data`` at or around which a value may be, in order. Empty for nearly every buffer.
+
+        ``data`` may be whole wire frames: a place says only that the value it lies in must be looked at. ``flags``
+        False leaves out kinds that are only flagged.
+        """
+        gate = self._gate if flags else self._gate_masked
+        if gate is None:
+            return []
+        return [found.end() - 1 for found in gate.finditer(data)]
+
+    def scan(self, text: bytes, before: bytes = b"") -> list[Hit]:
+        """The values in one text, in order; ``before`` is the byte that stood directly before it, if any.
+
+        What is only flagged is left out where it overlaps what is masked.
+        """
+        which = self._which.Match(text)
+        if not which:
+            return []
+        hits: list[Hit] = []
+        for number in sorted(which):
+            if number == len(self._kinds):
+                hits += self._encoded(text)
+            else:
+                hits += _find(self._kinds[number], text, before)
+        hits.sort(key=lambda hit: (hit.start, -hit.end))
+        masked = [hit for hit in hits if hit.masked]
+        if not masked or len(masked) == len(hits):
+            return hits
+        return [h for h in hits if h.masked or not any(m.start < h.end and h.start < m.end for m in masked)]
+
+    def mask(self, text: bytes, tally: Tally, document: bool = False) -> bytes:
+        """One whole value with what must be masked overwritten; the same object when nothing is.
+
+        ``document``: it is JSON, in which a number outside strings becomes a string of the same length.
+        """
+        hits = self.scan(text)
+        return _overwrite(text, hits, tally, document) if hits else text
+
+    def stream(self, tally: Tally) -> Stream:
+        """Look through a value, or any other bytes, that come in pieces."""
+        return Stream(self, tally)
+
+    def open_end(self, text: bytes) -> int:
+        """Where the word begins that touches the end of ``text`` (its length, when it ends between words)."""
+        found = self._token.search(text)
+        return int(found.start()) if found is not None else len(text)
+
+    def body(self, kind: str) -> re.Pattern[bytes] | None:
+        """How values of this kind go on (a pattern), or None."""
+        return next((each.body for each in self._kinds if each.name == kind), None)
+
+    def _encoded(self, text: bytes) -> Iterator[Hit]:
+        """What stands in hexadecimal runs, as bytea is written in text."""
+        for found in self._hex.finditer(text):
+            start = found.start(1)
+            for hit in self.scan(bytes.fromhex(found.group(1).decode("ascii"))):
+                yield Hit(start + 2 * hit.start, start + 2 * hit.end, hit.kind, hit.masked, True)
+
+
+class Stream:
+    """Detectors over bytes that come in pieces: ``feed`` returns what may pass, of the same length in sum.
+
+    At most :data:`MOST_HELD` bytes are held back, and no more than the last :data:`PHRASE` bytes with the
+    words that these begin and end in. A single value longer than that is not recognised, private keys excepted.
+    """
+
+    def __init__(self, detectors: Detectors, tally: Tally) -> None:
+        self._detectors = detectors
+        self._tally = tally
+        self._held = b""
+        self._before = b""
+        self._open: re.Pattern[bytes] | None = None  # the body of a value so long that its beginning has left already
+
+    def feed(self, data: bytes) -> bytes:
+        """Take a piece; return what may leave now."""
+        text = self._held + data
+        passed = b""
+        if self._open is not None:
+            found = self._open.match(text)
+            end = found.end() if found is not None else 0
+            passed, text = b"*" * end, text[end:]
+            if not text:
+                return passed
+            self._open = None
+        hits = self._detectors.scan(text, self._before)
+        cut = self._cut(text, hits)
+        out = _overwrite(text[:cut], [hit for hit in hits if hit.end <= cut], self._tally, False)
+        if cut:
+            self._before = text[cut - 1 : cut]
+        self._held = text[cut:]
+        return passed + out
+
+    def finish(self) -> bytes:
+        """The end: return what was held back."""
+        text, self._held = self._held, b""
+        out = _overwrite(text, self._detectors.scan(text, self._before), self._tally, False) if text else b""
+        self._before = b""
+        self._open = None
+        return out
+
+    def _cut(self, text: bytes, hits: list[Hit]) -> int:
+        """How much may leave: what can neither be in a value nor become part of one, whatever comes next."""
+        end = len(text)
+        cut = max(end - PHRASE, 0)
+        for word in (self._detectors.open_end(text), self._detectors.open_end(text[:cut])):
+            if word < cut and end - word <= MOST_HELD:
+                cut = word
+        for hit in reversed(hits):
+            if hit.start < cut < hit.end:
+                if end - hit.start <= MOST_HELD:
+                    cut = hit.start
+                elif end - hit.end <= 8 and (body := self._detectors.body(hit.kind)) is not None:
+                    self._open = body
+                    return hit.end
+        return cut
+
+
+def detectors(mode: str = "mask", kinds: Mapping[str, str] | None = None) -> Detectors | None:
+    """The detectors of one target, None when nothing is looked for.
+
+    ``mode`` mask: each kind as the table has it; flag: every kind is only noted; off: none. ``kinds`` sets single kinds
+    to mask, flag or off. Raises ValueError for a mode or a kind that does not exist.
+    """
+    table = _table()["kinds"]
+    if mode not in MODES:
+        raise ValueError(f"a detector's mode is {', '.join(MODES[:-1])} or {MODES[-1]}, not {mode!r}")
+    modes = {name: kind["mode"] if mode == "mask" else mode for name, kind in table.items()}
+    for name, wanted in (kinds or {}).items():
+        if name not in table:
+            raise ValueError(f"there is no detector {name!r}: use {', '.join(sorted(table))}")
+        if wanted not in MODES:
+            raise ValueError(f"a detector's mode is {', '.join(MODES[:-1])} or {MODES[-1]}, not {wanted!r} ({name})")
+        modes[name] = wanted
+    if all(chosen == "off" for chosen in modes.values()):
+        return None
+    return _made(tuple(sorted(modes.items(), key=lambda item: list(table).index(item[0]))))
+
+
+def kinds() -> Mapping[str, str]:
+    """Every kind's name and what it is, for people."""
+    return {name: kind["title"] for name, kind in _table()["kinds"].items()}
+
+
+@cache
+def _made(modes: tuple[tuple[str, str], ...]) -> Detectors:
+    return Detectors(dict(modes))
+
+
+@cache
+def _table() -> Mapping[str, Any]:
+    return tomllib.loads((files(__package__) / "detectors.toml").read_text("utf-8"))
+
+
+def _options() -> re2.Options:
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1  # bytes as they are
+    options.max_mem = 64 << 20
+    options.log_errors = False
+    return options
+
+
+def _compiled(pattern: bytes) -> re.Pattern[bytes]:
+    compiled: re.Pattern[bytes] = re2.compile(pattern, _options())  # the same methods
+    return compiled
+
+
+def _kind(name: str, row: Mapping[str, Any], masked: bool) -> _Kind:
+    exact = _compiled(row["exact"].encode("latin-1"))
+    beside = _compiled(row["beside"].encode("latin-1")) if row["beside"] else None
+    return _Kind(
+        name=name,
+        masked=masked,
+        exact=exact,
+        check=_CHECKS[row["check"]] if "check" in row else None,
+        beside=frozenset(byte for byte in range(256) if beside is not None and beside.search(bytes([byte]))),
+        unless=_compiled(row["unless"].encode("latin-1")) if "unless" in row else None,
+        body=_compiled(row["body"].encode("latin-1")) if "body" in row else None,
+        grouped=exact.groups > 0,
+        again=row.get("again", False),
+    )
+
+
+def _find(kind: _Kind, text: bytes, before: bytes) -> Iterator[Hit]:
+    position = 0
+    while (found := kind.exact.search(text, position)) is not None:
+        start, end = found.span(1) if kind.grouped else found.span()
+        position = max(found.end(), found.start() + 1)
+        if kind.unless is not None and kind.unless.fullmatch(text, start, end):
+            continue
+        spans = list(kind.check(text, start, end)) if kind.check is not None else [(start, end)]
+        if not spans and kind.again:
+            position = found.start() + 1
+        for first, last in spans:
+            previous = text[first - 1] if first else (before[0] if before else 0)
+            following = text[last] if last < len(text) else 0
+            if previous not in kind.beside and following not in kind.beside:
+                yield Hit(first, last, kind.name, kind.masked)
+
+
+def _overwrite(text: bytes, hits: list[Hit], tally: Tally, document: bool) -> bytes:
+    changed: bytearray | None = None
+    reached = 0
+    for hit in hits:
+        if not hit.masked:
+            tally.flagged[hit.kind] += 1
+            continue
+        if changed is None:
+            changed = bytearray(text)
+        if hit.start >= reached:
+            tally.masked[hit.kind] += 1
+        reached = max(reached, hit.end)
+        stars = b"*" * (hit.end - hit.start) if not hit.encoded else b"2a" * ((hit.end - hit.start) // 2)
+        if document and text[hit.start : hit.end].isdigit() and not _quoted(text, hit.start):
+            stars = b'"' + stars[2:] + b'"'
+        changed[hit.start : hit.end] = stars
+    return text if changed is None else bytes(changed)
+
+
+def _quoted(text: bytes, position: int) -> bool:
+    """Does ``position`` of a JSON text lie in a string?"""
+    inside = False
+    at = 0
+    while at < position:
+        byte = text[at]
+        if inside and byte == 0x5C:
+            at += 1
+        elif byte == 0x22:
+            inside = not inside
+        at += 1
+    return inside
+
+
+# ------------------------------------------------------------ checks
+
+
+def _digits(text: bytes, start: int, end: int) -> bytes:
+    return bytes(byte for byte in text[start:end] if 0x30 <= byte <= 0x39)
+
+
+def luhn(digits: bytes) -> bool:
+    """ISO/IEC 7812-1 annex B. ``digits`` are ASCII digits."""
+    total = 0
+    for place, byte in enumerate(reversed(digits)):
+        value = byte - 0x30
+        if place % 2:
+            value = value * 2 - 9 if value > 4 else value * 2
+        total += value
+    return total % 10 == 0
+
+
+@cache
+def _brands() -> tuple[tuple[int, int, int, frozenset[int]], ...]:
+    rows = _table()["card"]["brands"]
+    return tuple((row["first"], row["last"], len(str(row["first"])), frozenset(row["lengths"])) for row in rows)
+
+
+@cache
+def _groups() -> frozenset[tuple[int, ...]]:
+    return frozenset(tuple(group) for group in _table()["card"]["groups"])
+
+
+def _is_card(digits: bytes) -> bool:
+    return (
+        any(
+            len(digits) in lengths and first <= int(digits[:width]) <= last for first, last, width, lengths in _brands()
+        )
+        and len(set(digits)) > 1
+        and luhn(digits)
+    )
+
+
+def _cards(text: bytes, start: int, end: int) -> Iterator[Span]:
+    """Card numbers in a run of digit groups: in one piece, or grouped as people do it by one separator."""
+    words: list[Span] = []
+    at = start
+    while at < end:
+        stop = at
+        while stop < end and 0x30 <= text[stop] <= 0x39:
+            stop += 1
+        words.append((at, stop))
+        at = stop + 1
+    number = 0
+    while number < len(words):
+        taken = _card_at(text, words, number)
+        if taken:
+            yield words[number][0], words[number + taken - 1][1]
+        number += max(taken, 1)
+
+
+def _card_at(text: bytes, words: list[Span], number: int) -> int:
+    """How many groups from this one on are a card number; 0 when none."""
+    start, end = words[number]
+    decimal = text[end : end + 1] == b"." and text[end + 1 : end + 2].isdigit()
+    behind = start >= 2 and text[start - 1] == 0x2E and 0x30 <= text[start - 2] <= 0x39
+    if not decimal and not behind and 13 <= end - start <= 19 and _is_card(text[start:end]):
+        return 1
+    for count in (4, 5, 3):
+        some = words[number : number + count]
+        if len(some) < count or tuple(last - first for first, last in some) not in _groups():
+            continue
+        separators = {text[last] for _, last in some[:-1]}
+        if len(separators) == 1 and _is_card(_digits(text, some[0][0], some[-1][1])):
+            return count
+    return 0
+
+
+def _social_security(text: bytes, start: int, end: int) -> Iterator[Span]:
+    """Numbers that may have been given out: no area 000, 666 or above 899, no group 00, no serial 0000 (20 CFR 422)."""
+    area, group, serial = (int(part) for part in text[start:end].split(b"-"))
+    if 0 < area < 900 and area != 666 and group and serial:
+        yield start, end
+
+
+def _iban(text: bytes, start: int, end: int) -> Iterator[Span]:
+    """ISO 13616: the country's length, and 1 modulo 97. Whatever stands behind that length is not part of it."""
+    length = _table()["iban"]["lengths"].get(text[start : start + 2].decode("ascii").upper())
+    if length is None:
+        return
+    seen = 0
+    for at in range(start, end):
+        seen += text[at] != 0x20
+        if seen == length:
+            plain = text[start : at + 1].replace(b" ", b"").decode("ascii").upper()
+            if int("".join(str(int(character, 36)) for character in plain[4:] + plain[:4])) % 97 == 1:
+                yield start, at + 1
+            return
+
+
+def _mixed(text: bytes, start: int, end: int) -> Iterator[Span]:
+    """Base64 of random bytes has letters of both cases and digits."""
+    value = text[start:end]
+    if _classes(value) == 3:
+        yield start, end
+
+
+def _json_web_token(text: bytes, start: int, end: int) -> Iterator[Span]:
+    """Its first part is a JSON object that names an algorithm (RFC 7515, section 4)."""
+    first = text[start:end].split(b".", 1)[0]
+    try:
+        header = json.loads(base64.urlsafe_b64decode(first + b"=" * (-len(first) % 4)))
+    except (ValueError, binascii.Error, RecursionError):
+        return
+    if isinstance(header, dict) and ("alg" in header or "enc" in header):
+        yield start, end
+
+
+def _telephone(text: bytes, start: int, end: int) -> Iterator[Span]:
+    """8 to 15 digits (E.164)."""
+    if 8 <= len(_digits(text, start, end)) <= 15:
+        yield start, end
+
+
+def _random_token(text: bytes, start: int, end: int) -> Iterator[Span]:
+    """Neither a hash nor a UUID (hexadecimal), nor words: letters of both cases and digits, evenly spread."""
+    value = text[start:end].rstrip(b"=")
+    if len(value) > 512 or _classes(value) < 3 or not value.strip(b"0123456789abcdefABCDEF-"):
+        return
+    counts = Counter(value)
+    entropy = -sum(count / len(value) * math.log2(count / len(value)) for count in counts.values())
+    if entropy >= 4.0:
+        yield start, end
+
+
+def _classes(value: bytes) -> int:
+    return (
+        any(0x30 <= byte <= 0x39 for byte in value)
+        + any(0x41 <= byte <= 0x5A for byte in value)
+        + any(0x61 <= byte <= 0x7A for byte in value)
+    )
+
+
+_CHECKS: Final[Mapping[str, Check]] = {
+    "cards": _cards,
+    "social_security": _social_security,
+    "iban": _iban,
+    "mixed": _mixed,
+    "json_web_token": _json_web_token,
+    "telephone": _telephone,
+    "random_token": _random_token,
+}
