@@ -417,7 +417,7 @@ class ApprovalRequest:
 class ApprovalStatus:
     """Where a request stands; ``by`` and ``note`` belong to the last decision.
 
-    It may be used ``uses`` times in all and was used ``used`` times. ``same_shape``: by any statement of its shape.
+    It may be used ``uses`` times in all until ``expires_at``, and was used ``used`` times. ``same_shape``: by any statement of its shape.
     """
 
     id: str
@@ -428,3 +428,4 @@ class ApprovalStatus:
     uses: int = 1
     used: int = 0
     same_shape: bool = False
+    expires_at: float = 0.0

@@ -10,12 +10,14 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from blastwall.approvals import to_document
-from blastwall.local.approvals import MAX_NOTE, Filed, LocalApprovals
+from blastwall.approvals import MAX_NOTE, Ballot, Filed, to_document
+from blastwall.approvals.view import lines_of, view_of
+from blastwall.approvals.visible import block, one_line, visible
+from blastwall.local.approvals import LocalApprovals, unknown
 from blastwall.local.clock import SystemClock
-from blastwall.model import ApprovalState, ApprovalStatus, Denial, Parameter
+from blastwall.model import ApprovalState, ApprovalStatus, Denial
 from cli import approver, place
-from cli.visible import block, legend, one_line, visible
+from cli.token import Duration
 
 T = TypeVar("T")
 STATEMENT_WIDTH = 60  # characters of a statement in the list; `show` has all of them
@@ -77,6 +79,7 @@ def _decision(decide: Callable[..., int]) -> Callable[..., int]:
     for option in (
         click.argument("id"),
         click.option("--note", default="", help="Kept on record and told to the agent."),
+        click.option("--shown", metavar="HASH", help="Decide only what `show` displayed under this hash."),
         click.option("--as", "name", default=place.user, help="Who decides.  [default: you]"),
         click.option(
             "--group", "groups", multiple=True, default=("owners",), show_default=True, help="A group of theirs."
@@ -94,24 +97,34 @@ def _decision(decide: Callable[..., int]) -> Callable[..., int]:
 
 
 @command.command("approve")
+@click.option("--for", "seconds", type=Duration(), help="With --same-shape: for how long, such as 10m.")
+@click.option(
+    "--same-shape",
+    is_flag=True,
+    help="All statements of the session that differ from this one only in literals, where policy allows that.",
+)
 @_decision
-def approve(**options: Any) -> int:  # noqa: ANN401  what click collected for _decide
+def approve(seconds: int | None, same_shape: bool, **options: Any) -> int:  # noqa: ANN401  what click collected
     """Let the statement run, once, for as long as the request lives."""
-    return _decide(approve=True, **options)
+    if same_shape != (seconds is not None):
+        raise click.UsageError("--for and --same-shape go together: for how long, and what")
+    return _decide(approve=True, grant_seconds=float(seconds or 0), **options)
 
 
 @command.command("deny")
 @_decision
 def deny(**options: Any) -> int:  # noqa: ANN401  what click collected for _decide
     """Refuse the statement; one denial is enough, and it takes an approval back that was not used."""
-    return _decide(approve=False, **options)
+    return _decide(approve=False, grant_seconds=0.0, **options)
 
 
 def _decide(
     *,
     approve: bool,
+    grant_seconds: float,
     id: str,
     note: str,
+    shown: str | None,
     name: str,
     groups: tuple[str, ...],
     config: Path | None,
@@ -125,8 +138,12 @@ def _decide(
 
     async def vote(approvals: LocalApprovals) -> tuple[ApprovalStatus | Denial, Filed | None]:
         who = await approver.identify(keyboard, bundle)
+        filed = await approvals.show(id)
+        if filed is None:
+            return unknown(id), None
+        ballot = Ballot(approve, shown or view_of(filed.request).shown, note, grant_seconds)
         verdict = await approvals.vote(
-            id, who, approve, note, lambda person, request: approver.authorise(bundle, person, request)
+            id, who, ballot, lambda person, asked, given: bundle.may_decide(person, asked, given, time.time())
         )
         return verdict, await approvals.show(id)
 
@@ -150,57 +167,24 @@ def _outcome(filed: Filed) -> str:
     if filed.status.state is ApprovalState.REQUESTED:
         have = sum(vote.approve for vote in filed.votes)
         return f"{filed.request.id}: your approval counts; {have} of {filed.request.quorum} people have approved"
-    return f"{filed.request.id}: {filed.status.state}"
+    status = filed.status
+    more = f", and every statement of its shape until {place.moment(status.expires_at)}" if status.same_shape else ""
+    return f"{filed.request.id}: {status.state}{more}"
 
 
 def describe(filed: Filed, now: float) -> list[str]:
-    """All an approver needs, the gateway's findings first and the agent's own words in a margin of their own."""
-    request, status = filed.request, filed.status
-    principal, facts, statement = request.principal, request.facts, request.statement
-    left = request.expires_at - now
-    lines = {
-        "request": request.id,
-        "state": f"{status.state}" + (f" by {', '.join(status.by)}" if status.by else ""),
-        "expires": f"{place.moment(request.expires_at)} ({f'in {place.span(left)}' if left > 0 else 'over'})",
-        "agent": f"{principal.agent} ({principal.subject} of {principal.issuer})",
-        "on behalf of": principal.on_behalf_of or "nobody in particular",
-        "groups": ", ".join(sorted(principal.groups)) or "none",
-        "session": f"{request.session} at {request.target}",
-        "approvers": f"{request.quorum} of {', '.join(request.approvers) or 'those whom policy lets'}",
-        "does": f"{facts.verb} ({facts.effect})" + ("" if facts.bounded else ", WITHOUT A BOUND"),
-        "because": facts.reason or "-",
-        "touches": "; ".join(str(one) for one in facts.objects) or "no object",
-        "remarks": ", ".join(sorted(facts.flags)) or "none",
-        "risk": f"{request.risk.score} of 100: "
-        + (", ".join(f"{why} {by:+d}" for why, by in request.risk.reasons) or "-"),
-        "settings": statement.surroundings or "-",
-    }
-    shown = [f"{name:>13}  {visible(text)}" for name, text in lines.items()]
-    raw = statement.text.encode("utf-8", "surrogateescape")
-    shown += [
-        "",
-        f"What the agent wrote ({statement.kind}, {len(raw)} bytes, {statement.text.count(chr(10)) + 1} lines):",
-    ]
-    shown += block(statement.text)
-    for number, parameter in enumerate(statement.parameters, start=1):
-        shown += ["", *_parameter(number, parameter)]
-    unclear = legend(statement.text)
-    if unclear:
-        shown += ["", "CAUTION, characters that do not show, or look like others:", *(f"  {line}" for line in unclear)]
+    """All an approver needs: the rendering model's lines, then where the request stands and who has voted."""
+    status = filed.status
+    left = filed.request.expires_at - now
+    shown = lines_of(view_of(filed.request))
+    state = f"{status.state}" + (f" by {', '.join(map(visible, status.by))}" if status.by else "")
+    if status.same_shape:
+        state += f", for every statement of its shape, used {status.used} times"
+    shown += ["", f"{'state':>13}  {state}", f"{'expires':>13}  {f'in {place.span(left)}' if left > 0 else 'over'}"]
     for vote in filed.votes:
         word = "approved" if vote.approve else "denied"
         shown += ["", f"{word} by {visible(vote.approver.subject)}, {place.moment(vote.at)}", *_note(vote.note)]
     return shown
-
-
-def _parameter(number: int, parameter: Parameter) -> list[str]:
-    title = f"Parameter ${number}" + (f" (type {parameter.type_id})" if parameter.type_id else "")
-    if parameter.value is None:
-        return [f"{title}: NULL"]
-    if parameter.binary:
-        return [f"{title}, {len(parameter.value)} bytes in binary:", *block(parameter.value.hex(" "))]
-    text = parameter.value.decode("utf-8", "surrogateescape")
-    return [f"{title}, {len(parameter.value)} bytes:", *block(text), *(f"  {line}" for line in legend(text))]
 
 
 def _note(note: str) -> list[str]:
@@ -221,10 +205,14 @@ def _with(state: Path, ask: Callable[[LocalApprovals], Awaitable[T]]) -> T:
 def _document(filed: Filed) -> dict[str, Any]:
     return {
         "request": to_document(filed.request),
+        "view": view_of(filed.request).document(),
         "state": str(filed.status.state),
         "by": list(filed.status.by),
         "note": filed.status.note,
         "changed_at": filed.status.changed_at,
+        "uses": filed.status.uses,
+        "used": filed.status.used,
+        "same_shape": filed.status.same_shape,
         "votes": [
             {"approver": vote.approver.subject, "approve": vote.approve, "note": vote.note, "at": vote.at}
             for vote in filed.votes

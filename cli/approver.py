@@ -13,7 +13,7 @@ from blastwall.identity.jwks import FetchedKeys, FixedKeys
 from blastwall.local.clock import SystemClock
 from blastwall.local.fetch import fetch
 from blastwall.local.verifier import TokenVerifier
-from blastwall.model import ApprovalRequest, Denial, DenialCode, Principal, Secret
+from blastwall.model import Principal, Secret
 from rig import running
 from rig.issuer import LocalIssuer
 
@@ -67,15 +67,3 @@ async def identify(keyboard: Keyboard, bundle: Bundle) -> Principal:
     except OSError as fault:
         raise OurFault(f"the local issuer's keys in {keyboard.state} cannot be used: {fault}") from fault
     return await TokenVerifier([(local.rules(audience), FixedKeys(keys))], clock).verify(Secret(token))
-
-
-def authorise(bundle: Bundle, approver: Principal, request: ApprovalRequest) -> Denial | None:
-    """What policy says to this person deciding this request; nobody decides about a target that is gone."""
-    target = bundle.targets.get(request.target)
-    if target is None:
-        return Denial(
-            DenialCode.POLICY,
-            f"the target {request.target!r} is not in the configuration",
-            hint="give the gateway's own --config",
-        )
-    return bundle.policies.may_approve(approver, request, target)

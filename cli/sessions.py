@@ -14,7 +14,7 @@ import click
 from blastwall.local.clock import SystemClock
 from blastwall.local.sessions import LocalSessions, SessionRow
 from cli import place
-from cli.visible import visible
+from blastwall.approvals.visible import visible
 
 T = TypeVar("T")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final
 
 from blastwall import approvals
@@ -27,10 +28,21 @@ from blastwall.policy.decide import Policies, Question
 from blastwall.ports import Approvals, Clock, Recording
 from fargate_proxy.ledger import Ledger
 
-#: A ticket outlives the inline hold: an agent has this long to come back with the identical statement (seconds).
-TICKET_SECONDS: Final = 900.0
 #: How often a waiting client is told that its statement is still held, so that idle timers between us keep still.
 REMINDER_SECONDS: Final = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How people are asked. A ticket outlives the inline hold: an agent has ``ticket_seconds`` to come back with the
+    identical statement. ``escalation`` groups may decide ``escalate_seconds`` after the request (no groups: never).
+    ``canonical`` writes a text in the grammar's own spelling, without comments ("" when it cannot).
+    """
+
+    ticket_seconds: float = 900.0
+    escalation: tuple[str, ...] = ()
+    escalate_seconds: float = 0.0
+    canonical: Callable[[str], str] = field(default=lambda text: "")
 
 
 class Decider:
@@ -45,6 +57,7 @@ class Decider:
         recording: Recording,
         ledger: Ledger,
         clock: Clock,
+        asking: Asking = Asking(),
     ) -> None:
         self._session = session
         self._target = target
@@ -53,6 +66,7 @@ class Decider:
         self._recording = recording
         self._ledger = ledger
         self._clock = clock
+        self._asking = asking
 
     async def decide(
         self, statement: Statement, facts: Facts, upstream_text: str, exchange: Exchange | None
@@ -79,14 +93,22 @@ class Decider:
             statement=statement,
             policy_version=policies.version,
         )
-        permit = await self._redeem(binding, policies, question, decision)
+        shape = approvals.shape(
+            principal=self._session.principal,
+            session=self._session.id,
+            target=self._target.name,
+            statement=statement,
+            facts=facts,
+            policy_version=policies.version,
+        )
+        permit = await self._redeem(binding, shape, policies, question, decision)
         if permit is not None:
             return permit
         before = await self._people.latest(binding)
         if before is not None and before.state is ApprovalState.DENIED:
             return self._answer(before, decision)
         try:
-            status = await self._request(statement, facts, decision, binding, policies)
+            status = await self._request(statement, facts, decision, binding, shape, policies)
         except ClientFault as fault:  # too many requests wait already: a way to tire approvers out
             return Denial(
                 DenialCode.BUDGET, str(fault), "Wait for the decisions that are outstanding.", risk=decision.risk
@@ -94,19 +116,19 @@ class Decider:
         if exchange is not None and exchange.interactive:
             status = await self._hold(status, exchange, decision)
             if status.state is ApprovalState.APPROVED:
-                permit = await self._redeem(binding, self._policies(), question, decision)
+                permit = await self._redeem(binding, shape, self._policies(), question, decision)
                 if permit is not None:
                     return permit
         return self._answer(status, decision)
 
     async def _redeem(
-        self, binding: str, policies: Policies, question: Question, pending: Pending
+        self, binding: str, shape: str, policies: Policies, question: Question, pending: Pending
     ) -> Permit | Denial | None:
         """Consume an approval and ask policy again; None when there is no approval.
 
         What policy asks for may have grown since (another hour, another risk): then the approval is too small.
         """
-        status = await self._people.redeem(binding)
+        status = await self._people.redeem(binding, shape)
         if status is None:
             return None
         if len(status.by) < pending.quorum:
@@ -117,16 +139,17 @@ class Decider:
                 pending.policies,
                 pending.risk,
             )
-        self._recording.event("approval_redeemed", {"approval": status.id, "by": list(status.by), "note": status.note})
+        redeemed = {"approval": status.id, "by": list(status.by), "note": status.note, "same_shape": status.same_shape}
+        self._recording.event("approval_redeemed", redeemed)
         decision = policies.decide(question, approved=status.id)
         if isinstance(decision, Pending):
             return Denial(DenialCode.POLICY, "policy changed while the approval was given", policies=decision.policies)
         return decision
 
     async def _request(
-        self, statement: Statement, facts: Facts, pending: Pending, binding: str, policies: Policies
+        self, statement: Statement, facts: Facts, pending: Pending, binding: str, shape: str, policies: Policies
     ) -> ApprovalStatus:
-        now = self._clock.now()
+        now, asking = self._clock.now(), self._asking
         request = ApprovalRequest(
             id=approvals.request_id(secrets.token_bytes(10)),
             binding=binding,
@@ -139,8 +162,12 @@ class Decider:
             approvers=pending.approvers,
             policy_version=policies.version,
             requested_at=now,
-            expires_at=min(now + max(TICKET_SECONDS, self._target.hold_seconds), self._session.expires_at),
+            expires_at=min(now + max(asking.ticket_seconds, self._target.hold_seconds), self._session.expires_at),
             quorum=pending.quorum,
+            shape=shape,
+            canonical=asking.canonical(statement.text),
+            escalation=asking.escalation,
+            escalate_at=now + asking.escalate_seconds if asking.escalation else 0.0,
         )
         status = await self._people.request(request)
         self._recording.event(

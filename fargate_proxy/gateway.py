@@ -12,6 +12,7 @@ import socket
 from dataclasses import dataclass, field
 from typing import Any
 
+from blastwall import registry
 from blastwall.config.bundle import Bundle
 from blastwall.conversation import Conversation, Hello, Host, ProtocolSpec
 from blastwall.errors import ClientFault, Fault, ProtocolViolation, RecordingFault, TokenFault, UpstreamFault
@@ -29,7 +30,7 @@ from blastwall.model import (
     Target,
 )
 from blastwall.ports import Approvals, Clock, Recorder, Recording, Sessions, Vendor, Verifier
-from fargate_proxy.decider import Decider
+from fargate_proxy.decider import Asking, Decider
 from fargate_proxy.ledger import BudgetSpent, Ledger
 from fargate_proxy.pipeline import Road
 from fargate_proxy.watch import Watch
@@ -139,7 +140,14 @@ class Gateway:
         try:
             await ports.sessions.attach(session, connection)
             decider = Decider(
-                session, target, lambda: self.bundle.policies, ports.people, recording, ledger, ports.clock
+                session,
+                target,
+                lambda: self.bundle.policies,
+                ports.people,
+                recording,
+                ledger,
+                ports.clock,
+                self._asking(target),
             )
             permit = await self._decide_connect(decider, recording, hello, target, session)
             if isinstance(permit, Denial):
@@ -170,6 +178,14 @@ class Gateway:
         finally:
             self._finish(recording, reason)
             await asyncio.shield(self._detach(session, connection, ledger))
+
+    def _asking(self, target: Target) -> Asking:
+        section = self.bundle.config.approvals
+        canonical = registry.protocol(target.protocol).canonical
+        if section.escalation is None:
+            return Asking(section.ticket_seconds, canonical=canonical)
+        escalation = section.escalation
+        return Asking(section.ticket_seconds, escalation.groups, escalation.after_seconds, canonical)
 
     async def _follow(self, conversation: Conversation, road: Road, session: Session, recording: Recording) -> str:
         """Run the connection's channels until it ends, its session ends, or the gateway drains. Returns why."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from blastwall.approvals.flood import Limits
 from blastwall.config.bundle import Bundle
 from blastwall.identity.jwks import FetchedKeys, Limits
 from blastwall.local.approvals import LocalApprovals
@@ -60,7 +61,7 @@ def compose(bundle: Bundle, state: Path, environ: Mapping[str, str]) -> Parts:
     return Parts(
         TokenVerifier(issuers, clock),
         StaticVendor(rules_by_target, environ),
-        LocalApprovals(store, clock),
+        LocalApprovals(store, clock, Limits(**bundle.config.approvals.limits.model_dump())),
         LocalSessions(store, clock),
         LocalRecorder(state, clock, signer=load_signer(state / "keys")),
         clock,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel
 
+from blastwall.approvals import Ballot, routed_to
 from blastwall.config.document import Document, read_document
 from blastwall.config.loader import references, shape
 from blastwall.config.model import Config, TargetSection
@@ -38,13 +39,17 @@ class Bundle:
     targets: Mapping[str, Target]
     version: str
 
-    def may_approve(self, approver: Principal, request: ApprovalRequest) -> Denial | None:
-        """``Policies.may_approve`` for the request's own target; a target that is gone cannot be approved for."""
+    def may_decide(self, approver: Principal, request: ApprovalRequest, ballot: Ballot, now: float) -> Denial | None:
+        """``Policies.may_approve`` for the request's own target, and the groups that may be asked by now.
+
+        A target that is gone cannot be decided for.
+        """
         target = self.targets.get(request.target)
         if target is None:
-            reason = f"the request is for {request.target}, which is no longer configured"
-            return Denial(DenialCode.POLICY, reason, "Let it expire.")
-        return self.policies.may_approve(approver, request, target)
+            reason = f"the request is for {request.target!r}, which is no longer configured"
+            return Denial(DenialCode.POLICY, reason, "Let it expire, or give the gateway's own --config.")
+        asked = replace(request, approvers=routed_to(request, now))
+        return self.policies.may_approve(approver, asked, target, ballot.grant_seconds)
 
 
 def load_bundle(path: Path, overrides: Mapping[str, Any] | None = None, origin: str = "overrides") -> Bundle:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, ValidationError, field_validator
 
 from blastwall.config.bundle import Bundle
 from blastwall.config.document import Document, read_document
@@ -55,10 +55,14 @@ class GivenFacts(_Section):
 
 
 class Approve(_Section):
-    """``as`` decides a request of ``requester`` that was routed to ``approvers``."""
+    """``as`` decides a request of ``requester`` that was routed to ``approvers``.
+
+    ``grant_seconds`` above 0: not once, but for all statements of its shape for so long.
+    """
 
     requester: Text
     approvers: tuple[Text, ...]
+    grant_seconds: Annotated[StrictFloat, Field(ge=0, le=3600)] = 0.0
 
 
 class Case(_Section):

@@ -6,45 +6,37 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from blastwall import approvals as rules
-from blastwall.approvals import Event, Vote
+from blastwall.approvals import Ballot, Event, Filed, Vote
+from blastwall.approvals.documents import principal_document, principal_of
+from blastwall.approvals.flood import Asked, Limits, excess
+from blastwall.approvals.rules import Grant, judge_ballot
+from blastwall.approvals.view import view_of
 from blastwall.errors import ClientFault, OurFault
 from blastwall.local.store import Store, announce
 from blastwall.model import ApprovalRequest, ApprovalState, ApprovalStatus, Denial, DenialCode, Principal
 from blastwall.ports import Clock
 
-Authorise = Callable[[Principal, ApprovalRequest], Denial | None]
+Authorise = Callable[[Principal, ApprovalRequest, Ballot], Denial | None]
 
-MAX_LIVE = 32  # requests of one session that may wait at once: more is a way to tire approvers out
-MAX_NOTE = 1000  # characters
-
-_COLUMNS = "id, state, decided_by, note, changed_at, expires_at"
-
-
-@dataclass(frozen=True, slots=True)
-class Filed:
-    """A request with where it stands and who has voted."""
-
-    request: ApprovalRequest
-    status: ApprovalStatus
-    votes: tuple[Vote, ...] = ()
+_COLUMNS = "id, state, decided_by, note, changed_at, expires_at, uses, used, same_shape"
 
 
 class LocalApprovals:
     """People's decisions in the shared store; one made in another process is seen within about 50 ms."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, limits: Limits = Limits()) -> None:
         self._store = store
         self._clock = clock
+        self._limits = limits
 
     async def request(self, request: ApprovalRequest) -> ApprovalStatus:
         """File the request, or return the live one with the same binding (its own id).
 
         The same question under an older policy version is superseded. Raises OurFault when the binding is not that of
-        the request's own content, ClientFault when the session has 32 requests waiting.
+        the request's own content, ClientFault when the agent asks too much of people (``approvals.flood``).
         """
         if request.binding != _bound(request, request.policy_version):
             raise OurFault(
@@ -60,20 +52,20 @@ class LocalApprovals:
                 return _status(live, now)
             for older in _rows(db, "question = ? AND state IN ('requested', 'approved')", question):
                 _move(db, older, Event.SUPERSEDE, now, note="policy has changed since")
-            waiting = db.execute(
-                "SELECT count(*) FROM approvals WHERE session = ? AND state = 'requested'", (request.session,)
+            too_much = excess(
+                _asked(db, request.principal.identity, now - self._limits.window), request.session, now, self._limits
             )
-            if waiting.fetchone()[0] >= MAX_LIVE:
-                raise ClientFault(
-                    f"this session has {MAX_LIVE} requests waiting for a person: wait for those, or withdraw some"
-                )
+            if too_much is not None:
+                raise ClientFault(too_much)
             db.execute(
-                "INSERT INTO approvals VALUES (?, ?, ?, ?, 'requested', ?, ?, ?, '[]', '', ?)",
+                "INSERT INTO approvals VALUES (?, ?, ?, ?, 'requested', ?, ?, ?, '[]', '', ?, ?, ?, 1, 0, 0)",
                 (
                     request.id, request.binding, question, request.session,
                     request.requested_at, request.expires_at, now, json.dumps(rules.to_document(request)),
+                    request.principal.identity, request.shape,
                 ),
             )  # fmt: skip
+            announce(db, NEWS)
             return _status(_row(db, request.id), now)
 
         return await self._store.write(work, durable=True)
@@ -95,24 +87,33 @@ class LocalApprovals:
                 except TimeoutError:
                     pass
 
-    async def redeem(self, binding: str) -> ApprovalStatus | None:
-        """Consume one use of an APPROVED, unexpired request with this binding, atomically. None: there is none."""
+    async def redeem(self, binding: str, shape: str = "") -> ApprovalStatus | None:
+        """Consume one use of an APPROVED, unexpired request with this binding, atomically. None: there is none.
+
+        Failing that, one use of a request that was approved for every statement of this ``shape``.
+        """
         now = self._clock.now()
 
         def work(db: sqlite3.Connection) -> ApprovalStatus | None:
             _settle(db, now)
             row = _newest(db, binding)
             if row is None or row["state"] != ApprovalState.APPROVED:
-                return None
-            _move(db, row, Event.REDEEM, now)
+                granted = _rows(db, "shape = ? AND state = 'approved' AND same_shape = 1", shape, 1) if shape else []
+                if not granted:
+                    return None
+                row = granted[0]
+            db.execute("UPDATE approvals SET used = used + 1 WHERE id = ?", (row["id"],))
+            if row["used"] + 1 >= row["uses"]:
+                _move(db, row, Event.REDEEM, now)
             return _status(_row(db, row["id"]), now)
 
         return await self._store.write(work, durable=True)
 
     async def latest(self, binding: str) -> ApprovalStatus | None:
         """The newest request with this binding in whatever state, or None."""
+        now = self._clock.now()
         row = await self._store.read(lambda db: _newest(db, binding))
-        return None if row is None else _status(row, self._clock.now())
+        return None if row is None else _status(row, now)
 
     async def withdraw(self, id: str, note: str) -> ApprovalStatus:
         """Take a live request back; one that is over stays as it is. Raises OurFault for an unknown id."""
@@ -120,26 +121,22 @@ class LocalApprovals:
 
         def work(db: sqlite3.Connection) -> ApprovalStatus:
             _settle(db, now)
-            _move(db, _row(db, id), Event.WITHDRAW, now, note=note[:MAX_NOTE])
+            _move(db, _row(db, id), Event.WITHDRAW, now, note=note[: rules.MAX_NOTE])
             return _status(_row(db, id), now)
 
         return await self._store.write(work, durable=True)
 
-    async def vote(
-        self, id: str, approver: Principal, approve: bool, note: str, authorise: Authorise
-    ) -> ApprovalStatus | Denial:
+    async def vote(self, id: str, approver: Principal, ballot: Ballot, authorise: Authorise) -> ApprovalStatus | Denial:
         """Count one person's answer, or say why it does not count. ``authorise`` asks policy (``may_approve``).
 
         Raises ValueError when the note is longer than 1,000 characters.
         """
-        if len(note) > MAX_NOTE:
-            raise ValueError(f"a note has at most {MAX_NOTE} characters")
         filed = await self.show(id)
         if filed is None:
-            return Denial(
-                DenialCode.POLICY, f"there is no request {id!r} that you may decide", hint="list those there are"
-            )
-        refusal = authorise(approver, filed.request)
+            return unknown(id)
+        refusal = judge_ballot(filed.request, ballot, view_of(filed.request).shown)
+        if refusal is None:
+            refusal = authorise(approver, filed.request, ballot)
         if refusal is not None:
             return refusal
         now = self._clock.now()
@@ -148,17 +145,21 @@ class LocalApprovals:
             _settle(db, now)
             row = _row(db, id)
             votes = _votes(db, id)
-            after = rules.judge_vote(filed.request, ApprovalState(row["state"]), votes, approver, approve)
+            after = rules.judge_vote(filed.request, ApprovalState(row["state"]), votes, approver, ballot.approve)
             if isinstance(after, Denial):
                 return after
+            vote = Vote(approver, ballot.approve, ballot.note, now, ballot.grant_seconds)
             db.execute(
-                "INSERT INTO approval_votes VALUES (?, ?, ?, ?, ?)",
-                (id, json.dumps(_person(approver)), approve, note, now),
+                "INSERT INTO approval_votes VALUES (?, ?, ?, ?, ?, ?)",
+                (id, json.dumps(principal_document(approver)), vote.approve, vote.note, now, vote.grant_seconds),
             )
-            if after is not ApprovalState.REQUESTED:
-                by = [vote.approver.subject for vote in votes if vote.approve] if approve else []
-                event = Event.APPROVE if approve else Event.DENY
-                _move(db, row, event, now, by=[*by, approver.subject], note=note)
+            if after is ApprovalState.APPROVED:
+                approving = [one for one in (*votes, vote) if one.approve]
+                _grant(db, id, rules.granted(filed.request, approving, now))
+                _move(db, row, Event.APPROVE, now, by=[one.approver.subject for one in approving], note=vote.note)
+            elif after is ApprovalState.DENIED:
+                _move(db, row, Event.DENY, now, by=[approver.subject], note=vote.note)
+            announce(db, NEWS)
             return _status(_row(db, id), now)
 
         return await self._store.write(work, durable=True)
@@ -174,6 +175,23 @@ class LocalApprovals:
         now = self._clock.now()
         where = "state IN ('requested', 'approved') AND expires_at > ?" if live else "? IS NOT NULL"
         return await self._store.read(lambda db: _filed(db, where, now, limit=limit, now=now))
+
+    async def changed(self, timeout: float) -> None:
+        """Wait until any request is made or changes, or for ``timeout`` seconds."""
+        with self._store.watcher.listening(NEWS) as news:
+            try:
+                await asyncio.wait_for(news.wait(), timeout)
+            except TimeoutError:
+                pass
+
+
+#: What every change of any request is announced under.
+NEWS = "approvals"
+
+
+def unknown(id: str) -> Denial:
+    """What somebody is told who names a request that there is not: nothing more than about one that is not theirs."""
+    return Denial(DenialCode.POLICY, f"there is no request {id!r} that you may decide", hint="list those there are")
 
 
 def _bound(request: ApprovalRequest, policy_version: str) -> str:
@@ -206,6 +224,23 @@ def _move(
         (after, json.dumps(list(by)), note, now, row["id"], row["state"]),
     )
     announce(db, row["id"])
+    announce(db, NEWS)
+
+
+def _grant(db: sqlite3.Connection, id: str, grant: Grant) -> None:
+    db.execute(
+        "UPDATE approvals SET uses = ?, expires_at = ?, same_shape = ? WHERE id = ?",
+        (grant.uses, grant.expires_at, grant.same_shape, id),
+    )
+
+
+def _asked(db: sqlite3.Connection, agent: str, since: float) -> list[Asked]:
+    found = db.execute(
+        "SELECT session, state, requested_at, changed_at FROM approvals"
+        " WHERE agent = ? AND (state = 'requested' OR requested_at > ? OR changed_at > ?)",
+        (agent, since, since),
+    )
+    return [Asked(session, ApprovalState(state), asked, changed) for session, state, asked, changed in found]
 
 
 def _settle(db: sqlite3.Connection, now: float) -> None:
@@ -235,7 +270,18 @@ def _newest(db: sqlite3.Connection, binding: str) -> dict[str, Any] | None:
 
 def _status(row: dict[str, Any], now: float) -> ApprovalStatus:
     state = rules.as_of(ApprovalState(row["state"]), row["expires_at"], now)
-    return ApprovalStatus(row["id"], state, tuple(json.loads(row["decided_by"])), row["note"], row["changed_at"])
+    by = tuple(json.loads(row["decided_by"]))
+    return ApprovalStatus(
+        row["id"],
+        state,
+        by,
+        row["note"],
+        row["changed_at"],
+        row["uses"],
+        row["used"],
+        bool(row["same_shape"]),
+        row["expires_at"],
+    )
 
 
 def _filed(db: sqlite3.Connection, where: str, value: object, *, limit: int, now: float) -> list[Filed]:
@@ -247,13 +293,10 @@ def _filed(db: sqlite3.Connection, where: str, value: object, *, limit: int, now
 
 
 def _votes(db: sqlite3.Connection, id: str) -> tuple[Vote, ...]:
-    found = db.execute("SELECT approver, approve, note, at FROM approval_votes WHERE request = ? ORDER BY rowid", (id,))
-    return tuple(Vote(_principal(json.loads(who)), bool(approve), note, at) for who, approve, note, at in found)
-
-
-def _person(principal: Principal) -> dict[str, Any]:
-    return asdict(principal) | {"groups": sorted(principal.groups)}
-
-
-def _principal(members: dict[str, Any]) -> Principal:
-    return Principal(**(members | {"groups": frozenset(members["groups"])}))
+    found = db.execute(
+        "SELECT approver, approve, note, at, grant_seconds FROM approval_votes WHERE request = ? ORDER BY rowid", (id,)
+    )
+    return tuple(
+        Vote(principal_of(json.loads(who)), bool(approve), note, at, seconds)
+        for who, approve, note, at, seconds in found
+    )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -115,8 +116,12 @@ class Policies:
             return _mint(question, decision.policies, decision.risk, would_have=decision.would_have)
         return decision
 
-    def may_approve(self, approver: Principal, request: ApprovalRequest, target: Target) -> Denial | None:
+    def may_approve(
+        self, approver: Principal, request: ApprovalRequest, target: Target, grant_seconds: float = 0.0
+    ) -> Denial | None:
         """None: this person may decide this request. Never the requester, nor the person it works for, nor an agent.
+
+        ``grant_seconds`` above 0: for all statements of its shape for so long; a rule must permit `grant`, too.
 
         These three hold whatever the policies say: names are compared without case and across issuers, so that a second
         identity provider does not make a second person.
@@ -137,7 +142,11 @@ class Policies:
             "quorum": request.quorum,
             "environment": environment_of(target),
         }
-        return self._admit("approve", approver, target, context)
+        refusal = self._admit("approve", approver, target, context)
+        if refusal is not None or grant_seconds <= 0:
+            return refusal
+        more = {"bounded": request.facts.bounded, "seconds": math.ceil(grant_seconds)}
+        return self._admit("grant", approver, target, context | more)
 
     def may_read_recording(self, reader: Principal, owner: Principal, target: Target) -> Denial | None:
         """None: ``reader`` may read a recording of ``owner``'s session at ``target``."""

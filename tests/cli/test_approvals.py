@@ -260,7 +260,7 @@ def test_everything_an_approver_needs_is_shown(rig, capsys):
     for part in (
         "reporter", "agent-7", "alice", "agents", "s-1 at shop", "1 of owners", "delete (write)", "deletes rows",
         "write table public.orders", "40 of 100: verb delete +30, production +10", "shop|app|public", "in 15 min",
-        "1 │ DELETE FROM orders WHERE id = $1", "Parameter $1 (type 23), 1 bytes:", "1 │ 7",
+        "1 │ DELETE FROM orders WHERE id = $1", "Parameter $1 (type 23), 1 byte, 1 line:", "1 │ 7",
     ):  # fmt: skip
         assert part in text, part
     assert "CAUTION" not in text
@@ -312,9 +312,9 @@ def test_parameters_are_shown_as_they_are_sent(rig, capsys):
     rig.ask(statement=Statement("SELECT $1, $2, $3, $4", parameters=parameters))
     text = shown(rig, capsys)
     assert "Parameter $1: NULL" in text
-    assert "Parameter $2 (type 17), 2 bytes in binary:\n1 │ 00 ff" in text
-    assert "Parameter $3, 4 bytes:\n1 │ ⟨U+043E⟩⟨U+DCFF⟩\n2 │ " in text
-    assert "Parameter $4, 0 bytes:" in text
+    assert "Parameter $2 (type 17), in binary, 2 bytes, 1 line:\n1 │ 00 ff" in text
+    assert "Parameter $3, 4 bytes, 2 lines:\n1 │ ⟨U+043E⟩⟨U+DCFF⟩\n2 │ " in text
+    assert "Parameter $4, 0 bytes, 1 line:" in text
 
 
 def test_votes_are_shown_with_their_notes(rig, capsys):

@@ -7,9 +7,10 @@ import os
 
 import pytest
 
+from blastwall.approvals import Ballot
 from blastwall.errors import ConfigFault
 from blastwall.model import ApprovalRequest, Denial, Effect, Facts, Principal, Risk, Statement, Target
-from cli.approver import Keyboard, authorise, identify, policies
+from cli.approver import Keyboard, identify, policies
 from rig import running
 from rig.issuer import LocalIssuer
 from rig.running import Running
@@ -84,8 +85,8 @@ def request_at(target: str) -> ApprovalRequest:
 def test_policy_is_asked_with_the_configured_target(state, config):
     bundle = policies(keyboard(state, config))
     bob = Principal("https://idp.example", "bob", "bob", frozenset({"owners"}))
-    assert authorise(bundle, bob, request_at("shop")) is None
+    assert bundle.may_decide(bob, request_at("shop"), Ballot(True, ""), 0.0) is None
     assert isinstance(bundle.targets["shop"], Target)
-    refused = authorise(bundle, bob, request_at("warehouse"))
+    refused = bundle.may_decide(bob, request_at("warehouse"), Ballot(True, ""), 0.0)
     assert isinstance(refused, Denial)
     assert "--config" in refused.hint

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from blastwall.approvals import binding
+from blastwall.approvals import Ballot, binding, shape
+from blastwall.approvals.view import view_of
 from blastwall.local.approvals import LocalApprovals
 from blastwall.local.clock import ManualClock
 from blastwall.local.sessions import LocalSessions
@@ -34,7 +35,7 @@ from blastwall.ports import Approvals, Sessions
 
 NOW = 1_800_000_000.0
 TARGET = Target("shop", "postgres", "127.0.0.1", 5432, linger_minutes=5.0)
-Vote = Callable[[str, Principal, bool, str], Awaitable[ApprovalStatus | Denial]]
+Vote = Callable[..., Awaitable[ApprovalStatus | Denial]]
 Kill = Callable[[str, str, str], Awaitable[bool]]
 
 
@@ -61,8 +62,12 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     here, there = Store(tmp_path / "blastwall.db"), Store(tmp_path / "blastwall.db")
     approvals, sessions = LocalApprovals(there, clock), LocalSessions(there, clock)
 
-    async def vote(id: str, approver: Principal, approve: bool, note: str) -> ApprovalStatus | Denial:
-        return await approvals.vote(id, approver, approve, note, lambda *_: None)
+    async def vote(
+        id: str, approver: Principal, approve: bool, note: str, grant: float = 0.0
+    ) -> ApprovalStatus | Denial:
+        filed = await approvals.show(id)
+        shown = view_of(filed.request).shown if filed else ""
+        return await approvals.vote(id, approver, Ballot(approve, shown, note, grant), lambda *_: None)
 
     async def live_sessions() -> list[str]:
         return [row.session.id for row in await sessions.ls()]
@@ -118,6 +123,14 @@ def ask(id: str = "a-1", **changes: object) -> ApprovalRequest:
             session=request.session,
             target=request.target,
             statement=request.statement,
+            policy_version=request.policy_version,
+        ),
+        shape=shape(
+            principal=request.principal,
+            session=request.session,
+            target=request.target,
+            statement=request.statement,
+            facts=request.facts,
             policy_version=request.policy_version,
         ),
     )

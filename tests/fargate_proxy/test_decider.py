@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from blastwall.approvals import Ballot
+from blastwall.approvals.view import view_of
 from blastwall.config.bundle import Bundle, load_bundle
 from blastwall.local.approvals import LocalApprovals
 from blastwall.local.clock import SystemClock
@@ -86,8 +88,12 @@ class Desk:
                 return filed[0].request.id
             await asyncio.sleep(0.01)
 
-    async def vote(self, approve: bool, note: str = "") -> None:
-        counted = await self.people.vote(await self.requested(), OWNER, approve, note, lambda *_: None)
+    async def vote(self, approve: bool, note: str = "", grant: float = 0.0) -> None:
+        id = await self.requested()
+        filed = await self.people.show(id)
+        assert filed is not None
+        ballot = Ballot(approve, view_of(filed.request).shown, note, grant)
+        counted = await self.people.vote(id, OWNER, ballot, lambda *_: None)
         assert not isinstance(counted, Denial), counted
 
 

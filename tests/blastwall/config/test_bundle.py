@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from blastwall.approvals import Ballot
 from blastwall.config.bundle import load_bundle
 from blastwall.errors import ConfigFault
 from blastwall.model import ApprovalRequest, Effect, Facts, Principal, Risk, Statement
@@ -134,8 +135,8 @@ def test_nobody_approves_for_a_target_that_is_gone(tmp_path: Path) -> None:
     bundle = load_bundle(write(tmp_path, policy=policy))
     agent, owner = Principal("i", "s", "agent"), Principal("i", "o", "person")
     fields = ("id", "b", "s", agent, "shop", Statement("x"), Facts(Effect.WRITE, "x"), Risk(0), (), "v", 0.0, 1.0)
-    assert bundle.may_approve(owner, ApprovalRequest(*fields)) is None
-    denial = bundle.may_approve(owner, ApprovalRequest(*fields[:4], "gone", *fields[5:]))
+    assert bundle.may_decide(owner, ApprovalRequest(*fields), Ballot(True, ""), 0.0) is None
+    denial = bundle.may_decide(owner, ApprovalRequest(*fields[:4], "gone", *fields[5:]), Ballot(True, ""), 0.0)
     assert denial is not None
     assert "no longer configured" in denial.reason
 

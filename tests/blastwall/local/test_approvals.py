@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from blastwall.approvals import binding
+from blastwall.approvals import Ballot, binding
+from blastwall.approvals.view import view_of
 from blastwall.local.approvals import LocalApprovals
 from blastwall.local.clock import ManualClock, SystemClock
 from blastwall.local.store import Store
@@ -74,8 +75,14 @@ def person(name: str) -> Principal:
     return Principal("https://idp", name, name, frozenset({"owners"}), None, f"token-{name}")
 
 
-def anybody(approver: Principal, request: ApprovalRequest) -> None:
+def anybody(approver: Principal, request: ApprovalRequest, ballot: Ballot) -> None:
     return None
+
+
+async def vote(approvals, id: str, who: Principal, approve: bool, note: str, authorise):
+    """As somebody votes who has looked at the request."""
+    shown = view_of((await approvals.show(id)).request).shown
+    return await approvals.vote(id, who, Ballot(approve, shown, note), authorise)
 
 
 @pytest.fixture
@@ -89,7 +96,7 @@ async def test_of_two_processes_exactly_one_redeems_each_of_a_hundred(approvals,
     requests = [ask(f"a-{n}", f"DELETE FROM t WHERE id = {n}", session=f"s-{n}") for n in range(ROUNDS)]
     for request in requests:
         await approvals.request(request)
-        assert (await approvals.vote(request.id, person("bob"), True, "", anybody)).state is ApprovalState.APPROVED
+        assert (await vote(approvals, request.id, person("bob"), True, "", anybody)).state is ApprovalState.APPROVED
     command = [sys.executable, "-c", REDEEMER, str(tmp_path / "blastwall.db")]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     racers = [await asyncio.create_subprocess_exec(*command, **pipes) for _ in range(2)]
@@ -111,6 +118,8 @@ async def test_a_vote_in_another_process_ends_the_wait(tmp_path):
     await approvals.request(ask("a-1", requested_at=now, expires_at=now + 900))
     program = (
         "import asyncio, pathlib, sys\n"
+        "from blastwall.approvals import Ballot\n"
+        "from blastwall.approvals.view import view_of\n"
         "from blastwall.local.approvals import LocalApprovals\n"
         "from blastwall.local.clock import SystemClock\n"
         "from blastwall.local.store import Store\n"
@@ -118,7 +127,9 @@ async def test_a_vote_in_another_process_ends_the_wait(tmp_path):
         "async def main():\n"
         "    store = Store(pathlib.Path(sys.argv[1]))\n"
         "    bob = Principal('https://idp', 'bob', 'bob', token_id='t')\n"
-        "    print(await LocalApprovals(store, SystemClock()).vote('a-1', bob, True, 'ok', lambda *_: None))\n"
+        "    approvals = LocalApprovals(store, SystemClock())\n"
+        "    shown = view_of((await approvals.show('a-1')).request).shown\n"
+        "    print(await approvals.vote('a-1', bob, Ballot(True, shown, 'ok'), lambda *_: None))\n"
         "    store.close()\n"
         "asyncio.run(main())\n"
     )
@@ -141,8 +152,8 @@ async def test_what_an_approver_sees_is_exactly_what_was_asked(approvals):
 
 async def test_votes_are_kept_with_who_and_why(approvals):
     await approvals.request(ask("a-1", quorum=2))
-    await approvals.vote("a-1", person("bob"), True, "looks right", anybody)
-    await approvals.vote("a-1", person("carol"), False, "on no account", anybody)
+    await vote(approvals, "a-1", person("bob"), True, "looks right", anybody)
+    await vote(approvals, "a-1", person("carol"), False, "on no account", anybody)
     filed = await approvals.show("a-1")
     assert [(vote.approver, vote.approve, vote.note) for vote in filed.votes] == [
         (person("bob"), True, "looks right"),
@@ -155,7 +166,7 @@ async def test_the_list_is_newest_first_and_live_ones_on_demand(approvals):
     for number in range(4):
         await approvals.request(ask(f"a-{number}", f"SELECT {number}"))
     await approvals.withdraw("a-1", "gone")
-    await approvals.vote("a-2", person("bob"), True, "", anybody)
+    await vote(approvals, "a-2", person("bob"), True, "", anybody)
     assert [filed.request.id for filed in await approvals.ls()] == ["a-3", "a-2", "a-1", "a-0"]
     assert [filed.request.id for filed in await approvals.ls(live=True)] == ["a-3", "a-2", "a-0"]
     assert [filed.request.id for filed in await approvals.ls(limit=1)] == ["a-3"]
@@ -168,11 +179,11 @@ async def test_policy_is_asked_about_this_person_and_this_request(approvals):
     await approvals.request(ask("a-1"))
     asked = []
 
-    def refuse(approver: Principal, request: ApprovalRequest) -> Denial:
+    def refuse(approver: Principal, request: ApprovalRequest, ballot: Ballot) -> Denial:
         asked.append((approver, request))
         return Denial(DenialCode.POLICY, "not an owner")
 
-    verdict = await approvals.vote("a-1", person("mallory"), True, "", refuse)
+    verdict = await vote(approvals, "a-1", person("mallory"), True, "", refuse)
     assert verdict == Denial(DenialCode.POLICY, "not an owner")
     assert asked == [(person("mallory"), (await approvals.show("a-1")).request)]
     assert (await approvals.show("a-1")).votes == ()
@@ -180,11 +191,11 @@ async def test_policy_is_asked_about_this_person_and_this_request(approvals):
 
 async def test_a_refused_vote_is_not_kept(approvals):
     await approvals.request(ask("a-1"))
-    assert isinstance(await approvals.vote("a-1", person("alice"), True, "", anybody), Denial)
+    assert isinstance(await vote(approvals, "a-1", person("alice"), True, "", anybody), Denial)
     assert (await approvals.show("a-1")).votes == ()
 
 
 async def test_a_note_has_a_limit(approvals):
     await approvals.request(ask("a-1"))
     with pytest.raises(ValueError, match="1000 characters"):
-        await approvals.vote("a-1", person("bob"), True, "x" * 1001, anybody)
+        await vote(approvals, "a-1", person("bob"), True, "x" * 1001, anybody)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.visible import block, legend, one_line, visible
+from blastwall.approvals.visible import block, legend, one_line, visible
 
 
 @pytest.mark.parametrize(

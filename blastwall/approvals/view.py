@@ -1,0 +1,234 @@
+"""What a person is shown of a request: one model for terminal, JSON, web page and notifications.
+
+Every text in a :class:`View` is safe to print anywhere (see ``visible``) and complete; whoever has less room folds it
+with :func:`folded`, which says how much it left out. What the gateway found is apart from what the agent wrote, and
+what the agent says of itself (:func:`agent_reason`) apart from both. A decision names the hash of the view.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from blastwall.approvals.visible import block, legend, visible
+from blastwall.model import ApprovalRequest, Effect, Parameter
+
+VERSION = "blastwall view 1"
+UNSEEN = "The gateway does not understand this statement. What is said above is all it knows: read the text yourself."
+UNBOUNDED = "No condition limits which rows it changes."
+COMMENTS = "It holds comments. They say what the agent wants you to read; nothing in them runs."
+CHARACTERS = "It holds characters that do not show, or that look like others:"
+
+_REASON = re.compile(r"\s*(?:/\*+\s*reason:(.*?)\*/|(?:--|#)[ \t]*reason:([^\n]*))", re.IGNORECASE | re.DOTALL)
+_COMMENT = re.compile(r"/\*|--")
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A text of the agent's: numbered lines in full, and its size in bytes."""
+
+    title: str
+    size: int
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is shown of a request, whatever the medium. ``found`` are pairs of a label and what the gateway found."""
+
+    id: str
+    headline: str
+    found: tuple[tuple[str, str], ...]
+    blast: tuple[str, ...]
+    cautions: tuple[str, ...]
+    canonical: Words | None
+    text: Words
+    parameters: tuple[Words, ...]
+    reason: Words | None
+    shape: bool  # whether it can be approved for all statements of its shape
+
+    @property
+    def shown(self) -> str:
+        """SHA-256 (64 hex digits) over everything in the view: what a decision must name."""
+        document = json.dumps([VERSION, asdict(self)], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(document.encode("ascii")).hexdigest()
+
+    def document(self) -> dict[str, Any]:
+        """The view as plain JSON values, with its hash."""
+        return asdict(self) | {"found": dict(self.found), "shown": self.shown}
+
+
+def view_of(request: ApprovalRequest) -> View:
+    """Everything an approver needs, from the stored request alone."""
+    statement, facts = request.statement, request.facts
+    reason = agent_reason(statement.text)
+    return View(
+        id=visible(request.id),
+        headline=headline(request),
+        found=tuple((label, visible(text)) for label, text in _found(request)),
+        blast=tuple(_tree(request.blast, 0)) if request.blast is not None else (),
+        cautions=tuple(_cautions(request)),
+        canonical=_words("As the gateway reads it, without comments", request.canonical) if request.canonical else None,
+        text=_words(f"What the agent wrote ({statement.kind})", statement.text),
+        parameters=tuple(_parameter(number, one) for number, one in enumerate(statement.parameters, start=1)),
+        reason=_words("What the agent says it is for (nobody has checked this)", reason) if reason else None,
+        shape=bool(request.shape) and facts.effect is not Effect.UNKNOWN,
+    )
+
+
+def headline(request: ApprovalRequest) -> str:
+    """One line: what would happen to what, where."""
+    names = [one.name for one in request.facts.objects if one.access != "call"] or [
+        one.name for one in request.facts.objects
+    ]
+    first = visible(", ".join(names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"{visible(request.facts.verb)}{f' on {first}' if names else ''} at {visible(request.target)}"
+
+
+def agent_reason(text: str) -> str:
+    """What the agent says it wants: a comment in front, ``/* reason: ... */`` or ``-- reason: ...``."""
+    found = _REASON.match(text)
+    return (found[1] or found[2] or "").strip() if found else ""
+
+
+def lines_of(view: View, *, most: int | None = None) -> list[str]:
+    """The view for a terminal: our findings first, the agent's own words in numbered margins below.
+
+    ``most``: fold each of the agent's texts to so many lines; None: all of them.
+    """
+    shown = [view.headline, ""]
+    shown += [f"{label:>13}  {text}" for label, text in view.found]
+    if view.blast:
+        shown += ["", "What it would do:", *(f"  {line}" for line in view.blast)]
+    if view.cautions:
+        shown += ["", "CAUTION", *(f"  {line}" for line in view.cautions)]
+    for words in (view.canonical, view.text, *view.parameters, view.reason):
+        if words is not None:
+            shown += ["", titled(words), *(words.lines if most is None else folded(words.lines, most))]
+    return [*shown, "", f"shown: {view.shown}"]
+
+
+def titled(words: Words) -> str:
+    """The heading of a text, with its size."""
+    if not words.lines:
+        return words.title
+    return f"{words.title}, {_count(words.size, 'byte')}, {_count(len(words.lines), 'line')}:"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def folded(lines: Sequence[str], most: int) -> list[str]:
+    """At most ``most`` lines (at least 3): the beginning and the end, and between them how many were left out."""
+    most = max(most, 3)
+    if len(lines) <= most:
+        return list(lines)
+    head = (most - 1) // 2 + (most - 1) % 2
+    tail = most - 1 - head
+    left = len(lines) - head - tail
+    return [*lines[:head], f"⟨{left} more lines; show the whole request to read them⟩", *lines[len(lines) - tail :]]
+
+
+def _found(request: ApprovalRequest) -> Iterator[tuple[str, str]]:
+    principal, facts = request.principal, request.facts
+    yield "request", request.id
+    yield "does", f"{facts.verb} ({facts.effect})" + ("" if facts.bounded else ", WITHOUT A BOUND")
+    yield "because", facts.reason or "-"
+    yield "touches", "; ".join(str(one) for one in facts.objects) or "no object"
+    yield "which rows", _predicate(request)
+    yield "remarks", ", ".join(sorted(facts.flags)) or "none"
+    if facts.masked_columns:
+        yield "masked", ", ".join(sorted(facts.masked_columns))
+    yield (
+        "risk",
+        f"{request.risk.score} of 100: {', '.join(f'{why} {by:+d}' for why, by in request.risk.reasons) or '-'}",
+    )
+    yield "agent", f"{principal.agent} ({principal.subject} of {principal.issuer})"
+    yield "on behalf of", principal.on_behalf_of or "nobody in particular"
+    yield "groups", ", ".join(sorted(principal.groups)) or "none"
+    yield "session", f"{request.session} at {request.target}"
+    yield "settings", request.statement.surroundings or "-"
+    yield "approvers", f"{request.quorum} of {', '.join(request.approvers) or 'those whom policy lets'}"
+    if request.escalate_at:
+        yield "escalates", f"to {', '.join(request.escalation)} at {moment(request.escalate_at)}"
+    yield "asked", moment(request.requested_at)
+    yield "expires", moment(request.expires_at)
+
+
+def _predicate(request: ApprovalRequest) -> str:
+    facts = request.facts
+    if facts.effect in (Effect.SESSION, Effect.READ):
+        return "it changes none"
+    if facts.effect is Effect.UNKNOWN:
+        return "not understood"
+    if facts.effect is Effect.WRITE:
+        return "those that its condition, or what it inserts, names" if facts.bounded else "all of them"
+    return "the object as a whole"
+
+
+def _cautions(request: ApprovalRequest) -> Iterator[str]:
+    facts, text = request.facts, request.statement.text
+    if facts.effect is Effect.UNKNOWN:
+        yield UNSEEN
+    if not facts.bounded:
+        yield UNBOUNDED
+    if _COMMENT.search(text):
+        yield COMMENTS
+    values = [_text(one) for one in request.statement.parameters]
+    unclear = legend("".join((text, *(str(one) for one in facts.objects), *values)))
+    if unclear:
+        yield CHARACTERS
+        yield from (f"  {line}" for line in unclear)
+
+
+def _text(parameter: Parameter) -> str:
+    if parameter.value is None or parameter.binary:
+        return ""
+    return parameter.value.decode("utf-8", "surrogateescape")
+
+
+def _words(title: str, text: str) -> Words:
+    return Words(title, len(text.encode("utf-8", "surrogateescape")), tuple(block(text)))
+
+
+def _parameter(number: int, parameter: Parameter) -> Words:
+    title = f"Parameter ${number}" + (f" (type {parameter.type_id})" if parameter.type_id else "")
+    if parameter.value is None:
+        return Words(f"{title}: NULL", 0, ())
+    if parameter.binary:
+        return Words(f"{title}, in binary", len(parameter.value), tuple(block(parameter.value.hex(" "))))
+    return Words(title, len(parameter.value), tuple(block(_text(parameter))))
+
+
+def _tree(value: object, depth: int) -> Iterator[str]:
+    """JSON values as an indented tree of safe lines."""
+    indent = "  " * depth
+    if isinstance(value, Mapping):
+        for name, below in value.items():
+            if isinstance(below, (Mapping, list, tuple)):
+                yield f"{indent}{visible(str(name))}"
+                yield from _tree(below, depth + 1)
+            else:
+                yield f"{indent}{visible(str(name))}: {visible(_plain(below))}"
+    elif isinstance(value, (list, tuple)):
+        for below in value:
+            yield from _tree(below, depth)
+    else:
+        yield indent + visible(_plain(value))
+
+
+def _plain(value: object) -> str:
+    if value is None:
+        return "not known"
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+def moment(at: float) -> str:
+    """A wall-clock time in UTC, to the second."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
