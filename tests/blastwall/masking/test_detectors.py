@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blastwall.masking.detectors import MOST_HELD, PHRASE, Detectors, Tally, detectors, kinds, luhn
+from blastwall.masking.detectors import MOST_HELD, PHRASE, Detectors, Tally, detectors, kinds
 
 PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA\nabc/def+x==\n-----END RSA PRIVATE KEY-----"
 TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
@@ -180,11 +180,6 @@ def test_modes() -> None:
 def test_bad_settings_are_told(mode: str, some: dict[str, str], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         detectors(mode, some)
-
-
-def test_luhn() -> None:
-    assert luhn(b"79927398713")
-    assert not any(luhn(b"7992739871%d" % digit) for digit in range(10) if digit != 3)
 
 
 # ------------------------------------------------------------ pieces
