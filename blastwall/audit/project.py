@@ -9,6 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,13 @@ MAX_TEXT = 32_768  # characters of one text in an event; the recording has the r
 
 _TABLE: dict[str, Any] = tomllib.loads(Path(__file__).with_name("audit_map.toml").read_text(encoding="utf-8"))
 _QUIET = tuple(_TABLE["outcomes"]["quiet"])
+_LARGE: int = _TABLE["outcomes"]["large"]
+_FAILURES = frozenset(_TABLE["failures"]["events"])
 _CLASSES: Mapping[str, Mapping[str, Any]] = _TABLE["classes"]
 _SEVERITY: Mapping[str, int] = _TABLE["severity"]
-_PROFILES = ["security_control"]
+_DATETIME = ["datetime"]  # time_dt
+_PROFILES = [*_DATETIME, "security_control"]
+_DECIDED = frozenset({"recording_read"})  # events that policy decided about
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +139,22 @@ class Projection:
     def _event(self, record: Event) -> dict[str, Any]:
         name = _TABLE["events"].get(record.name, "api_activity")
         event = self._new("event", name, record.name, _SEVERITY.get(record.name, _SEVERITY["default"]), record)
-        event["status_id"] = 1
+        denied = bool(record.fields.get("denial"))
+        event["status_id"] = 2 if denied or record.name in _FAILURES else 1
+        control = _TABLE["verdicts"]["denied" if denied else "permit"] if record.name in _DECIDED else {}
         lease = f"{self._header.raw['target'].get('name')}:{record.fields.get('user')}"
         privileges = [lease] if name == "authorize_session" else None
         return self._filled(
-            event, "event", name, record, fields=record.fields, operation=record.name, privileges=privileges
+            event,
+            "event",
+            name,
+            record,
+            fields=record.fields,
+            operation=record.name,
+            privileges=privileges,
+            action_id=control.get("action"),
+            disposition_id=control.get("disposition"),
+            profiles=_PROFILES if control else _DATETIME,
         )
 
     def _outcome(self, record: Relayed) -> dict[str, Any]:
@@ -147,7 +163,7 @@ class Projection:
         event = self._new("relayed", name, "outcome", severity, record)
         event["activity_name"] = "Outcome"
         event["status_id"] = 2 if record.error else 1
-        return self._filled(event, "relayed", name, record, operation="outcome")
+        return self._filled(event, "relayed", name, record, operation="outcome", rows=_rows(record.tag))
 
     def _class(self) -> str:
         name: str = _TABLE["statements"].get(self._header.protocol, "api_activity")
@@ -198,6 +214,8 @@ class Projection:
     ) -> dict[str, Any]:
         statement = getattr(record, "statement", 0)
         recording = self._header.recording
+        derived.setdefault("profiles", _DATETIME)
+        derived["time_dt"] = _iso(event["time"])
         derived["uid"] = f"{recording}-{record.sequence}"
         derived["query"] = f"{recording}/{statement}" if statement else None
         sources = {
@@ -213,7 +231,19 @@ class Projection:
 
 
 def _telling(tag: str) -> bool:
-    return bool(tag) and not tag.startswith(_QUIET)
+    return bool(tag) and (not tag.startswith(_QUIET) or (_rows(tag) or 0) >= _LARGE)
+
+
+def _rows(tag: str) -> int | None:
+    """The number a completion tag ends in ("SELECT 12", "INSERT 0 1"): rows given or changed."""
+    last = tag.rpartition(" ")[2]
+    return int(last) if last.isascii() and last.isdigit() and len(last) < 16 else None
+
+
+def _iso(milliseconds: int) -> str:
+    """RFC 3339 in UTC with milliseconds: sorts as text, in every query engine."""
+    when = datetime.fromtimestamp(milliseconds // 1000, UTC)
+    return f"{when:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03}Z"
 
 
 def _copied(layout: dict[str, Any]) -> dict[str, Any]:

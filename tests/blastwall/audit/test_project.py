@@ -76,7 +76,7 @@ def test_a_statement_is_datastore_activity():
         "log_name": "0123456789abcdef",
         "sequence": 5,
         "correlation_uid": "session-1",
-        "profiles": ["security_control"],
+        "profiles": ["datetime", "security_control"],
     }
     assert event["actor"]["user"] == {
         "name": "reporter",
