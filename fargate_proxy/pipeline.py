@@ -47,7 +47,9 @@ class Road:
             masked = mask(chunk)
             self._ledger.relayed(masked)
             try:
-                self._recording.relayed(masked)
+                room = self._recording.relayed(masked)
+                if room is not None:
+                    await room
             except RecordingFault:
                 if not self._best_effort:
                     raise

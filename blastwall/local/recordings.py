@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,12 +10,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from blastwall.errors import RecordingFault
+from blastwall.local.spool import manifest_beside, sync_directory
 from blastwall.recording.codec import SUFFIX, FormatFault, RecordType, split_records
 from blastwall.recording.reader import Reader, read_header, read_manifest
 from blastwall.recording.records import Decoder, Intent
 from blastwall.recording.verify import Verdict, verify
 
-MANIFEST_SUFFIX = ".manifest.json"
 MAX_MANIFEST = 64 * 1024  # bytes
 _ID = re.compile(r"[0-9A-Za-z_-]{1,64}\Z")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
@@ -34,7 +33,7 @@ class Entry:
 
     @property
     def manifest_path(self) -> Path:
-        return self.path.with_name(self.id + MANIFEST_SUFFIX)
+        return manifest_beside(self.path)
 
     def open(self) -> BinaryIO:
         """Open for reading. Raises RecordingFault."""
@@ -155,15 +154,6 @@ class Shelf:
             some = ", ".join(entry.id for entry in found[:4])
             raise RecordingFault(f"{len(found)} recordings begin with {prefix!r} ({some} ...). Give more of the id.")
         return found[0]
-
-
-def sync_directory(path: Path) -> None:
-    """Make a new directory entry survive a loss of power. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _recording(file: Path) -> bool:

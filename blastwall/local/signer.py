@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from blastwall.errors import ConfigFault, Problem
-from blastwall.recording.manifest import key_id
+from blastwall.recording.manifest import ED25519, key_id, public_bytes
 
 PRIVATE = "recording.key"  # PKCS #8 PEM, 0600
 PUBLIC = "recording.pub"  # SubjectPublicKeyInfo PEM: copy it off this machine to verify recordings elsewhere
@@ -26,6 +26,8 @@ PUBLIC = "recording.pub"  # SubjectPublicKeyInfo PEM: copy it off this machine t
 
 class LocalSigner:
     """``recording.manifest.Signer`` over a private key in memory."""
+
+    algorithm = ED25519
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
         self._key = key
@@ -63,16 +65,17 @@ def load_signer(directory: Path) -> LocalSigner:
 
 
 def trusted_keys(*files: Path) -> Mapping[str, bytes]:
-    """Read public keys (PEM) for verification: key id to 32 raw bytes. Raises ConfigFault."""
+    """Read public keys (PEM, Ed25519 or P-256) for verification: key id to raw bytes. Raises ConfigFault."""
     keys = {}
     for path in files:
         try:
             key = load_pem_public_key(path.read_bytes())
         except (ValueError, OSError) as error:
             raise ConfigFault((Problem(str(path), 0, "This is not a readable public key in PEM form."),)) from error
-        if not isinstance(key, Ed25519PublicKey):
-            raise ConfigFault((Problem(str(path), 0, "Recordings are signed with Ed25519; this is another kind."),))
-        raw = key.public_bytes(Encoding.Raw, PublicFormat.Raw)
+        try:
+            raw = public_bytes(key)
+        except ValueError as error:
+            raise ConfigFault((Problem(str(path), 0, str(error)),)) from error
         keys[key_id(raw)] = raw
     return keys
 

@@ -22,6 +22,14 @@ class Sink(Protocol):
         """None when what was written is accepted; else an awaitable that completes then, or raises RecordingFault."""
         ...
 
+    def room(self) -> Awaitable[None] | None:
+        """None while more may be written at once; else an awaitable: whoever fills the sink waits for it."""
+        ...
+
+    def check(self) -> None:
+        """Raise OSError when something handed over before is lost, or is not accepted in time."""
+        ...
+
     def seal(self, manifest: bytes) -> None:
         """Put the manifest beside the recording. Raises OSError."""
         ...
@@ -92,6 +100,25 @@ class Blocks:
         if self._job is not None:
             self.wait()
         return self._sink.settle()
+
+    @property
+    def busy(self) -> bool:
+        """Is a large block still under way? Then the figures are not exact."""
+        return self._job is not None and not self._job.done()
+
+    def room(self) -> Awaitable[None] | None:
+        """As the sink's."""
+        return self._sink.room()
+
+    def check(self) -> None:
+        """Ask the sink whether all is well with what it has. Raises RecordingFault."""
+        if self.refusal is None:
+            try:
+                self._sink.check()
+            except OSError as error:
+                self._fail(error)
+        if self.refusal is not None:
+            raise self.refusal
 
     def end(self, manifest: bytes) -> None:
         """Put the manifest beside the recording. Raises RecordingFault."""

@@ -57,6 +57,11 @@ def encode_parameters(parameters: Sequence[Parameter]) -> bytes:
     return b"".join(packed)
 
 
+def encode_bound(name: bytes, parameters: Sequence[Parameter], results: bytes) -> bytes:
+    """What stands behind an intent's texts: the prepared name, the parameters, and the result formats to the end."""
+    return name + encode_parameters(parameters) + results
+
+
 def header_of(
     recording: str, session: Session, target: Target, connection: str, started_at: float, origin: int
 ) -> dict[str, Any]:
@@ -109,8 +114,10 @@ def judgement(facts: Facts, decision: Decision, surroundings: str) -> dict[str, 
         value = getattr(decision, name, None)
         if value:
             decided[name] = list(value) if isinstance(value, tuple) else value
+    masked = {"masked_columns": sorted(facts.masked_columns)} if facts.masked_columns else {}
     return {
         "facts": {
+            **masked,
             "effect": facts.effect,
             "verb": facts.verb,
             "objects": [{"kind": ref.kind, "name": ref.name, "access": ref.access} for ref in facts.objects],

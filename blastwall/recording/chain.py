@@ -13,14 +13,14 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import Final
 
-from blastwall.recording.codec import preamble
+from blastwall.recording.codec import VERSION, preamble
 
 _LABEL: Final = b"blastwall recording chain 1\0"
 
 
-def origin(recording: str) -> bytes:
-    """Return the value before the first block of the recording with this id."""
-    return sha256(_LABEL + preamble() + recording.encode()).digest()
+def origin(recording: str, version: int = VERSION) -> bytes:
+    """Return the value before the first block of the recording with this id and format version."""
+    return sha256(_LABEL + preamble(version) + recording.encode()).digest()
 
 
 def session_key(session: str) -> bytes:

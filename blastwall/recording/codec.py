@@ -18,7 +18,7 @@ import zstandard
 from blastwall.errors import OurFault
 
 MAGIC: Final = b"\x89BWR\r\n\x1a\n"  # as PNG's: a transfer that mangles line ends or the eighth bit is seen at once
-VERSION: Final = 1
+VERSION: Final = 2  # what is written; 1, which lacks marks, checkpoints and result formats, is read too
 SUFFIX: Final = ".bwr"
 
 PREAMBLE: Final = struct.Struct(">8sHHI")  # magic, version, two reserved fields that are 0
@@ -45,6 +45,8 @@ class RecordType(IntEnum):
     EVENT = 5
     END = 6
     MANIFEST = 7
+    MARK = 8  # the next checkpoint speaks of what stands before this record's block
+    CHECKPOINT = 9
 
 
 class Flag(IntFlag):
@@ -91,13 +93,16 @@ class RawRecord:
     body: bytes
 
 
-def preamble() -> bytes:
+def preamble(version: int = VERSION) -> bytes:
     """Return the 16 bytes a file of this version begins with."""
-    return PREAMBLE.pack(MAGIC, VERSION, 0, 0)
+    return PREAMBLE.pack(MAGIC, version, 0, 0)
 
 
-def check_preamble(data: bytes) -> None:
-    """Raise :class:`FormatFault` unless ``data`` (16 bytes) opens a recording that this version reads."""
+def check_preamble(data: bytes) -> int:
+    """Return the format version of the recording that ``data`` (16 bytes) opens.
+
+    Raises :class:`FormatFault` for what is no recording, or one of a newer version.
+    """
     if len(data) < PREAMBLE.size:
         if MAGIC.startswith(data[: len(MAGIC)]):
             raise Torn("The file ends inside its preamble: its writer was stopped before anything was recorded.")
@@ -112,6 +117,7 @@ def check_preamble(data: bytes) -> None:
         )
     if version < 1 or reserved or reserved2:
         raise FormatFault("The recording's preamble is damaged.")
+    return int(version)
 
 
 def seal_head(head: bytes, chain: bytes) -> bytes:
@@ -136,18 +142,18 @@ def parse_head(data: bytes, offset: int) -> BlockHead:
 
 
 def inflate(head: BlockHead, stored: bytes, offset: int = 0) -> bytes:
-    """Return the raw payload; never more than ``head.raw`` bytes are produced. Raises :class:`FormatFault`."""
+    """Return the raw payload: one zstd frame that states its size, and nothing behind it. Raises :class:`FormatFault`.
+
+    Never more than ``head.raw`` bytes are produced, whatever the frame says of itself.
+    """
     if not head.flags & ZSTD:
         return stored
     try:
-        # The limit is ours, from the sealed head: a frame's own idea of its size is not trusted.
-        reader = zstandard.ZstdDecompressor(max_window_size=1 << 23).stream_reader(stored)
-        raw = reader.read(head.raw + 1)
+        if zstandard.get_frame_parameters(stored).content_size != head.raw:
+            raise FormatFault("A compressed block does not have the length its head states.", offset)
+        return zstandard.ZstdDecompressor().decompress(stored, max_output_size=head.raw, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise FormatFault("A compressed block does not decompress.", offset) from error
-    if len(raw) != head.raw:
-        raise FormatFault("A compressed block does not have the length its head states.", offset)
-    return raw
 
 
 def deflate(payload: bytes) -> bytes:

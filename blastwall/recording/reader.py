@@ -69,12 +69,12 @@ class Reader:
         self.problem: FormatFault | None = None
         self.position = 0
         self.index = 0
-        self._decoder = Decoder()
         self._sequence = 0
         self._latest = 0
         self._session = b""
         self.chain = b""
-        check_preamble(_exactly(source, PREAMBLE.size))
+        self.version = check_preamble(_exactly(source, PREAMBLE.size))
+        self._decoder = Decoder(self.version)
         self.position = PREAMBLE.size
 
     def blocks(self) -> Iterator[Block]:
@@ -160,7 +160,7 @@ class Reader:
             self._session = chain.session_key(header.session)
         except ValueError as error:
             raise FormatFault("The header's session id is too long.", offset) from error
-        self.chain = chain.origin(header.recording)
+        self.chain = chain.origin(header.recording, self.version)
 
     def _zeros(self) -> bool:
         """Whether nothing but zeros follows: a disk that lost power keeps the length of what it did not keep."""

@@ -21,7 +21,7 @@ from blastwall.recording.bodies import (
     RELAYED_FIELDS,
     decode_text,
 )
-from blastwall.recording.codec import Flag, FormatFault, RawRecord, RecordType
+from blastwall.recording.codec import VERSION, Flag, FormatFault, RawRecord, RecordType
 from blastwall.recording.manifest import parse_manifest
 
 MAX_REFUSED = 1024  # refused statements whose answers are still told from the target's
@@ -69,6 +69,7 @@ class Intent:
     decision: Mapping[str, Any]  # verdict: permit | denial | pending
     surroundings: str
     redacted: bool
+    results: bytes | None = None  # formats asked for, as in Statement; None: the recording does not tell (version 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ class End:
     reason: str
     ended_at: float
     totals: Mapping[str, Any]
+    completed_by: str = ""  # who wrote this in place of a writer that was stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,8 @@ Record: TypeAlias = Header | Intent | Relayed | Event | End | Seal
 class Decoder:
     """Turns one recording's raw records into values, in order. It keeps the judgements that intents refer to."""
 
-    def __init__(self) -> None:
+    def __init__(self, version: int = VERSION) -> None:
+        self._version = version
         self._judgements: dict[int, tuple[Mapping[str, Any], Mapping[str, Any], str]] = {}
         self._refused: dict[int, None] = {}  # the last statements that were not permitted, in order
 
@@ -153,7 +156,10 @@ class Decoder:
                     totals = value["totals"]
                     if not isinstance(totals, dict):
                         raise TypeError
-                    return End(sequence, raw.at, str(value["reason"]), float(value["ended_at"]), totals)
+                    by = str(value.get("completed_by", ""))
+                    return End(sequence, raw.at, str(value["reason"]), float(value["ended_at"]), totals, by)
+                case RecordType.MARK | RecordType.CHECKPOINT if self._version >= 2:
+                    return None  # for verification only
                 case RecordType.MANIFEST:
                     return Seal(sequence, raw.at, parse_manifest(raw.body), raw.body)
         except (KeyError, struct.error, TypeError, ValueError, IndexError, OverflowError, RecursionError) as error:
@@ -184,7 +190,8 @@ class Decoder:
             flags, type_id, length = PARAMETER.unpack_from(body, position)
             value, position = _take(body, position + PARAMETER.size, length)
             parameters.append(Parameter(None if flags & NULL else value, bool(flags & BINARY), type_id))
-        if position != len(body):
+        results = body[position:]
+        if results.translate(None, b"\0\1") or (results and self._version < 2):
             raise ValueError
         return Intent(
             sequence=sequence,
@@ -199,6 +206,7 @@ class Decoder:
             decision=decision,
             surroundings=surroundings,
             redacted=bool(raw.flags & Flag.REDACTED),
+            results=results if self._version >= 2 else None,
         )
 
 
@@ -207,9 +215,12 @@ def _header(raw: RawRecord, sequence: int) -> Header:
     header = Header(sequence, raw.at, value)
     if not isinstance(value["principal"], dict) or not isinstance(value["target"], dict):
         raise TypeError
-    for used in (header.recording, header.session, header.protocol):
-        used.encode()  # a lone surrogate is no id
-    if not 0 <= header.started_at < 1e11:
+    for name in ("recording", "session", "protocol"):
+        if not isinstance(value[name], str):
+            raise TypeError
+        value[name].encode()  # a lone surrogate is no id
+    started = value["started_at"]
+    if isinstance(started, bool) or not isinstance(started, int | float) or not 0 <= started < 1e11:
         raise ValueError
     return header
 
@@ -241,7 +252,7 @@ def _take(body: bytes, position: int, length: int) -> tuple[bytes, int]:
 
 
 def _object(body: bytes) -> dict[str, Any]:
-    value = json.loads(body)
+    value = json.loads(body.decode("ascii"))
     if not isinstance(value, dict):
         raise TypeError
     return value

@@ -32,12 +32,13 @@ from blastwall.recording.bodies import (
     HEAD_RELAYED,
     KINDS,
     RELAYED_FIELDS,
+    encode_bound,
     encode_json,
-    encode_parameters,
     encode_text,
     header_of,
     judgement,
 )
+from blastwall.recording.checkpoints import EVERY_SECONDS, Checkpoints
 from blastwall.recording.codec import MAX_BODY, RECORD, Flag, RecordType
 from blastwall.recording.manifest import Signer, make_manifest
 from blastwall.recording.redact import Redactor
@@ -72,7 +73,8 @@ class Writer:
 
     After a failed write every call but :meth:`close` raises the same RecordingFault: a record with a hole is no record.
     ``ticks`` is monotonic time in nanoseconds, ``now`` wall time in seconds. ``background`` runs the hashing and
-    writing of large blocks, one at a time for each recording.
+    writing of large blocks, one at a time for each recording; ``signing`` (None: the caller's thread) asks a signer
+    that is far away for checkpoints.
     """
 
     def __init__(
@@ -90,6 +92,8 @@ class Writer:
         signer: Signer | None = None,
         compress: bool = False,
         background: Executor | None = None,
+        signing: Executor | None = None,
+        checkpoint_seconds: float = EVERY_SECONDS,
     ) -> None:
         self.id = id
         self._blocks = Blocks(id, session.id, sink, compress=compress, background=background)
@@ -113,6 +117,9 @@ class Writer:
         own = header_of(id, session, target, connection, now(), self._origin)
         body = redactor.scrub(encode_json({**header, **own}))
         self._header: dict[str, Any] = json.loads(body)
+        self._checkpoints: Checkpoints | None = None
+        if signer is not None:
+            self._checkpoints = Checkpoints(signer, self._header, now=now, every=checkpoint_seconds, aside=signing)
         self._blocks.begin()
         self._append(_HEADER, 0, 0, body)
         self._write()
@@ -170,12 +177,12 @@ class Writer:
             sent = encode_text(upstream)
             upstream_length = len(sent)
             body += sent
-        if statement.name or parameters:
+        if statement.name or parameters or statement.results:
             if len(parameters) > 0xFFFF:
                 raise RecordingFault(f"{len(parameters):,} parameters are more than a record holds (65,535).")
             name = encode_text(statement.name)[:0xFFFF]
             name_length = len(name)
-            body += name + encode_parameters(parameters)
+            body += encode_bound(name, parameters, statement.results)
         length = _INTENT_EXTRA + len(body)
         if length > MAX_BODY:
             raise RecordingFault(
@@ -244,8 +251,11 @@ class Writer:
         self._append(_JUDGEMENT, 0, reference, body)
         return reference
 
-    def relayed(self, masked: Masked) -> None:
-        """Append what travelled under a permit. Bytes are referred to, not copied; past 256 KiB they are written."""
+    def relayed(self, masked: Masked) -> Awaitable[None] | None:
+        """Append what travelled under a permit. Bytes are referred to, not copied; past 256 KiB they are written.
+
+        Returns what to wait for when the sink has taken in all it can hold.
+        """
         if self._refusal is not None:
             raise self._refusal
         data = masked.data
@@ -280,8 +290,10 @@ class Writer:
         self._bytes += size
         self._rows += rows
         self._size += RECORD.size + length
-        if self._size >= SPILL:
-            self._write()
+        if self._size < SPILL:
+            return None
+        self._write()
+        return self._blocks.room()
 
     def _relay_pieces(self, data: bytes, statement: int, flags: int) -> bytes:
         """Append all but the last piece of a chunk that is too large for one record; return the last piece."""
@@ -322,11 +334,25 @@ class Writer:
         return self._refusal is None
 
     def flush(self) -> None:
-        """Write what is pending without asking when it is durable; for a timer. Raises RecordingFault."""
+        """Write what is pending without asking when it is durable, and look after the sink and the checkpoints.
+
+        For a timer. Raises RecordingFault, also when the sink has lost what was written before.
+        """
+        if self._refusal is not None:
+            raise self._refusal
         if self._parts:
-            if self._refusal is not None:
-                raise self._refusal
             self._write()
+        try:
+            self._blocks.check()
+        except RecordingFault as fault:
+            self._refusal = fault
+            raise
+        if self._checkpoints is not None:
+            due = self._checkpoints.due(self._ticks() - self._origin, self._blocks)
+            for type_, body in due:
+                self._append(type_, 0, 0, body)
+            if due:
+                self._write()
 
     def close(self, reason: str) -> None:
         """End the recording: totals, then the signed manifest as the last block and beside the file. Idempotent.

@@ -177,7 +177,8 @@ class PostgresChannel:
         self._number += 1
         around = self._reader.surroundings(prepared.text)
         values = parameters(event, prepared.type_ids)
-        statement = Statement(prepared.text, StatementKind.EXECUTE, values, around, self._number, source)
+        formats = bytes(event.result_formats)
+        statement = Statement(prepared.text, StatementKind.EXECUTE, values, around, self._number, source, formats)
         legs = self._legs
         self._reader.bound(statement.number, prepared)
 

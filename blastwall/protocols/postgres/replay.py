@@ -6,7 +6,7 @@ kept, and what does not read is said to be so instead of guessed at.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from blastwall.errors import UpstreamFault
 from blastwall.model import Direction
@@ -59,6 +59,7 @@ class _Decoder:
         self._prepared = ""  # the name in the last intent to prepare
         self._naming: str | None = None  # the name whose description comes next
         self._exact = True  # the fields tell each column's format; those of a prepared statement do not
+        self._formats: bytes | None = None  # what was asked for instead, if the recording tells
         self._rows: list[tuple[str | None, ...]] = []
         self._count = 0
         self._copying = False
@@ -187,10 +188,11 @@ class _Decoder:
         if fields is None:
             self._rows.append(tuple(None if value is None else show(value, 0, None) for value in values))
             return
+        formats = [field.format for field in fields] if self._exact else _formats(self._formats, len(fields))
         self._rows.append(
             tuple(
-                None if value is None else show(value, field.type_id, field.format if self._exact else None)
-                for value, field in zip(values, fields, strict=True)
+                None if value is None else show(value, field.type_id, format_)
+                for value, field, format_ in zip(values, fields, formats, strict=True)
             )
         )
 
@@ -199,6 +201,7 @@ class _Decoder:
         if self._fields is None:
             intent = self._intents.get(statement)
             self._fields = self._described.get(intent.name) if intent is not None else None
+            self._formats = intent.results if intent is not None else None
             self._exact = False
         if self._fields is not None and len(self._fields) != width:
             self._fields = None
@@ -218,6 +221,13 @@ class _Decoder:
         self._count = 0
         self._fields = None
         self._copying = False
+
+
+def _formats(asked: bytes | None, width: int) -> Sequence[int | None]:
+    """Each column's format as Bind asked for it: none means text, one goes for all. None: it has to be guessed."""
+    if asked is None or len(asked) not in (0, 1, width):
+        return [None] * width
+    return list(asked) if len(asked) == width else [asked[0] if asked else 0] * width
 
 
 def _said(record: Relayed, fields: dict[str, str], failed: bool) -> Said:

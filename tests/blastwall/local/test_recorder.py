@@ -256,7 +256,7 @@ def test_a_disk_that_takes_only_half_of_a_block_stops_the_recording(state, trust
 
 
 def test_a_full_device_is_a_fault_that_names_it(tmp_path):
-    sink = FileSink(tmp_path / "x", None)
+    sink = FileSink(tmp_path / "x")
     device = os.open("/dev/full", os.O_WRONLY)
     os.dup2(device, sink._file)
     os.close(device)
@@ -300,7 +300,7 @@ def test_a_manifest_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
         seen.append(Path(target).read_bytes())
 
     monkeypatch.setattr(os, "link", looked_at)
-    sink = FileSink(tmp_path / "0123456789abcdef.bwr", None)
+    sink = FileSink(tmp_path / "0123456789abcdef.bwr")
     sink.seal(b"the whole manifest")
     sink.close()
     assert seen == [b"the whole manifest"]

@@ -59,8 +59,20 @@ def test_other_kinds_of_keys_are_refused(tmp_path):
     with pytest.raises(ConfigFault, match="PEM"):
         load_signer(tmp_path)
     public = tmp_path / "other.pub"
-    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    with pytest.raises(ConfigFault, match="Ed25519"):
+    weak = ec.generate_private_key(ec.SECP384R1()).public_key()
+    public.write_bytes(weak.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    with pytest.raises(ConfigFault, match="Ed25519 or ECDSA on P-256"):
         trusted_keys(public)
     with pytest.raises(ConfigFault, match="public key"):
         trusted_keys(tmp_path / "missing.pub")
+
+
+def test_public_keys_of_both_kinds_are_trusted(tmp_path):
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    public = tmp_path / "kms.pub"
+    public.write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    own = load_signer(tmp_path / "keys")
+    trusted = trusted_keys(public, tmp_path / "keys" / "recording.pub")
+    point = key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    assert set(trusted.values()) == {point, own.public}
+    assert {len(raw) for raw in trusted.values()} == {32, 65}

@@ -44,6 +44,12 @@ class MemorySink:
     def settle(self) -> None:
         return None
 
+    def room(self) -> None:
+        return None
+
+    def check(self) -> None:
+        pass
+
     def seal(self, manifest: bytes) -> None:
         self.manifest = manifest
 

@@ -46,6 +46,12 @@ class Bytes:
     def settle(self) -> None:
         return None
 
+    def room(self) -> None:
+        return None
+
+    def check(self) -> None:
+        pass
+
     def seal(self, manifest: bytes) -> None:
         self.manifest = manifest
 
@@ -57,7 +63,7 @@ def make() -> bytes:
     """Return the golden recording's bytes."""
     sink = Bytes()
     ticks = iter(range(7_000_000_000, 8_000_000_000, 1_500_000))
-    wall = iter((1_800_000_000.0, 1_800_000_042.5))
+    wall = iter((1_800_000_000.0, 1_800_000_021.5, 1_800_000_042.5))
     principal = Principal("https://idp.example", "a-1", "reporter", frozenset({"b", "a"}), "ana@example.com", "0f" * 32)
     writer = Writer(
         "00112233445566aa",
@@ -70,6 +76,7 @@ def make() -> bytes:
         now=lambda: next(wall),
         redactor=Redactor(),
         signer=SIGNER,
+        checkpoint_seconds=0.0,
     )
     facts = Facts(Effect.READ, "select", (ObjectRef("table", "public.orders", "read"),), fingerprint="0123456789abcdef")
     statement = Statement(
@@ -78,11 +85,13 @@ def make() -> bytes:
         surroundings="shop/public",
         number=1,
         name="by_id",
+        results=b"\0\1",
     )
     permit = Permit("SELECT id, mask(ssn) AS ssn FROM orders WHERE id = $1", ("read-ok",), Risk(10, (("select", 10),)))
     writer.intent(statement, facts, permit)
     writer.commit()
     writer.relayed(Masked(b"D\0\0\0\x14\0\2\0\0\0\x017\0\0\0\x05***-1C\0\0\0\rSELECT 1\0", 1, 1, "SELECT 1", cells=1))
+    writer.flush()
     writer.event("approval_requested", {"id": "ap-1", "approvers": ["owners"]})
     drop = Statement("DROP TABLE orders", StatementKind.EXECUTE, number=2, surroundings="shop/public")
     destroy = Facts(Effect.DESTROY, "drop table", (ObjectRef("table", "public.orders", "destroy"),), bounded=False)
