@@ -16,6 +16,7 @@ TABLE: Final = "audit_events"
 
 _FILE: Final[dict[str, Any]] = tomllib.loads(Path(__file__).with_name("columns.toml").read_text(encoding="utf-8"))
 PATHS: Final[Mapping[str, str]] = _FILE["columns"]
+PREFIX: Final[str] = _FILE["place"]["prefix"]
 PARTITIONS: Final[Mapping[str, str]] = _FILE["partitions"]
 SERDE: Final[str] = _FILE["serde"]["library"]
 SERDE_PARAMETERS: Final[Mapping[str, str]] = _FILE["serde"]["parameters"]
