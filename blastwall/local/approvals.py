@@ -21,13 +21,14 @@ from blastwall.ports import Clock
 
 Authorise = Callable[[Principal, ApprovalRequest, Ballot], Denial | None]
 
+SHIPPED = Limits()
 _COLUMNS = "id, state, decided_by, note, changed_at, expires_at, uses, used, same_shape"
 
 
 class LocalApprovals:
     """People's decisions in the shared store; one made in another process is seen within about 50 ms."""
 
-    def __init__(self, store: Store, clock: Clock, limits: Limits = Limits()) -> None:
+    def __init__(self, store: Store, clock: Clock, limits: Limits = SHIPPED) -> None:
         self._store = store
         self._clock = clock
         self._limits = limits

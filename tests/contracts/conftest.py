@@ -12,16 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from blastwall.approvals import Ballot, binding, shape
-from blastwall.approvals.view import view_of
+from blastwall.approvals import binding, shape
 from blastwall.local.approvals import LocalApprovals
 from blastwall.local.clock import ManualClock
 from blastwall.local.sessions import LocalSessions
 from blastwall.local.store import Store
 from blastwall.model import (
     ApprovalRequest,
-    ApprovalStatus,
-    Denial,
     Effect,
     Facts,
     ObjectRef,
@@ -35,18 +32,15 @@ from blastwall.ports import Approvals, Sessions
 
 NOW = 1_800_000_000.0
 TARGET = Target("shop", "postgres", "127.0.0.1", 5432, linger_minutes=5.0)
-Vote = Callable[..., Awaitable[ApprovalStatus | Denial]]
 Kill = Callable[[str, str, str], Awaitable[bool]]
 
 
 @dataclass
 class World:
-    """``elsewhere``: the same port in another process. ``vote``, ``kill``, ``lock`` and ``unlock``: what people do."""
+    """``elsewhere``: the same port in another process. ``kill``, ``lock`` and ``unlock``: what people do."""
 
     clock: ManualClock
     approvals: Approvals
-    approvals_elsewhere: Approvals
-    vote: Vote
     sessions: Sessions
     sessions_elsewhere: Sessions
     kill: Kill
@@ -60,14 +54,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     assert request.param == "local"
     clock = ManualClock(NOW)
     here, there = Store(tmp_path / "blastwall.db"), Store(tmp_path / "blastwall.db")
-    approvals, sessions = LocalApprovals(there, clock), LocalSessions(there, clock)
-
-    async def vote(
-        id: str, approver: Principal, approve: bool, note: str, grant: float = 0.0
-    ) -> ApprovalStatus | Denial:
-        filed = await approvals.show(id)
-        shown = view_of(filed.request).shown if filed else ""
-        return await approvals.vote(id, approver, Ballot(approve, shown, note, grant), lambda *_: None)
+    sessions = LocalSessions(there, clock)
 
     async def live_sessions() -> list[str]:
         return [row.session.id for row in await sessions.ls()]
@@ -75,8 +62,6 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     yield World(
         clock,
         LocalApprovals(here, clock),
-        approvals,
-        vote,
         LocalSessions(here, clock),
         sessions,
         sessions.kill,

@@ -5,13 +5,85 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
+from blastwall.approvals import Ballot, from_document
+from blastwall.approvals.documents import status_document
+from blastwall.approvals.flood import Limits
+from blastwall.approvals.view import view_of
+from blastwall.aws.approvals import ApprovalTable, AwsApprovals
 from blastwall.errors import ClientFault, OurFault
-from blastwall.model import ApprovalState, Denial, DenialCode, Parameter, Statement
+from blastwall.local.approvals import LocalApprovals
+from blastwall.local.clock import ManualClock
+from blastwall.local.store import Store
+from blastwall.model import ApprovalState, ApprovalStatus, Denial, DenialCode, Parameter, Statement
+from blastwall.ports import Approvals
+from tests.blastwall.aws import stage
 
+LIMITS = Limits(session=32, waiting=40, denials=6)
 REQUESTED, APPROVED, REDEEMED = ApprovalState.REQUESTED, ApprovalState.APPROVED, ApprovalState.REDEEMED
+
+
+@dataclass
+class World:
+    """``approvals``, the same ``elsewhere`` in another process, and a person's ``vote`` there: id, who, approve, note."""
+
+    clock: ManualClock
+    approvals: Approvals
+    approvals_elsewhere: Approvals
+    vote: Callable[..., Awaitable[ApprovalStatus | Denial]]
+
+
+@pytest.fixture(params=["local", "aws"])
+async def world(request, tmp_path, monkeypatch, make) -> AsyncIterator[World]:
+    clock = ManualClock(make.now)
+    if request.param == "local":
+        here, there = Store(tmp_path / "blastwall.db"), Store(tmp_path / "blastwall.db")
+        yield local(clock, here, there)
+        here.close()
+        there.close()
+        return
+    with stage.aws(monkeypatch):
+        yield aws(clock)
+
+
+def local(clock: ManualClock, here: Store, there: Store) -> World:
+    elsewhere = LocalApprovals(there, clock, LIMITS)
+
+    async def vote(id, approver, approve, note, grant=0.0, shown=None, allow=lambda *_: None):
+        filed = await elsewhere.show(id)
+        shown = shown or (view_of(filed.request).shown if filed else "")
+        return await elsewhere.vote(id, approver, Ballot(approve, shown, note, grant), allow)
+
+    return World(clock, LocalApprovals(here, clock, LIMITS), elsewhere, vote)
+
+
+def aws(clock: ManualClock) -> World:
+    """The gateway's adapter; the Lambda it has called to file a request does no more here than file it."""
+    client = stage.Atomic(stage.client("dynamodb"))
+    stage.approvals_table(client)
+    table = ApprovalTable(client, stage.TABLE, clock, LIMITS)
+
+    def invoke(function: str, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        if function != "approval_request":
+            return {}
+        try:
+            return {"status": status_document(table.file(from_document(event)))}
+        except ClientFault as fault:
+            return {"fault": {"kind": "policy", "message": str(fault)}}
+        except OurFault as fault:
+            return {"fault": {"kind": "ours", "message": str(fault)}}
+
+    async def vote(id, approver, approve, note, grant=0.0, shown=None, allow=lambda *_: None):
+        filed = table.show(id)
+        shown = shown or (view_of(filed.request).shown if filed else "")
+        return await asyncio.to_thread(table.vote, id, approver, Ballot(approve, shown, note, grant), allow)
+
+    return World(clock, AwsApprovals(table, invoke), AwsApprovals(table, invoke), vote)
 
 
 async def approved(world, make, request):
@@ -261,3 +333,114 @@ async def test_apr_014_guessed_ids_tell_nothing(world, make):
     await world.approvals.request(make.ask())
     verdict = await world.vote("a-2", make.person("bob"), True, "")
     assert isinstance(verdict, Denial)
+
+
+# --- what was shown, shapes, races, floods ----------------------------------------------------------------------------
+
+
+async def test_a_decision_names_what_was_shown(world, make):
+    await world.approvals.request(make.ask())
+    for approve in (True, False):
+        verdict = await world.vote("a-1", make.person("bob"), approve, "", shown="0" * 64)
+        assert isinstance(verdict, Denial)
+        assert "not what is stored" in verdict.reason
+    assert (await world.approvals.latest(make.ask().binding)).state is REQUESTED
+
+
+async def test_policy_is_asked_about_the_ballot(world, make):
+    await world.approvals.request(make.ask(statement=PLAIN))
+
+    def once_only(approver, request, ballot):
+        return Denial(DenialCode.POLICY, "no grants") if ballot.grant_seconds else None
+
+    verdict = await world.vote("a-1", make.person("bob"), True, "", grant=60.0, allow=once_only)
+    assert verdict == Denial(DenialCode.POLICY, "no grants")
+    assert (await world.vote("a-1", make.person("bob"), True, "", allow=once_only)).state is APPROVED
+
+
+PLAIN = Statement("DELETE FROM orders WHERE id = 7")
+
+
+def shaped(make, text, id="a-9", **changes):
+    return make.ask(id, statement=Statement(text), **changes)
+
+
+async def test_a_granted_shape_runs_for_a_while_with_other_literals_and_nothing_else(world, make):
+    await world.approvals.request(make.ask(statement=PLAIN))
+    status = await world.vote("a-1", make.person("bob"), True, "", grant=600.0)
+    assert (status.state, status.same_shape, status.expires_at) == (APPROVED, True, make.now + 600)
+    for number in range(3):
+        other = shaped(make, f"DELETE FROM orders WHERE id = {number}")
+        redeemed = await world.approvals.redeem(other.binding, other.shape)
+        assert (redeemed.id, redeemed.used) == ("a-1", number + 1)
+    for other in (
+        shaped(make, "DELETE FROM orders WHERE id > 7"),
+        shaped(make, "DELETE FROM orders  WHERE id = 7"),
+        shaped(make, "DELETE FROM orders WHERE id = 7", session="s-2"),
+        shaped(make, "DELETE FROM orders WHERE id = 7", policy_version="v2"),
+        shaped(make, "DELETE FROM orders WHERE id = 8", facts=dataclasses.replace(make.ask().facts, bounded=False)),
+    ):
+        assert await world.approvals.redeem(other.binding, other.shape) is None
+    again = shaped(make, "DELETE FROM orders WHERE id = 8")
+    assert await world.approvals.redeem(again.binding) is None, "a binding alone is no shape"
+    world.clock.advance(600)
+    assert await world.approvals.redeem(again.binding, again.shape) is None
+
+
+async def test_a_grant_taken_back_is_not_used_any_more(world, make):
+    await world.approvals.request(make.ask(statement=PLAIN))
+    await world.vote("a-1", make.person("bob"), True, "", grant=600.0)
+    assert (await world.vote("a-1", make.person("carol"), False, "enough")).state is ApprovalState.DENIED
+    other = shaped(make, "DELETE FROM orders WHERE id = 8")
+    assert await world.approvals.redeem(other.binding, other.shape) is None
+
+
+async def test_of_a_quorum_one_who_approves_once_makes_it_once(world, make):
+    await world.approvals.request(make.ask(statement=PLAIN, quorum=2))
+    await world.vote("a-1", make.person("bob"), True, "", grant=600.0)
+    status = await world.vote("a-1", make.person("carol"), True, "")
+    assert (status.state, status.uses, status.same_shape) == (APPROVED, 1, False)
+
+
+async def test_what_has_no_shape_is_not_granted(world, make):
+    await world.approvals.request(make.ask(statement=Statement("DELETE FROM orders /* all */ WHERE id = 7")))
+    assert isinstance(await world.vote("a-1", make.person("bob"), True, "", grant=60.0), Denial)
+
+
+async def test_one_approval_is_redeemed_once_by_many_at_once(world, make):
+    for number in range(20):
+        request = make.ask(f"a-{number}", session=f"s-{number}")
+        await approved(world, make, request)
+        ports = (world.approvals, world.approvals_elsewhere)
+        won = await asyncio.gather(*(ports[n % 2].redeem(request.binding) for n in range(4)))
+        assert [one.id for one in won if one is not None] == [f"a-{number}"]
+
+
+async def test_a_request_sent_twice_is_one_request(world, make):
+    sent = await asyncio.gather(*(world.approvals.request(make.ask(f"a-{n}")) for n in range(4)))
+    assert len({status.id for status in sent}) == 1
+
+
+async def test_one_agent_cannot_flood_its_approvers_from_many_sessions_and_others_are_not_delayed(world, make):
+    for number in range(40):
+        await world.approvals.request(
+            make.ask(f"a-{number}", session=f"s-{number % 4}", statement=Statement(f"S {number}"))
+        )
+    with pytest.raises(ClientFault, match="40 requests"):
+        await world.approvals.request(make.ask("a-x", session="s-x"))
+    other = make.agent(subject="agent-8", token_id="token-8")
+    began = time.monotonic()
+    assert (await world.approvals.request(make.ask("a-y", principal=other))).state is REQUESTED
+    assert time.monotonic() - began < 2
+
+
+async def test_an_agent_that_people_keep_refusing_asks_nobody_for_a_while(world, make):
+    for number in range(6):
+        await world.approvals.request(make.ask(f"a-{number}", statement=Statement(f"S {number}")))
+        await world.vote(f"a-{number}", make.person("bob"), False, "no")
+    with pytest.raises(ClientFault, match="denied 6 requests"):
+        await world.approvals.request(make.ask("a-x"))
+    world.clock.advance(601)
+    assert (
+        await world.approvals.request(make.ask("a-y", requested_at=make.now + 601, expires_at=make.now + 1500))
+    ).id == "a-y"
