@@ -331,14 +331,27 @@ class Direction(StrEnum):
     TO_AGENT = "to_agent"
 
 
+class Sheet:
+    """How a chunk's bytes are laid out and what of them is masked. A protocol makes it, ``blastwall.masking.mask``
+    applies it, once for each chunk and in their order: a value may begin in one chunk and end in the next.
+    """
+
+    __slots__ = ()
+
+    def masked(self, data: bytes) -> tuple[bytes, int]:
+        """The bytes as the agent may have them, and how many values were replaced in them."""
+        raise NotImplementedError
+
+
 class Chunk(Value):
     """A buffer-full of wire bytes on its way to the agent, never a row.
 
     ``statement`` is the number of the statement it answers (0: none, as for an unsolicited notice). ``rows`` counts the
-    complete rows inside, ``tag`` is the target's completion word when one ended here ("DELETE 3").
+    complete rows inside, ``tag`` is the target's completion word when one ended here ("DELETE 3"). ``sheet`` None:
+    nothing in it is masked.
     """
 
-    __slots__ = ("data", "direction", "error", "rows", "statement", "tag")
+    __slots__ = ("data", "direction", "error", "rows", "sheet", "statement", "tag")
     __match_args__ = ("data", "statement", "rows", "tag", "error", "direction")
 
     def __init__(
@@ -349,6 +362,7 @@ class Chunk(Value):
         tag: str = "",
         error: str = "",
         direction: Direction = Direction.TO_AGENT,
+        sheet: Sheet | None = None,
     ) -> None:
         self.data = data
         self.statement = statement
@@ -356,6 +370,7 @@ class Chunk(Value):
         self.tag = tag
         self.error = error  # the target's own error code, when the chunk holds an error
         self.direction = direction  # TO_TARGET: what the agent streams in under a permit (COPY, uploads)
+        self.sheet = sheet
 
 
 class Masked(NamedTuple):
