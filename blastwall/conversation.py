@@ -14,7 +14,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from blastwall.model import Chunk, Credential, Denial, Facts, Masked, Permit, Secret, Statement, Target
+from blastwall.errors import TokenFault
+from blastwall.model import Chunk, Credential, Denial, Facts, Masked, Permit, Principal, Secret, Statement, Target
 
 
 class Exchange(Protocol):
@@ -55,18 +56,26 @@ class Channel(Protocol):
 Note = Callable[[str, Mapping[str, object]], None]
 
 
+async def _nobody(_token: Secret) -> Principal:
+    raise TokenFault("no tokens are verified here")
+
+
 @dataclass(slots=True)
 class Host:
     """What a gateway process lends to each of its conversations.
 
     ``tls`` is the ``ssl.SSLContext`` for the client's side (None: this listener speaks without). ``insecure`` allows a
     token to travel without TLS (``insecure_local`` in the configuration). ``shared`` is a protocol's own memory across
-    connections (catalogues, cancel keys).
+    connections (catalogues, cancel keys). ``verify`` says whose a token is (TokenFault: nobody's), for protocols in
+    which a bad token must be a login that failed; the session verifies it again. ``options`` is what the protocol's
+    listener needs of its own (``protocols.<name>`` in gateway.yaml), as the folder's ``options.Gateway``.
     """
 
     tls: Any
     insecure: bool
     shared: dict[str, Any]
+    verify: Callable[[Secret], Awaitable[Principal]] = _nobody
+    options: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +96,10 @@ class Conversation(Protocol):
         ...
 
     async def connect(self, target: Target, credential: Credential) -> None:
-        """Open the target with the credential and tell the client that it may speak. Raises UpstreamFault."""
+        """Open the target with the credential and tell the client that it may speak. Raises UpstreamFault.
+
+        The credential's secret is wiped once this returns.
+        """
         ...
 
     async def refuse(self, denial: Denial) -> None:

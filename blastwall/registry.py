@@ -42,6 +42,23 @@ def options(name: str) -> type[BaseModel]:
     return model
 
 
+def listener_options(name: str) -> type[BaseModel] | None:
+    """The pydantic model of ``protocols.<name>``: what the gateway's own listener needs; None when it needs nothing.
+
+    Raises LookupError naming the known protocols.
+    """
+    model = getattr(importlib.import_module(f"{_package(name)}.options"), "Gateway", None)
+    assert model is None or (isinstance(model, type) and issubclass(model, BaseModel)), (
+        f"{name}: Gateway must be a model"
+    )
+    return model
+
+
+def encrypts(name: str) -> bool:
+    """Whether the protocol encrypts by itself (SSH), so that its listener needs no TLS. False for an unknown one."""
+    return name in names() and bool(protocol(name).manifest.raw.get("encrypts", False))
+
+
 def read_catalogue(name: str) -> Callable[[str, Secret | None], Any]:
     """The folder's ``live.read_catalogue``: a target's address as a URL, and a password, to a catalogue.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -31,6 +31,7 @@ LARGEST = 4 * 1024 * 1024  # bytes of one file
 class Bundle:
     """``targets`` are the house's own values; ``config`` keeps what only a deliverable needs (credentials, TLS, local).
 
+    ``listeners`` are the protocols' own sections (``protocols.<name>``), each as its folder's ``options.Gateway``.
     ``version`` is the SHA-256 (hex) over the configuration as merged and the policy version.
     """
 
@@ -38,6 +39,7 @@ class Bundle:
     policies: Policies
     targets: Mapping[str, Target]
     version: str
+    listeners: Mapping[str, BaseModel] = field(default_factory=dict)
 
     def may_decide(self, approver: Principal, request: ApprovalRequest, ballot: Ballot, now: float) -> Denial | None:
         """``Policies.may_approve`` for the request's own target, and the groups that may be asked by now.
@@ -75,7 +77,7 @@ def load_bundle(path: Path, overrides: Mapping[str, Any] | None = None, origin: 
         raise ConfigFault(tuple(sorted(problems, key=lambda problem: (problem.file, problem.line))))
     targets = {name: _target(name, section, shaped.options[name]) for name, section in shaped.config.targets.items()}
     version = hashlib.sha256(json.dumps([document.value, policies.version], sort_keys=True).encode()).hexdigest()
-    return Bundle(shaped.config, policies, MappingProxyType(targets), version)
+    return Bundle(shaped.config, policies, MappingProxyType(targets), version, MappingProxyType(dict(shaped.listeners)))
 
 
 def _document(path: Path, problems: list[Problem]) -> Document | None:

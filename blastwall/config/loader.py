@@ -25,10 +25,12 @@ _SECRET = re.compile(r"pass(word|phrase)?$|secret|token|private|credentials?$", 
 
 @dataclass(frozen=True, slots=True)
 class Shaped:
-    """What the first pass made: the configuration, and each target's options as its protocol's own model."""
+    """What the first pass made: the configuration, each target's options as its protocol's own model, and each
+    listener's (``protocols.<name>``)."""
 
     config: Config
     options: Mapping[str, BaseModel]
+    listeners: Mapping[str, BaseModel]
 
 
 def shape(document: Document, directory: Path) -> tuple[Shaped | None, list[Problem]]:
@@ -45,9 +47,11 @@ def shape(document: Document, directory: Path) -> tuple[Shaped | None, list[Prob
         problems += found
         if model is not None:
             options[name] = _absolute(model, directory)
+    listeners, found = _listener_options(document, directory)
+    problems += found
     if config is None or problems:
         return None, problems
-    return Shaped(_absolute(config, directory), options), []
+    return Shaped(_absolute(config, directory), options, listeners), []
 
 
 def references(shaped: Shaped, document: Document) -> list[Problem]:
@@ -83,10 +87,10 @@ def _listening(config: Config, document: Document) -> Iterator[Problem]:
         if protocol not in registry.names():
             message = f"unknown protocol {protocol!r}; known are {', '.join(registry.names())}"
             yield document.problem(("listen", protocol), message)
-        if config.tls is None and not _loopback(address.host):
+        if config.tls is None and not _loopback(address.host) and not registry.encrypts(protocol):
             message = f"without tls the gateway listens on loopback only, not on {address.host}; add tls"
             yield document.problem(("listen", protocol), message)
-    if config.tls is None and not config.insecure_local:
+    if config.tls is None and not config.insecure_local and not all(map(registry.encrypts, config.listen)):
         message = "without tls the agents' tokens travel in the clear; add tls, or insecure_local: true for one machine"
         yield document.problem(("insecure_local",), message)
 
@@ -133,6 +137,34 @@ def _options(document: Document, name: str, section: Mapping[str, Any]) -> tuple
         return model.model_validate(values), []
     except ValidationError as error:
         return None, translated(document, error, lambda location: _standing(at, location), model)
+
+
+def _listener_options(document: Document, directory: Path) -> tuple[dict[str, BaseModel], list[Problem]]:
+    """``protocols.<name>`` by the folder's ``options.Gateway``; what is listened for must have what it needs."""
+    value = document.value if isinstance(document.value, dict) else {}
+    sections, listened = value.get("protocols"), value.get("listen")
+    given = sections if isinstance(sections, dict) else {}
+    names = [*given, *(name for name in (listened if isinstance(listened, dict) else {}) if name not in given)]
+    listeners: dict[str, BaseModel] = {}
+    problems: list[Problem] = []
+    for name in names:
+        at: Location = ("protocols", name)
+        try:
+            model = registry.listener_options(name)
+        except LookupError as error:
+            if name in given:
+                problems.append(document.problem(at, str(error.args[0])))
+            continue
+        if model is None:
+            if name in given:
+                problems.append(document.problem(at, f"{name} has no settings of its own; remove it"))
+            continue
+        try:
+            listeners[name] = _absolute(model.model_validate(given.get(name, {})), directory)
+        except ValidationError as error:
+            place = at if name in given else ("listen", name)
+            problems += translated(document, error, lambda location, at=place: (*at, *location), model)  # type: ignore[misc]  # a lambda's default
+    return listeners, problems
 
 
 def _standing(target: Location, location: Location) -> Location:

@@ -238,4 +238,5 @@ class Config(Section):
     identity: Identity
     break_glass: BreakGlass = BreakGlass()
     approvals: Approvals = Approvals()
+    protocols: dict[Name, dict[str, Any]] = Field(default_factory=dict)  # what a listener needs, by its folder's model
     targets: Annotated[dict[Name, TargetSection], Field(min_length=1)]

@@ -62,6 +62,28 @@ def judge(text: str, bounds: Bounds, resolved: Mapping[str, str] | None = None) 
     return Line(facts, write(commands), named)
 
 
+def judge_paths(
+    verb: str,
+    effect: Effect,
+    touched: tuple[tuple[str, str], ...],
+    bounds: Bounds,
+    resolved: Mapping[str, str] | None = None,
+    *,
+    contents: bool,
+    flag: str,
+) -> Facts:
+    """Facts of one operation on files that is no shell line: (path, "read" or "write") pairs in ``touched``."""
+    found = _placed(Use(effect, flags=frozenset({flag}), paths=touched, contents=contents), bounds, resolved)
+    return Facts(
+        effect=found.effect,
+        verb=verb,
+        objects=tuple(_path_objects(found, resolved)),
+        flags=found.flags,
+        reason=found.reason,
+        fingerprint=hashlib.sha256(verb.encode()).hexdigest()[:32],
+    )
+
+
 def _with_redirections(command: Command, found: Use) -> Use:
     """Files that the shell opens for the command count as the command's own."""
     opened = []
@@ -108,9 +130,13 @@ def _objects(
 ) -> Iterator[ObjectRef]:
     for command, found in zip(commands, judged, strict=True):
         yield ObjectRef("program", command.name, "call")
-        for path, access in found.paths:
-            destroys = access == "write" and found.effect is Effect.DESTROY
-            yield ObjectRef("path", paths.plain(path, resolved), "destroy" if destroys else access)
+        yield from _path_objects(found, resolved)
+
+
+def _path_objects(found: Use, resolved: Mapping[str, str] | None) -> Iterator[ObjectRef]:
+    for path, access in found.paths:
+        destroys = access == "write" and found.effect is Effect.DESTROY
+        yield ObjectRef("path", paths.plain(path, resolved), "destroy" if destroys else access)
 
 
 def _fingerprint(commands: Sequence[Command]) -> str:

@@ -58,14 +58,13 @@ def _table() -> Mapping[str, list[str]]:
 
 @cache
 def _patterns() -> tuple[re.Pattern[str], ...]:
-    return tuple(re.compile(_expression(pattern)) for pattern in _table()["secret"])
+    table = _table()
+    trees = (_expression(tree) + "(?:/.*)?" for tree in table["trees"])
+    return tuple(re.compile(each) for each in (*trees, *map(_expression, table["secret"])))
 
 
 def _expression(pattern: str) -> str:
-    """A glob as an expression: ``/x/**`` is ``/x`` itself and everything below it."""
-    written = []
-    for piece in re.split(r"(^\*\*/|/\*\*/|/\*\*$|\*)", pattern):
-        written.append(
-            {"**/": "(?:.*/)?", "/**/": "/(?:.*/)?", "/**": "(?:/.*)?", "*": "[^/]*"}.get(piece, re.escape(piece))
-        )
-    return "".join(written)
+    """A glob as an expression."""
+    meanings = {"**/": "(?:.*/)?", "/**/": "/(?:.*/)?", "*": "[^/]*"}
+    pieces = re.split(r"(^\*\*/|/\*\*/|\*)", pattern)
+    return "".join(meanings.get(piece, re.escape(piece)) for piece in pieces)

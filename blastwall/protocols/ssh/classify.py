@@ -1,0 +1,101 @@
+"""Requests on an SSH connection, as texts, to facts. Pure.
+
+A request has one text, which approvers see and which says what kind it is::
+
+    exec: tail -n 5 /var/log/app.log      a command line
+    shell                                 an interactive shell, judged as a whole
+    sftp: read ~/a.txt                    one operation on files; two paths are separated by " -> "
+    channel: direct-tcpip 10.0.0.5:5432   a connection forwarded by the host
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from blastwall.model import Effect, Facts, ObjectRef
+from blastwall.protocols.ssh.options import Options
+from blastwall.shell.facts import Bounds, judge, judge_paths
+
+EXEC: Final = "exec: "
+SHELL: Final = "shell"
+SFTP: Final = "sftp: "
+FORWARD: Final = "channel: direct-tcpip "
+ARROW: Final = " -> "
+
+#: What each operation does: its effect, how it touches its paths, and whether what is in the file comes out.
+OPERATIONS: Final[Mapping[str, tuple[Effect, tuple[str, ...], bool]]] = {
+    "stat": (Effect.READ, ("read",), False),
+    "list": (Effect.READ, ("read",), False),
+    "readlink": (Effect.READ, ("read",), False),
+    "statvfs": (Effect.READ, ("read",), False),
+    "read": (Effect.READ, ("read",), True),
+    "write": (Effect.WRITE, ("write",), False),
+    "setstat": (Effect.WRITE, ("write",), False),
+    "mkdir": (Effect.WRITE, ("write",), False),
+    "rename": (Effect.WRITE, ("write", "write"), False),
+    "symlink": (Effect.WRITE, ("read", "write"), True),
+    "link": (Effect.WRITE, ("read", "write"), True),
+    "rmdir": (Effect.DESTROY, ("write",), False),
+    "remove": (Effect.DESTROY, ("write",), False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A judged request: its facts, its text as it goes to the target, and the paths it names, as they were written."""
+
+    facts: Facts
+    text: str
+    named: tuple[str, ...] = ()
+
+
+def classify(text: str, options: Options, resolved: Mapping[str, str] | None = None) -> Request:
+    """Judge one request. ``resolved`` maps paths as written to what the target says they are. Never raises."""
+    bounds = Bounds(options.readable, options.writable)
+    if text.startswith(EXEC):
+        line = judge(text.removeprefix(EXEC), bounds, resolved)
+        return Request(line.facts, EXEC + line.text, line.named)
+    if text == SHELL:
+        reason = "Opens an interactive shell: what is typed there is recorded, and cannot be judged."
+        return Request(Facts(Effect.UNKNOWN, "shell", flags=frozenset({"interactive_shell"}), reason=reason), text)
+    if text.startswith(SFTP):
+        return _sftp(text, bounds, resolved)
+    if text.startswith(FORWARD):
+        place = text.removeprefix(FORWARD)
+        listed = place in options.destinations
+        effect = Effect.ADMINISTER if listed else Effect.UNKNOWN
+        reason = f"Opens a connection to {place} through the host" + ("." if listed else ", which is not listed.")
+        refs = (ObjectRef("destination", place, "call"),)
+        return Request(Facts(effect, "forward", refs, frozenset({"forwarding"}), reason=reason), text)
+    facts = Facts(
+        Effect.UNKNOWN, "unknown", flags=frozenset({"unlisted"}), reason="This kind of request is not served."
+    )
+    return Request(facts, text)
+
+
+def sftp_text(operation: str, *paths: bytes) -> str:
+    """The text of an operation on files; names that are not plain are quoted, and bytes beyond UTF-8 made visible."""
+    written = (path.decode("utf-8", "backslashreplace") for path in paths)
+    return f"{SFTP}{operation} {ARROW.join(shlex.quote(path) for path in written)}"
+
+
+def _sftp(text: str, bounds: Bounds, resolved: Mapping[str, str] | None) -> Request:
+    operation, _, rest = text.removeprefix(SFTP).partition(" ")
+    known = OPERATIONS.get(operation)
+    try:
+        words = shlex.split(rest)
+    except ValueError:
+        words = []
+    paths = tuple(word for number, word in enumerate(words) if number % 2 == 0)
+    arrows = words[1::2]
+    if known is None or len(paths) != len(known[1]) or any(arrow != ARROW.strip() for arrow in arrows):
+        reason = "This operation on files is not served."
+        facts = Facts(Effect.UNKNOWN, "sftp", flags=frozenset({"file_transfer", "unlisted"}), reason=reason)
+        return Request(facts, text)
+    effect, accesses, contents = known
+    touched = tuple(zip(paths, accesses, strict=True))
+    facts = judge_paths(f"sftp {operation}", effect, touched, bounds, resolved, contents=contents, flag="file_transfer")
+    return Request(facts, text, paths)

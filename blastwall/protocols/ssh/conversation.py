@@ -1,0 +1,233 @@
+"""One SSH client connection: in by certificate or token, many channels, each request judged on the one road."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import posixpath
+import socket
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+import asyncssh
+
+from blastwall.conversation import Channel, Hello, Host, Note
+from blastwall.errors import ConfigFault
+from blastwall.model import Credential, Denial, DenialCode, Facts, Statement, Target
+from blastwall.protocols.ssh import keys
+from blastwall.protocols.ssh.arrival import LOGIN, Door, arrive, hand_out, hello_of
+from blastwall.protocols.ssh.channel import SshChannel
+from blastwall.protocols.ssh.classify import EXEC, SHELL, Request, classify, sftp_text
+from blastwall.protocols.ssh.exchange import SessionExchange, refuse, too_many
+from blastwall.protocols.ssh.files import Files
+from blastwall.protocols.ssh.options import Gateway, Options
+from blastwall.protocols.ssh.refusal import lines
+from blastwall.protocols.ssh.upstream import reach
+
+RESOLVE_SECONDS: Final = 5.0
+KEPT: Final = 4096  # judged requests that wait for their exchange
+_SERVED: Final = "exec and shell requests, and the subsystem sftp"
+
+
+class SshConversation:
+    """Implements :class:`blastwall.conversation.Conversation`."""
+
+    def __init__(self, sock: socket.socket, host: Host) -> None:
+        self._sock = sock
+        self._host = host
+        self._door: Door | None = None
+        self._client: asyncssh.SSHServerConnection | None = None
+        self._upstream: asyncssh.SSHClientConnection | None = None
+        self._sftp: asyncssh.SFTPClient | None = None
+        self._sftp_lock = asyncio.Lock()
+        self._options = Options()
+        self._place = ""
+        self._ready = asyncio.Event()
+        self._channels: asyncio.Queue[Channel | None] = asyncio.Queue(64)
+        self._open = 0
+        self._number = 0
+        self._judged: dict[int, Request] = {}
+        self._note: Note = _silent
+        self._closed = False
+
+    async def greet(self) -> Hello | None:
+        own = self._host.shared.get("keys")
+        if own is None:
+            options = self._host.options
+            if not isinstance(options, Gateway):
+                raise ConfigFault(())
+            own = self._host.shared["keys"] = await asyncio.to_thread(keys.load, options)
+        self._door = Door(own, self._host, self._session)
+        self._client = await arrive(self._sock, self._door, self._files)
+        if self._door.username == LOGIN:
+            await self._door.gone.wait()
+            return None
+        return hello_of(self._door, self._client)
+
+    async def connect(self, target: Target, credential: Credential) -> None:
+        assert self._door is not None, "greet first"
+        self._options = target.options
+        self._upstream = await reach(target, credential, self._door.keys, self._door.username)
+        self._place = f"{credential.user}@{target.name}"
+        self._ready.set()
+
+    def noting(self, note: Note) -> None:
+        self._note = note
+
+    async def channels(self) -> AsyncIterator[Channel]:
+        assert self._door is not None and self._upstream is not None, "connect first"
+        ends = [asyncio.ensure_future(self._door.gone.wait()), asyncio.ensure_future(self._upstream.wait_closed())]
+        try:
+            while True:
+                coming = asyncio.ensure_future(self._channels.get())
+                await asyncio.wait({coming, *ends}, return_when=asyncio.FIRST_COMPLETED)
+                if not coming.done():
+                    coming.cancel()
+                    return
+                channel = coming.result()
+                if channel is None:
+                    return
+                yield channel
+        finally:
+            for end in ends:
+                end.cancel()
+
+    def classify(self, statement: Statement) -> Facts:
+        return self._request(statement).facts
+
+    def rewrite(self, statement: Statement, facts: Facts) -> str:
+        return self._request(statement).text
+
+    def _request(self, statement: Statement) -> Request:
+        return self._judged.get(statement.number) or classify(statement.text, self._options)
+
+    async def refuse(self, denial: Denial) -> None:
+        await self.close(denial)
+
+    async def close(self, denial: Denial | None = None) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._ready.set()
+        if self._upstream is not None:
+            self._upstream.abort()
+        if self._client is None:
+            self._sock.close()
+            return
+        if denial is not None:
+            reason = lines(denial).decode().strip().replace("\n", "; ")
+            self._client.disconnect(asyncssh.DISC_BY_APPLICATION, reason)
+        self._client.close()
+
+    # -- what the client asks for
+
+    async def _session(self, stdin: Any, stdout: Any, stderr: Any) -> None:  # noqa: ANN401  the library's streams
+        """A session channel asked for a command, a shell or a subsystem."""
+        assert self._door is not None
+        if self._door.username == LOGIN:
+            await hand_out(self._door, stdin, stdout, stderr)
+            return
+        await self._ready.wait()
+        if self._closed or self._upstream is None:
+            stdout.channel.close()
+            return
+        raw = stdin.channel.get_terminal_type() is not None
+        if self._open >= self._options.most_channels:
+            refuse(stdout, stderr, too_many(self._options.most_channels), raw=raw)
+            return
+        if stdin.channel.get_subsystem() is not None:
+            name = stdin.channel.get_subsystem()
+            self._note("refused_request", {"request": f"subsystem {name[:64]}"})
+            denial = Denial(DenialCode.UNKNOWN, f"the subsystem {name[:64]!r} is not served", f"Served are {_SERVED}.")
+            refuse(stdout, stderr, denial, raw=raw)
+            return
+        command = stdin.channel.get_command()
+        text = SHELL if command is None else EXEC + command
+        statement = await self._begin(text)
+        seconds = self._options.shell_minutes * 60 if text == SHELL else 0.0
+        exchange = SessionExchange(statement, self._upstream, stdin, stdout, stderr, seconds)
+        channel = SshChannel()
+        await channel.put(exchange)
+        await channel.end()
+        await self._announce(channel)
+        self._open += 1
+        try:
+            await stdout.channel.wait_closed()
+        finally:
+            self._open -= 1
+
+    def _files(self, chan: Any) -> Files:  # noqa: ANN401  the library's channel
+        async def begin(operation: str, paths: tuple[bytes, ...]) -> Statement:
+            await self._ready.wait()
+            if self._closed:
+                raise asyncssh.SFTPConnectionLost("the session has ended")
+            return await self._begin(sftp_text(operation, *paths))
+
+        def note(statement: Statement, read: int, written: int, digest: str) -> None:
+            name = statement.text
+            self._note(
+                "file",
+                {"statement": statement.number, "text": name, "read": read, "written": written, "sha256": digest},
+            )
+
+        return Files(chan, begin, self._remote_files, self._announce, note)
+
+    async def _announce(self, channel: Channel) -> None:
+        await self._channels.put(channel)
+
+    async def _begin(self, text: str) -> Statement:
+        """Number a request and judge it, with its paths as the host sees them."""
+        self._number += 1
+        number = self._number
+        request = classify(text, self._options)
+        resolved: Mapping[str, str] = {}
+        if request.named and self._options.resolve_paths:
+            resolved = await self._resolve(request.named)
+            request = classify(text, self._options, resolved)
+        if len(self._judged) >= KEPT:
+            self._judged.pop(next(iter(self._judged)))
+        self._judged[number] = request
+        digest = hashlib.sha256(json.dumps(sorted(resolved.items())).encode()).hexdigest()[:16]
+        return Statement(text, surroundings=f"{self._place}/{digest}", number=number)
+
+    async def _resolve(self, named: tuple[str, ...]) -> Mapping[str, str]:
+        """What the host says the paths really are; one that does not exist yet is placed in its real directory."""
+        found: dict[str, str] = {}
+        try:
+            async with asyncio.timeout(RESOLVE_SECONDS):
+                client = await self._remote_files()
+                for path in named:
+                    real = await _real(client, path)
+                    if real is not None:
+                        found[path] = real
+        except (asyncssh.Error, OSError, TimeoutError) as fault:
+            self._note("paths_unresolved", {"reason": str(fault)[:200]})
+        return found
+
+    async def _remote_files(self) -> asyncssh.SFTPClient:
+        assert self._upstream is not None, "connect first"
+        async with self._sftp_lock:
+            if self._sftp is None:
+                self._sftp = await self._upstream.start_sftp_client(path_encoding=None)
+            return self._sftp
+
+
+async def _real(client: asyncssh.SFTPClient, path: str) -> str | None:
+    for directory, rest in ((path, ""), (posixpath.dirname(path) or ".", posixpath.basename(path))):
+        try:
+            real = await client.realpath(directory.encode())
+        except asyncssh.SFTPError:
+            continue
+        if not isinstance(real, bytes):
+            continue
+        return (
+            posixpath.join(real.decode("utf-8", "surrogateescape"), rest)
+            if rest
+            else real.decode("utf-8", "surrogateescape")
+        )
+    return None
+
+
+def _silent(name: str, fields: Mapping[str, object]) -> None:
+    """Before there is a recording nobody listens."""

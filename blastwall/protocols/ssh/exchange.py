@@ -1,0 +1,226 @@
+"""A command line or a shell: one statement, its input and its output, until it exits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import asyncssh
+
+from blastwall.errors import UpstreamFault
+from blastwall.model import Chunk, Denial, DenialCode, Direction, Masked, Permit, Statement
+from blastwall.protocols.ssh.classify import EXEC
+from blastwall.protocols.ssh.frames import Piece, pack, unpack
+from blastwall.protocols.ssh.prompts import Prompts
+from blastwall.protocols.ssh.refusal import lines, said, status
+
+READ_BYTES: Final = 64 * 1024
+AHEAD: Final = 4  # pieces read ahead of what the other side has taken
+EXIT_SECONDS: Final = 10.0  # from the end of the output to the exit status
+#: Environment that goes up; the rest is dropped (LD_PRELOAD and its kind decide what runs).
+ENVIRONMENT: Final = ("LANG", "LANGUAGE")
+_SIGNALS: Final = frozenset(
+    {"ABRT", "ALRM", "HUP", "INT", "KILL", "PIPE", "QUIT", "TERM", "USR1", "USR2", "WINCH", "TSTP", "CONT"}
+)
+
+Found = tuple[Piece, bytes]
+
+
+class SessionExchange:
+    """Implements :class:`blastwall.conversation.Exchange` for ``exec`` and ``shell`` requests.
+
+    ``seconds`` is how long it may run at most (0: as long as the session).
+    """
+
+    def __init__(
+        self,
+        statement: Statement,
+        upstream: asyncssh.SSHClientConnection,
+        stdin: Any,  # noqa: ANN401  the library's streams
+        stdout: Any,  # noqa: ANN401
+        stderr: Any,  # noqa: ANN401
+        seconds: float = 0.0,
+    ) -> None:
+        self.statement: Statement | None = statement
+        self.more = False
+        self.interactive = True
+        self.patience = math.inf
+        self._upstream = upstream
+        self._in, self._out, self._err = stdin, stdout, stderr
+        self._seconds = seconds
+        self._raw = stdin.channel.get_terminal_type() is not None
+        self._prompts = Prompts() if self._raw else None
+        self._unrecorded: deque[bytes] = deque()
+        self._up: Any = None
+        self.finished = asyncio.Event()
+
+    async def forward(self, permit: Permit | None) -> AsyncIterator[Chunk]:
+        assert permit is not None and self.statement is not None, "a command goes nowhere without its permit"
+        number = self.statement.number
+        try:
+            up_in, up_out, up_err = await self._start(permit.upstream_text)
+        except (asyncssh.Error, OSError) as fault:
+            raise UpstreamFault(f"the host would not run it: {fault}") from None
+        self._up = up_in
+        found: asyncio.Queue[Found | None] = asyncio.Queue(AHEAD)
+        tasks = [
+            asyncio.ensure_future(_read(up_out, Piece.OUTPUT, found)),
+            asyncio.ensure_future(_read(up_err, Piece.ERRORS, found)),
+            asyncio.ensure_future(self._typed(found)),
+            asyncio.ensure_future(self._left()),
+        ]
+        open_outputs = 2
+        deadline = asyncio.get_running_loop().time() + self._seconds if self._seconds else None
+        try:
+            while open_outputs:
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        piece = await found.get()
+                except TimeoutError:
+                    up_in.channel.close()
+                    text = f"blastwall: the shell was open for {self._seconds / 60:g} minutes, and that is its limit"
+                    yield Chunk(pack(Piece.ERRORS, said(text, raw=self._raw)), number)
+                    yield Chunk(pack(Piece.EXIT, b"124"), number, tag="time limit")
+                    return
+                if piece is None:
+                    open_outputs -= 1
+                    continue
+                kind, data = piece
+                if kind in (Piece.OUTPUT, Piece.ERRORS):
+                    if self._prompts is not None:
+                        self._prompts.shown(data)
+                    yield Chunk(pack(kind, data), number)
+                else:
+                    yield Chunk(pack(kind, data), number, direction=Direction.TO_TARGET)
+            yield await self._exit(number)
+        finally:
+            for task in tasks:
+                task.cancel()
+            up_in.channel.close()
+
+    async def _start(self, text: str) -> tuple[Any, Any, Any]:
+        channel = self._in.channel
+        wanted = channel.get_environment()
+        env = {name: value for name, value in wanted.items() if name in ENVIRONMENT or name.startswith("LC_")}
+        streams = await self._upstream.open_session(
+            command=text.removeprefix(EXEC) if text.startswith(EXEC) else None,
+            term_type=channel.get_terminal_type() or (),
+            term_size=channel.get_terminal_size(),
+            env=env,
+            send_env=(),
+            encoding=None,
+            x11_forwarding=False,
+        )
+        return streams[0], streams[1], streams[2]
+
+    async def _typed(self, found: asyncio.Queue[Found | None]) -> None:
+        """What the client sends, in order: bytes, sizes, signals, and the end."""
+        while True:
+            try:
+                data = await self._in.read(READ_BYTES)
+            except asyncssh.TerminalSizeChanged as change:
+                await found.put((Piece.RESIZE, f"{change.width}x{change.height}".encode()))
+                continue
+            except asyncssh.SignalReceived as signal:
+                if signal.signal in _SIGNALS:
+                    await found.put((Piece.SIGNAL, str(signal.signal).encode()))
+                continue
+            except asyncssh.BreakReceived:
+                continue
+            except (asyncssh.Error, OSError):
+                return
+            if not data:
+                await found.put((Piece.END_OF_INPUT, b""))
+                return
+            if self._prompts is not None and self._prompts.hides(data):
+                self._unrecorded.append(data)
+                await found.put((Piece.UNRECORDED, str(len(data)).encode()))
+            else:
+                await found.put((Piece.INPUT, data))
+
+    async def _left(self) -> None:
+        """The client closed its channel: what runs for it ends too."""
+        await self._out.channel.wait_closed()
+        if self._up is not None:
+            self._up.channel.close()
+
+    async def _exit(self, number: int) -> Chunk:
+        channel = self._up.channel
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(channel.wait_closed(), EXIT_SECONDS)
+        signal = channel.get_exit_signal()
+        if signal is not None:
+            name = str(signal[0])
+            return Chunk(pack(Piece.EXIT, f"signal {name}".encode()), number, tag=f"signal {name}")
+        code = channel.get_exit_status()
+        text = str(255 if code is None else code)
+        return Chunk(pack(Piece.EXIT, text.encode()), number, tag=f"exit {text}")
+
+    async def relay(self, masked: Masked) -> None:
+        piece, data = unpack(masked.data)
+        with contextlib.suppress(asyncssh.Error, OSError, BrokenPipeError):  # whoever left does not get the rest
+            await self._pass(piece, data)
+
+    async def _pass(self, piece: Piece, data: bytes) -> None:
+        match piece:
+            case Piece.OUTPUT | Piece.ERRORS:
+                stream = self._out if piece is Piece.OUTPUT else self._err
+                stream.write(data)
+                await stream.drain()
+            case Piece.INPUT | Piece.UNRECORDED:
+                self._up.write(data if piece is Piece.INPUT else self._unrecorded.popleft())
+                await self._up.drain()
+            case Piece.RESIZE:
+                width, _, height = data.decode().partition("x")
+                self._up.channel.change_terminal_size(int(width), int(height))
+            case Piece.SIGNAL:
+                self._up.channel.send_signal(data.decode())
+            case Piece.END_OF_INPUT:
+                self._up.write_eof()
+            case Piece.EXIT:
+                self._end(data.decode())
+
+    def _end(self, how: str) -> None:
+        channel = self._out.channel
+        if how.startswith("signal "):
+            channel.exit_with_signal(how.removeprefix("signal "))
+        else:
+            channel.exit(int(how))
+        self.finished.set()
+
+    async def refuse(self, denial: Denial) -> None:
+        refuse(self._out, self._err, denial, raw=self._raw)
+        self.finished.set()
+
+    async def notify(self, message: str, detail: str = "") -> None:
+        with contextlib.suppress(asyncssh.Error, OSError):
+            self._err.write(said("\n".join(filter(None, (message, detail))), raw=self._raw))
+
+    async def gone(self) -> str:
+        await self._out.channel.wait_closed()
+        return "disconnected"
+
+
+def refuse(stdout: Any, stderr: Any, denial: Denial, *, raw: bool) -> None:  # noqa: ANN401  the library's streams
+    """Say why on standard error, and exit with the denial's status."""
+    with contextlib.suppress(asyncssh.Error, OSError):
+        stderr.write(lines(denial, raw=raw))
+        stdout.channel.exit(status(denial))
+
+
+async def _read(stream: Any, piece: Piece, found: asyncio.Queue[Found | None]) -> None:  # noqa: ANN401
+    try:
+        while data := await stream.read(READ_BYTES):
+            await found.put((piece, data))
+    except (asyncssh.Error, OSError):
+        pass  # the exit status tells
+    await found.put(None)
+
+
+def too_many(limit: int) -> Denial:
+    """The connection holds as many channels as the target allows."""
+    return Denial(DenialCode.BUDGET, f"this connection has {limit} channels open already", "Close one first.")
