@@ -8,7 +8,7 @@ SET client_min_messages = warning;
 DO $$
 BEGIN
   IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'shop_agent') THEN
-    CREATE ROLE shop_agent LOGIN;
+    CREATE ROLE shop_agent NOLOGIN;
   END IF;
 END $$;
 

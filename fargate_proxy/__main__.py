@@ -81,7 +81,9 @@ async def _run(settings: ProxySettings, bundle: Bundle) -> None:
 
     async def reload() -> None:
         async def take() -> None:
-            gateway.adopt(await asyncio.to_thread(_load, settings))
+            bundle = await asyncio.to_thread(_load, settings)
+            parts.adopt(bundle)
+            gateway.adopt(bundle)
 
         await reload_or_keep(take)
 
@@ -99,6 +101,7 @@ async def _run(settings: ProxySettings, bundle: Bundle) -> None:
         asyncio.create_task(gateway.watch.flush_lazily()),
         asyncio.create_task(gateway.watch.reload_on_change(settings.config_path, reload)),
         asyncio.create_task(_sweep(parts.sessions)),
+        asyncio.create_task(gateway.endings.reclaim_for_ever(parts.vendor.reclaim)),
     ]
     gc.collect()
     gc.set_threshold(50_000, 20, 100)  # statements leave no cycles behind: look for some far less often
@@ -113,6 +116,7 @@ async def _run(settings: ProxySettings, bundle: Bundle) -> None:
         await listener.finish(5)
     for task in beside:
         task.cancel()
+    await parts.vendor.close()
     for end in ends:
         end()
     parts.close()

@@ -9,14 +9,16 @@ import asyncio
 import logging
 import secrets
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from blastwall import registry
 from blastwall.config.bundle import Bundle
-from blastwall.conversation import Conversation, Hello, Host, ProtocolSpec
+from blastwall.conversation import Channel, Conversation, Hello, Host, ProtocolSpec
 from blastwall.errors import ClientFault, Fault, ProtocolViolation, RecordingFault, TokenFault, UpstreamFault
 from blastwall.model import (
+    Bearer,
+    Credential,
     Denial,
     DenialCode,
     Effect,
@@ -31,6 +33,7 @@ from blastwall.model import (
 )
 from blastwall.ports import Approvals, Clock, Recorder, Recording, Sessions, Vendor, Verifier
 from fargate_proxy.decider import Asking, Decider
+from fargate_proxy.endings import Endings
 from fargate_proxy.ledger import BudgetSpent, Ledger
 from fargate_proxy.pipeline import Road
 from fargate_proxy.watch import Watch
@@ -67,10 +70,22 @@ class Gateway:
     shared: dict[str, dict[str, Any]] = field(default_factory=dict)
     ledgers: dict[str, Ledger] = field(default_factory=dict)
     watch: Watch = field(default_factory=Watch)
+    endings: Endings = field(init=False)
+
+    def __post_init__(self) -> None:
+        ports = self.ports
+        self.endings = Endings(ports.sessions, ports.vendor, ports.recorder, lambda: self.bundle.targets)
 
     async def serve(self, sock: socket.socket, spec: ProtocolSpec) -> None:
         """Take one accepted socket to its end. Never raises but for cancellation."""
-        host = Host(self.tls, bool(self.bundle.config.insecure_local), self.shared.setdefault(spec.manifest.name, {}))
+        name = spec.manifest.name
+        host = Host(
+            self.tls,
+            bool(self.bundle.config.insecure_local),
+            self.shared.setdefault(name, {}),
+            self.ports.verifier.verify,
+            self.bundle.listeners.get(name),
+        )
         try:
             conversation = spec.converse(sock, host)
         except Exception:
@@ -155,11 +170,10 @@ class Gateway:
                 await conversation.refuse(permit)
                 return
             async with asyncio.timeout(CONNECT_SECONDS):
-                credential = await ports.vendor.vend(session, target, permit, hello.database_user)
-                if credential.secret is not None:
-                    recording.protect(credential.secret)
-                recording.event("credential", {"kind": credential.kind, "user": credential.user})
-                await conversation.connect(target, credential)
+                credential = await ports.vendor.vend(session, target, permit, hello.database_user, hello.token)
+                self.endings.follow(session, credential)
+                hello.token.wipe()
+                await self._connect(conversation, target, session, credential, recording)
             conversation.noting(recording.event)
             road = Road(conversation, decider, recording, ledger, target)
             reason = await self._follow(conversation, road, session, recording)
@@ -186,6 +200,32 @@ class Gateway:
             return Asking(section.ticket_seconds, canonical=canonical)
         escalation = section.escalation
         return Asking(section.ticket_seconds, escalation.groups, escalation.after_seconds, canonical)
+
+    async def _connect(
+        self,
+        conversation: Conversation,
+        target: Target,
+        session: Session,
+        credential: Credential,
+        recording: Recording,
+    ) -> None:
+        """Open the target with a credential that is this connection's own copy, wiped when it has served."""
+        secret = credential.secret
+        if secret is not None:
+            recording.protect(secret)
+        fields: dict[str, object] = {"kind": credential.kind, "user": credential.user}
+        if credential.expires_at is not None:
+            fields["expires_at"] = credential.expires_at
+        if credential.kind == "static":
+            fields["note"] = "the secret outlives the session: prefer a login for each session"
+        recording.event("credential", fields)
+        principal = session.principal
+        bearer = Bearer(session.id, principal.agent, principal.on_behalf_of or "")
+        try:
+            await conversation.connect(target, replace(credential, bearer=bearer))
+        finally:
+            if secret is not None:
+                secret.wipe()
 
     async def _follow(self, conversation: Conversation, road: Road, session: Session, recording: Recording) -> str:
         """Run the connection's channels until it ends, its session ends, or the gateway drains. Returns why."""
@@ -281,6 +321,37 @@ class Gateway:
 
 
 async def _run(conversation: Conversation, road: Road) -> None:
-    async for channel in conversation.channels():
-        async for exchange in channel.exchanges():
-            await road.run(exchange)
+    """Drive each channel in a task of its own, each strictly in order; the first that fails ends them all."""
+    driven: set[asyncio.Future[None]] = set()
+    coming = conversation.channels()
+    arrival: asyncio.Future[Channel] | None = None
+    try:
+        while True:
+            if arrival is None:
+                arrival = asyncio.ensure_future(anext(coming))
+            await asyncio.wait({arrival, *driven}, return_when=asyncio.FIRST_COMPLETED)
+            for done in [task for task in driven if task.done()]:
+                driven.discard(done)
+                done.result()
+            if arrival.done():
+                try:
+                    channel = arrival.result()
+                except StopAsyncIteration:
+                    break
+                arrival = None
+                driven.add(asyncio.ensure_future(_drive(channel, road)))
+        while driven:
+            finished, driven = await asyncio.wait(driven, return_when=asyncio.FIRST_COMPLETED)
+            for done in finished:
+                done.result()
+    finally:
+        left = [task for task in (*driven, arrival) if task is not None and not task.done()]
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left)
+
+
+async def _drive(channel: Channel, road: Road) -> None:
+    async for exchange in channel.exchanges():
+        await road.run(exchange)

@@ -6,19 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from blastwall.approvals.flood import Limits
+from blastwall.approvals.flood import Limits as FloodLimits
 from blastwall.config.bundle import Bundle
 from blastwall.identity.jwks import FetchedKeys, Limits
 from blastwall.local.approvals import LocalApprovals
 from blastwall.local.audit import Follower
 from blastwall.local.clock import SystemClock
 from blastwall.local.fetch import fetch
+from blastwall.local.leases import LocalLeases
 from blastwall.local.recorder import LocalRecorder
+from blastwall.local.roles import RoleRules, RoleVendor
 from blastwall.local.sessions import LocalSessions
 from blastwall.local.signer import load_signer
 from blastwall.local.store import Store
-from blastwall.local.vendor import CredentialRules, StaticVendor
+from blastwall.local.vendor import LocalVendor
 from blastwall.local.verifier import TokenVerifier
+from fargate_proxy.credentials import Composer, RulesByTarget
 
 
 @dataclass(slots=True)
@@ -26,16 +29,24 @@ class Parts:
     """One adapter for each port, sharing one store."""
 
     verifier: TokenVerifier
-    vendor: StaticVendor
+    vendor: LocalVendor
     people: LocalApprovals
     sessions: LocalSessions
     recorder: LocalRecorder
     clock: SystemClock
     store: Store
     follower: Follower
+    composer: Composer
+    roles: RoleVendor
+
+    def adopt(self, bundle: Bundle) -> None:
+        """Take the credentials of a reloaded configuration."""
+        rules = self.composer.rules(bundle)
+        self.roles.adopt(_roles_only(rules), bundle.targets, self.composer.roles(bundle))
+        self.vendor.adopt(rules)
 
     def close(self) -> None:
-        """Close what holds files, threads or a process."""
+        """Close what holds files, threads or a process; ``vendor.close()`` comes first, while there is a loop."""
         self.recorder.close()
         self.store.close()
         self.follower.close()
@@ -51,20 +62,25 @@ def compose(bundle: Bundle, state: Path, environ: Mapping[str, str]) -> Parts:
         limits = Limits(oldest=issuer.keys_max_age_minutes * 60, interval=issuer.keys_min_refresh_seconds)
         source = FetchedKeys(rules, fetch, clock.monotonic, jwks_uri=issuer.jwks_url, limits=limits)
         issuers.append((rules, source))
-    rules_by_target = {
-        name: [
-            CredentialRules(item.user, item.password_env, str(item.password_file) if item.password_file else None)
-            for item in section.credential
-        ]
-        for name, section in bundle.config.targets.items()
-    }
+    composer = Composer(environ)
+    rules_by_target = composer.rules(bundle)
+    sessions = LocalSessions(store, clock)
+    roles = RoleVendor(
+        _roles_only(rules_by_target), bundle.targets, composer.roles(bundle), LocalLeases(store), sessions, clock
+    )
     return Parts(
         TokenVerifier(issuers, clock),
-        StaticVendor(rules_by_target, environ),
-        LocalApprovals(store, clock, Limits(**bundle.config.approvals.limits.model_dump())),
-        LocalSessions(store, clock),
+        LocalVendor(rules_by_target, environ, roles),
+        LocalApprovals(store, clock, FloodLimits(**bundle.config.approvals.limits.model_dump())),
+        sessions,
         LocalRecorder(state, clock, signer=load_signer(state / "keys")),
         clock,
         store,
         Follower(state),
+        composer,
+        roles,
     )
+
+
+def _roles_only(rules: RulesByTarget) -> dict[str, list[RoleRules]]:
+    return {name: [rule for rule in several if isinstance(rule, RoleRules)] for name, several in rules.items()}

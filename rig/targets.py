@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from blastwall.config.credentials import AnyCredential, RoleCredential
 from blastwall.config.model import TargetSection
 from rig import account
 from rig.certificates import Certificates
@@ -20,6 +21,7 @@ class LocalTarget:
 
     The databases of its ``options.databases`` are created (one named like the target if there are none), and a role for
     each of its credentials, without any right: the seed, which runs as superuser in the first database, grants them.
+    A credential of kind role gets its profile, which cannot log in, and the admin that makes logins with it.
     """
 
     def __init__(
@@ -35,8 +37,9 @@ class LocalTarget:
             raise RigFault(
                 f'target {name}: choose a database of its own: "postgres" is what the server is managed from'
             )
-        self.users: tuple[str, ...] = tuple(credential.user for credential in section.credential)
+        self.users: tuple[str, ...] = tuple(_login(credential) for credential in section.credential)
         self.server = EmbeddedPostgres(directory, major=MAJOR, certificates=certificates, durable=True)
+        self._credentials = section.credential
         self._directory = directory
         self._certificates = certificates
         self._seed = None if section.local.seed is None else config / section.local.seed
@@ -45,8 +48,11 @@ class LocalTarget:
         """Start the server, make what is missing. Returns a remark for the operator, or "". Raises RigFault."""
         self.server.start()
         try:
-            for user in self.users:
+            for user in dict.fromkeys(self.users):
                 self._make_role(user)
+            for credential in self._credentials:
+                if isinstance(credential, RoleCredential):
+                    self._make_profile(credential.profile, credential.admin.user)
             return self._fill()
         except BaseException:
             self.server.stop()
@@ -58,10 +64,7 @@ class LocalTarget:
 
     def overrides(self) -> Mapping[str, object]:
         """The target's section as it is here, to be merged over the one in gateway.yaml."""
-        credentials = [
-            {"kind": "static", "user": user, "password_file": str(self.password_file(user).resolve())}
-            for user in self.users
-        ]
+        credentials = [self._override(credential) for credential in self._credentials]
         tls = {"mode": "verify-full", "ca_file": str(self._certificates.ca.resolve())}
         return {"host": self.server.host, "port": self.server.port, "credential": credentials, "tls": tls}
 
@@ -77,6 +80,23 @@ class LocalTarget:
         exists = self.server.psql(f"SELECT count(*) FROM pg_roles WHERE rolname = '{literal}'") == "1"  # noqa: S608  # quoted
         verb = "ALTER" if exists else "CREATE"
         self.server.psql(f"{verb} ROLE {quoted(user)} LOGIN PASSWORD '{file.read_text()}'")
+
+    def _override(self, credential: AnyCredential) -> dict[str, object]:
+        kept = {"password_file": str(self.password_file(_login(credential)).resolve())}
+        if not isinstance(credential, RoleCredential):
+            return {"kind": "static", "user": credential.user, **kept}
+        given = credential.model_dump(mode="json", exclude={"admin", "rds", "login"})
+        return {**given, "admin": {"user": credential.admin.user, **kept}}
+
+    def _make_profile(self, profile: str, admin: str) -> None:
+        """What docs/credentials.md has an operator do: the least that the admin needs."""
+        literal = profile.replace("'", "''")
+        if self.server.psql(f"SELECT count(*) FROM pg_roles WHERE rolname = '{literal}'") == "0":  # noqa: S608  # quoted
+            self.server.psql(f"CREATE ROLE {quoted(profile)} NOLOGIN")
+        self.server.psql(
+            f"ALTER ROLE {quoted(admin)} CREATEROLE; "
+            f"GRANT {quoted(profile)} TO {quoted(admin)} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"
+        )
 
     def _fill(self) -> str:
         """Fill the databases once. The mark is written last: an interrupted seed is begun again from nothing."""
@@ -94,6 +114,11 @@ class LocalTarget:
             self.server.load(self._seed, database=self.databases[0])
         mark.write_text(digest)
         return ""
+
+
+def _login(credential: AnyCredential) -> str:
+    """The user that the gateway logs in as by itself."""
+    return credential.admin.user if isinstance(credential, RoleCredential) else credential.user
 
 
 def _content(seed: Path, name: str) -> bytes:

@@ -60,7 +60,11 @@ def variants(start: Start, shop: Stack) -> Stack:
         base |= {
             "host": host,
             "port": port,
-            "credential": {"kind": "static", "user": "shop_agent", "password_file": str(password)},
+            "credential": {
+                "kind": "role",
+                "profile": "shop_agent",
+                "admin": {"user": "blastwall_admin", "password_file": str(password)},
+            },
             "tls": {"mode": "verify-full", "ca_file": shop.ca},
         }
         document["targets"] = {

@@ -81,13 +81,23 @@ class Stack:
         return f"postgresql://postgres:{quote(word, safe='')}@{host}:{port}/{target}"
 
     def own(self, *, target: str = "") -> dict[str, Any]:
-        """How the gateway itself logs in to the database: host, port, dbname, user, password."""
+        """How to log in past the gateway with a session's rights: host, port, dbname, user, password."""
         target = target or self.target
         host, port = self.servers[target]
         section = yaml.safe_load((self.config / "gateway.yaml").read_text())["targets"][target]
         (file,) = (self.state / "targets" / target).glob("role-*.password")
+        if section["credential"]["kind"] == "role":
+            return {"host": host, "port": port, "dbname": target} | self._beside(section["credential"]["profile"])
         user = section["credential"]["user"]
         return {"host": host, "port": port, "dbname": target, "user": user, "password": file.read_text()}
+
+    def _beside(self, profile: str) -> dict[str, str]:
+        """A login like a session's own, for as long as the database lives."""
+        user = f"beside_{profile}"
+        if not self.value("SELECT count(*) FROM pg_roles WHERE rolname = %s", user):
+            self.direct(f"CREATE ROLE {user} LOGIN PASSWORD 'beside' IN ROLE {profile}")
+            self.direct(f"ALTER ROLE {user} SET role = '{profile}'")
+        return {"user": user, "password": "beside"}
 
     def direct(self, sql: str, *arguments: object, target: str = "") -> list[tuple[Any, ...]]:
         """Ask the database past the gateway."""

@@ -8,7 +8,8 @@ import os
 import pytest
 
 from blastwall.errors import UpstreamFault
-from blastwall.local.vendor import CredentialRules, StaticVendor
+from blastwall.local import vendor as vendor_module
+from blastwall.local.vendor import CredentialRules, LocalVendor
 from blastwall.model import Denial, DenialCode, Permit, Principal, Secret, Session, Target
 
 TARGET = Target("shop", "postgres", "127.0.0.1", 5432)
@@ -17,11 +18,11 @@ SESSION = Session("s-1", Principal("https://idp", "a", "a", token_id="t"), "shop
 PERMIT = Permit("connect to shop")
 
 
-def vendor(*rules: CredentialRules, **environ: str) -> StaticVendor:
-    return StaticVendor({"shop": rules}, environ)
+def vendor(*rules: CredentialRules, **environ: str) -> LocalVendor:
+    return LocalVendor({"shop": rules}, environ)
 
 
-async def vend(vendor: StaticVendor, user: str | None = None, **changes: object):
+async def vend(vendor: LocalVendor, user: str | None = None, **changes: object):
     arguments = {"session": SESSION, "target": TARGET, "permit": PERMIT} | changes
     return await vendor.vend(**arguments, database_user=user)
 
@@ -78,7 +79,7 @@ async def test_a_session_of_another_target_gets_nothing():
 
 async def test_a_target_without_credentials_says_who_mends_it():
     with pytest.raises(UpstreamFault, match="operator adds one"):
-        await vend(StaticVendor({}, {}))
+        await vend(LocalVendor({}, {}))
 
 
 @pytest.mark.parametrize("environ", [{}, {"PW": ""}])
@@ -93,6 +94,28 @@ async def test_a_file_open_to_others_is_refused(file, mode):
     file.chmod(mode)
     with pytest.raises(UpstreamFault, match="owner alone"):
         await vend(vendor(CredentialRules("app", password_file=str(file))))
+
+
+@pytest.mark.parametrize("mode", [0o444, 0o440, 0o400])
+async def test_a_secret_as_containers_mount_it_is_read(file, mode):
+    file.write_text("mounted")
+    file.chmod(mode)
+    found = await vend(vendor(CredentialRules("app", password_file=str(file))))
+    assert found.secret is not None and found.secret.reveal() == "mounted"
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "mounted", "accepted"),
+    [
+        (0o100644, 0, True, True),  # Kubernetes: root's, on a read-only mount
+        (0o100644, 0, False, False),
+        (0o100444, 4711, False, False),  # somebody else's
+        (0o100666, 0, True, False),  # writable as soon as the mount is
+        (0o100555, 0, True, False),
+    ],
+)
+def test_which_files_count_as_mounted_secrets(mode, owner, mounted, accepted):
+    assert vendor_module._private(mode, owner, mounted) is accepted
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"a\nb\n", b"a\x00b", b"\xff\xfe", b"x" * 4097])

@@ -1,0 +1,250 @@
+"""Logins for single sessions, made and ended by the gateway process itself; leases are on the local store."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from blastwall.conversation import Admin, RoleOrder, Roles
+from blastwall.credentials.ending import end_role
+from blastwall.credentials.lease import MOST_LEASES, Lease, LeaseTaken, cap, retry_at, role_name
+from blastwall.errors import UpstreamFault
+from blastwall.local import processes
+from blastwall.local.leases import LocalLeases
+from blastwall.local.sessions import LocalSessions
+from blastwall.model import Credential, Revocation, Secret, Session, Target
+from blastwall.ports import Clock
+
+log = logging.getLogger("blastwall.credentials")
+
+#: A target has this long to make a login (seconds).
+MAKE_SECONDS = 15.0
+#: A login that opens connections for less than this is not handed out: a new one would not get further (seconds).
+LEAST_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RoleRules:
+    """How one target's sessions get a login of ``profile``; see the configuration's RoleCredential."""
+
+    profile: str
+    admin: Admin
+    connections: int = 64
+    max_seconds: float = 12 * 3600.0
+    settings: Mapping[str, str] = field(default_factory=dict)
+    token: Callable[[str], Awaitable[Credential]] | None = None  # by login name: it has no password, but RDS tokens
+
+    @property
+    def user(self) -> str:
+        """What a client asks for by name."""
+        return self.profile
+
+
+@dataclass(slots=True)
+class _Held:
+    """A login this process made, and its password, which nobody else knows. None: RDS tokens let it in."""
+
+    lease: Lease
+    secret: Secret | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reclaimed:
+    """A login that was taken back although nobody asked: its session, as far as it is still known."""
+
+    lease: Lease
+    session: Session | None
+    revocation: Revocation
+
+
+class RoleVendor:
+    """One login for each session and profile in this process. Connections of a session share it.
+
+    ``targets`` are those of the configuration, ``roles`` their protocols'. Close it: then nothing it made is left.
+    """
+
+    def __init__(
+        self,
+        rules: Mapping[str, Sequence[RoleRules]],
+        targets: Mapping[str, Target],
+        roles: Mapping[str, Roles],
+        leases: LocalLeases,
+        sessions: LocalSessions,
+        clock: Clock,
+    ) -> None:
+        self._rules = rules
+        self._targets = targets
+        self._roles = roles
+        self._leases = leases
+        self._sessions = sessions
+        self._clock = clock
+        self._holder = processes.current()
+        self._held: dict[tuple[str, str], asyncio.Task[_Held]] = {}
+
+    def adopt(
+        self, rules: Mapping[str, Sequence[RoleRules]], targets: Mapping[str, Target], roles: Mapping[str, Roles]
+    ) -> None:
+        """Take a reloaded configuration. What was vended of a target that is gone cannot be taken back any more."""
+        self._rules, self._targets = rules, targets
+        self._roles = {**roles, **self._roles}
+
+    async def vend(self, session: Session, target: Target, rule: RoleRules) -> Credential:
+        """The session's login; the secret is the caller's own copy. Raises UpstreamFault, TokenFault."""
+        key = (session.id, rule.profile)
+        making = self._held.get(key)
+        if making is None or (making.done() and self._spent(making)):
+            making = asyncio.get_running_loop().create_task(self._make(session, target, rule))
+            self._held[key] = making
+        held = await asyncio.shield(making)  # others wait for the same login: one that leaves must not take it along
+        if held.secret is not None:
+            return Credential(held.lease.id, Secret(held.secret.reveal()), "role", held.lease.expires_at)
+        assert rule.token is not None, "a login without a password has tokens"
+        made = await rule.token(held.lease.id)
+        return replace(made, kind="role", expires_at=held.lease.expires_at)
+
+    async def revoke(self, session: Session) -> Sequence[Revocation]:
+        """Take back what this process made for the session. Raises UpstreamFault when a target does not answer."""
+        await self._settle(session.id)
+        own = [lease for lease in await self._leases.of(session.id) if lease.holder == self._holder]
+        ended = await asyncio.gather(*(self._end(lease) for lease in own), return_exceptions=True)
+        for outcome in ended:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return [outcome for outcome in ended if isinstance(outcome, Revocation)]
+
+    async def reclaim(self) -> Sequence[Reclaimed]:
+        """Take back what nobody looks after any more: leases without a session, of processes that are gone, failed
+        ones."""
+        found = []
+        for lease in await self._leases.abandoned(self._holder, self._clock.now()):
+            row = await self._sessions.show(lease.session)
+            try:
+                ended = await self._end(lease)
+            except UpstreamFault as fault:
+                ended = Revocation(lease.id, lease.kind, False, str(fault), 0.0)
+            if ended is not None:
+                found.append(Reclaimed(lease, row.session if row else None, ended))
+        return found
+
+    async def close(self) -> None:
+        """Take back every login of this process: nobody else knows their passwords."""
+        held = list(self._held)
+        await asyncio.gather(*(self._settle(session) for session, _ in held))
+        leases = [lease for session, _ in held for lease in await self._leases.of(session)]
+        ends = [self._end(lease) for lease in leases if lease.holder == self._holder]
+        for outcome in await asyncio.gather(*ends, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                log.warning("a login is left for the next gateway to take back: %s", outcome)
+        for roles in self._roles.values():
+            await roles.close()
+
+    async def _make(self, session: Session, target: Target, rule: RoleRules) -> _Held:
+        now = self._clock.now()
+        expires = cap(session, rule.max_seconds, now)
+        if expires - now < LEAST_SECONDS:
+            raise UpstreamFault(f"the session at {target.name} is about to end: connect with a new token")
+        lease = await self._write(session, target, rule, now, expires)
+        secret = None if rule.token is not None else Secret(secrets.token_urlsafe(32))
+        memberships = () if rule.token is None else ("rds_iam",)
+        order = RoleOrder(
+            lease.id, rule.profile, expires, rule.connections, _comment(session), dict(rule.settings), memberships
+        )
+        try:
+            async with asyncio.timeout(MAKE_SECONDS):
+                await self._roles[target.protocol].create(target, rule.admin, order, secret)
+        except UpstreamFault as fault:
+            await self._undo(lease, certain=bool(fault.code) and not fault.code.startswith("08"))
+            raise
+        except TimeoutError:
+            await self._undo(lease, certain=False)
+            raise UpstreamFault(f"{target.name} made no login within {MAKE_SECONDS:.0f} s; try again") from None
+        except BaseException:
+            await self._undo(lease, certain=False)
+            raise
+        return _Held(lease, secret)
+
+    async def _write(self, session: Session, target: Target, rule: RoleRules, now: float, expires: float) -> Lease:
+        for number in range(1, MOST_LEASES + 1):
+            id = role_name(session.id, number)
+            lease = Lease(session.id, id, target.name, "role", rule.profile, self._holder, now, expires)
+            try:
+                await self._leases.write(lease)
+            except LeaseTaken:
+                continue
+            return lease
+        raise UpstreamFault(f"session {session.id} had {MOST_LEASES} logins already: open a new one with a new token")
+
+    async def _undo(self, lease: Lease, *, certain: bool) -> None:
+        """``certain``: the target itself refused, so nothing was made; else whoever reclaims finds out."""
+        now = self._clock.now()
+        if certain:
+            await self._leases.close(lease, now, "nothing was made")
+        elif await self._leases.claim(lease, now):
+            await self._leases.retry(lease, now, "it is not known whether it was made")
+
+    async def _end(self, lease: Lease) -> Revocation | None:
+        """None: somebody else is at it, or was."""
+        now = self._clock.now()
+        if not await self._leases.claim(lease, now):
+            return None
+        row = await self._sessions.show(lease.session)
+        since = now if row is None else min(row.ended_at or now, row.session.expires_at, now)
+        secret = self._give_up(lease)
+        try:
+            target, rule = self._place(lease)
+            if rule.token is not None and lease.holder == self._holder:
+                secret = (await rule.token(lease.id)).secret  # a new one, as whoever has the role's rights could make
+            ended = await end_role(lease, target, rule.admin, self._roles[target.protocol], secret, since, now)
+        except UpstreamFault as fault:
+            attempts = await self._leases.attempts(lease)
+            await self._leases.retry(lease, retry_at(self._clock.now(), attempts), str(fault))
+            raise
+        finally:
+            if secret is not None:
+                secret.wipe()
+        if ended.verified:
+            await self._leases.close(lease, self._clock.now(), f"{ended.proof} {ended.seconds:.2f} s after the end")
+        else:
+            await self._leases.retry(lease, retry_at(self._clock.now(), 0), ended.proof)
+        return ended
+
+    def _place(self, lease: Lease) -> tuple[Target, RoleRules]:
+        target = self._targets.get(lease.target)
+        rule = next((rule for rule in self._rules.get(lease.target, ()) if rule.profile == lease.profile), None)
+        if target is None or rule is None:
+            raise UpstreamFault(
+                f"target {lease.target} vends no logins of {lease.profile} any more, so {lease.id} cannot be dropped: "
+                "put it back into the configuration, or drop it by hand"
+            )
+        return target, rule
+
+    def _give_up(self, lease: Lease) -> Secret | None:
+        """Hand the lease's login out no more; its password, if this process has it."""
+        key = (lease.session, lease.profile)
+        task = self._held.get(key)
+        if task is None or not _made(task) or task.result().lease.id != lease.id:
+            return None
+        del self._held[key]
+        return task.result().secret
+
+    async def _settle(self, session: str) -> None:
+        """Wait for what is being made for the session."""
+        making = [task for (owner, _), task in self._held.items() if owner == session and not task.done()]
+        if making:
+            await asyncio.wait(making)
+
+    def _spent(self, making: asyncio.Task[_Held]) -> bool:
+        return not _made(making) or making.result().lease.expires_at - self._clock.now() < LEAST_SECONDS
+
+
+def _made(task: asyncio.Task[_Held]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
+
+
+def _comment(session: Session) -> str:
+    """What an operator reads in ``\\du+``: whose login this is."""
+    person = f" for {session.principal.on_behalf_of}" if session.principal.on_behalf_of else ""
+    return f"blastwall session {session.id}: {session.principal.agent}{person}"

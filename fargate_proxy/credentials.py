@@ -1,0 +1,120 @@
+"""From the configuration's ``credential:`` sections to the vendor's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from blastwall import registry
+from blastwall.config.bundle import Bundle
+from blastwall.config.credentials import AdminCredential, IamCredential, Rds, RoleCredential, StaticCredential
+from blastwall.conversation import Admin, Roles
+from blastwall.errors import OurFault
+from blastwall.local.roles import RoleRules
+from blastwall.local.vendor import CredentialRules, FetchedRules, Rules, read_password
+from blastwall.model import Credential, Session, Target
+
+if TYPE_CHECKING:
+    from blastwall.aws.rds import Tokens
+    from blastwall.aws.secrets import SecretsManager
+
+RulesByTarget = Mapping[str, Sequence[Rules]]
+
+
+class Composer:
+    """Makes rules out of a bundle. AWS is only spoken to where a credential says so, and only then loaded."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._tokens: Tokens | None = None
+        self._secrets: SecretsManager | None = None
+
+    def rules(self, bundle: Bundle) -> RulesByTarget:
+        """Each target's rules, in the configuration's order."""
+        return {
+            name: [self._rule(name, bundle.targets[name], item) for item in section.credential]
+            for name, section in bundle.config.targets.items()
+        }
+
+    def roles(self, bundle: Bundle) -> Mapping[str, Roles]:
+        """By protocol, for those whose targets make logins for single sessions."""
+        wanted = {
+            section.protocol
+            for section in bundle.config.targets.values()
+            if any(isinstance(item, RoleCredential) for item in section.credential)
+        }
+        return {name: self._roles_of(name) for name in sorted(wanted)}
+
+    def _roles_of(self, protocol: str) -> Roles:
+        make = registry.protocol(protocol).roles
+        if make is None:
+            raise OurFault(f"targets of {protocol} make no logins for single sessions: give them a static credential")
+        return make()
+
+    def _rule(self, name: str, target: Target, item: StaticCredential | RoleCredential | IamCredential) -> Rules:
+        if isinstance(item, RoleCredential):
+            return RoleRules(
+                item.profile,
+                self._admin(name, target, item.admin, item.rds),
+                item.connections,
+                item.max_minutes * 60,
+                dict(item.settings),
+                self._iam(target, item.rds) if item.login == "iam" else None,
+            )
+        if isinstance(item, IamCredential):
+            return FetchedRules(item.user, _for_any(self._iam(target, item.rds), item.user))
+        if item.secret_arn is not None:
+            return FetchedRules(item.user, _for_any(self._secret(item.secret_arn), item.user))
+        return CredentialRules(item.user, item.password_env, str(item.password_file) if item.password_file else None)
+
+    def _admin(self, name: str, target: Target, section: AdminCredential, rds: Rds | None) -> Admin:
+        if section.iam:
+            make: Callable[[str], Awaitable[Credential]] = self._iam(target, rds)
+        elif section.secret_arn is not None:
+            make = self._secret(section.secret_arn)
+        else:
+            kept = CredentialRules(
+                section.user, section.password_env, str(section.password_file) if section.password_file else None
+            )
+
+            async def make(user: str) -> Credential:
+                return Credential(user, read_password(name, kept, self._environ), "static")
+
+        async def login() -> Credential:
+            return await make(section.user)
+
+        return Admin(section.user, login, section.database or "")
+
+    def _iam(self, target: Target, rds: Rds | None) -> Callable[[str], Awaitable[Credential]]:
+        assert rds is not None, "the configuration's own check"
+        if self._tokens is None:
+            from blastwall.aws.rds import Tokens
+
+            self._tokens = Tokens()
+        tokens = self._tokens
+
+        async def make(user: str) -> Credential:
+            return await tokens.credential(target.host, target.port, user, rds.region)
+
+        return make
+
+    def _secret(self, arn: str) -> Callable[[str], Awaitable[Credential]]:
+        if self._secrets is None:
+            from blastwall.aws.secrets import SecretsManager
+
+            self._secrets = SecretsManager()
+        kept = self._secrets
+
+        async def make(user: str) -> Credential:
+            return await kept.credential(arn, user)
+
+        return make
+
+
+def _for_any(
+    make: Callable[[str], Awaitable[Credential]], user: str
+) -> Callable[[Session, Target], Awaitable[Credential]]:
+    async def fetch(session: Session, target: Target) -> Credential:
+        return await make(user)
+
+    return fetch

@@ -1,0 +1,131 @@
+"""What follows a session's end: what was vended to it is taken back, tried, and written down, whoever ended it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+from blastwall.errors import Fault, RecordingFault, UpstreamFault
+from blastwall.model import Credential, Revocation, Session, Target
+from blastwall.ports import Recorder, Sessions, Vendor
+
+log = logging.getLogger("blastwall.endings")
+
+#: What nobody looks after (a gateway died, a target was away) is looked for this often (seconds).
+RECLAIM_SECONDS: Final = 5.0
+#: Sessions whose end is followed at a time; beyond that the reclaiming finds what is theirs.
+MOST_FOLLOWED: Final = 10_000
+
+
+class Reclaimed(Protocol):
+    """One credential that was taken back although nobody asked."""
+
+    @property
+    def session(self) -> Session | None: ...
+
+    @property
+    def revocation(self) -> Revocation: ...
+
+
+Reclaim = Callable[[], Awaitable[Sequence[Reclaimed]]]
+
+
+class Endings:
+    """Takes credentials back when their session ends. ``targets`` are the configuration's at the moment."""
+
+    def __init__(
+        self, sessions: Sessions, vendor: Vendor, recorder: Recorder, targets: Callable[[], Mapping[str, Target]]
+    ) -> None:
+        self._sessions = sessions
+        self._vendor = vendor
+        self._recorder = recorder
+        self._targets = targets
+        self._followed: dict[str, asyncio.Task[None]] = {}
+
+    def follow(self, session: Session, credential: Credential) -> None:
+        """See to it that the credential ends with its session. Once for each session, however many connections."""
+        ends = credential.kind in ("role", "iam") and session.id not in self._followed
+        if ends and len(self._followed) < MOST_FOLLOWED:
+            self._followed[session.id] = asyncio.create_task(self._await_end(session, credential))
+
+    async def _await_end(self, session: Session, credential: Credential) -> None:
+        try:
+            reason = await self._sessions.ended(session)
+            if credential.kind == "iam":
+                self._record(session, reason, (_outliving(credential),))
+                return
+            try:
+                self._record(session, reason, await self._vendor.revoke(session))
+            except UpstreamFault as fault:
+                self._record(session, reason, (Revocation(credential.user, credential.kind, False, str(fault), 0.0),))
+        except Fault as fault:  # the store, say: the reclaiming takes over once it answers again
+            log.error("the end of session %s cannot be followed: %s", session.id, fault)
+        finally:
+            del self._followed[session.id]
+
+    async def reclaim_for_ever(self, reclaim: Reclaim) -> None:
+        """Runs for ever, from the gateway's start on: takes back what an earlier process left."""
+        failed: set[str] = set()
+        while True:
+            try:
+                for found in await reclaim():
+                    self._tell(found, failed)
+            except Fault as fault:
+                log.error("abandoned credentials cannot be looked for: %s", fault)
+            await asyncio.sleep(RECLAIM_SECONDS)
+
+    def _tell(self, found: Reclaimed, failed: set[str]) -> None:
+        """A failure is told once: it is tried again every few seconds."""
+        user = found.revocation.user
+        if not found.revocation.verified and user in failed:
+            return
+        (failed.discard if found.revocation.verified else failed.add)(user)
+        if found.session is None:
+            log.warning("a credential without a session, %s: %s", user, found.revocation.proof)
+            return
+        self._record(found.session, "nobody looked after it any more", (found.revocation,))
+
+    def _record(self, session: Session, reason: str, revocations: Sequence[Revocation]) -> None:
+        """A recording of its own: the connections' have been closed by then."""
+        for revocation in revocations:
+            level = logging.INFO if revocation.verified or revocation.kind == "iam" else logging.ERROR
+            log.log(level, "%s of session %s: %s", revocation.user, session.id, revocation.proof)
+        target = self._targets().get(session.target)
+        if target is None or not revocations:
+            return
+        try:
+            header = {"protocol": target.protocol, "mode": target.mode, "purpose": "revocation"}
+            recording = self._recorder.open(session, target, f"r-{secrets.token_hex(8)}", header)
+            for revocation in revocations:
+                recording.event(_name(revocation), _fields(revocation, reason))
+            recording.close(reason)
+        except RecordingFault as fault:
+            log.error("a revocation could not be recorded: %s", fault)
+
+
+def _outliving(credential: Credential) -> Revocation:
+    at = datetime.fromtimestamp(credential.expires_at or 0, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return Revocation(credential.user, "iam", False, f"it cannot be revoked: it expires at {at}", 0.0)
+
+
+def _name(revocation: Revocation) -> str:
+    if revocation.verified:
+        return "revocation_verified"
+    return "credential_expires" if revocation.kind == "iam" else "revocation_failed"
+
+
+def _fields(revocation: Revocation, reason: str) -> dict[str, object]:
+    fields: dict[str, object] = {"user": revocation.user, "kind": revocation.kind, "proof": revocation.proof}
+    if revocation.verified:
+        fields |= {
+            "proof": f"revocation verified at T+{revocation.seconds:.3f} s: {revocation.proof}",
+            "seconds": revocation.seconds,
+            "connections": revocation.connections,
+        }
+    if revocation.left:
+        fields["left"] = list(revocation.left)
+    return fields | {"reason": reason}
