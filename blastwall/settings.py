@@ -48,6 +48,10 @@ class ProxySettings(Environment):
     ``config`` is the configuration folder, ``overrides`` a JSON file merged into it (the local rig's ports and
     addresses), ``state`` where local adapters keep their files. ``drain_seconds`` is how long live connections may
     finish after SIGTERM. ``ready_fd`` (-1: none) gets one JSON line once the gateway accepts connections.
+
+    ``health_port`` (0: none) answers whether the gateway takes connections; with ``proxy_protocol`` a load balancer
+    says in front of each connection whose it is. ``adapters`` is local or aws; what follows it is for aws only.
+    ``config_url`` (s3://bucket/key) is fetched into ``config`` at start, and must load as ``config_version``.
     """
 
     config: str = "config"
@@ -55,6 +59,23 @@ class ProxySettings(Environment):
     state: str = ".state"
     drain_seconds: float = 2.0
     ready_fd: int = -1
+    health_port: int = 0
+    proxy_protocol: bool = False
+    adapters: str = "local"
+    config_url: str = ""
+    config_version: str = ""
+    sessions_table: str = ""
+    approvals_table: str = ""
+    recordings_bucket: str = ""
+    audit_bucket: str = ""
+    audit_log_group: str = ""
+    manifest_key_id: str = ""
+    spool: str = ""
+    state_machine_arn: str = ""
+    token_verifier_function: str = ""
+    credential_vendor_function: str = ""
+    session_revoker_function: str = ""
+    approval_request_function: str = ""
 
     @property
     def config_path(self) -> Path:

@@ -14,6 +14,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def _settings(argv: list[str] | None) -> ProxySettings:
     parser.add_argument("--state", default=known.state, help="folder of the local adapters")
     parser.add_argument("--drain-seconds", type=float, default=known.drain_seconds)
     parser.add_argument("--ready-fd", type=int, default=known.ready_fd, help="told where the gateway listens, as JSON")
-    return ProxySettings(**vars(parser.parse_args(argv)))
+    return replace(known, **vars(parser.parse_args(argv)))
 
 
 def _load(settings: ProxySettings) -> Bundle:
