@@ -69,6 +69,10 @@ class Blocks:
             raise self._fail(error) from error
         self.length = len(first)
 
+    def resume(self, value: bytes, length: int, count: int, sequence: int) -> None:
+        """Go on where another stopped, instead of :meth:`begin`."""
+        self.value, self.length, self.count, self.sequence = value, length, count, sequence
+
     def write(self, parts: Sequence[bytes], size: int, records: int) -> None:
         """Make ``parts`` (``size`` bytes, so many records) the next block. Raises RecordingFault.
 

@@ -148,6 +148,11 @@ class Reader:
         """How many records were read."""
         return self._sequence
 
+    @property
+    def latest(self) -> int:
+        """The time of the last record that was read, in nanoseconds since the recording began."""
+        return self._latest
+
     def _begin(self, payload: bytes, offset: int) -> None:
         """Learn from the first record whose recording this is: the chain cannot be checked before."""
         raw = next(split_records(payload, offset), None)
