@@ -47,6 +47,10 @@ class Tally:
     masked: Counter[str] = field(default_factory=Counter)
     flagged: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def total(self) -> int:
+        return self.masked.total() + self.flagged.total()
+
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
