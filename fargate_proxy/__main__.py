@@ -117,7 +117,7 @@ async def _run(settings: ProxySettings, bundle: Bundle) -> None:
         await listener.finish(5)
     for task in beside:
         task.cancel()
-    await parts.vendor.close()
+    await gateway.endings.finish(parts.vendor.close)
     for end in ends:
         end()
     parts.close()

@@ -65,7 +65,7 @@ class Endings:
         except Fault as fault:  # the store, say: the reclaiming takes over once it answers again
             log.error("the end of session %s cannot be followed: %s", session.id, fault)
         finally:
-            del self._followed[session.id]
+            self._followed.pop(session.id, None)
 
     async def reclaim_for_ever(self, reclaim: Reclaim) -> None:
         """Runs for ever, from the gateway's start on: takes back what an earlier process left."""
@@ -77,6 +77,15 @@ class Endings:
             except Fault as fault:
                 log.error("abandoned credentials cannot be looked for: %s", fault)
             await asyncio.sleep(RECLAIM_SECONDS)
+
+    async def finish(self, surrender: Reclaim) -> None:
+        """The gateway ends: follow no more, and take back what this process vended, for nobody else can use it."""
+        followers = list(self._followed.values())
+        for task in followers:
+            task.cancel()
+        await asyncio.gather(*followers, return_exceptions=True)
+        for found in await surrender():
+            self._tell(found, set())
 
     def _tell(self, found: Reclaimed, failed: set[str]) -> None:
         """A failure is told once: it is tried again every few seconds."""
@@ -119,7 +128,8 @@ def _name(revocation: Revocation) -> str:
 
 
 def _fields(revocation: Revocation, reason: str) -> dict[str, object]:
-    fields: dict[str, object] = {"user": revocation.user, "kind": revocation.kind, "proof": revocation.proof}
+    fields: dict[str, object] = {"user": revocation.user, "kind": revocation.kind, "verified": revocation.verified}
+    fields["proof"] = revocation.proof
     if revocation.verified:
         fields |= {
             "proof": f"revocation verified at T+{revocation.seconds:.3f} s: {revocation.proof}",

@@ -24,6 +24,8 @@ log = logging.getLogger("blastwall.credentials")
 MAKE_SECONDS = 15.0
 #: A login that opens connections for less than this is not handed out: a new one would not get further (seconds).
 LEAST_SECONDS = 1.0
+#: A gateway that ends takes this long at most to take back what it made (seconds).
+CLOSE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,28 +120,33 @@ class RoleVendor:
     async def reclaim(self) -> Sequence[Reclaimed]:
         """Take back what nobody looks after any more: leases without a session, of processes that are gone, failed
         ones."""
-        found = []
-        for lease in await self._leases.abandoned(self._holder, self._clock.now()):
-            row = await self._sessions.show(lease.session)
-            try:
-                ended = await self._end(lease)
-            except UpstreamFault as fault:
-                ended = Revocation(lease.id, lease.kind, False, str(fault), 0.0)
-            if ended is not None:
-                found.append(Reclaimed(lease, row.session if row else None, ended))
-        return found
+        abandoned = await self._leases.abandoned(self._holder, self._clock.now())
+        return [done for lease in abandoned if (done := await self._reclaim(lease)) is not None]
 
-    async def close(self) -> None:
-        """Take back every login of this process: nobody else knows their passwords."""
-        held = list(self._held)
-        await asyncio.gather(*(self._settle(session) for session, _ in held))
-        leases = [lease for session, _ in held for lease in await self._leases.of(session)]
-        ends = [self._end(lease) for lease in leases if lease.holder == self._holder]
-        for outcome in await asyncio.gather(*ends, return_exceptions=True):
-            if isinstance(outcome, BaseException):
-                log.warning("a login is left for the next gateway to take back: %s", outcome)
+    async def _reclaim(self, lease: Lease) -> Reclaimed | None:
+        row = await self._sessions.show(lease.session)
+        try:
+            ended = await self._end(lease)
+        except UpstreamFault as fault:
+            ended = Revocation(lease.id, lease.kind, False, str(fault), 0.0)
+        return None if ended is None else Reclaimed(lease, row.session if row else None, ended)
+
+    async def close(self) -> Sequence[Reclaimed]:
+        """Take back every login of this process: nobody else knows their passwords. Gives up after ten seconds."""
+        found: list[Reclaimed] = []
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                for session in {session for session, _ in self._held}:
+                    await self._settle(session)
+                sessions = {session for session, _ in self._held}
+                leases = [lease for session in sessions for lease in await self._leases.of(session)]
+                own = [lease for lease in leases if lease.holder == self._holder]
+                found = [done for done in await asyncio.gather(*map(self._reclaim, own)) if done is not None]
+        except TimeoutError:
+            log.warning("some logins are left for the next gateway to take back")
         for roles in self._roles.values():
             await roles.close()
+        return found
 
     async def _make(self, session: Session, target: Target, rule: RoleRules) -> _Held:
         now = self._clock.now()

@@ -95,10 +95,9 @@ class LocalVendor:
         """Take back what nobody looks after any more; to be called every few seconds."""
         return () if self._roles is None else await self._roles.reclaim()
 
-    async def close(self) -> None:
+    async def close(self) -> Sequence[Reclaimed]:
         """Take back all that this process vended."""
-        if self._roles is not None:
-            await self._roles.close()
+        return () if self._roles is None else await self._roles.close()
 
 
 def read_password(target: str, rule: CredentialRules, environ: Mapping[str, str]) -> Secret | None:

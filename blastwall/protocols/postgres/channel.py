@@ -125,7 +125,7 @@ class PostgresChannel:
             rewritten = permit.upstream_text != statement.text
             minted = self._reader.minted(statement.number)
             effects = self._reader.effects(statement.text, permit, statement.number, minted)
-            legs.stage(messages.query(permit.upstream_text.encode()))
+            legs.stage(messages.query(permit.upstream_text.encode() + legs.signature))
             legs.answers.expect(Expected(Step.QUERY, statement.number, effects, rewritten=rewritten))
             return True
 
@@ -157,7 +157,8 @@ class PostgresChannel:
                 if self._names.prepared.get(name) is prepared:
                     self._names.unprepare(name)
 
-            legs.stage(messages.parse(upstream.encode(), permit.upstream_text.encode(), event.type_ids))
+            text = permit.upstream_text.encode() + legs.signature
+            legs.stage(messages.parse(upstream.encode(), text, event.type_ids))
             rewritten = permit.upstream_text != statement.text
             legs.answers.expect(Expected(Step.PARSE, statement.number, failed=failed, rewritten=rewritten))
             return False

@@ -15,6 +15,7 @@ from blastwall.model import Credential, Denial, Facts, Statement, Target
 from blastwall.protocols.postgres import messages, requests
 from blastwall.protocols.postgres.answers import Answers
 from blastwall.protocols.postgres.arrival import Arrival, Cancelling, arrive
+from blastwall.protocols.postgres.attribution import application_name, comment
 from blastwall.protocols.postgres.channel import PostgresChannel
 from blastwall.protocols.postgres.classify import Classifier
 from blastwall.protocols.postgres.legs import Legs
@@ -107,12 +108,16 @@ class PostgresConversation:
             )
         tls = options.tls
         self._route = Route(target.host, target.port, tls.mode, str(tls.ca_file) if tls.ca_file else None)
-        self._link = await open_link(
-            self._route, self._parameters(arrival, options, database), credential, arrival.signal
-        )
+        parameters = self._parameters(arrival, options, database)
+        bearer = credential.bearer
+        if bearer is not None and "application_name" in options.attribution:
+            parameters["application_name"] = application_name(bearer, parameters.get("application_name", ""))
+        self._link = await open_link(self._route, parameters, credential, arrival.signal)
         names = Names()
         answers = Answers(names, PINNED, options.allow_listen)
         self._legs = Legs(arrival.down, arrival.wire, self._link.up, self._link.wire, arrival.signal, answers)
+        if bearer is not None and "comment" in options.attribution:
+            self._legs.signature = comment(bearer)
         reported = self._link.ready.parameters
         for name, value in PINNED.items():
             if reported.get(name) != value:

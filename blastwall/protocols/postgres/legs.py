@@ -50,6 +50,7 @@ class Legs:
         self.local: deque[Chunk] = deque()
         self.cancelled = False
         self.waiting = False  # the client's statement is held for a person
+        self.signature = b""  # a comment behind each statement, for the database's log
         self.copy_event: Callable[[], None] | None = None
         self._staged: list[bytes] = []
         self._held: Run | None = None

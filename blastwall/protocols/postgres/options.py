@@ -36,7 +36,8 @@ class Options(_Section):
     """Settings of one target. Empty lists of databases or users mean: any name, the server decides.
 
     ``allowed_functions`` are user functions (``schema.name``) an owner vouches for: they then count as harmless reads.
-    ``catalogue_file`` is a snapshot for judging statements without a connection.
+    ``catalogue_file`` is a snapshot for judging statements without a connection. ``attribution`` says where the
+    database is told session, agent and person: in its connection's application_name, in a comment behind each text.
     """
 
     databases: tuple[Name, ...] = ()
@@ -48,4 +49,5 @@ class Options(_Section):
     lock_timeout_ms: Milliseconds = 5_000
     idle_in_transaction_ms: Milliseconds = 60_000
     allow_listen: StrictBool = False
+    attribution: tuple[Literal["application_name", "comment"], ...] = ("application_name",)
     tls: Tls = Tls()
