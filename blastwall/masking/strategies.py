@@ -23,6 +23,8 @@ MARK = "***"
 OTHER, TEXTS = "other", "texts"
 UNITS = ("year", "quarter", "month", "day")  # what dates and times are truncated to
 
+# Written back as "char", which means character(1).
+_CALLED = {"pg_catalog.bpchar": "pg_catalog.bpchar", "pg_catalog.char": 'pg_catalog."char"'}
 _LENGTH = re.compile(r"character(?: varying)?\((\d+)\)")
 
 
@@ -91,7 +93,7 @@ def source_of(strategy: Strategy, options: Options, column: Column, catalogue: C
     filled = Template(template).substitute(_words(options, shape))
     constant = "{}" not in filled
     if constant:
-        filled = f"CAST({filled} AS {shape.text})"
+        filled = cast_to(shape.text, filled)
         if options.hide_nulls:
             return _collated(filled, column)
     return _cast(f"CASE WHEN {{}} IS NULL THEN NULL ELSE {filled} END", shape, column)
@@ -165,8 +167,16 @@ def _words(options: Options, shape: Shape) -> dict[str, str]:
     }
 
 
+def cast_to(type_text: str, expression: str) -> str:
+    """A cast that is still the same after the parser wrote it back, which it is not for two types spelled alike."""
+    function = _CALLED.get(type_text)
+    if function is None:
+        return f"CAST({expression} AS {type_text})"
+    return f"{function}(CAST({expression} AS pg_catalog.text))"
+
+
 def _cast(expression: str, shape: Shape, column: Column) -> str:
-    return _collated(f"CAST({expression} AS {shape.text})", column)
+    return _collated(cast_to(shape.text, expression), column)
 
 
 def _collated(expression: str, column: Column) -> str:
