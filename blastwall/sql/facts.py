@@ -98,4 +98,7 @@ def worst(parts: Sequence[Facts], fingerprint: str) -> Facts:
         reason=TOO_MANY if too_many else top.reason,
         fingerprint=fingerprint,
         statements=len(parts),
+        masked_columns=frozenset(column for facts in parts for column in facts.masked_columns),
+        filters_masked=any(facts.filters_masked for facts in parts),
+        refusal=next((facts.refusal for facts in parts if facts.refusal), ""),
     )

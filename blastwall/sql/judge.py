@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from blastwall.masking.plan import UNTOUCHED, Mask, Treatment
 from blastwall.model import Effect, Facts
 from blastwall.sql.callables import settle_hazards
 from blastwall.sql.changes import CHANGE_RULES
 from blastwall.sql.definitions import DEFINITION_RULES, DEFINITION_STATEMENTS, statement_table
 from blastwall.sql.expressions import EXPRESSION_RULES
 from blastwall.sql.facts import Ledger
+from blastwall.sql.masking.concern import concerned
 from blastwall.sql.queries import QUERY_RULES
 from blastwall.sql.scope import Scope
 from blastwall.sql.sessions import SESSION_STATEMENTS
@@ -30,7 +32,9 @@ class Judgement:
     ``literal_independent``: no literal's value was looked at, so that the same text with other literals has the same
     facts. ``session_names``: the facts depend on what the session prepared or declared. ``changes_catalogue``:
     afterwards the catalogue may be another one. ``makes`` is the name of the relation it makes, and whether that is
-    temporary.
+    temporary. ``concerns_masks``: it reads, writes or names what masking has a say in; ``treatment`` is then what masking
+    makes of running it, ``carried`` of running what it names for later, and ``stores`` are the bound parameters (by
+    number) that go into masked columns.
     """
 
     facts: Facts
@@ -41,6 +45,10 @@ class Judgement:
     session_names: bool = False
     changes_catalogue: bool = False
     makes: tuple[str, bool] | None = None
+    concerns_masks: bool = False
+    treatment: Treatment = UNTOUCHED
+    carried: Treatment = UNTOUCHED
+    stores: tuple[tuple[int, Mask], ...] = ()
 
     @property
     def reads_only(self) -> bool:
@@ -74,7 +82,8 @@ def judge(
     if fixed is not None:
         ledger = Ledger(fixed["verb"], Effect(fixed["effect"]), fixed["reason"])
         ledger.flags.update(fixed.get("flags", ()))
-        return Judgement(ledger.close(), "define", changes_catalogue=True)
+        masks = concerned(message, {}, surroundings)
+        return Judgement(ledger.close(), "define", changes_catalogue=True, concerns_masks=masks)
     listed = table["judged"].get(name)
     if listed is None or message is None:
         ledger = Ledger("unknown")
@@ -99,6 +108,7 @@ def judge(
         session_names=ledger.names,
         changes_catalogue=kind == "define" or any(each.access in ("define", "destroy") for each in ledger.objects()),
         makes=_made_by(name, message),
+        concerns_masks=bool(surroundings.plan) and concerned(message, walk.found, surroundings),
     )
 
 

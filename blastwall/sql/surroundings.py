@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from blastwall.masking.plan import Plan, Treatment
 from blastwall.model import Facts
 from blastwall.sql.catalogue import Catalogue
 
 GRAMMAR_MAJOR = 18  # the major whose grammar the parser speaks
+_UNMASKED = Plan()
 _VERSION_NUMBER_FROM = 10_000  # server_version_num counts major * 10,000; smaller numbers are majors themselves
 
 
@@ -22,7 +24,8 @@ class Surroundings:
     ``server_version`` is server_version_num (170010) or a major (17). ``temp`` are the names of temporary relations
     made in this session. ``prepared`` and ``cursors`` map the client's own names (SQL's and the wire's: one namespace
     each) to the facts of their texts. ``allowed_functions`` are functions, operators and types that are not
-    PostgreSQL's own and that the target's owner trusts: "schema.name", or "schema.*" for all of a schema.
+    PostgreSQL's own and that the target's owner trusts: "schema.name", or "schema.*" for all of a schema. ``plan`` says
+    which columns are masked; the treatments are those of what ``prepared`` and ``cursors`` name.
     """
 
     catalogue: Catalogue | None = None
@@ -34,6 +37,9 @@ class Surroundings:
     cursors: Mapping[str, Facts] = field(default_factory=dict)
     in_transaction: bool = False
     allowed_functions: frozenset[str] = frozenset()
+    plan: Plan = _UNMASKED
+    prepared_treatments: Mapping[str, Treatment] = field(default_factory=dict)
+    cursor_treatments: Mapping[str, Treatment] = field(default_factory=dict)
 
     @property
     def major(self) -> int:
@@ -60,6 +66,8 @@ class Surroundings:
             *sorted(self.temp),
             "",
             *sorted(self.allowed_functions),
+            "",
+            self.plan.version,
         )
         return hashlib.sha256("\0".join(parts).encode("utf-8")).hexdigest()[:32]
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Final
 
+from blastwall.masking.plan import Treatment
 from blastwall.model import Effect, Facts, Parameter
 from blastwall.sql.catalogue import Catalogue
 from blastwall.sql.facts import unknown, worst
 from blastwall.sql.judge import Judgement, judge
+from blastwall.sql.masking import masked_text, treat
 from blastwall.sql.parser import Tree, Unparsed, parse
 from blastwall.sql.surroundings import Surroundings
 
@@ -38,18 +40,27 @@ class Finding:
     not parse.
 
     ``error`` is set for a text that does not parse: the server's own message, position and SQLSTATE for the client.
+    ``masked`` is the text with the masks in it, None where nothing had to be put in.
     """
 
     facts: Facts
     tree: Tree | None = None
     statements: tuple[StatementFinding, ...] = ()
     error: Unparsed | None = None
+    masked: str | None = None
+
+    @property
+    def treatments(self) -> tuple[Treatment, ...]:
+        """What masking makes of each of its statements."""
+        return tuple(each.treatment for each in self.statements)
 
     @property
     def literal_independent(self) -> bool:
         """Whether the same text with other literals has the same facts. Compare normalised texts, not fingerprints: a
-        fingerprint does not see aliases."""
-        return self.tree is not None and all(each.literal_independent for each in self.statements)
+        fingerprint does not see aliases. A masked text holds this text's own literals."""
+        return (
+            self.tree is not None and self.masked is None and all(each.literal_independent for each in self.statements)
+        )
 
     @property
     def reads_only(self) -> bool:
@@ -116,8 +127,11 @@ def _classify(tree: Tree, surroundings: Surroundings, parameters: Sequence[Param
     temp: frozenset[str] = frozenset()
     made: frozenset[str] = frozenset()
     found: list[StatementFinding] = []
-    for raw in tree.statements:
+    masking = _Masking(tree)
+    for place, raw in enumerate(tree.statements):
         one = judge(raw.stmt, surroundings, temp=temp, made=made, numbers=numbers)
+        if one.concerns_masks:
+            one = masking.treat(place, one, surroundings, temp, made)
         found.append(one)
         surroundings = _after(one, surroundings)
         if one.makes is not None:
@@ -125,14 +139,63 @@ def _classify(tree: Tree, surroundings: Surroundings, parameters: Sequence[Param
                 temp |= {one.makes[0]}
             else:
                 made |= {one.makes[0]}
+    masked = masking.text()
     facts = worst([each.facts for each in found], tree.fingerprint)
+    if masking.changed and masked is None and not facts.refusal:
+        facts = replace(
+            facts, refusal="This statement cannot be written with its masks in it; write it in a simpler way."
+        )
     if surroundings.major < _NUMBERS_SINCE and tree.modern_numbers:
         reason = "Holds a number such as 0x1F or 1_000, which this server reads as a number and a name."
         facts = _made_unknown(facts, reason, "version_skew")
     if _HINT in tree.text:
         reason = "Holds a comment that begins with /*+, which an extension may take for settings; leave it out."
         facts = _made_unknown(facts, reason, "unlisted")
-    return Finding(facts, tree, tuple(found))
+    return Finding(facts, tree, tuple(found), masked=masked)
+
+
+class _Masking:
+    """Masks the statements of one text, in a copy of its tree that is made for the first that needs it."""
+
+    __slots__ = ("_copy", "_tree", "changed")
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._copy: Tree | None = None
+        self.changed = False
+
+    def treat(
+        self,
+        place: int,
+        one: Judgement,
+        surroundings: Surroundings,
+        temp: frozenset[str],
+        made: frozenset[str],
+    ) -> Judgement:
+        """The judgement with what masking adds to it."""
+        if self._copy is None:
+            self._copy = parse(self._tree.text)
+        outcome = treat(self._copy.statements[place].stmt, surroundings, temp=temp, made=made)
+        self.changed = self.changed or outcome.changed
+        facts = replace(
+            one.facts,
+            flags=one.facts.flags | outcome.flags,
+            masked_columns=one.facts.masked_columns | outcome.columns,
+            filters_masked=one.facts.filters_masked or outcome.filters,
+            refusal=outcome.refusal,
+        )
+        return replace(
+            one,
+            facts=facts,
+            literal_independent=one.literal_independent and not outcome.literals,
+            treatment=outcome.treatment,
+            carried=outcome.carried,
+            stores=outcome.stores,
+        )
+
+    def text(self) -> str | None:
+        """The text with the masks in it; None when there is none, or none that certainly says the same."""
+        return masked_text(self._copy) if self.changed and self._copy is not None else None
 
 
 def _made_unknown(facts: Facts, reason: str, flag: str) -> Facts:
@@ -142,9 +205,17 @@ def _made_unknown(facts: Facts, reason: str, flag: str) -> Facts:
 def _after(one: StatementFinding, surroundings: Surroundings) -> Surroundings:
     """The surroundings of the next statement of the same text."""
     if one.kind == "prepare":
-        return replace(surroundings, prepared={**surroundings.prepared, one.name: one.facts})
+        return replace(
+            surroundings,
+            prepared={**surroundings.prepared, one.name: one.facts},
+            prepared_treatments={**surroundings.prepared_treatments, one.name: one.carried},
+        )
     if one.kind == "declare":
-        return replace(surroundings, cursors={**surroundings.cursors, one.name: one.facts})
+        return replace(
+            surroundings,
+            cursors={**surroundings.cursors, one.name: one.facts},
+            cursor_treatments={**surroundings.cursor_treatments, one.name: one.carried},
+        )
     if one.kind == "deallocate":
         return replace(surroundings, prepared=_without(surroundings.prepared, one.name))
     if one.kind == "close":

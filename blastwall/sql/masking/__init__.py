@@ -1,0 +1,10 @@
+"""Masking at the source: what a statement over masked columns becomes before it goes upstream, or why it does not."""
+
+from __future__ import annotations
+
+from blastwall.sql.masking.concern import concerned
+from blastwall.sql.masking.statements import Outcome, treat
+from blastwall.sql.masking.texts import masked_text
+from blastwall.sql.masking.views import with_views
+
+__all__ = ["Outcome", "concerned", "masked_text", "treat", "with_views"]

@@ -1,0 +1,86 @@
+"""Whether masking has a say in a statement at all. Asked of every statement on a target with masks: it must be cheap."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from blastwall.sql.catalogue import Relation, clip
+from blastwall.sql.resolve import Found
+from blastwall.sql.surroundings import Surroundings
+from blastwall.sql.tree import Message, everything_within, strings, unwrap
+
+_QUIET = frozenset(
+    {"SelectStmt", "TransactionStmt", "VariableSetStmt", "VariableShowStmt", "DeallocateStmt", "DiscardStmt"}
+)
+_COLUMN, _SCHEMA = 7, 37  # ObjectType
+
+
+def concerned(
+    message: Message | None, found: Mapping[tuple[str, str, str], object], surroundings: Surroundings
+) -> bool:
+    """Whether masking has a say in a statement. ``found`` are the relations that judging it resolved.
+
+    Without a plan it costs nothing.
+    """
+    plan = surroundings.plan
+    if not plan or message is None:
+        return False
+    kind = type(message).__name__
+    if kind in ("ExecuteStmt", "FetchStmt", "ExplainStmt", "CreateTableAsStmt") and _named(message) is not None:
+        return True
+    if any(
+        isinstance(each, Found)
+        and each.relation is not None
+        and (each.relation.oid in plan.relations or each.relation.oid in plan.opaque)
+        for each in found.values()
+    ):
+        return True
+    return not found and kind not in _QUIET and mentions(message, surroundings)
+
+
+def _named(message: Message) -> Message | None:
+    """The EXECUTE or FETCH that a statement is or carries."""
+    for _ in range(3):
+        kind = type(message).__name__
+        if kind in ("ExecuteStmt", "FetchStmt"):
+            return message
+        if kind not in ("ExplainStmt", "CreateTableAsStmt"):
+            return None
+        inner = unwrap(message.query)
+        if inner is None:
+            return None
+        message = inner
+    return None
+
+
+def mentions(message: Message, surroundings: Surroundings) -> bool:
+    """Whether a statement that is judged by its kind alone is about a masked relation."""
+    plan, catalogue = surroundings.plan, surroundings.catalogue
+    if catalogue is None:
+        return False
+    kind = type(message).__name__
+    names: list[tuple[str, str]] = []
+    for node in everything_within(message):
+        if type(node).__name__ == "RangeVar":
+            names.append((node.schemaname, node.relname))
+    if kind == "CommentStmt" and message.objtype == _COLUMN:
+        path = strings(message.object.list.items)
+        found = _relation(surroundings, path[:-1])
+        column = found.column(path[-1]) if found is not None else None
+        return found is not None and column is not None and column.number in plan.relations.get(found.oid, {})
+    if kind == "RenameStmt" and message.rename_type == _SCHEMA:
+        masked = (catalogue.relation_by_oid(oid) for oid in plan.relations)
+        return any(each is not None and each.schema == clip(message.subname) for each in masked)
+    for schema, name in names:
+        found = _relation(surroundings, [schema, name] if schema else [name])
+        if found is not None and (found.oid in plan.relations or found.oid in plan.opaque):
+            return True
+    return False
+
+
+def _relation(surroundings: Surroundings, path: list[str]) -> Relation | None:
+    catalogue = surroundings.catalogue
+    if catalogue is None or not path:
+        return None
+    schema = path[-2] if len(path) > 1 else None
+    return catalogue.relation(schema, path[-1], surroundings.search_path, temp=False)
