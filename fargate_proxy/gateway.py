@@ -34,8 +34,9 @@ from blastwall.model import (
 from blastwall.ports import Approvals, Clock, Recorder, Recording, Sessions, Vendor, Verifier
 from fargate_proxy.decider import Asking, Decider
 from fargate_proxy.endings import Endings
+from fargate_proxy.failures import BestEffort, tell
 from fargate_proxy.ledger import BudgetSpent, Ledger
-from fargate_proxy.pipeline import Road
+from fargate_proxy.pipeline import Road, accepted
 from fargate_proxy.watch import Watch
 
 log = logging.getLogger("blastwall.gateway")
@@ -148,7 +149,7 @@ class Gateway:
         """Open the recording, decide, vend, connect, and follow the connection to its end."""
         connection = f"c-{secrets.token_hex(8)}"
         ports = self.ports
-        recording = ports.recorder.open(session, target, connection, self._header(hello, target, session))
+        recording = await self._open(session, target, connection, self._header(hello, target, session))
         recording.protect(hello.token)
         ledger = await self._ledger(session, target)
         reason = "the client left"
@@ -189,9 +190,21 @@ class Gateway:
         except RecordingFault as fault:
             reason = f"the recording failed: {fault}"
             await conversation.close(Denial(DenialCode.FAULT, "the session cannot be recorded, so it ends"))
+            await asyncio.to_thread(tell, ports.recorder, session, target, connection, recording.id, str(fault))
         finally:
-            self._finish(recording, reason)
-            await asyncio.shield(self._detach(session, connection, ledger))
+            await asyncio.shield(self._end(recording, reason, session, connection, ledger))
+
+    async def _open(self, session: Session, target: Target, connection: str, header: dict[str, object]) -> Recording:
+        """Begin the recording. Raises RecordingFault: without one nobody is let in, on any target."""
+        recorder = self.ports.recorder
+        try:
+            recording: Recording = await asyncio.to_thread(recorder.open, session, target, connection, header)
+        except RecordingFault as fault:
+            await asyncio.to_thread(tell, recorder, session, target, connection, "", str(fault))
+            raise
+        if target.recording == "strict":
+            return recording
+        return BestEffort(recording, lambda fault: tell(recorder, session, target, connection, recording.id, fault))
 
     def _asking(self, target: Target) -> Asking:
         section = self.bundle.config.approvals
@@ -232,13 +245,16 @@ class Gateway:
         work: asyncio.Future[Any] = asyncio.ensure_future(_run(conversation, road))
         ended: asyncio.Future[Any] = asyncio.ensure_future(self.ports.sessions.ended(session))
         try:
-            with self.watch.following(recording) as draining:
-                await asyncio.wait({work, ended, draining}, return_when=asyncio.FIRST_COMPLETED)
+            with self.watch.following(recording) as stopping:
+                await asyncio.wait({work, ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                failed = stopping.exception() if stopping.done() else None
             if work.done():
                 work.result()
                 return "the client left"
             work.cancel()
             await asyncio.wait({work})
+            if failed is not None:
+                raise failed
             if ended.done():
                 reason = str(ended.result())
                 denial = Denial(DenialCode.IDENTITY, reason, "Connect again with a new token.")
@@ -278,9 +294,7 @@ class Gateway:
             log.warning("BREAK GLASS by %s at %s: %s", session.principal.agent, target.name, session.break_glass)
         decision = await decider.decide(statement, facts, statement.text, None)
         recording.intent(statement, facts, decision)
-        pending = recording.commit()
-        if pending is not None:
-            await pending
+        await accepted(recording.commit())
         return decision
 
     def _header(self, hello: Hello, target: Target, session: Session) -> dict[str, object]:
@@ -309,11 +323,13 @@ class Gateway:
             self.ledgers.pop(session.id, None)
         await self.ports.sessions.detach(session, connection, ledger.unnoted())
 
-    def _finish(self, recording: Recording, reason: str) -> None:
+    async def _end(self, recording: Recording, reason: str, session: Session, connection: str, ledger: Ledger) -> None:
+        """Close the recording, which may wait for a disk and a signer, and let go of the session."""
         try:
-            recording.close(reason)
+            await asyncio.to_thread(recording.close, reason)
         except RecordingFault as fault:
-            log.error("a recording could not be closed: %s", fault)
+            log.error("a recording could not be closed, another will complete it: %s", fault)
+        await self._detach(session, connection, ledger)
 
     def adopt(self, bundle: Bundle) -> None:
         """Take another configuration from now on: new connections wholly, live ones for their policies."""

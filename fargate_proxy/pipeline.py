@@ -7,6 +7,9 @@ No permit, no forward; no mask, no relay: both are types. What could not be reco
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable
+
 from blastwall.conversation import Conversation, Exchange
 from blastwall.errors import ClientFault, RecordingFault
 from blastwall.masking.mask import mask
@@ -14,6 +17,20 @@ from blastwall.model import Denial, DenialCode, Facts, Permit, Statement, Target
 from blastwall.ports import Recording
 from fargate_proxy.decider import Decider
 from fargate_proxy.ledger import Ledger
+
+#: What is to be recorded is accepted within this (seconds), or the recording has failed: its session ends within five.
+SINK_SECONDS = 4.5
+
+
+async def accepted(pending: Awaitable[None] | None) -> None:
+    """Wait until the sink has what was committed. Raises RecordingFault, also when it does not say so in time."""
+    if pending is None:
+        return
+    try:
+        async with asyncio.timeout(SINK_SECONDS):
+            await pending
+    except TimeoutError:
+        raise RecordingFault(f"the sink has not answered for {SINK_SECONDS:g} s; nothing runs unrecorded") from None
 
 
 class Road:
@@ -47,9 +64,7 @@ class Road:
             masked = mask(chunk)
             self._ledger.relayed(masked)
             try:
-                room = self._recording.relayed(masked)
-                if room is not None:
-                    await room
+                await accepted(self._recording.relayed(masked))
             except RecordingFault:
                 if not self._best_effort:
                     raise
@@ -73,9 +88,7 @@ class Road:
     async def _commit(self) -> None:
         """Only after this may anything leave for the target."""
         try:
-            pending = self._recording.commit()
-            if pending is not None:
-                await pending
+            await accepted(self._recording.commit())
         except RecordingFault:
             if not self._best_effort:
                 raise

@@ -7,7 +7,6 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from blastwall.errors import ConfigFault, RecordingFault
 from blastwall.ports import Recording
@@ -24,24 +23,31 @@ class Watch:
     """Keeps an eye on all live connections of the process."""
 
     def __init__(self) -> None:
-        self._recordings: set[Recording] = set()
-        self._draining = asyncio.Event()
+        self._recordings: dict[Recording, asyncio.Future[None]] = {}
+        self._draining = False
         self._empty = asyncio.Event()
         self._empty.set()
 
     @contextlib.contextmanager
-    def following(self, recording: Recording) -> Iterator[asyncio.Future[Any]]:
-        """While inside, the recording is flushed lazily; yields a future that completes when the gateway drains."""
-        draining: asyncio.Future[Any] = asyncio.ensure_future(self._draining.wait())
-        self._recordings.add(recording)
+    def following(self, recording: Recording) -> Iterator[asyncio.Future[None]]:
+        """While inside, the recording is flushed lazily.
+
+        Yields a future that completes when the gateway drains, and raises RecordingFault when the recording has failed:
+        what nobody is about to write tells nobody else.
+        """
+        stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._draining:
+            stopping.set_result(None)
+        self._recordings[recording] = stopping
         self._empty.clear()
         try:
-            yield draining
+            yield stopping
         finally:
-            self._recordings.discard(recording)
+            del self._recordings[recording]
             if not self._recordings:
                 self._empty.set()
-            draining.cancel()
+            if not stopping.cancel():
+                stopping.exception()  # somebody has looked: no complaint when it is forgotten
 
     async def empty(self, seconds: float) -> None:
         """Wait until no connection is followed, at most so long."""
@@ -51,15 +57,21 @@ class Watch:
 
     def drain(self) -> None:
         """Tell every conversation to end."""
-        self._draining.set()
+        self._draining = True
+        for stopping in self._recordings.values():
+            if not stopping.done():
+                stopping.set_result(None)
 
     async def flush_lazily(self) -> None:
-        """Runs for ever. A failing recording is left to its own next commit, which stops the session."""
+        """Runs for ever. Whoever follows a recording that fails is told."""
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
-            for recording in tuple(self._recordings):
-                with contextlib.suppress(RecordingFault):
+            for recording, stopping in tuple(self._recordings.items()):
+                try:
                     recording.flush()
+                except RecordingFault as fault:
+                    if not stopping.done():
+                        stopping.set_exception(fault)
 
     async def reload_on_change(self, folder: Path, reload: Callable[[], Awaitable[None]]) -> None:
         """Runs for ever: calls ``reload`` when a file below ``folder`` was changed, added or removed."""

@@ -22,7 +22,7 @@ STOPPED = "its writer was stopped"
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What stands in a file. ``length`` bytes are whole blocks; ``end`` and ``seal`` are None where they are missing."""
+    """What stands in a file: ``length`` bytes of whole blocks; ``end`` and ``seal`` are None where they are missing."""
 
     header: Header
     length: int

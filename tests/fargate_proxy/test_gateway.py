@@ -152,7 +152,8 @@ class Play:
 
     def commit(self) -> None: ...
 
-    def flush(self) -> None: ...
+    def flush(self) -> None:
+        self._may_fail("flush")
 
     def event(self, name: str, fields: Mapping[str, object]) -> None:
         self.events.append((name, fields))
@@ -343,3 +344,39 @@ async def test_the_glass_is_broken_only_by_its_group_and_with_a_reason(
     await finish(task)
     told = [fields["reason"] for event, fields in play.events if event == "break_glass"]
     assert told == ([broken] if broken else [])
+
+
+async def test_an_idle_session_whose_recording_fails_ends_and_an_audit_event_says_so(bundle: Bundle) -> None:
+    """A sink may fail while nobody asks anything: nobody would be told by the next statement."""
+    play = Play()
+    play.stays = True
+    gateway, task = serve(play, bundle)
+    flushing = asyncio.create_task(gateway.watch.flush_lazily())
+    await asyncio.wait_for(play.waits.wait(), 5)
+    play.fail["flush"] = RecordingFault("the bucket does not take it")
+    await finish(task)
+    flushing.cancel()
+    (denial,) = play.closed
+    assert denial is not None
+    assert denial.code is DenialCode.FAULT
+    assert "cannot be recorded" in denial.reason
+    (fields,) = [fields for name, fields in play.events if name == "recording_failed"]
+    assert (fields["recording"], fields["recording_mode"]) == ("r", "strict")
+    assert "bucket" in str(fields["reason"])
+
+
+async def test_a_best_effort_session_goes_on_and_the_failure_is_told_once(bundle: Bundle) -> None:
+    play = Play()
+    play.stays = True
+    target = replace(bundle.targets["shop"], recording="best_effort")
+    gateway, task = serve(play, replace(bundle, targets={**bundle.targets, "shop": target}))
+    flushing = asyncio.create_task(gateway.watch.flush_lazily())
+    play.fail["flush"] = play.fail["intent"] = RecordingFault("the disk is full")
+    await asyncio.wait_for(play.waits.wait(), 5)
+    assert len(play.forwarded) == 1, "it ran all the same"
+    assert not play.closed
+    play.killed.set_result("over")
+    await finish(task)
+    flushing.cancel()
+    told = [fields for name, fields in play.events if name == "recording_failed"]
+    assert [fields["recording_mode"] for fields in told] == ["best_effort"]

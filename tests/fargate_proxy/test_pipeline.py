@@ -20,8 +20,9 @@ from blastwall.model import (
     Statement,
     Target,
 )
+from fargate_proxy import pipeline
 from fargate_proxy.ledger import BudgetSpent, Ledger
-from fargate_proxy.pipeline import Road
+from fargate_proxy.pipeline import Road, accepted
 
 TARGET = Target("t", "postgres", "h", 1)
 
@@ -150,3 +151,22 @@ async def test_a_result_past_the_budget_is_not_relayed() -> None:
     with pytest.raises(BudgetSpent):
         await world.run(ledger=Ledger({"rows": 1}, {}))
     assert world.steps.count("relay") == 1
+
+
+async def test_a_sink_that_does_not_answer_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "SINK_SECONDS", 0.05)
+    with pytest.raises(RecordingFault, match="has not answered"):
+        await accepted(asyncio.get_running_loop().create_future())
+
+
+async def test_a_slow_sink_slows_the_session_down() -> None:
+    """The next chunk is not fetched before the recording has room for it."""
+    world, room = World(), asyncio.get_running_loop().create_future()
+    world.relayed = lambda masked: room  # type: ignore[method-assign, assignment, return-value]
+    running = asyncio.create_task(world.run())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert "relay" not in world.steps
+    room.set_result(None)
+    await running
+    assert world.steps.count("relay") == 2

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from blastwall.errors import ConfigFault, Problem, RecordingFault
 from fargate_proxy import watch as module
 from fargate_proxy.watch import Watch, reload_or_keep
@@ -31,6 +33,22 @@ async def test_live_recordings_are_flushed_and_a_failing_one_does_not_stop_the_o
         bad.flushed.clear()
         await asyncio.wait_for(bad.flushed.wait(), 5)
     assert not task.done()
+    task.cancel()
+
+
+async def test_whoever_follows_a_recording_that_fails_is_told(monkeypatch) -> None:
+    monkeypatch.setattr(module, "FLUSH_SECONDS", 0.01)
+    watch = Watch()
+    bad, good = Recording(fails=True), Recording()
+    task = asyncio.create_task(watch.flush_lazily())
+    with watch.following(bad) as failing, watch.following(good) as sound:  # type: ignore[arg-type]
+        with pytest.raises(RecordingFault, match="full"):
+            await asyncio.wait_for(failing, 5)
+        assert not sound.done()
+        watch.drain()
+        await asyncio.wait_for(sound, 5)
+    with watch.following(good) as late:  # type: ignore[arg-type]
+        await asyncio.wait_for(late, 5)
     task.cancel()
 
 
