@@ -129,6 +129,7 @@ class LocalSessions:
                     (session.id, name, amount),
                 )
             _begin_idle(db, now)
+            _settle(db, now)  # at once where sessions do not linger
 
         await self._store.write(work)
 
