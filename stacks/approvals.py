@@ -1,0 +1,167 @@
+"""Approvals: the state machine that waits for people, its functions, the page, and who is told."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from aws_cdk import ArnFormat, Duration, RemovalPolicy
+from aws_cdk import aws_apigatewayv2 as apigateway
+from aws_cdk import aws_apigatewayv2_integrations as integrations
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from stacks.function_stack import Foundation, FunctionStack
+from stacks.functions import FunctionRow
+from stacks.grants import grant
+
+DEFINITION = Path("lambdas/approvals.asl.json")
+PAGE = "approval_page"
+#: What is logged of each request for the page: never its query, which could hold a sign-in's code.
+ACCESS_LOG = {
+    name: f"$context.{name}"
+    for name in ("requestId", "requestTime", "identity.sourceIp", "httpMethod", "status", "responseLatency")
+}
+_PLACEHOLDER = re.compile(r"\$\{([A-Za-z]+)\}")
+_FUNCTION = re.compile(r"^([A-Za-z]+)Arn$")
+
+
+class ApprovalsStack(FunctionStack):
+    """Exposes ``functions``, ``topic`` (who waits is published there), ``machine`` and ``api`` (the page).
+
+    The machine's name is fixed: functions know its ARN without depending on it, and it may name them.
+    """
+
+    def __init__(self, scope: Construct, id: str, ground: Foundation) -> None:
+        super().__init__(scope, id, "approvals", ground)
+        values, rows = ground.values, self.rows("approvals")
+        name = f"{ground.blueprint.name}-approvals".lower()
+        self.topic = sns.Topic(
+            self, "Topic", display_name="Blastwall approvals", master_key=ground.data.key, enforce_ssl=True
+        )
+        machine_arn = self.format_arn(
+            service="states", resource="stateMachine", resource_name=name, arn_format=ArnFormat.COLON_RESOURCE_NAME
+        )
+        executions = self.format_arn(
+            service="states", resource="execution", resource_name=f"{name}:*", arn_format=ArnFormat.COLON_RESOURCE_NAME
+        )
+        values.put("topic_arn", self.topic.topic_arn)
+        values.put("state_machine_arn", machine_arn)
+        values.own("approvals-topic", self.topic.topic_arn)
+        values.own("approvals-machine", machine_arn)
+        values.own("approvals-executions", executions)
+        values.own("any", "*")
+        arns = {row.title: self._arn(row) for row in rows}
+        values.own("approvals-functions", *(arns[row.title] for row in rows if row.name == "approval_request"))
+        self.api = self._api() if any(row.name == PAGE for row in rows) else None
+        if self.api is not None:
+            values.put("page_url", self.api.api_endpoint)
+        self.build(rows)
+        if self.api is not None:
+            self._serve(self.api)
+        definition = ground.root / DEFINITION
+        self.machine = self._machine(name, definition.read_text("utf-8"), arns) if definition.is_file() else None
+
+    def _arn(self, row: FunctionRow) -> str:
+        return self.format_arn(service="lambda", resource=f"function:{self.ground.function_name(row.name)}")
+
+    def _machine(self, name: str, definition: str, arns: dict[str, str]) -> sfn.StateMachine:
+        """Raises LookupError for a placeholder of the definition that means nothing here."""
+        ground = self.ground
+        given, invoked = {}, []
+        for placeholder in sorted(set(_PLACEHOLDER.findall(definition))):
+            function = _FUNCTION.match(placeholder)
+            if function and function[1] in arns:
+                given[placeholder] = arns[function[1]]
+                invoked.append(arns[function[1]])
+            elif placeholder == "ApprovalsTable":
+                given[placeholder] = ground.data.tables["approvals"].table_name
+            else:
+                raise LookupError(f"{DEFINITION}: ${{{placeholder}}} is neither a function's ARN nor ApprovalsTable")
+        role = iam.Role(
+            self,
+            "MachineRole",
+            assumed_by=iam.ServicePrincipal(
+                "states.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": self.account}}
+            ),
+            description="the approvals state machine: it calls its functions and reads what was decided",
+        )
+        if invoked:
+            statement = iam.PolicyStatement(
+                sid="CallFunctions", actions=["lambda:InvokeFunction"], resources=sorted(set(invoked))
+            )
+            role.add_to_policy(statement)
+        if "ApprovalsTable" in given:
+            grant(role, ("read-approvals", "use-data-key"), ground.values)
+        log = logs.LogGroup(
+            self,
+            "MachineLog",
+            log_group_name=f"/aws/vendedlogs/states/{name}",
+            retention=logs.RetentionDays.ONE_YEAR,
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        machine = sfn.StateMachine(
+            self,
+            "Machine",
+            state_machine_name=name,
+            state_machine_type=sfn.StateMachineType.STANDARD,
+            definition_body=sfn.DefinitionBody.from_string(definition),
+            definition_substitutions=given,
+            role=role,
+            tracing_enabled=True,
+            logs=sfn.LogOptions(
+                destination=log,
+                level=sfn.LogLevel.ALL,
+                include_execution_data=False,  # statements and reasons stay out of a log that more people read
+            ),
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        for made in self.functions.values():
+            machine.node.add_dependency(made.function)
+        events.Rule(
+            self,
+            "Broken",
+            description="an approval's execution broke: nobody can decide it any more",
+            event_pattern=events.EventPattern(
+                source=["aws.states"],
+                detail_type=["Step Functions Execution Status Change"],
+                detail={"status": ["FAILED", "TIMED_OUT", "ABORTED"], "stateMachineArn": [machine.state_machine_arn]},
+            ),
+            targets=[targets.SnsTopic(self.topic)],
+        )
+        return machine
+
+    def _api(self) -> apigateway.HttpApi:
+        return apigateway.HttpApi(self, "Page", description="Blastwall's approval page", create_default_stage=False)
+
+    def _serve(self, api: apigateway.HttpApi) -> None:
+        """Every path goes to the page's function, which signs people in itself; requests are logged and limited."""
+        log = logs.LogGroup(
+            self, "PageLog", retention=logs.RetentionDays.ONE_YEAR, removal_policy=RemovalPolicy.DESTROY
+        )
+        apigateway.CfnStage(
+            self,
+            "PageStage",
+            api_id=api.api_id,
+            stage_name="$default",
+            auto_deploy=True,
+            default_route_settings=apigateway.CfnStage.RouteSettingsProperty(
+                throttling_rate_limit=20, throttling_burst_limit=40
+            ),
+            access_log_settings=apigateway.CfnStage.AccessLogSettingsProperty(
+                destination_arn=log.log_group_arn, format=json.dumps(ACCESS_LOG)
+            ),
+        )
+        api.add_routes(
+            path="/{proxy+}",
+            methods=[apigateway.HttpMethod.GET, apigateway.HttpMethod.POST],
+            integration=integrations.HttpLambdaIntegration(
+                "PageIntegration", self.functions[PAGE].function, timeout=Duration.seconds(15)
+            ),
+        )

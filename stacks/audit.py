@@ -1,0 +1,176 @@
+"""Audit events that can be asked: locked JSON lines in S3 with a Glue table, a log group, CloudTrail Lake if it is there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from aws_cdk import (
+    Aws,
+    CfnCondition,
+    CfnParameter,
+    CfnTag,
+    Fn,
+    RemovalPolicy,
+    Tags,
+)
+from aws_cdk import aws_athena as athena
+from aws_cdk import aws_cloudtrail as cloudtrail
+from aws_cdk import aws_glue as glue
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from blastwall.audit.columns import (
+    PARTITIONS,
+    PREFIX,
+    SERDE,
+    SERDE_PARAMETERS,
+    TABLE,
+    hive_columns,
+    table_parameters,
+)
+from stacks.data import DataStack
+from stacks.function_stack import Foundation, FunctionStack
+from stacks.parts.bucket import BucketProps, LockedBucket
+from stacks.values import Values
+
+
+class AuditStack(FunctionStack):
+    """Exposes ``events`` (the bucket), ``log_group``, ``table``, ``workgroup`` and ``functions``.
+
+    Events and their log stay when it goes.
+    """
+
+    def __init__(self, scope: Construct, id: str, ground: Foundation) -> None:
+        super().__init__(scope, id, "audit events and recordings that nobody finished", ground)
+        blueprint, data, values = ground.blueprint, ground.data, ground.values
+        locked = BucketProps(data.key, blueprint.lock_mode, blueprint.lock_days, data.access_log, "audit/")
+        self.events: s3.Bucket = LockedBucket(self, "Events", locked).bucket
+        self.log_group = logs.LogGroup(
+            self,
+            "Log",
+            retention=logs.RetentionDays.ONE_YEAR,
+            encryption_key=data.key,
+            removal_policy=RemovalPolicy.RETAIN,
+        )
+        # CloudWatch's unified data store shows log groups by these two tags.
+        Tags.of(self.log_group).add("cw:datasource:name", "blastwall")
+        Tags.of(self.log_group).add("cw:datasource:type", "audit")
+        self.table = self._table()
+        self.workgroup = self._workgroup(data)
+        self._lake(values)
+        values.put("audit_bucket", self.events.bucket_name)
+        values.put("audit_log_group", self.log_group.log_group_name)
+        values.own("audit-objects", self.events.arn_for_objects("*"))
+        values.own("audit-log", self.log_group.log_group_arn)
+        self.build(self.rows("audit"))
+
+    def _table(self) -> glue.CfnTable:
+        """Partition projection: a new day needs no crawler and no ALTER TABLE."""
+        database = glue.CfnDatabase(
+            self,
+            "Database",
+            catalog_id=Aws.ACCOUNT_ID,
+            database_input=glue.CfnDatabase.DatabaseInputProperty(name="blastwall", description="Blastwall's audit"),
+        )
+        place = f"s3://{self.events.bucket_name}/{PREFIX}"
+        table = glue.CfnTable(
+            self,
+            "Table",
+            catalog_id=Aws.ACCOUNT_ID,
+            database_name="blastwall",
+            table_input=glue.CfnTable.TableInputProperty(
+                name=TABLE,
+                description="one OCSF event a row; docs/queries.md asks it",
+                table_type="EXTERNAL_TABLE",
+                partition_keys=[
+                    glue.CfnTable.ColumnProperty(name=name, type=type_) for name, type_ in PARTITIONS.items()
+                ],
+                parameters={"EXTERNAL": "TRUE", **table_parameters(place)},
+                storage_descriptor=glue.CfnTable.StorageDescriptorProperty(
+                    location=place,
+                    columns=[
+                        glue.CfnTable.ColumnProperty(name=name, type=type_) for name, type_ in hive_columns().items()
+                    ],
+                    input_format="org.apache.hadoop.mapred.TextInputFormat",
+                    output_format="org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
+                    serde_info=glue.CfnTable.SerdeInfoProperty(
+                        serialization_library=SERDE, parameters=dict(SERDE_PARAMETERS)
+                    ),
+                ),
+            ),
+        )
+        table.add_resource_dependency(database)
+        return table
+
+    def _workgroup(self, data: DataStack) -> athena.CfnWorkGroup:
+        """Results are encrypted too: they quote what agents wrote."""
+        return athena.CfnWorkGroup(
+            self,
+            "WorkGroup",
+            name=f"{self.stack_name}-queries",
+            state="ENABLED",
+            recursive_delete_option=True,
+            work_group_configuration=athena.CfnWorkGroup.WorkGroupConfigurationProperty(
+                enforce_work_group_configuration=True,
+                publish_cloud_watch_metrics_enabled=True,
+                bytes_scanned_cutoff_per_query=100 * 1024**3,
+                result_configuration=athena.CfnWorkGroup.ResultConfigurationProperty(
+                    output_location=f"s3://{data.access_log.bucket_name}/athena/",
+                    encryption_configuration=athena.CfnWorkGroup.EncryptionConfigurationProperty(
+                        encryption_option="SSE_KMS", kms_key=data.key.key_arn
+                    ),
+                ),
+            ),
+        )
+
+    def _lake(self, values: Values) -> None:
+        """A channel into an event data store that is there already: CloudTrail Lake takes no new customers, so making
+        a store would fail the deployment in most accounts."""
+        store = CfnParameter(
+            self,
+            "ExistingEventDataStoreArn",
+            default="",
+            allowed_pattern="^$|^arn:aws[a-z-]*:cloudtrail:[a-z0-9-]+:[0-9]{12}:eventdatastore/[A-Za-z0-9-]+$",
+            description="A CloudTrail Lake event data store for activity from outside AWS; empty: none",
+        )
+        given = CfnCondition(
+            self, "HasEventDataStore", expression=Fn.condition_not(Fn.condition_equals(store.value_as_string, ""))
+        )
+        channel = cloudtrail.CfnChannel(
+            self,
+            "LakeChannel",
+            name=f"{self.stack_name}-audit",
+            source="Custom",
+            destinations=[
+                cloudtrail.CfnChannel.DestinationProperty(type="EVENT_DATA_STORE", location=store.value_as_string)
+            ],
+            tags=[CfnTag(key="blastwall", value="audit")],
+        )
+        channel.cfn_options.condition = given
+        policy = cloudtrail.CfnResourcePolicy(
+            self,
+            "LakeChannelPolicy",
+            resource_arn=channel.attr_channel_arn,
+            resource_policy=json.dumps(
+                {
+                    "Version": "2012-10-17",
+                    "Statement": [
+                        {
+                            "Sid": "OwnAccountOnly",
+                            "Effect": "Allow",
+                            "Principal": {"AWS": self.account},
+                            "Action": "cloudtrail-data:PutAuditEvents",
+                            "Resource": channel.attr_channel_arn,
+                        }
+                    ],
+                }
+            ),
+        )
+        policy.cfn_options.condition = given
+        values.put("audit_channel_arn", Fn.condition_if(given.logical_id, channel.attr_channel_arn, "").to_string())
+
+
+def _properties(named: Mapping[str, str]) -> list[glue.CfnTable.ColumnProperty]:
+    return [glue.CfnTable.ColumnProperty(name=name, type=type_) for name, type_ in named.items()]

@@ -1,0 +1,150 @@
+"""What is to be built: the operator's configuration, checked and rehearsed, and the choices given as CDK context.
+
+Nothing here knows the CDK: a configuration that does not validate, or whose policy cases fail, stops before a template
+is made.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from blastwall import registry
+from blastwall.config.bundle import Bundle
+from blastwall.conversation import Manifest
+from blastwall.errors import ConfigFault, Problem
+from stacks.staging import rehearse, stage
+from stacks.topology import TOPOLOGIES, Topology
+
+CONTEXT = "cdk context"
+SHORTEST_LOCK, LONGEST_LOCK = 1, 36_500  # days; S3 takes at most 100 years
+
+
+@dataclass(frozen=True, slots=True)
+class GivenVpc:
+    """A network that is already there. The private subnets hold tasks, functions and the load balancer, one a zone.
+
+    ``cidr`` is the network's own range: who may connect, and where targets are, unless said otherwise.
+    """
+
+    id: str
+    cidr: str
+    azs: tuple[str, ...]
+    private_subnets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """Everything the stacks need to know. ``staged`` is the directory of the configuration as it is deployed.
+
+    ``served`` are the manifests of the protocols that some target speaks: one listener each. ``clients`` are CIDR
+    ranges whose connections are accepted (empty: the network's own). ``proxy_image`` is a registry URI (empty: the
+    image is built here, with Docker, when it is deployed). ``endpoint_principals`` (ARNs) may connect by PrivateLink;
+    none: no endpoint service. ``lock_days`` is how long a recording cannot be deleted, in ``lock_mode`` governance or
+    compliance. ``alarm_email`` (or empty) is subscribed to the alarms.
+    """
+
+    name: str
+    bundle: Bundle
+    staged: Path
+    topology: Topology
+    served: tuple[Manifest, ...]
+    vpc: GivenVpc | None
+    clients: tuple[str, ...]
+    proxy_image: str
+    endpoint_principals: tuple[str, ...]
+    lock_mode: str
+    lock_days: int
+    alarm_email: str
+
+
+KEYS = {
+    "name": "Blastwall",
+    "config": "config",
+    "overrides": "",
+    "topology": "nat",
+    "vpc": "",
+    "clients": "",
+    "proxy_image": "",
+    "endpoint_principals": "",
+    "lock_mode": "governance",
+    "lock_days": "365",
+    "alarm_email": "",
+}
+
+
+def draw(context: Mapping[str, Any], root: Path, cache: Path) -> Blueprint:
+    """Read the context keys of :data:`KEYS` (texts; absent ones have their default); relative paths start at ``root``.
+
+    The configuration is staged below ``cache``. Raises ConfigFault with everything that is wrong with the context or
+    the configuration, or with each policy case that fails.
+    """
+    given = {key: str(context.get(key) or default) for key, default in KEYS.items()}
+    problems: list[Problem] = []
+    if given["topology"] not in TOPOLOGIES:
+        problems.append(_problem("topology", f"choose one of {', '.join(TOPOLOGIES)}, not {given['topology']!r}"))
+    if given["lock_mode"] not in ("governance", "compliance"):
+        problems.append(_problem("lock_mode", f"governance or compliance, not {given['lock_mode']!r}"))
+    if not given["lock_days"].isdecimal() or not SHORTEST_LOCK <= int(given["lock_days"]) <= LONGEST_LOCK:
+        problems.append(_problem("lock_days", f"whole days from {SHORTEST_LOCK} to {LONGEST_LOCK}"))
+    clients = _listed(given["clients"])
+    problems += [_problem("clients", f"{text!r} is no CIDR range such as 10.0.0.0/8") for text in clients if _off(text)]
+    vpc = _vpc(context.get("vpc"), problems)
+    if problems:
+        raise ConfigFault(tuple(problems))
+    overrides = json.loads((root / given["overrides"]).read_text("utf-8")) if given["overrides"] else {}
+    staged, bundle = stage(root / given["config"], overrides, cache)
+    rehearse(staged, bundle)
+    served = {target.protocol for target in bundle.targets.values()}
+    return Blueprint(
+        name=given["name"],
+        bundle=bundle,
+        staged=staged,
+        topology=TOPOLOGIES[given["topology"]],
+        served=tuple(registry.protocol(name).manifest for name in sorted(served)),
+        vpc=vpc,
+        clients=clients,
+        proxy_image=given["proxy_image"],
+        endpoint_principals=_listed(given["endpoint_principals"]),
+        lock_mode=given["lock_mode"],
+        lock_days=int(given["lock_days"]),
+        alarm_email=given["alarm_email"],
+    )
+
+
+def _problem(key: str, message: str) -> Problem:
+    return Problem(f"{CONTEXT} {key}", 0, message)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _off(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return True
+    return False
+
+
+def _vpc(value: object, problems: list[Problem]) -> GivenVpc | None:
+    """The ``vpc`` context: a JSON object, as a value in cdk.json or as text on the command line."""
+    if not value:
+        return None
+    try:
+        given: Any = json.loads(value) if isinstance(value, str) else value
+        vpc = GivenVpc(given["id"], given["cidr"], tuple(given["azs"]), tuple(given["private_subnets"]))
+    except (ValueError, TypeError, KeyError):
+        example = (
+            '{"id": "vpc-1", "cidr": "10.0.0.0/16", "azs": ["a", "b"], "private_subnets": ["subnet-1", "subnet-2"]}'
+        )
+        problems.append(_problem("vpc", f"write a JSON object such as {example}"))
+        return None
+    if _off(vpc.cidr) or len(vpc.azs) < 2 or len(vpc.azs) != len(vpc.private_subnets):
+        problems.append(_problem("vpc", "give its cidr, and one private subnet in each of at least two azs"))
+    return vpc

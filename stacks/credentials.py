@@ -1,0 +1,33 @@
+"""Identity and credentials: the functions that verify tokens, vend and revoke, and what only they may touch."""
+
+from __future__ import annotations
+
+from aws_cdk import Aws
+from constructs import Construct
+
+from stacks.function_stack import Foundation, FunctionStack
+from stacks.targets import logins, secrets
+
+
+class CredentialsStack(FunctionStack):
+    """Exposes ``functions``. Targets' secrets, logins and roles are granted to whoever has the word for them."""
+
+    def __init__(self, scope: Construct, id: str, ground: Foundation) -> None:
+        super().__init__(scope, id, "identity and credentials", ground)
+        values, bundle = ground.values, ground.blueprint.bundle
+        values.own("target-secrets", *secrets(bundle))
+        values.own(
+            "target-logins",
+            *(
+                f"arn:{Aws.PARTITION}:rds-db:{login.region}:{self.account}:dbuser:{login.resource}/{login.user}"
+                for login in logins(bundle)
+            ),
+        )
+        values.own("target-roles")
+        values.own("denials")
+        rows = self.rows("credentials")
+        names = {row.name: ground.function_name(row.name) for row in rows}
+        arns = {name: self.format_arn(service="lambda", resource=f"function:{names[name]}") for name in names}
+        values.own("credentials-functions", *(arns[name] for name in sorted(arns) if name != "session_reconciler"))
+        values.own("revoker-function", *(arns[name] for name in arns if name == "session_revoker"))
+        self.build(rows)

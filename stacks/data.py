@@ -1,0 +1,137 @@
+"""What must outlive the gateway: keys, recordings, tables, and the spool of recordings under way."""
+
+from __future__ import annotations
+
+from aws_cdk import ArnFormat, RemovalPolicy, Stack
+from aws_cdk import aws_efs as efs
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from stacks.blueprint import Blueprint
+from stacks.network import NetworkStack
+from stacks.parts.bucket import BucketProps, LockedBucket, log_bucket
+from stacks.parts.table import Index, Table, TableProps
+from stacks.values import Values
+
+#: The user that tasks and functions are on the spool; the image runs as the same.
+USER = 10001
+TABLES = {
+    "sessions": (("id", "S"), None, (Index("by_token", ("token_id", "S")),), "ttl"),
+    "leases": (("session", "S"), ("lease", "S"), (Index("by_state", ("state", "S"), ("expires_at", "N")),), "ttl"),
+    "approvals": (
+        ("id", "S"),
+        None,
+        (
+            Index("by_state", ("state", "S"), ("requested_at", "N")),
+            Index("by_agent", ("agent", "S"), ("requested_at", "N")),
+        ),
+        "ttl",
+    ),
+    "idempotency": (("id", "S"), None, (), "expiration"),
+}
+
+
+class DataStack(Stack):
+    """Exposes ``key`` (all data at rest), ``token_key`` (approval task tokens), ``manifest_key`` (signs recordings),
+    ``recordings``, ``access_log``, ``tables``, ``spool`` and ``spool_access``; all of it stays when it is deleted.
+    """
+
+    def __init__(self, scope: Construct, id: str, blueprint: Blueprint, network: NetworkStack, values: Values) -> None:
+        super().__init__(scope, id, description="Blastwall: keys, recordings, tables", analytics_reporting=False)
+        self.key = self._key("Key", "Blastwall: data at rest")
+        self._allow_logs()
+        self.token_key = self._key("TokenKey", "Blastwall: task tokens of approvals that wait")
+        self.manifest_key = kms.Key(
+            self,
+            "ManifestKey",
+            description="Blastwall: signs the manifests of recordings",
+            key_spec=kms.KeySpec.ECC_NIST_P256,
+            key_usage=kms.KeyUsage.SIGN_VERIFY,
+            removal_policy=RemovalPolicy.RETAIN,
+        )
+        self.access_log = log_bucket(self, "AccessLog")
+        locked = BucketProps(self.key, blueprint.lock_mode, blueprint.lock_days, self.access_log, "recordings/")
+        self.recordings: s3.Bucket = LockedBucket(self, "Recordings", locked).bucket
+        self.tables = {
+            name: Table(self, f"{name.capitalize()}Table", TableProps(self.key, partition, sort, indexes, expiry)).table
+            for name, (partition, sort, indexes, expiry) in TABLES.items()
+        }
+        self.spool, self.spool_access = self._spool(network)
+        self._put(values)
+
+    def _key(self, id: str, about: str) -> kms.Key:
+        return kms.Key(self, id, description=about, enable_key_rotation=True, removal_policy=RemovalPolicy.RETAIN)
+
+    def _allow_logs(self) -> None:
+        """CloudWatch Logs and alarms' topics use the key in their own name, for this account's resources only."""
+        self.key.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="LogGroups",
+                principals=[iam.ServicePrincipal(f"logs.{self.region}.amazonaws.com")],
+                actions=["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"],
+                resources=["*"],
+                conditions={
+                    "ArnLike": {
+                        "kms:EncryptionContext:aws:logs:arn": self.format_arn(
+                            service="logs",
+                            resource="log-group",
+                            resource_name="*",
+                            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+                        )
+                    }
+                },
+            )
+        )
+        self.key.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="AlarmsAndSchedules",
+                principals=[
+                    iam.ServicePrincipal("cloudwatch.amazonaws.com"),
+                    iam.ServicePrincipal("events.amazonaws.com"),
+                ],
+                actions=["kms:Decrypt", "kms:GenerateDataKey*"],
+                resources=["*"],
+                conditions={"StringEquals": {"aws:SourceAccount": self.account}},
+            )
+        )
+
+    def _spool(self, network: NetworkStack) -> tuple[efs.FileSystem, efs.AccessPoint]:
+        system = efs.FileSystem(
+            self,
+            "Spool",
+            vpc=network.vpc,
+            vpc_subnets=network.inside,
+            security_group=network.spool,
+            encrypted=True,
+            kms_key=self.key,
+            throughput_mode=efs.ThroughputMode.ELASTIC,
+            enable_automatic_backups=False,  # what is in it moves to the recordings bucket within minutes
+            allow_anonymous_access=False,
+            removal_policy=RemovalPolicy.RETAIN,
+        )
+        access = efs.AccessPoint(
+            self,
+            "SpoolAccess",
+            file_system=system,
+            path="/spool",
+            posix_user=efs.PosixUser(uid=str(USER), gid=str(USER)),
+            create_acl=efs.Acl(owner_uid=str(USER), owner_gid=str(USER), permissions="0700"),
+        )
+        return system, access
+
+    def _put(self, values: Values) -> None:
+        values.put("recordings_bucket", self.recordings.bucket_name)
+        values.put("manifest_key_id", self.manifest_key.key_arn)
+        values.put("token_key_id", self.token_key.key_arn)
+        values.own("data-key", self.key.key_arn)
+        values.own("token-key", self.token_key.key_arn)
+        values.own("manifest-key", self.manifest_key.key_arn)
+        values.own("recordings", self.recordings.bucket_arn)
+        values.own("recordings-objects", self.recordings.arn_for_objects("*"))
+        values.own("spool", self.spool.file_system_arn)
+        for name, table in self.tables.items():
+            values.put(f"{name}_table", table.table_name)
+            values.own(f"{name}-table", table.table_arn)
+            values.own(f"{name}-indexes", f"{table.table_arn}/index/*")

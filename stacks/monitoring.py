@@ -1,0 +1,124 @@
+"""What is watched: the alarms of ``alarms.toml`` and of the parts themselves, told to one topic, and a dashboard."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from aws_cdk import Duration, Stack
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from constructs import Construct
+
+from stacks.approvals import ApprovalsStack
+from stacks.function_stack import Foundation, FunctionStack
+from stacks.gateway import SERVICE, GatewayStack
+from stacks.parts.function import NAMESPACE, Function
+
+ALARMS: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("alarms.toml").read_text("utf-8"))
+
+
+class MonitoringStack(Stack):
+    """Exposes ``topic``, ``alarms`` by name, and ``dashboard``."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        ground: Foundation,
+        staffed: tuple[FunctionStack, ...],
+        approvals: ApprovalsStack,
+        gateway: GatewayStack,
+    ) -> None:
+        super().__init__(scope, id, description="Blastwall: alarms and dashboard", analytics_reporting=False)
+        self.topic = sns.Topic(
+            self, "Topic", display_name="Blastwall alarms", master_key=ground.data.key, enforce_ssl=True
+        )
+        if ground.blueprint.alarm_email:
+            self.topic.add_subscription(subscriptions.EmailSubscription(ground.blueprint.alarm_email))
+        functions = [function for stack in staffed for function in stack.functions.values()]
+        present = {SERVICE, *(function.row.name for function in functions)}
+        self.alarms: dict[str, cloudwatch.Alarm] = {}
+        for name, row in ALARMS.items():
+            if row["service"] in present:
+                self._alarm(name, _own(row["metric"], row["service"], row["period"]), row["threshold"], row["about"])
+        for function in functions:
+            self._watch(function)
+        if approvals.machine is not None:
+            self._alarm(
+                "ApprovalsBroken",
+                approvals.machine.metric_failed(period=Duration.minutes(5)),
+                1,
+                "an approval's execution failed",
+            )
+        for name, group in gateway.groups.items():
+            self._alarm(
+                f"{name.capitalize()}Unhealthy",
+                group.metrics.un_healthy_host_count(period=Duration.minutes(1)),
+                1,
+                f"tasks do not answer their health check, so {name} connections end",
+                minutes=3,
+            )
+        self.dashboard = self._dashboard(functions, gateway)
+
+    def _watch(self, function: Function) -> None:
+        title, row = function.row.title, function.row
+        errors = function.function.metric_errors(period=Duration.minutes(5))
+        self._alarm(f"{title}Errors", errors, 1, f"{row.name} raised: {row.about}")
+        if function.dead_letters is not None:
+            waiting = function.dead_letters.metric_approximate_number_of_messages_visible(period=Duration.minutes(5))
+            self._alarm(f"{title}Undelivered", waiting, 1, f"runs of {row.name} were given up")
+
+    def _alarm(self, name: str, metric: cloudwatch.IMetric, threshold: float, about: str, minutes: int = 1) -> None:
+        alarm = cloudwatch.Alarm(
+            self,
+            name,
+            metric=metric,
+            threshold=threshold,
+            evaluation_periods=minutes,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            alarm_description=about,
+        )
+        alarm.add_alarm_action(actions.SnsAction(self.topic))
+        self.alarms[name] = alarm
+
+    def _dashboard(self, functions: list[Function], gateway: GatewayStack) -> cloudwatch.Dashboard:
+        board = cloudwatch.Dashboard(self, "Dashboard", default_interval=Duration.hours(3))
+        board.add_widgets(
+            cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(self.alarms.values()), width=24, height=4)
+        )
+        board.add_widgets(
+            _graph("Live connections", [_own("LiveConnections", SERVICE, 1, cloudwatch.Stats.AVERAGE)]),
+            _graph("Tasks", [gateway.service.metric_cpu_utilization(), gateway.service.metric_memory_utilization()]),
+            _graph("Statements", list(_named(("StatementPermitted", "StatementHeld", "StatementDenied")))),
+        )
+        board.add_widgets(
+            _graph("Functions: errors", [function.function.metric_errors() for function in functions]),
+            _graph("Functions: milliseconds", [function.function.metric_duration() for function in functions]),
+            _graph("Load balancer", [gateway.balancer.metrics.new_flow_count()]),
+        )
+        return board
+
+
+def _own(metric: str, service: str, minutes: int, statistic: str = cloudwatch.Stats.SUM) -> cloudwatch.Metric:
+    return cloudwatch.Metric(
+        namespace=NAMESPACE,
+        metric_name=metric,
+        dimensions_map={"service": service},
+        statistic=statistic,
+        period=Duration.minutes(minutes),
+    )
+
+
+def _named(metrics: tuple[str, ...]) -> Iterator[cloudwatch.IMetric]:
+    for metric in metrics:
+        yield _own(metric, SERVICE, 1)
+
+
+def _graph(title: str, metrics: list[Any]) -> cloudwatch.GraphWidget:
+    return cloudwatch.GraphWidget(title=title, left=metrics, width=8, height=6)

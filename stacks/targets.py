@@ -1,0 +1,53 @@
+"""What the configuration's targets ask of AWS: secrets, database logins, roles. Pure; stacks make resources of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from blastwall.config.bundle import Bundle
+from blastwall.config.credentials import AnyCredential, IamCredential, RoleCredential, StaticCredential
+
+#: Roles that the vendor makes for single sessions have names that begin so (PostgreSQL).
+SESSION_USERS = "bw_*"
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A database user that may log in by an RDS token: ``resource`` is the DbiResourceId; ``user`` may end in ``*``."""
+
+    region: str
+    resource: str
+    user: str
+
+
+def logins(bundle: Bundle) -> tuple[Login, ...]:
+    """Every RDS login that vending needs, sorted, each once."""
+    found = {login for credential in _credentials(bundle) for login in _logins(credential)}
+    return tuple(sorted(found, key=lambda login: (login.resource, login.user)))
+
+
+def secrets(bundle: Bundle) -> tuple[str, ...]:
+    """ARNs of the secrets that hold targets' passwords, sorted. They have no random suffix to guess: the full ARN."""
+    found = set()
+    for credential in _credentials(bundle):
+        if isinstance(credential, StaticCredential) and credential.secret_arn:
+            found.add(credential.secret_arn)
+        if isinstance(credential, RoleCredential) and credential.admin.secret_arn:
+            found.add(credential.admin.secret_arn)
+    return tuple(sorted(found))
+
+
+def _credentials(bundle: Bundle) -> Iterator[AnyCredential]:
+    for section in bundle.config.targets.values():
+        yield from section.credential
+
+
+def _logins(credential: AnyCredential) -> Iterator[Login]:
+    if isinstance(credential, IamCredential):
+        yield Login(credential.rds.region, credential.rds.resource_id, credential.user)
+    if isinstance(credential, RoleCredential) and credential.rds is not None:
+        if credential.admin.iam:
+            yield Login(credential.rds.region, credential.rds.resource_id, credential.admin.user)
+        if credential.login == "iam":
+            yield Login(credential.rds.region, credential.rds.resource_id, SESSION_USERS)
