@@ -24,6 +24,7 @@ from blastwall import registry
 from blastwall.config.bundle import Bundle, load_bundle
 from blastwall.conversation import ProtocolSpec
 from blastwall.errors import ConfigFault, Fault
+from blastwall.local.masking_key import load_masking_key
 from blastwall.local.sessions import LocalSessions
 from blastwall.settings import ProxySettings
 from fargate_proxy.gateway import Gateway, Ports
@@ -68,7 +69,9 @@ def _load(settings: ProxySettings) -> Bundle:
     overrides: Mapping[str, Any] | None = None
     if settings.overrides:
         overrides = json.loads(Path(settings.overrides).read_text("utf-8"))
-    return load_bundle(settings.config_path, overrides, settings.overrides or "overrides")
+    bundle = load_bundle(settings.config_path, overrides, settings.overrides or "overrides")
+    own = (lambda: load_masking_key(settings.state_path / "keys")) if settings.adapters == "local" else None
+    return bundle.with_masking_key(os.environ, own)
 
 
 async def _run(settings: ProxySettings, bundle: Bundle) -> None:

@@ -134,7 +134,7 @@ class Gateway:
         except TokenFault as fault:
             await conversation.refuse(Denial(DenialCode.IDENTITY, str(fault), "Connect again with a new token."))
             return
-        await self._attend(conversation, hello, principal, target, session)
+        await self._attend(conversation, hello, principal, _narrowed(target, principal), session)
 
     def _break_glass(self, principal: Principal, hello: Hello) -> str | None:
         name = hello.attributes.get("application_name", "")
@@ -304,7 +304,7 @@ class Gateway:
             "protocol": target.protocol,
             "mode": target.mode,
             "break_glass": session.break_glass or "",
-            "masking_version": "",
+            "masking_version": target.masking.version if target.masking is not None else "",
             "client_address": hello.attributes.get("client_address", ""),
             "on_behalf_of": session.principal.on_behalf_of or "",
         }
@@ -336,6 +336,14 @@ class Gateway:
         self.bundle = bundle
 
 
+def _narrowed(target: Target, principal: Principal) -> Target:
+    """The target with its masking rules as they are for this principal's groups."""
+    if target.masking is None:
+        return target
+    rules = target.masking.for_groups(principal.groups)
+    return target if rules is target.masking else replace(target, masking=rules)
+
+
 async def _run(conversation: Conversation, road: Road) -> None:
     """Drive each channel in a task of its own, each strictly in order; the first that fails ends them all."""
     driven: set[asyncio.Future[None]] = set()
@@ -345,7 +353,8 @@ async def _run(conversation: Conversation, road: Road) -> None:
         while True:
             if arrival is None:
                 arrival = asyncio.ensure_future(anext(coming))
-            await asyncio.wait({arrival, *driven}, return_when=asyncio.FIRST_COMPLETED)
+            waiting: set[asyncio.Future[Any]] = {arrival, *driven}
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for done in [task for task in driven if task.done()]:
                 driven.discard(done)
                 done.result()
@@ -361,7 +370,9 @@ async def _run(conversation: Conversation, road: Road) -> None:
             for done in finished:
                 done.result()
     finally:
-        left = [task for task in (*driven, arrival) if task is not None and not task.done()]
+        left: list[asyncio.Future[Any]] = [task for task in driven if not task.done()]
+        if arrival is not None and not arrival.done():
+            left.append(arrival)
         for task in left:
             task.cancel()
         if left:

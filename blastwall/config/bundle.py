@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +15,8 @@ from pydantic import BaseModel
 from blastwall.approvals import Ballot, routed_to
 from blastwall.config.document import Document, read_document
 from blastwall.config.loader import references, shape
+from blastwall.config.masking import FILE as MASKING
+from blastwall.config.masking import NONE, Masking, load_masking, with_key
 from blastwall.config.model import Config, TargetSection
 from blastwall.errors import ConfigFault, Problem
 from blastwall.model import ApprovalRequest, Denial, DenialCode, Principal, Target
@@ -32,7 +34,7 @@ class Bundle:
     """``targets`` are the house's own values; ``config`` keeps what only a deliverable needs (credentials, TLS, local).
 
     ``listeners`` are the protocols' own sections (``protocols.<name>``), each as its folder's ``options.Gateway``.
-    ``version`` is the SHA-256 (hex) over the configuration as merged and the policy version.
+    ``version`` is the SHA-256 (hex) over the configuration as merged, the policy version and the masking rules.
     """
 
     config: Config
@@ -40,6 +42,16 @@ class Bundle:
     targets: Mapping[str, Target]
     version: str
     listeners: Mapping[str, BaseModel] = field(default_factory=dict)
+    masking: Masking = NONE
+
+    def with_masking_key(self, environ: Mapping[str, str], local: Callable[[], str] | None = None) -> Bundle:
+        """The same with targets that can hash and fake, where their rules ask for it: what a gateway needs to start.
+
+        ``local`` makes a key where masking.yaml names none. Raises ConfigFault when a key is needed and cannot be had.
+        """
+        masking = with_key(self.masking, environ, local)
+        targets = {name: replace(each, masking=masking.rules.get(name)) for name, each in self.targets.items()}
+        return replace(self, masking=masking, targets=MappingProxyType(targets))
 
     def may_decide(self, approver: Principal, request: ApprovalRequest, ballot: Ballot, now: float) -> Denial | None:
         """``Policies.may_approve`` for the request's own target, and the groups that may be asked by now.
@@ -55,7 +67,8 @@ class Bundle:
 
 
 def load_bundle(path: Path, overrides: Mapping[str, Any] | None = None, origin: str = "overrides") -> Bundle:
-    """Load the configuration directory ``path``: gateway.yaml, policies/*.cedar, and risk.toml if it is there.
+    """Load the configuration directory ``path``: gateway.yaml, policies/*.cedar, and masking.yaml and risk.toml
+    if they are there.
 
     ``overrides`` has gateway.yaml's shape; its mappings are merged into the file's, anything else replaces. ``origin``
     names it in problems. Raises ConfigFault with every problem at once.
@@ -73,11 +86,29 @@ def load_bundle(path: Path, overrides: Mapping[str, Any] | None = None, origin: 
     policies = _policies(path, problems)
     if shaped is not None and policies is not None:
         problems += _unknown_targets(path, policies, shaped.config)
+    masking = _masking(path, None if shaped is None else shaped.config.targets, problems)
     if problems or document is None or shaped is None or policies is None:
         raise ConfigFault(tuple(sorted(problems, key=lambda problem: (problem.file, problem.line))))
-    targets = {name: _target(name, section, shaped.options[name]) for name, section in shaped.config.targets.items()}
-    version = hashlib.sha256(json.dumps([document.value, policies.version], sort_keys=True).encode()).hexdigest()
-    return Bundle(shaped.config, policies, MappingProxyType(targets), version, MappingProxyType(dict(shaped.listeners)))
+    targets = {
+        name: replace(_target(name, section, shaped.options[name]), masking=masking.rules.get(name))
+        for name, section in shaped.config.targets.items()
+    }
+    whole = [document.value, policies.version, *([masking.value] if masking.document is not None else [])]
+    version = hashlib.sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()
+    listeners = MappingProxyType(dict(shaped.listeners))
+    return Bundle(shaped.config, policies, MappingProxyType(targets), version, listeners, masking)
+
+
+def _masking(path: Path, targets: Mapping[str, TargetSection] | None, problems: list[Problem]) -> Masking:
+    file = path / MASKING
+    text = _read(file, problems) if file.exists() else None
+    if text is None or targets is None:
+        return NONE
+    try:
+        return load_masking(text, file, targets)
+    except ConfigFault as fault:
+        problems += fault.problems
+        return NONE
 
 
 def _document(path: Path, problems: list[Problem]) -> Document | None:
