@@ -24,6 +24,7 @@ VERBS: Mapping[str, str] = {
     "proxy": "Give clients that cannot send a token a local port that does.",
     "approvals": "See, approve and deny what agents ask for.",
     "sessions": "See and end live sessions.",
+    "ssh": "Get certificates for stock ssh clients, and print their configuration.",
     "recordings": "List, verify, replay and export recordings.",
     "audit": "Read audit events.",
     "policy": "Judge statements and check policies without running anything.",

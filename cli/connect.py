@@ -7,11 +7,13 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
 from blastwall import registry
 from blastwall.errors import ClientFault
+from blastwall.model import Secret
 from cli import door
 from cli.strings import Door
 from rig.postgres import RigFault, psql_path
@@ -49,6 +51,8 @@ def command(
     way = door.Way(state, gateway, ca)
     protocol, place = door.find(way, target, database=database, user=user)
     token = door.Tokens(way, door.Agent(agent, door.groups_of(groups), on_behalf_of)).get()
+    if protocol == "ssh":
+        _ssh(way, place, token, client_arguments)
     argv, secret_variable = command_line(protocol, place)
     environment = {**os.environ, **TLS[protocol](place), secret_variable: token.reveal()}
     environment.pop(door.TOKEN_VARIABLE, None)
@@ -56,6 +60,20 @@ def command(
         os.execve(argv[0], [*argv, *client_arguments], environment)  # the terminal and the exit status are the client's
     except OSError as fault:
         raise ClientFault(f"cannot run {argv[0]}: {fault.strerror}") from fault
+
+
+def _ssh(way: door.Way, place: Door, token: Secret, client_arguments: tuple[str, ...]) -> NoReturn:
+    """Stock ssh takes no token: it gets a certificate, which is kept beside the local gateway's own files."""
+    from cli.ssh import obtain
+
+    files = obtain(way, token, way.state / "ssh-client")
+    program = find_program("ssh")
+    argv = [program, *files.options, "-p", str(place.port), "-l", place.login, place.host, *client_arguments]
+    environment = {name: value for name, value in os.environ.items() if name != door.TOKEN_VARIABLE}
+    try:
+        os.execve(program, argv, environment)
+    except OSError as fault:
+        raise ClientFault(f"cannot run {program}: {fault.strerror}") from fault
 
 
 def command_line(protocol: str, place: Door) -> tuple[list[str], str]:
@@ -84,4 +102,5 @@ def find_program(name: str) -> str:
             return str(psql_path())
         except RigFault:
             pass
-    raise ClientFault(f"{name} is not installed (Debian, Ubuntu: apt-get install postgresql-client)")
+    package = {"psql": "postgresql-client", "ssh": "openssh-client"}.get(name, name)
+    raise ClientFault(f"{name} is not installed (Debian, Ubuntu: apt-get install {package})")

@@ -44,6 +44,15 @@ def postgres(door: Door) -> Mapping[str, str]:
     }
 
 
+def ssh(door: Door) -> Mapping[str, str]:
+    """Client -> what to type, once ``blastwall ssh login`` was run and ``blastwall ssh config`` is in ~/.ssh/config."""
+    return {
+        "ssh": f"ssh {door.login}@gateway",
+        "scp": f"scp FILE {door.login}@gateway:",
+        "sftp": f"sftp {door.login}@gateway",
+    }
+
+
 def _uri(door: Door) -> str:
     return f"{quote(door.login, safe='')}@{_place(door)}"
 

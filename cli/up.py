@@ -10,6 +10,7 @@ from types import FrameType
 import click
 
 from cli import strings
+from rig.hosts import SshKeys
 from rig.running import Running
 from rig.up import LocalStack
 
@@ -90,6 +91,12 @@ def command(config: Path, state: Path, port: int | None, listen: str | None) -> 
     click.echo("stopped")
 
 
+def _known(address: str) -> str:
+    """A listener as known_hosts names it (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT)."""
+    host, _, port = address.rpartition(":")
+    return f"[{host.strip('[]')}]:{port}"
+
+
 def announcement(running: Running, state: Path) -> str:
     """What to connect with, target by target."""
     lines = []
@@ -99,8 +106,13 @@ def announcement(running: Running, state: Path) -> str:
             continue
         door = strings.Door.at(address, target["database"], name, Path(running.ca))
         lines += ["", f"{name} ({target['protocol']})"]
-        lines += [f"  {client:14} {text}" for client, text in strings.postgres(door).items()]
+        clients = strings.ssh(door) if target["protocol"] == "ssh" else strings.postgres(door)
+        lines += [f"  {client:14} {text}" for client, text in clients.items()]
     option = "" if str(state) == ".state" else f" --state {state}"
+    if "ssh" in running.listening:
+        authority = SshKeys(state / "ssh").public("host_ca")
+        lines += ["", "known_hosts:", f"  @cert-authority {_known(running.listening['ssh'])} {authority}"]
+        lines += ["stock ssh clients show a certificate instead of a token:", f"  blastwall ssh login{option}"]
     lines += [
         "",
         "The user is TARGET or DATABASE_USER@TARGET, the password is a token:",

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 from blastwall import registry
 from blastwall.config.bundle import Bundle
-from blastwall.config.credentials import AdminCredential, IamCredential, Rds, RoleCredential, StaticCredential
+from blastwall.config.credentials import (
+    AdminCredential,
+    AnyCredential,
+    CertificateCredential,
+    IamCredential,
+    Rds,
+    RoleCredential,
+)
 from blastwall.conversation import Admin, Roles
 from blastwall.errors import OurFault
 from blastwall.local.roles import RoleRules
@@ -51,7 +58,9 @@ class Composer:
             raise OurFault(f"targets of {protocol} make no logins for single sessions: give them a static credential")
         return make()
 
-    def _rule(self, name: str, target: Target, item: StaticCredential | RoleCredential | IamCredential) -> Rules:
+    def _rule(self, name: str, target: Target, item: AnyCredential) -> Rules:
+        if isinstance(item, CertificateCredential):
+            return FetchedRules(item.user, _certificate(item.user))
         if isinstance(item, RoleCredential):
             return RoleRules(
                 item.profile,
@@ -109,6 +118,15 @@ class Composer:
             return await kept.credential(arn, user)
 
         return make
+
+
+def _certificate(user: str) -> Callable[[Session, Target], Awaitable[Credential]]:
+    """The protocol makes it as it connects: key and certificate live only there."""
+
+    async def fetch(session: Session, target: Target) -> Credential:
+        return Credential(user, None, "certificate")
+
+    return fetch
 
 
 def _for_any(

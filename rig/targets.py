@@ -45,7 +45,7 @@ class LocalTarget:
         self._seed = None if section.local.seed is None else config / section.local.seed
 
     def start(self) -> str:
-        """Start the server, make what is missing. Returns a remark for the operator, or "". Raises RigFault."""
+        """Start the server, make what is missing. Returns what the operator should know. Raises RigFault."""
         self.server.start()
         try:
             for user in dict.fromkeys(self.users):
@@ -53,7 +53,7 @@ class LocalTarget:
             for credential in self._credentials:
                 if isinstance(credential, RoleCredential):
                     self._make_profile(credential.profile, credential.admin.user)
-            return self._fill()
+            return self._fill() or f"target {self.name}: PostgreSQL {self.server.major} on port {self.server.port}"
         except BaseException:
             self.server.stop()
             raise

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from blastwall.config.bundle import load_bundle
-from blastwall.config.model import Config
+from blastwall.config.model import Config, TargetSection
 from rig import account, running
-from rig.certificates import ensure_certificates
+from rig.certificates import Certificates, ensure_certificates
 from rig.gateway import GatewayProcess, compiled_environment
+from rig.hosts import LocalHost, SshKeys
 from rig.issuer import LocalIssuer
 from rig.postgres import RigFault
 from rig.running import Running
@@ -92,23 +93,25 @@ class LocalStack:
         issuer = self._begin("issuer", lambda: LocalIssuer.open(self.state))
         self._begin("issuer", issuer.serve)
         self._stack.callback(issuer.stop)
-        targets = []
+        targets: list[LocalTarget | LocalHost] = []
+        ssh = SshKeys.ensure(self.state / "ssh") if "ssh" in bundle.config.listen else None
         for name, section in bundle.config.targets.items():
             if section.local is not None:
-                directory = self.state / "targets" / name
-                target = LocalTarget(name, section, config=self.config, directory=directory, certificates=certificates)
+                target = self._target(name, section, certificates, ssh)
                 remark = self._begin(f"target {name}", target.start)
                 self._stack.callback(target.server.stop)
                 self._watch(f"target {name}", target.running, target.server.last_words)
-                self._say(remark or f"target {name}: PostgreSQL {target.server.major} on port {target.server.port}")
+                self._say(remark)
                 targets.append(target)
-        overrides = {
+        overrides: dict[str, object] = {
             "listen": self._listen,
             "tls": {"certificate": str(certificates.certificate.resolve()), "key": str(certificates.key.resolve())},
             "insecure_local": False,
             "identity": {"issuers": [_issuer(bundle.config, issuer)]},
             "targets": {target.name: target.overrides() for target in targets},
         }
+        if ssh is not None:
+            overrides["protocols"] = {"ssh": ssh.overrides()}
         file = self.state / "overrides.json"
         account.write_private(file, json.dumps(overrides, indent=2).encode())
         load_bundle(self.config, overrides, origin=str(file))  # problems are told here, not in the gateway's log
@@ -132,6 +135,14 @@ class LocalStack:
         running.write(self.state, found)
         self._stack.callback(running.remove, self.state)
         return found
+
+    def _target(
+        self, name: str, section: TargetSection, certificates: Certificates, ssh: SshKeys | None
+    ) -> LocalTarget | LocalHost:
+        directory = self.state / "targets" / name
+        if section.protocol == "ssh" and ssh is not None:
+            return LocalHost(name, section, config=self.config, directory=directory, keys=ssh)
+        return LocalTarget(name, section, config=self.config, directory=directory, certificates=certificates)
 
     def _begin(self, part: str, start: Callable[[], Made]) -> Made:
         try:

@@ -71,6 +71,14 @@ class IamCredential(_Section):
     rds: Rds
 
 
+class CertificateCredential(_Section):
+    """A user of hosts that trust the gateway's own authority (SSH): each connection shows a fresh key, signed for five
+    minutes. Nothing is kept, and nothing that leaks opens anything for long."""
+
+    kind: Literal["certificate"]
+    user: RoleName
+
+
 class AdminCredential(_Kept):
     """How the vendor logs in to make roles. ``iam``: by an RDS token, which needs ``rds`` beside the admin section.
 
@@ -123,5 +131,5 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, dict) else value
 
 
-AnyCredential = Annotated[StaticCredential | RoleCredential | IamCredential, By("kind")]
+AnyCredential = Annotated[StaticCredential | RoleCredential | IamCredential | CertificateCredential, By("kind")]
 Credentials = Annotated[tuple[AnyCredential, ...], BeforeValidator(_listed), Field(min_length=1)]

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from blastwall.config.credentials import Credentials
+from blastwall.approvals.notices import Channels, Hook, SlackChannel
 from blastwall.identity.claims import ClaimNames
 from blastwall.identity.jwt import MAX_LEEWAY, IssuerRules
 
@@ -107,9 +108,10 @@ class BreakGlass(Section):
 
 
 class Local(Section):
-    """For ``blastwall up`` only: start a server of this kind for the target and fill it from ``seed``."""
+    """For ``blastwall up`` only: start a server of this kind for the target and fill it from ``seed`` (SQL, or a
+    directory of files for the home directory of an OpenSSH host)."""
 
-    engine: Literal["postgres"]
+    engine: Literal["postgres", "openssh"]
     seed: Path | None = None
 
 
@@ -196,6 +198,15 @@ class Notify(Section):
 
     webhooks: tuple[Webhook, ...] = ()
     slack: Slack | None = None
+
+    def channels(self) -> Channels:
+        """The same, as the notifier takes it."""
+        slack = self.slack
+        place = None
+        if slack is not None:
+            answers = slack.signing_secret_env is not None and bool(slack.people)
+            place = SlackChannel(slack.channel, slack.token_env, answers)
+        return Channels(tuple(Hook(hook.url, hook.secret_env) for hook in self.webhooks), place)
 
 
 class SignIn(Section):

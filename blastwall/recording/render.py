@@ -14,7 +14,7 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table as Grid
 from rich.text import Text
 
-from blastwall.recording.shown import Asked, Done, Ended, Happened, Opaque, Opened, Said, Shown, Table
+from blastwall.recording.shown import Asked, Done, Ended, Happened, Opaque, Opened, Said, Shown, Streamed, Table
 from blastwall.recording.terminal import neutral, neutral_lines
 
 MAX_COLUMNS = 20
@@ -23,6 +23,8 @@ MAX_STATEMENT = 4_000
 MAX_LINE = 500
 
 VERDICTS = {"permit": "green", "observed": "yellow", "held": "bold yellow", "denied": "bold red"}
+STREAMS = {"errors": "red", "input": "cyan"}
+BARS = {"output": "│", "errors": "!", "input": "<"}
 
 
 def render(shown: Shown) -> Iterator[RenderableType]:
@@ -36,6 +38,8 @@ def render(shown: Shown) -> Iterator[RenderableType]:
             yield from _table(shown)
         case Said():
             yield from _said(shown)
+        case Streamed():
+            yield _barred(shown.text, BARS.get(shown.stream, "│"), STREAMS.get(shown.stream, ""))
         case Done():
             yield Indented(Text(neutral(shown.tag, MAX_LINE), style="dim"))
         case Happened():

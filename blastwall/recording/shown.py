@@ -74,6 +74,14 @@ class Said(Shown):
 
 
 @dataclass(frozen=True, slots=True)
+class Streamed(Shown):
+    """A piece of a stream: ``stream`` is output, errors or input."""
+
+    stream: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Done(Shown):
     """A statement's completion, in the target's own word."""
 

@@ -18,11 +18,11 @@ HOME = "~"
 def plain(path: str, resolved: Mapping[str, str] | None = None) -> str:
     """The path without ``.``, ``..`` and doubled slashes; one that is not absolute starts at ``~``, the home directory.
 
-    ``resolved`` holds what the target said of paths as they were written. A path that climbs out of the home directory
-    comes back with the ``..`` in front, and is nowhere in particular: see :func:`escapes`.
+    ``resolved`` holds what the target said of paths as they were written, absolute or from ``~`` on. A path that climbs
+    out of the home directory comes back with the ``..`` in front, and is nowhere in particular: see :func:`escapes`.
     """
     if resolved is not None and path in resolved:
-        path = resolved[path]
+        return posixpath.normpath(resolved[path])
     if path.startswith("/"):
         return posixpath.normpath("/" + path.lstrip("/"))
     whole = posixpath.normpath(path)

@@ -44,7 +44,7 @@ class Door(asyncssh.SSHServer):
         self.token: Secret | None = None
         self.username = ""
         self.gone = asyncio.Event()
-        self._session = session
+        self.session = session
         self._attempts = 0
         self._connection: asyncssh.SSHServerConnection | None = None
 
@@ -106,9 +106,6 @@ class Door(asyncssh.SSHServer):
             self._connection.send_auth_banner(said(f"blastwall: {reason}").decode())
         return False
 
-    def session_requested(self) -> Session:
-        return self._session
-
 
 @cache
 def algorithms() -> dict[str, list[str]]:
@@ -135,6 +132,7 @@ async def arrive(sock: socket.socket, door: Door, files_of: Files) -> asyncssh.S
             config=None,
             server_factory=lambda: door,
             server_host_keys=host_keys,
+            session_factory=door.session,
             sftp_factory=files_of,
             allow_scp=False,
             agent_forwarding=False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import posixpath
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -24,6 +25,10 @@ from blastwall.protocols.ssh.files import Files
 from blastwall.protocols.ssh.options import Gateway, Options
 from blastwall.protocols.ssh.refusal import lines
 from blastwall.protocols.ssh.upstream import reach
+from blastwall.shell.paths import HOME
+
+#: The library tells every command at INFO; a log is no place for those.
+asyncssh.set_log_level(logging.WARNING)
 
 RESOLVE_SECONDS: Final = 5.0
 KEPT: Final = 4096  # judged requests that wait for their exchange
@@ -43,6 +48,7 @@ class SshConversation:
         self._sftp_lock = asyncio.Lock()
         self._options = Options()
         self._place = ""
+        self._home = ""  # as the host says it; paths below it are told from ~ on
         self._ready = asyncio.Event()
         self._channels: asyncio.Queue[Channel | None] = asyncio.Queue(64)
         self._open = 0
@@ -68,7 +74,7 @@ class SshConversation:
     async def connect(self, target: Target, credential: Credential) -> None:
         assert self._door is not None, "greet first"
         self._options = target.options
-        self._upstream = await reach(target, credential, self._door.keys, self._door.username)
+        self._upstream = await reach(target, credential, self._door.keys)
         self._place = f"{credential.user}@{target.name}"
         self._ready.set()
 
@@ -197,13 +203,19 @@ class SshConversation:
         try:
             async with asyncio.timeout(RESOLVE_SECONDS):
                 client = await self._remote_files()
+                if not self._home:
+                    self._home = await _real(client, ".") or ""
                 for path in named:
                     real = await _real(client, path)
                     if real is not None:
-                        found[path] = real
+                        found[path] = self._from_home(real)
         except (asyncssh.Error, OSError, TimeoutError) as fault:
             self._note("paths_unresolved", {"reason": str(fault)[:200]})
         return found
+
+    def _from_home(self, real: str) -> str:
+        inside = self._home and (real == self._home or real.startswith(self._home.rstrip("/") + "/"))
+        return HOME + real[len(self._home.rstrip("/")) :] if inside else real
 
     async def _remote_files(self) -> asyncssh.SFTPClient:
         assert self._upstream is not None, "connect first"

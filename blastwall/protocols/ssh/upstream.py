@@ -18,11 +18,11 @@ CONNECT_SECONDS: Final = 20.0
 _PRIVATE: Final = "-----BEGIN"
 
 
-async def reach(target: Target, credential: Credential, own: keys.Keys, session: str) -> asyncssh.SSHClientConnection:
+async def reach(target: Target, credential: Credential, own: keys.Keys) -> asyncssh.SSHClientConnection:
     """Log in to the host. Raises UpstreamFault: unreachable, another host key than the pinned ones, login refused."""
     options: Options = target.options
     trusted = known_hosts(options, target)
-    how = _credentials(credential, own, session)
+    how = _credentials(credential, own)
     try:
         return await asyncio.wait_for(
             asyncssh.connect(
@@ -74,8 +74,9 @@ def known_hosts(options: Options, target: Target) -> Any:  # noqa: ANN401  the l
     return asyncssh.import_known_hosts("\n".join(written) + "\n")
 
 
-def _credentials(credential: Credential, own: keys.Keys, session: str) -> dict[str, Any]:
+def _credentials(credential: Credential, own: keys.Keys) -> dict[str, Any]:
     if credential.kind == "certificate":
+        session = credential.bearer.session if credential.bearer is not None else "unnamed"
         try:
             return {"client_keys": [keys.host_credential(own, credential.user, session, time.time())], "password": None}
         except LookupError as fault:
