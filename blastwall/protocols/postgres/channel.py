@@ -144,9 +144,10 @@ class PostgresChannel:
 
         def stage(permit: Permit | None) -> bool:
             assert permit is not None
-            facts = self._reader.find(statement.text).facts
+            found = self._reader.find(statement.text)
             upstream = self._names.mint(name)
-            prepared = Prepared(name, upstream, statement.text, facts, event.type_ids, permit.upstream_text)
+            prepared = Prepared(name, upstream, statement.text, found.facts, event.type_ids, permit.upstream_text)
+            prepared.masked, prepared.treatment = found.masked, found.treatment
             prepared.minted = self._reader.minted(statement.number)
             try:
                 self._names.prepare(prepared)
@@ -188,8 +189,8 @@ class PostgresChannel:
             self._note_writes(statement.text)
             upstream = self._names.mint(client)
             effects = self._reader.effects(statement.text, permit, statement.number, prepared.minted)
-            facts = self._reader.find(statement.text).facts
-            portal = Portal(client, upstream, facts, permit, statement.number, effects)
+            found = self._reader.find(statement.text)
+            portal = Portal(client, upstream, found.facts, permit, statement.number, effects, found.treatment)
             try:
                 self._names.open(portal)
             except TooMany as fault:

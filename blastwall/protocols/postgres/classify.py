@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Final
 
-from blastwall.masking.plan import Treatment
+from blastwall.masking.plan import UNTOUCHED, Treatment
 from blastwall.model import Effect, Facts, Parameter
 from blastwall.sql.catalogue import Catalogue
 from blastwall.sql.facts import unknown, worst
@@ -53,6 +53,11 @@ class Finding:
     def treatments(self) -> tuple[Treatment, ...]:
         """What masking makes of each of its statements."""
         return tuple(each.treatment for each in self.statements)
+
+    @property
+    def treatment(self) -> Treatment:
+        """What masking makes of its only statement."""
+        return self.statements[0].treatment if len(self.statements) == 1 else UNTOUCHED
 
     @property
     def literal_independent(self) -> bool:

@@ -122,7 +122,9 @@ class PostgresConversation:
         for name, value in PINNED.items():
             if reported.get(name) != value:
                 raise UpstreamFault(f"the database reports {name}={reported.get(name)!r}; the gateway needs {value!r}")
-        self._reader = SessionReader(self._legs, self._shelf, self._classifier, target.name, database, options)
+        self._reader = SessionReader(
+            self._legs, self._shelf, self._classifier, target.name, database, options, target.masking
+        )
         await self._reader.refresh()
         self._welcome(arrival, reported)
 

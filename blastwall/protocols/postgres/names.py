@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from blastwall.masking.plan import UNTOUCHED, Treatment
 from blastwall.model import Facts, Permit, Value
 
 #: Upstream names begin so; error texts are searched for it before they reach the client.
@@ -30,7 +31,11 @@ class TooMany(Exception):
 
 @dataclass(slots=True)
 class Prepared:
-    """A prepared statement: the client's name, the server's, its text as judged, and its facts."""
+    """A prepared statement: the client's name, the server's, its text as judged, and its facts.
+
+    ``masked`` is its text with the masks in it as they were when it was named, ``treatment`` what they make of running
+    it.
+    """
 
     client: str
     upstream: str
@@ -39,6 +44,8 @@ class Prepared:
     type_ids: tuple[int, ...] = ()
     upstream_text: str = ""
     minted: Mapping[str, str] = field(default_factory=dict)  # upstream names that its SQL defines when it runs
+    masked: str | None = None
+    treatment: Treatment = UNTOUCHED
 
     @property
     def rewritten(self) -> bool:
@@ -49,8 +56,8 @@ class Prepared:
 class Portal(Value):
     """A portal or cursor. ``permit`` is what its Execute runs under; ``number`` the statement it answers."""
 
-    __slots__ = ("client", "effects", "facts", "number", "permit", "upstream")
-    __match_args__ = ("client", "upstream", "facts", "permit", "number", "effects")
+    __slots__ = ("client", "effects", "facts", "number", "permit", "treatment", "upstream")
+    __match_args__ = ("client", "upstream", "facts", "permit", "number", "effects", "treatment")
 
     def __init__(
         self,
@@ -60,6 +67,7 @@ class Portal(Value):
         permit: Permit,
         number: int,
         effects: tuple[Callable[[], None] | None, ...] = (),
+        treatment: Treatment = UNTOUCHED,
     ) -> None:
         self.client = client
         self.upstream = upstream
@@ -67,6 +75,7 @@ class Portal(Value):
         self.permit = permit
         self.number = number
         self.effects = effects  # what its completion does to the session's names
+        self.treatment = treatment  # what masking makes of its rows
 
 
 class Names:
@@ -79,6 +88,8 @@ class Names:
         self._clients: dict[str, str] = {}  # upstream name -> client's name, for error texts
         self.prepared_facts: dict[str, Facts] = {}
         self.cursor_facts: dict[str, Facts] = {}
+        self.prepared_treatments: dict[str, Treatment] = {}
+        self.cursor_treatments: dict[str, Treatment] = {}
         self.version = 0  # grows whenever what a text may refer to changed: part of cache keys
 
     def mint(self, client: str) -> str:
@@ -97,12 +108,14 @@ class Names:
         self.prepared[prepared.client] = prepared
         if prepared.client:
             self.prepared_facts[prepared.client] = prepared.facts
+            self.prepared_treatments[prepared.client] = prepared.treatment
             self.version += 1
 
     def unprepare(self, client: str) -> None:
         prepared = self.prepared.pop(client, None)
         if prepared is not None and client:
             self.prepared_facts.pop(client, None)
+            self.prepared_treatments.pop(client, None)
             self._clients.pop(prepared.upstream, None)
             self.version += 1
 
@@ -118,12 +131,14 @@ class Names:
         self.portals[portal.client] = portal
         if portal.client:
             self.cursor_facts[portal.client] = portal.facts
+            self.cursor_treatments[portal.client] = portal.treatment
             self.version += 1
 
     def close(self, client: str) -> None:
         portal = self.portals.pop(client, None)
         if portal is not None and client:
             self.cursor_facts.pop(client, None)
+            self.cursor_treatments.pop(client, None)
             self._clients.pop(portal.upstream, None)
             self.version += 1
 
@@ -133,6 +148,12 @@ class Names:
             return
         for client in list(self.portals):
             self.close(client)
+
+    def outdate(self, facts: Facts) -> None:
+        """The masks are others now: whatever SQL runs by name has these facts, which refuse it."""
+        for known in (self.prepared_facts, self.cursor_facts):
+            known.update(dict.fromkeys(known, facts))
+        self.version += 1
 
     def upstream_names(self) -> tuple[Mapping[str, str], Mapping[str, str]]:
         """(prepared, cursors): client's name to the server's, for rewriting SQL."""

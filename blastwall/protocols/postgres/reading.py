@@ -15,6 +15,8 @@ from dataclasses import replace
 from typing import Final
 
 from blastwall.errors import ClientFault, UpstreamFault
+from blastwall.masking.plan import Plan
+from blastwall.masking.rules import Rules
 from blastwall.model import Effect, Facts, Permit, Statement
 from blastwall.protocols.postgres import snapshot
 from blastwall.protocols.postgres.answers import FAILED, IDLE
@@ -24,6 +26,9 @@ from blastwall.protocols.postgres.names import Portal, Prepared
 from blastwall.protocols.postgres.options import Options
 from blastwall.protocols.postgres.timeouts import raised
 from blastwall.sql.catalogue import Catalogue
+from blastwall.sql.facts import unknown
+from blastwall.sql.masking import is_mask, with_views, written_back
+from blastwall.sql.parser import parse
 from blastwall.sql.rename import Names as Touched
 from blastwall.sql.rename import names as touched_names
 from blastwall.sql.rename import rename
@@ -41,6 +46,10 @@ REMEMBERED: Final = 512
 #: What others did to the database is noticed before the first statement that comes after this (seconds). It takes one
 #: question of about a millisecond for all sessions of a database together.
 LOOK_SECONDS = 1.0
+_UNMASKED: Final = Plan()
+_OUTDATED: Final = (
+    "What is masked changed after this was named, so it may show what it should not; prepare or declare it again."
+)
 #: How often a catalogue that changes while it is read is read again.
 ATTEMPTS: Final = 5
 
@@ -60,6 +69,7 @@ class Shelf:
         self.system: dict[tuple[str, str, str], str] = {}  # (target, server version, section): what initdb made
         # When the freshness was asked for last, and the answer.
         self.looked: dict[tuple[str, str], tuple[float, str]] = {}
+        self._plans: dict[tuple[str, str], Plan] = {}  # by catalogue's and rules' versions
 
     def find(self, target: str, database: str, freshness: str) -> Catalogue | None:
         """The catalogue, if it was loaded at this freshness."""
@@ -71,12 +81,32 @@ class Shelf:
             self._kept.pop(next(iter(self._kept)))
         self._kept[(target, database)] = (freshness, catalogue)
 
+    def plan(self, rules: Rules | None, catalogue: Catalogue) -> Plan:
+        """What the rules mask in that database, views included."""
+        if rules is None:
+            return _UNMASKED
+        key = (catalogue.version, rules.version)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = with_views(rules.plan(catalogue), catalogue)
+            if len(self._plans) >= 64:
+                self._plans.pop(next(iter(self._plans)))
+            self._plans[key] = plan
+        return plan
+
 
 class SessionReader:
     """Reads texts in one session's surroundings."""
 
     def __init__(
-        self, legs: Legs, shelf: Shelf, classifier: Classifier, target: str, database: str, options: Options
+        self,
+        legs: Legs,
+        shelf: Shelf,
+        classifier: Classifier,
+        target: str,
+        database: str,
+        options: Options,
+        rules: Rules | None = None,
     ) -> None:
         self._legs = legs
         self._shelf = shelf
@@ -84,6 +114,8 @@ class SessionReader:
         self._target = target
         self._database = database
         self._options = options
+        self._rules = rules
+        self._plan = _UNMASKED
         self._names = legs.answers.names
         self._spoiled: dict[int, str] = {}
         self._minted: dict[int, Mapping[str, str]] = {}
@@ -168,6 +200,17 @@ class SessionReader:
                 reason = raised(part.name, part.value, self._options) if part.kind == "set" else ""
                 if reason:
                     return replace(finding.facts, effect=Effect.ADMINISTER, reason=reason)
+        if "writes_masked" in finding.facts.flags:
+            return self._written(finding, statement)
+        return finding.facts
+
+    def _written(self, finding: Finding, statement: Statement) -> Facts:
+        """Facts of a write to masked columns whose bound values are known now: none may be a mask that goes back."""
+        for part in finding.statements:
+            for number, mask in part.stores:
+                given = statement.parameters[number - 1].value if number <= len(statement.parameters) else None
+                if given is not None and is_mask(given.decode("utf-8", "replace"), mask, self._plan):
+                    return replace(finding.facts, refusal=written_back(mask.column))
         return finding.facts
 
     @property
@@ -189,6 +232,9 @@ class SessionReader:
             prepared=dict(self._names.prepared_facts),
             cursors=dict(self._names.cursor_facts),
             allowed_functions=frozenset(self._options.allowed_functions),
+            plan=self._plan,
+            prepared_treatments=dict(self._names.prepared_treatments),
+            cursor_treatments=dict(self._names.cursor_treatments),
         )
         self._known = known
         self._exact.clear()
@@ -201,13 +247,16 @@ class SessionReader:
     def rewrite(self, statement: Statement) -> str:
         """The text with the gateway's names. Raises Unparsed (a ClientFault) when there is no safe one."""
         bound = self._bound.pop(statement.number, None)
-        if bound is not None:
-            return bound.upstream_text
         finding = self.find(statement.text)
+        if bound is not None:
+            if bound.masked != finding.masked:
+                raise ClientFault(_OUTDATED)
+            return bound.upstream_text
+        text = statement.text if finding.masked is None else finding.masked
         if finding.tree is None or not _may_name(finding):
-            return statement.text
+            return text
         if not any(_names_one(touched) for touched in touched_names(finding.tree)):
-            return statement.text
+            return text
         minted: dict[str, str] = {}
         prepared, cursors = (dict(mapping) for mapping in self._names.upstream_names())
         for touched in touched_names(finding.tree):
@@ -221,7 +270,7 @@ class SessionReader:
                     touched.defines_cursor
                 )
         self._minted[statement.number] = minted
-        return rename(finding.tree, prepared, cursors)
+        return rename(finding.tree if finding.masked is None else parse(finding.masked), prepared, cursors)
 
     def _judge_names(self, touched: Touched) -> None:
         name = touched.defines_statement
@@ -272,10 +321,11 @@ class SessionReader:
             name = touched.defines_statement
             if name is not None and "s" + name in minted:
                 prepared = Prepared(name, minted["s" + name], text, part.facts, (), permit.upstream_text)
+                prepared.treatment = part.carried
                 actions.append(lambda: names.prepare(prepared))
             name = touched.defines_cursor
             if name is not None and "c" + name in minted:
-                portal = Portal(name, minted["c" + name], part.facts, permit, number)
+                portal = Portal(name, minted["c" + name], part.facts, permit, number, (), part.carried)
                 actions.append(lambda: names.open(portal))
             if touched.closes_statement is not None:
                 statement = touched.closes_statement
@@ -319,6 +369,7 @@ class SessionReader:
         self._server_version = int(version)
         shared = status == IDLE
         self._catalogue = await self._load(shared)
+        self._remask(self._shelf.plan(self._rules, self._catalogue))
         self._known = None
         self._known_version = -1
         self._shapes.clear()
@@ -327,6 +378,12 @@ class SessionReader:
         self._looked_at = time.monotonic()
         if shared and not self._temp:
             self._shelf.looked[(self._target, self._database)] = (self._looked_at, self._freshness)
+
+    def _remask(self, plan: Plan) -> None:
+        """The masks as they are now. What was named under others does not run any more."""
+        before, self._plan = self._plan, plan
+        if before.version and (before.relations, before.opaque) != (plan.relations, plan.opaque):
+            self._names.outdate(replace(unknown(_OUTDATED, "unresolved"), refusal=_OUTDATED))
 
     async def _unchanged(self) -> bool:
         """Is the database's catalogue still the one at hand? One session asks for all that share it."""

@@ -102,7 +102,7 @@ def _references(part: Message) -> list[Message]:
     found, waiting = [], [part]
     while waiting:
         node = waiting.pop()
-        if kind_of(node) == "column_ref":
+        if type(node) is NODE and kind_of(node) == "column_ref":
             found.append(node)
             continue
         message = unwrap(node)

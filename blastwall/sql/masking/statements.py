@@ -210,6 +210,8 @@ class _Statement:
     def _run_by_name(self, treatment: Treatment | None, facts: Facts | None) -> None:
         self.known = treatment if treatment is not None else UNTOUCHED
         if facts is not None:
+            if facts.refusal:
+                raise Refused(facts.refusal)
             self.binder.masked |= facts.masked_columns
             self.binder.filters = self.binder.filters or facts.filters_masked
 

@@ -93,9 +93,9 @@ def _follow(view: Relation, plan: Plan, catalogue: Catalogue) -> dict[int, Mask]
             "ask whoever keeps the masking rules to vouch for the view."
         )
     if binder.filters or any(leaf.compared for leaf in binder.leaves):
-        column = min(binder.masked)
+        masked = min(binder.masked)
         return (
-            f"{name} is a view that chooses, joins, groups or sorts its rows by the masked column {column}, which they "
+            f"{name} is a view that chooses, joins, groups or sorts its rows by the masked column {masked}, which they "
             "tell of; query the tables themselves, or ask whoever keeps the masking rules to vouch for the view."
         )
     if len(columns) != len(view.columns):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 from blastwall.masking.mask import mask
@@ -15,6 +14,7 @@ from blastwall.model import Denial, DenialCode, Effect, Facts, Permit, Statement
 from blastwall.protocols.postgres import messages
 from blastwall.protocols.postgres.answers import Answers
 from blastwall.protocols.postgres.channel import PostgresChannel
+from blastwall.protocols.postgres.classify import Finding
 from blastwall.protocols.postgres.downstream import Downstream
 from blastwall.protocols.postgres.legs import Legs
 from blastwall.protocols.postgres.names import Names
@@ -53,7 +53,7 @@ class FakeReader:
     def find(self, text: str) -> Any:
         word = text.split()[0].upper() if text.split() else ""
         effect = {"SELECT": Effect.READ, "BEGIN": Effect.SESSION, "COMMIT": Effect.SESSION}.get(word, Effect.WRITE)
-        return SimpleNamespace(facts=Facts(effect, word.lower()))
+        return Finding(Facts(effect, word.lower()))
 
     def spoil(self, number: int, reason: str) -> None:
         self.spoiled[number] = reason
