@@ -50,8 +50,9 @@ class ProxySettings(Environment):
     finish after SIGTERM. ``ready_fd`` (-1: none) gets one JSON line once the gateway accepts connections.
 
     ``health_port`` (0: none) answers whether the gateway takes connections; with ``proxy_protocol`` a load balancer
-    says in front of each connection whose it is. ``adapters`` is local or aws; what follows it is for aws only.
-    ``config_url`` (s3://bucket/key) is fetched into ``config`` at start, and must load as ``config_version``.
+    says in front of each connection whose it is. ``adapters`` is local or aws; what follows it is for aws only,
+    with RecordingSettings and AuditSettings beside it. ``config_url`` (s3://bucket/key) is fetched into ``config`` at
+    start, and must load as ``config_version``.
     """
 
     config: str = "config"
@@ -66,16 +67,11 @@ class ProxySettings(Environment):
     config_version: str = ""
     sessions_table: str = ""
     approvals_table: str = ""
-    recordings_bucket: str = ""
-    audit_bucket: str = ""
-    audit_log_group: str = ""
-    manifest_key_id: str = ""
-    spool: str = ""
-    state_machine_arn: str = ""
     token_verifier_function: str = ""
     credential_vendor_function: str = ""
     session_revoker_function: str = ""
     approval_request_function: str = ""
+    approval_decide_function: str = ""
 
     @property
     def config_path(self) -> Path:
@@ -84,6 +80,70 @@ class ProxySettings(Environment):
     @property
     def state_path(self) -> Path:
         return Path(self.state)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSettings(Environment):
+    """Where audit events are sent beside the state directory's own files; what is empty is not used.
+
+    ``audit_bucket`` gets JSON lines for Athena, ``audit_log_group`` the same for search; ``audit_channel_arn`` is a
+    channel of an event data store that exists already. ``audit_stdout`` writes them to the process's standard output.
+    """
+
+    audit_bucket: str = ""
+    audit_log_group: str = ""
+    audit_channel_arn: str = ""
+    audit_stdout: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalSettings(Environment):
+    """The ``approval_*`` functions. ``config`` is the configuration folder.
+
+    ``state_machine_arn`` is started by approval_request, ``token_key_id`` (KMS) seals its task tokens, ``topic_arn`` is
+    told of requests, ``decide_function`` is called by the page. ``page_url`` is where people reach the page.
+    ``secrets_arn`` ("": none) is a secret whose JSON object has the values that gateway.yaml names by ``..._env``.
+    """
+
+    approvals_table: str
+    config: str = "config"
+    state_machine_arn: str = ""
+    token_key_id: str = ""
+    topic_arn: str = ""
+    decide_function: str = ""
+    page_url: str = ""
+    secrets_arn: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingSettings(Environment):
+    """Recordings on AWS: what the gateway's recorder and the finisher must agree on. Times in seconds.
+
+    ``spool`` is a directory on a file system that outlives tasks; ``manifest_key_id`` an asymmetric KMS key. A segment
+    is put when it has ``segment_bytes``, or after ``segment_seconds`` with traffic. ``backlog_bytes`` of one recording
+    may wait for the bucket before its session is slowed down. A writer that could not touch its spool file for
+    ``lease_seconds`` stops; what nobody touched for ``abandoned_seconds``, which must be at least twice as long, is
+    completed by the finisher. ``endpoint_url`` is for tests.
+    """
+
+    recordings_bucket: str
+    spool: str
+    manifest_key_id: str
+    segment_bytes: int = 8 << 20
+    segment_seconds: float = 2.0
+    backlog_bytes: int = 64 << 20
+    lease_seconds: float = 60.0
+    abandoned_seconds: float = 120.0
+    checkpoint_seconds: float = 60.0
+    endpoint_url: str = ""
+
+    def __post_init__(self) -> None:
+        if self.abandoned_seconds < 2 * self.lease_seconds:
+            raise ValueError("set BLASTWALL_ABANDONED_SECONDS to at least twice BLASTWALL_LEASE_SECONDS")
+
+    @property
+    def spool_path(self) -> Path:
+        return Path(self.spool)
 
 
 def _text(_variable: str, text: str) -> str:

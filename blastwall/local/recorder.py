@@ -8,7 +8,7 @@ import secrets
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -63,7 +63,8 @@ class LocalRecorder:
     """Recordings as files that only their owner reads (directories 0700, files 0600).
 
     ``known`` gives the secrets of a session that must never be written, whatever they stand in; what is vended later is
-    added with ``Writer.protect``. Under a target's ``durability: power_loss`` a commit waits until it is on the disk.
+    added with ``Writer.protect``. Under a target's ``durability: power_loss`` a commit waits until it is on the
+    disk. ``signing`` asks a signer that is far away for checkpoints, off the writers' threads.
     """
 
     def __init__(
@@ -77,6 +78,8 @@ class LocalRecorder:
         new_id: Callable[[], str] = lambda: secrets.token_hex(8),
         disk: Disk = REAL,
         checkpoint_seconds: float = EVERY_SECONDS,
+        threads: int = THREADS,
+        signing: Executor | None = None,
     ) -> None:
         self._shelf = Shelf(state)
         self._clock = clock
@@ -87,22 +90,17 @@ class LocalRecorder:
         self._disk = disk
         self._checkpoint_seconds = checkpoint_seconds
         self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recording blocks")
-        self._spool = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="recording spool")
+        self._signing = signing
+        self._spool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="recording spool")
         self._live: set[Writer] = set()
         self._lock = threading.Lock()
 
     def open(self, session: Session, target: Target, connection: str, header: Mapping[str, object]) -> Writer:
         """Begin a recording. It waits for the disk: call it off the event loop. Raises RecordingFault."""
         id = self._new_id()
-        day = datetime.fromtimestamp(self._clock.now(), UTC).date().isoformat()
+        started = self._clock.now()
         try:
-            sink: Sink
-            if target.durability == "power_loss":
-                strict = target.recording == "strict"
-                path = self._shelf.place(day, id, durable=True)
-                sink = SpoolSink(path, self._spool, durable=strict, disk=self._disk)
-            else:
-                sink = FileSink(self._shelf.place(day, id), self._disk)
+            sink = self._sink(id, session, target, connection, started)
         except OSError as error:
             raise RecordingFault(f"A recording could not be begun: {error}. Nothing runs unrecorded.") from error
         try:
@@ -119,7 +117,9 @@ class LocalRecorder:
                 signer=self._signer,
                 compress=self._compress,
                 background=self._background,
+                signing=self._signing,
                 checkpoint_seconds=self._checkpoint_seconds,
+                started_at=started,
             )
         except BaseException:
             sink.close()
@@ -128,6 +128,14 @@ class LocalRecorder:
             self._live = {each for each in self._live if each.live}
             self._live.add(recording)
         return recording
+
+    def _sink(self, id: str, session: Session, target: Target, connection: str, started: float) -> Sink:
+        """Where a recording's bytes go. Raises OSError."""
+        day = datetime.fromtimestamp(started, UTC).date().isoformat()
+        if target.durability != "power_loss":
+            return FileSink(self._shelf.place(day, id), self._disk)
+        path = self._shelf.place(day, id, durable=True)
+        return SpoolSink(path, self._spool, durable=target.recording == "strict", disk=self._disk)
 
     def flush(self) -> None:
         """Flush every live recording: one timer for the whole process. A recording that fails tells its own gateway."""

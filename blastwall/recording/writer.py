@@ -94,6 +94,7 @@ class Writer:
         background: Executor | None = None,
         signing: Executor | None = None,
         checkpoint_seconds: float = EVERY_SECONDS,
+        started_at: float | None = None,
     ) -> None:
         self.id = id
         self._blocks = Blocks(id, session.id, sink, compress=compress, background=background)
@@ -114,7 +115,7 @@ class Writer:
         self._denied = 0
         self._rows = 0
         self._bytes = 0
-        own = header_of(id, session, target, connection, now(), self._origin)
+        own = header_of(id, session, target, connection, now() if started_at is None else started_at, self._origin)
         body = redactor.scrub(encode_json({**header, **own}))
         self._header: dict[str, Any] = json.loads(body)
         self._checkpoints: Checkpoints | None = None
