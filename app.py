@@ -22,7 +22,8 @@ ROOT = Path(__file__).resolve().parent
 
 
 def main() -> int:
-    app = App(context=context(ROOT, os.environ), analytics_reporting=False)
+    output = os.environ.get("CDK_OUTDIR") or str(ROOT / "cdk.out")
+    app = App(context=context(ROOT, os.environ), outdir=output, analytics_reporting=False)
     try:
         assemble(app, ROOT, ROOT / ".cache" / "stacks")
     except (ConfigFault, LookupError, ValueError) as fault:

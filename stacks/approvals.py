@@ -48,17 +48,18 @@ class ApprovalsStack(FunctionStack):
         machine_arn = self.format_arn(
             service="states", resource="stateMachine", resource_name=name, arn_format=ArnFormat.COLON_RESOURCE_NAME
         )
-        executions = self.format_arn(
-            service="states", resource="execution", resource_name=f"{name}:*", arn_format=ArnFormat.COLON_RESOURCE_NAME
-        )
         values.put("topic_arn", self.topic.topic_arn)
         values.put("state_machine_arn", machine_arn)
         values.own("approvals-topic", self.topic.topic_arn)
         values.own("approvals-machine", machine_arn)
-        values.own("approvals-executions", executions)
         values.own("any", "*")
         arns = {row.title: self._arn(row) for row in rows}
-        values.own("approvals-functions", *(arns[row.title] for row in rows if row.name == "approval_request"))
+        called = ("approval_request", "approval_decide")  # to file, and to say that a request is over
+        values.own("approvals-functions", *(arns[row.title] for row in rows if row.name in called))
+        values.own("decide-function", *(arns[row.title] for row in rows if row.name == "approval_decide"))
+        values.put("decide_function", ground.function_name("approval_decide"))
+        values.put("secrets_arn", ground.blueprint.approval_secret)
+        values.own("approval-secrets", *filter(None, [ground.blueprint.approval_secret]))
         self.api = self._api() if any(row.name == PAGE for row in rows) else None
         if self.api is not None:
             values.put("page_url", self.api.api_endpoint)

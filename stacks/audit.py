@@ -1,21 +1,9 @@
-"""Audit events that can be asked: locked JSON lines in S3 with a Glue table, a log group, CloudTrail Lake if it is there."""
+"""Audit events that can be asked: locked JSON lines in S3 with a Glue table, and a log group."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-
-from aws_cdk import (
-    Aws,
-    CfnCondition,
-    CfnParameter,
-    CfnTag,
-    Fn,
-    RemovalPolicy,
-    Tags,
-)
+from aws_cdk import Aws, RemovalPolicy, Tags
 from aws_cdk import aws_athena as athena
-from aws_cdk import aws_cloudtrail as cloudtrail
 from aws_cdk import aws_glue as glue
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
@@ -33,7 +21,6 @@ from blastwall.audit.columns import (
 from stacks.data import DataStack
 from stacks.function_stack import Foundation, FunctionStack
 from stacks.parts.bucket import BucketProps, LockedBucket
-from stacks.values import Values
 
 
 class AuditStack(FunctionStack):
@@ -59,7 +46,6 @@ class AuditStack(FunctionStack):
         Tags.of(self.log_group).add("cw:datasource:type", "audit")
         self.table = self._table()
         self.workgroup = self._workgroup(data)
-        self._lake(values)
         values.put("audit_bucket", self.events.bucket_name)
         values.put("audit_log_group", self.log_group.log_group_name)
         values.own("audit-objects", self.events.arn_for_objects("*"))
@@ -124,53 +110,3 @@ class AuditStack(FunctionStack):
                 ),
             ),
         )
-
-    def _lake(self, values: Values) -> None:
-        """A channel into an event data store that is there already: CloudTrail Lake takes no new customers, so making
-        a store would fail the deployment in most accounts."""
-        store = CfnParameter(
-            self,
-            "ExistingEventDataStoreArn",
-            default="",
-            allowed_pattern="^$|^arn:aws[a-z-]*:cloudtrail:[a-z0-9-]+:[0-9]{12}:eventdatastore/[A-Za-z0-9-]+$",
-            description="A CloudTrail Lake event data store for activity from outside AWS; empty: none",
-        )
-        given = CfnCondition(
-            self, "HasEventDataStore", expression=Fn.condition_not(Fn.condition_equals(store.value_as_string, ""))
-        )
-        channel = cloudtrail.CfnChannel(
-            self,
-            "LakeChannel",
-            name=f"{self.stack_name}-audit",
-            source="Custom",
-            destinations=[
-                cloudtrail.CfnChannel.DestinationProperty(type="EVENT_DATA_STORE", location=store.value_as_string)
-            ],
-            tags=[CfnTag(key="blastwall", value="audit")],
-        )
-        channel.cfn_options.condition = given
-        policy = cloudtrail.CfnResourcePolicy(
-            self,
-            "LakeChannelPolicy",
-            resource_arn=channel.attr_channel_arn,
-            resource_policy=json.dumps(
-                {
-                    "Version": "2012-10-17",
-                    "Statement": [
-                        {
-                            "Sid": "OwnAccountOnly",
-                            "Effect": "Allow",
-                            "Principal": {"AWS": self.account},
-                            "Action": "cloudtrail-data:PutAuditEvents",
-                            "Resource": channel.attr_channel_arn,
-                        }
-                    ],
-                }
-            ),
-        )
-        policy.cfn_options.condition = given
-        values.put("audit_channel_arn", Fn.condition_if(given.logical_id, channel.attr_channel_arn, "").to_string())
-
-
-def _properties(named: Mapping[str, str]) -> list[glue.CfnTable.ColumnProperty]:
-    return [glue.CfnTable.ColumnProperty(name=name, type=type_) for name, type_ in named.items()]

@@ -45,7 +45,8 @@ class Blueprint:
     ranges whose connections are accepted (empty: the network's own). ``proxy_image`` is a registry URI (empty: the
     image is built here, with Docker, when it is deployed). ``endpoint_principals`` (ARNs) may connect by PrivateLink;
     none: no endpoint service. ``lock_days`` is how long a recording cannot be deleted, in ``lock_mode`` governance or
-    compliance. ``alarm_email`` (or empty) is subscribed to the alarms.
+    compliance. ``alarm_email`` (or empty) is subscribed to the alarms. ``approval_secret`` (an ARN, or empty) is
+    a secret with the values that the configuration's approvals section names.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Blueprint:
     lock_mode: str
     lock_days: int
     alarm_email: str
+    approval_secret: str
 
 
 KEYS = {
@@ -74,6 +76,7 @@ KEYS = {
     "lock_mode": "governance",
     "lock_days": "365",
     "alarm_email": "",
+    "approval_secret": "",
 }
 
 
@@ -113,6 +116,7 @@ def draw(context: Mapping[str, Any], root: Path, cache: Path) -> Blueprint:
         lock_mode=given["lock_mode"],
         lock_days=int(given["lock_days"]),
         alarm_email=given["alarm_email"],
+        approval_secret=given["approval_secret"],
     )
 
 

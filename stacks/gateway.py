@@ -31,10 +31,13 @@ from stacks.function_stack import Foundation
 from stacks.grants import grant
 from stacks.network import HEALTH_PORT
 from stacks.parts.function import NAMESPACE
+from stacks.parts.lake import LakeChannel
 
 TABLE: dict[str, Any] = tomllib.loads(Path(__file__).with_name("gateway.toml").read_text("utf-8"))
 #: Where the image lets its user write: nothing else of its root is writable.
 RUN, SPOOL = "/run/blastwall", "/var/spool/blastwall"
+#: The gateway's environment: one class for the process, one for each adapter that is configured by its own.
+SETTINGS = ("ProxySettings", "RecordingSettings", "AuditSettings")
 SERVICE = "gateway"  # the ``service`` dimension of the gateway's own metrics
 _ECR = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.(?P<suffix>amazonaws\.com(?:\.cn)?)"
@@ -59,6 +62,7 @@ class GatewayStack(Stack):
             encryption_key=ground.data.key,
             removal_policy=RemovalPolicy.DESTROY,
         )
+        self.lake = LakeChannel(self, "Lake", f"{self.stack_name}-audit")
         self._configure()
         self.task = self._task()
         self.service = self._service()
@@ -100,6 +104,7 @@ class GatewayStack(Stack):
         values.put("health_port", str(HEALTH_PORT))
         values.put("proxy_protocol", "True")
         values.put("drain_seconds", str(TABLE["drain_seconds"]))
+        values.put("audit_channel_arn", self.lake.arn_or_empty)
         values.own("configuration-object", asset.bucket.arn_for_objects(asset.s3_object_key))
         values.own(
             "own-tasks",
@@ -120,6 +125,7 @@ class GatewayStack(Stack):
             self, "ExecutionRole", assumed_by=tasks, description="starts tasks: image, log, and the TLS key"
         )
         grant(role, TABLE["grants"], ground.values)
+        self._grant_lake(role)
         task = ecs.FargateTaskDefinition(
             self,
             "Task",
@@ -158,7 +164,9 @@ class GatewayStack(Stack):
             user=f"{USER}:{USER}",
             readonly_root_filesystem=True,
             stop_timeout=Duration.seconds(TABLE["stop_timeout"]),
-            environment=ground.values.environment("ProxySettings"),
+            environment={
+                name: value for class_name in SETTINGS for name, value in ground.values.environment(class_name).items()
+            },
             secrets={
                 "BLASTWALL_TLS_CERTIFICATE": ecs.Secret.from_secrets_manager(secret, "certificate"),
                 "BLASTWALL_TLS_KEY": ecs.Secret.from_secrets_manager(secret, "key"),
@@ -178,6 +186,24 @@ class GatewayStack(Stack):
             ecs.MountPoint(source_volume="spool", container_path=SPOOL, read_only=False),
         )
         return task
+
+    def _grant_lake(self, role: iam.Role) -> None:
+        """Only where the channel is made: a policy of its own, under the channel's condition."""
+        policy = iam.Policy(
+            self,
+            "LakePolicy",
+            roles=[role],
+            statements=[
+                iam.PolicyStatement(
+                    sid="SendToLake",
+                    actions=["cloudtrail-data:PutAuditEvents"],
+                    resources=[self.lake.channel.attr_channel_arn],
+                )
+            ],
+        )
+        made = policy.node.default_child
+        assert isinstance(made, iam.CfnPolicy)
+        made.cfn_options.condition = self.lake.given
 
     def _confined(self) -> ecs.LinuxParameters:
         linux = ecs.LinuxParameters(self, "Linux", init_process_enabled=True)

@@ -116,7 +116,7 @@ class Wildcards:
         place = PolicyViolatingResource(locations=["Properties"], construct_path=node.node.path)
         yield PolicyViolation(
             rule_name="wildcards",
-            description=f"{wildcard.statement} allows {wildcard.text}: name it, or say in stacks/wildcards.toml why not",
+            description=f"{wildcard.statement} allows {wildcard.text}: name it, or say why not in wildcards.toml",
             violating_resources=[place],
             severity="error",
         )
