@@ -200,6 +200,10 @@ def _no_canonical(text: str) -> str:
     return ""
 
 
+def _no_treatments(text: str, catalogue: Any, options: Any, rules: Any) -> tuple[Any, ...]:
+    return ()
+
+
 def _nothing_to_start() -> Callable[[], None]:
     return _nothing
 
@@ -209,7 +213,9 @@ class ProtocolSpec:
     """A protocol folder's only export, as ``PROTOCOL`` in its ``__init__``.
 
     ``options`` is a pydantic model for the target's ``options:`` section. ``judge`` classifies a statement without a
-    connection (``blastwall policy judge``): text, parameters, catalogue (None: none given) and the target's options.
+    connection (``blastwall policy judge``): text, parameters, catalogue (None: none given), the target's options and its
+    masking rules (None: nothing is masked). ``treatments`` says for text, catalogue, options and rules what masking
+    makes of each statement (:class:`blastwall.masking.plan.Treatment`).
     ``canonical`` writes a text as its grammar reads it, without comments, for people to see ("" when it cannot).
     ``start`` is called once when a gateway begins to listen for the protocol; what it returns is called at the end.
     ``roles`` makes the protocol's :class:`Roles`, to be used in one event loop and closed.
@@ -217,9 +223,10 @@ class ProtocolSpec:
 
     manifest: Manifest
     options: type[Any]
-    judge: Callable[[str, tuple[str | None, ...], Any, Any], Facts]
+    judge: Callable[[str, tuple[str | None, ...], Any, Any, Any], Facts]
     load_catalogue: Callable[[str], Any]
     converse: Callable[[socket.socket, Host], Conversation]
     start: Callable[[], Callable[[], None]] = _nothing_to_start
     roles: Callable[[], Roles] | None = None  # None: its targets make no logins for single sessions
     canonical: Callable[[str], str] = _no_canonical
+    treatments: Callable[[str, Any, Any, Any], tuple[Any, ...]] = _no_treatments

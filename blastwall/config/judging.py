@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from blastwall import registry
+from blastwall.masking.plan import Treatment
 from blastwall.model import Facts, Target
 
 
@@ -24,8 +25,17 @@ class Judge:
 
     def judge(self, target: Target, text: str, parameters: tuple[str | None, ...] = ()) -> Facts:
         """What the text would do at the target. Raises ConfigFault when the target's catalogue does not load."""
-        spec = registry.protocol(target.protocol)
+        catalogue = self._catalogue(target)
+        return registry.protocol(target.protocol).judge(text, parameters, catalogue, target.options, target.masking)
+
+    def treatments(self, target: Target, text: str) -> tuple[Treatment, ...]:
+        """What masking makes of each statement of the text. Raises as :meth:`judge`."""
+        catalogue = self._catalogue(target)
+        return registry.protocol(target.protocol).treatments(text, catalogue, target.options, target.masking)
+
+    def _catalogue(self, target: Target) -> Any:
         if target.name not in self._loaded:
             file = self._given or getattr(target.options, "catalogue_file", None)
-            self._loaded[target.name] = None if file is None else spec.load_catalogue(str(file))
-        return spec.judge(text, parameters, self._loaded[target.name], target.options)
+            found = None if file is None else registry.protocol(target.protocol).load_catalogue(str(file))
+            self._loaded[target.name] = found
+        return self._loaded[target.name]

@@ -18,6 +18,9 @@ from blastwall.model import Facts
 from blastwall.protocols.postgres.options import Options
 
 if TYPE_CHECKING:
+    from blastwall.masking.plan import Treatment
+    from blastwall.masking.rules import Rules
+    from blastwall.protocols.postgres.classify import Surroundings
     from blastwall.sql.catalogue import Catalogue
 
 
@@ -26,20 +29,39 @@ def _manifest() -> Manifest:
     return Manifest(raw["name"], raw["port"], raw)
 
 
-def _judge(text: str, parameters: tuple[str | None, ...], catalogue: Catalogue | None, options: Options) -> Facts:
-    from blastwall.protocols.postgres.classify import Surroundings, classify
+def _judge(
+    text: str,
+    parameters: tuple[str | None, ...],
+    catalogue: Catalogue | None,
+    options: Options,
+    rules: Rules | None = None,
+) -> Facts:
+    from blastwall.protocols.postgres.classify import classify
+
+    return classify(text, _surroundings(catalogue, options, rules), parameters).facts
+
+
+def _treatments(text: str, catalogue: Catalogue | None, options: Options, rules: Rules | None) -> tuple[Treatment, ...]:
+    from blastwall.protocols.postgres.classify import classify
+
+    return classify(text, _surroundings(catalogue, options, rules)).treatments
+
+
+def _surroundings(catalogue: Catalogue | None, options: Options, rules: Rules | None) -> Surroundings:
+    from blastwall.masking.plan import Plan
+    from blastwall.protocols.postgres.classify import Surroundings
+    from blastwall.sql.masking import with_views
 
     allowed = frozenset(options.allowed_functions)
     if catalogue is None:
-        around = Surroundings(search_path=options.search_path or ("public",), allowed_functions=allowed)
-    else:
-        around = Surroundings(
-            catalogue=catalogue,
-            search_path=options.search_path or catalogue.search_path_default,
-            server_version=catalogue.server_version,
-            allowed_functions=allowed,
-        )
-    return classify(text, around, parameters).facts
+        return Surroundings(search_path=options.search_path or ("public",), allowed_functions=allowed)
+    return Surroundings(
+        catalogue=catalogue,
+        search_path=options.search_path or catalogue.search_path_default,
+        server_version=catalogue.server_version,
+        allowed_functions=allowed,
+        plan=Plan() if rules is None else with_views(rules.plan(catalogue), catalogue),
+    )
 
 
 def _load_catalogue(path: str) -> Catalogue:
@@ -91,4 +113,5 @@ PROTOCOL = ProtocolSpec(
     _start,
     _roles,
     canonical=_canonical,
+    treatments=_treatments,
 )

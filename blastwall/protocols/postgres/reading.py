@@ -69,7 +69,6 @@ class Shelf:
         self.system: dict[tuple[str, str, str], str] = {}  # (target, server version, section): what initdb made
         # When the freshness was asked for last, and the answer.
         self.looked: dict[tuple[str, str], tuple[float, str]] = {}
-        self._plans: dict[tuple[str, str], Plan] = {}  # by catalogue's and rules' versions
 
     def find(self, target: str, database: str, freshness: str) -> Catalogue | None:
         """The catalogue, if it was loaded at this freshness."""
@@ -80,19 +79,6 @@ class Shelf:
         if len(self._kept) >= 64 and (target, database) not in self._kept:
             self._kept.pop(next(iter(self._kept)))
         self._kept[(target, database)] = (freshness, catalogue)
-
-    def plan(self, rules: Rules | None, catalogue: Catalogue) -> Plan:
-        """What the rules mask in that database, views included."""
-        if rules is None:
-            return _UNMASKED
-        key = (catalogue.version, rules.version)
-        plan = self._plans.get(key)
-        if plan is None:
-            plan = with_views(rules.plan(catalogue), catalogue)
-            if len(self._plans) >= 64:
-                self._plans.pop(next(iter(self._plans)))
-            self._plans[key] = plan
-        return plan
 
 
 class SessionReader:
@@ -147,6 +133,11 @@ class SessionReader:
         if self._legs.answers.status != IDLE:
             return False
         return self._dirty_transaction or time.monotonic() - self._looked_at >= LOOK_SECONDS
+
+    @property
+    def plan(self) -> Plan:
+        """What is masked here, now."""
+        return self._plan
 
     def surroundings(self, text: str) -> str:
         """The fingerprint of everything that changes the text's meaning here, EXECUTE's prepared text included."""
@@ -369,7 +360,8 @@ class SessionReader:
         self._server_version = int(version)
         shared = status == IDLE
         self._catalogue = await self._load(shared)
-        self._remask(self._shelf.plan(self._rules, self._catalogue))
+        if self._rules is not None:
+            self._remask(with_views(self._rules.plan(self._catalogue), self._catalogue))
         self._known = None
         self._known_version = -1
         self._shapes.clear()

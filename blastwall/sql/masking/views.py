@@ -25,14 +25,28 @@ from blastwall.sql.surroundings import Surroundings
 from blastwall.sql.tree import unwrap
 from blastwall.sql.walk import Walk
 
+_REMEMBERED = 64
+_MADE: dict[int, tuple[Plan, Plan]] = {}  # by the id of a plan, which it keeps alive
 _VIEWS = frozenset("vm")
 _STRICT = (Predicates.DENY, Predicates.EQUALITY, Predicates.ALLOW)
 
 
 def with_views(plan: Plan, catalogue: Catalogue) -> Plan:
-    """The plan with what views show of masked columns. Its version is the plan's: both follow from the same."""
+    """The plan with what views show of masked columns. Its version is the plan's: both follow from the same.
+
+    Made once for each plan: sessions with the same rules share it.
+    """
     if not plan:
         return plan
+    made = _MADE.get(id(plan))
+    if made is None:
+        if len(_MADE) >= _REMEMBERED:
+            _MADE.clear()
+        made = _MADE[id(plan)] = (plan, _with_views(plan, catalogue))
+    return made[1]
+
+
+def _with_views(plan: Plan, catalogue: Catalogue) -> Plan:
     masks = {oid: dict(columns) for oid, columns in plan.relations.items()}
     opaque = dict(plan.opaque)
     for view in _in_reading_order(catalogue):

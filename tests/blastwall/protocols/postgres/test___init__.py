@@ -18,15 +18,15 @@ def test_the_manifest_names_what_the_others_need() -> None:
 def test_a_statement_is_judged_without_a_connection() -> None:
     catalogue = PROTOCOL.load_catalogue(str(CATALOGUE))
     options = PROTOCOL.options()
-    assert PROTOCOL.judge("SELECT id FROM orders", (), catalogue, options).effect is Effect.READ
-    assert PROTOCOL.judge("SELECT id FROM nowhere", (), catalogue, options).effect is Effect.UNKNOWN
-    assert "no_catalogue" in PROTOCOL.judge("SELECT id FROM orders", (), None, options).flags
+    assert PROTOCOL.judge("SELECT id FROM orders", (), catalogue, options, None).effect is Effect.READ
+    assert PROTOCOL.judge("SELECT id FROM nowhere", (), catalogue, options, None).effect is Effect.UNKNOWN
+    assert "no_catalogue" in PROTOCOL.judge("SELECT id FROM orders", (), None, options, None).flags
 
 
 def test_the_targets_own_options_count() -> None:
     catalogue = PROTOCOL.load_catalogue(str(CATALOGUE))
     allowed = PROTOCOL.options(search_path=("elsewhere",))
-    assert PROTOCOL.judge("SELECT id FROM orders", (), catalogue, allowed).effect is Effect.UNKNOWN
+    assert PROTOCOL.judge("SELECT id FROM orders", (), catalogue, allowed, None).effect is Effect.UNKNOWN
 
 
 def test_what_is_started_can_be_ended() -> None:
