@@ -200,7 +200,7 @@ def _no_canonical(text: str) -> str:
     return ""
 
 
-def _no_treatments(text: str, catalogue: Any, options: Any, rules: Any) -> tuple[Any, ...]:
+def _no_treatments(text: str, catalogue: object, options: object, rules: object) -> tuple[()]:
     return ()
 
 

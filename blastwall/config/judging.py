@@ -33,7 +33,7 @@ class Judge:
         catalogue = self._catalogue(target)
         return registry.protocol(target.protocol).treatments(text, catalogue, target.options, target.masking)
 
-    def _catalogue(self, target: Target) -> Any:
+    def _catalogue(self, target: Target) -> object:
         if target.name not in self._loaded:
             file = self._given or getattr(target.options, "catalogue_file", None)
             found = None if file is None else registry.protocol(target.protocol).load_catalogue(str(file))
