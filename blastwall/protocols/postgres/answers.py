@@ -15,9 +15,12 @@ from enum import IntEnum
 from typing import Final
 
 from blastwall.errors import UpstreamFault
-from blastwall.model import Value
-from blastwall.protocols.postgres import messages, replies
+from blastwall.model import Denial, DenialCode, Sheet, Value
+from blastwall.protocols.postgres import messages, replies, speech
+from blastwall.protocols.postgres.layout import Disagreement
 from blastwall.protocols.postgres.names import PREFIX, Names
+from blastwall.protocols.postgres.net import Marking, Net
+from blastwall.protocols.postgres.refusal import refusal
 from blastwall.protocols.postgres.upstream import Run
 
 ROW: Final = 68  # D
@@ -111,10 +114,10 @@ class Expected(Value):
     ``effects`` run one by one as the server completes what it was asked (a simple query: one for each of its
     statements); ``failed`` runs instead when it answers with an error. ``replacement`` is the ErrorResponse that the
     client gets in the place of the server's. ``rewritten`` tells that positions in the server's messages mean nothing
-    to the client.
+    to the client. ``marking`` is what the sink's net knows of it, where the target has masking.
     """
 
-    __slots__ = ("done", "effects", "failed", "hidden", "number", "replacement", "rewritten", "step")
+    __slots__ = ("done", "effects", "failed", "hidden", "marking", "number", "replacement", "rewritten", "step")
     __match_args__ = ("step", "number", "effects", "failed", "replacement", "rewritten", "hidden", "done")
 
     def __init__(
@@ -127,6 +130,7 @@ class Expected(Value):
         rewritten: bool = False,
         hidden: bool = False,
         done: int = 0,
+        marking: Marking | None = None,
     ) -> None:
         self.step = step
         self.number = number
@@ -136,13 +140,21 @@ class Expected(Value):
         self.rewritten = rewritten
         self.hidden = hidden  # the gateway's own doing: the client sees none of its answers
         self.done = done
+        self.marking = marking
 
 
 class Answers:
     """The queue of owed answers, the transaction status, and the filter on what the server says."""
 
-    def __init__(self, names: Names, pinned: Mapping[str, str], listening: bool = False) -> None:
+    def __init__(
+        self, names: Names, pinned: Mapping[str, str], listening: bool = False, net: Net | None = None
+    ) -> None:
         self.names = names
+        self.net = net  # None: nothing is masked at this target
+        self.condemned = False  # the client had its error: what the server still says of the batch is not for it
+        self.refused = False  # ... and it had it just now
+        self._tainted = False  # a statement over masked columns ran in this transaction
+        self._touched = False  # ... since the last ReadyForQuery
         self._pinned = pinned
         self._listening = listening
         self._queue: deque[Expected] = deque()
@@ -200,24 +212,72 @@ class Answers:
         """
         kind = run.type
         head = self._queue[0] if self._queue else None
+        if head is not None and head.marking is not None and head.marking.touches:
+            self._tainted = self._touched = True
+        condemned = self.condemned
         if head is not None and _ALLOWED[head.step][kind]:
             if kind in (ROW, COPY_DATA):
-                return b"" if head.hidden else run.data
-            return self._advance(head, kind, run.data)
+                return b"" if head.hidden or condemned else run.data
+            told = self._advance(head, kind, run.data)
+            return b"" if condemned and kind != READY else told
         if kind == ERROR:
-            return self._error(head, run.data)
+            told = self._error(head, run.data)
+            return b"" if condemned and not self.fatal else told
         if kind == NOTICE:
-            return self._spoken(run.data, messages.notice_response)
+            return b"" if condemned else self._spoken(run.data, messages.notice_response)
         if kind == PARAMETER:
             return self._parameter(run.data)
         if kind == NOTIFICATION:
-            return run.data if self._listening else b""
+            return self._notification(run.data)
         asked = head.step.name if head is not None else "nothing"
         raise UpstreamFault(f"the database sent message {chr(kind)!r} when {asked} was asked")
 
+    @property
+    def sheet(self) -> Sheet | None:
+        """How the rows of the statement at the head are masked; None at targets without masking.
+
+        Raises UpstreamFault for rows that the server did not describe.
+        """
+        if self.net is None or not self._queue or self.condemned:
+            return None
+        head = self._queue[0]
+        return self.net.rows(head.marking, head.number)
+
+    def _hold_against(self, net: Net, head: Expected, kind: int, data: bytes) -> None:
+        """A description of what comes: does it agree with what was judged? Raises Disagreement."""
+        if head.marking is None:
+            return
+        if kind == LAYOUT:
+            net.described(head.marking, head.done, head.number, data)
+        elif kind == NO_DATA:
+            net.undescribed(head.marking)
+        elif kind == COPY_OUT:
+            net.copied(head.marking, head.done, head.number, data)
+
+    def _condemn(self, head: Expected, reason: str) -> bytes:
+        """The client's error for a result that may not be shown; nothing more of its batch is."""
+        self.condemned = self.refused = True
+        self.error = "refused"
+        if head.step is not Step.QUERY:
+            self.skipping = all(item.step is not Step.SYNC for item in self._queue)
+        if self.net is not None:
+            self.net.note("withheld", {"statement": head.number, "reason": reason})
+        return refusal(
+            Denial(DenialCode.POLICY, f"{reason}; nothing of the result is shown", "Prepare and send it again.")
+        )
+
     def _advance(self, head: Expected, kind: int, data: bytes) -> bytes:
+        if kind in (LAYOUT, NO_DATA, COPY_OUT) and self.net is not None and not self.condemned:
+            try:
+                self._hold_against(self.net, head, kind, data)
+            except Disagreement as disagreement:
+                if _FINAL[head.step][kind]:
+                    self._queue.popleft()
+                return self._condemn(head, str(disagreement))
         if kind == COMPLETE:
             self.tag = replies.command_tag(data)
+            if self._tainted and not speech.plain_tag(self.tag):
+                raise UpstreamFault("the target sent a completion tag that is none", code="08P01")
             self.copying_in = False
             self._effect(head)
         elif kind in (SUSPENDED, EMPTY, PARSED, BOUND, CLOSED):
@@ -246,7 +306,9 @@ class Answers:
         head.done += 1
 
     def _ready(self, status: int) -> None:
+        self.condemned = self._touched = False
         if status == IDLE:
+            self._tainted = False
             self.names.close_all()
             if self.status != IDLE:
                 self.ended_transactions += 1
@@ -269,7 +331,8 @@ class Answers:
         elif head.hidden:
             spoken = b""
         else:
-            spoken = self._spoken(data, messages.error_response, drop_position=head.rewritten)
+            naming = head.step is Step.PARSE
+            spoken = self._spoken(data, messages.error_response, drop_position=head.rewritten, naming=naming)
         if head.failed is not None:
             head.failed()
         if head.step is not Step.QUERY and head.step is not Step.SYNC:
@@ -287,11 +350,15 @@ class Answers:
             first = False
         self.skipping = not queue
 
-    def _spoken(self, data: bytes, build: Callable[..., bytes], drop_position: bool = False) -> bytes:
+    def _spoken(
+        self, data: bytes, build: Callable[..., bytes], drop_position: bool = False, naming: bool = False
+    ) -> bytes:
         """An error or notice with the client's own names, re-made only where something must change."""
-        if _PREFIX not in data and not drop_position:
+        if _PREFIX not in data and not drop_position and not self._tainted:
             return data
         fields = {key: self.names.client_text(text) for key, text in replies.error_fields(data).items()}
+        if self._tainted:
+            return speech.reduced(fields, naming=naming)
         if drop_position:
             fields.pop("P", None)
         severity, code, message = (fields.pop(key, "") for key in "SCM")
@@ -305,4 +372,11 @@ class Answers:
                 f"the pinned setting {name} changed to {value!r}: the gateway cannot vouch for statements any more",
                 code="57P01",
             )
+        if self._touched and not speech.tells_nothing(name):
+            return b""
         return data
+
+    def _notification(self, data: bytes) -> bytes:
+        if not self._listening or self.condemned:
+            return b""
+        return speech.silent_notification(data) if self.net is not None and self.net.plan else data

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from blastwall.masking.plan import UNTOUCHED, Treatment
@@ -10,22 +10,23 @@ from blastwall.model import Value
 
 
 class Brief(Value):
-    """One statement's treatment. ``explain``: what comes back is a plan, whose expressions are not shown.
+    """One statement's treatment. ``explain``: what comes back is a plan."""
 
-    ``text`` is the text rewritten for it (None: not rewritten): one prepared under other rules is noticed by it.
-    """
+    __slots__ = ("explain", "treatment")
+    __match_args__ = ("treatment", "explain")
 
-    __slots__ = ("explain", "text", "treatment")
-    __match_args__ = ("treatment", "explain", "text")
-
-    def __init__(self, treatment: Treatment, explain: bool = False, text: str | None = None) -> None:
+    def __init__(self, treatment: Treatment, explain: bool = False) -> None:
         self.treatment = treatment
         self.explain = explain
-        self.text = text
 
     @property
     def touches(self) -> bool:
         return self.treatment.touches
+
+    @property
+    def returns(self) -> bool:
+        """Does the text tell which columns come back?"""
+        return self.treatment.outputs is not None
 
 
 UNTOUCHED_BRIEF = Brief(UNTOUCHED)
@@ -36,36 +37,18 @@ class _Part(Protocol):
     def kind(self) -> str: ...
 
     @property
-    def name(self) -> str: ...
+    def treatment(self) -> Treatment: ...
 
 
-class _Found(Protocol):
-    @property
-    def statements(self) -> Sequence[_Part]: ...
-
-    @property
-    def treatments(self) -> tuple[Treatment, ...]: ...
-
-    @property
-    def masked(self) -> str | None: ...
-
-
-def briefs(found: _Found, prepared: Mapping[str, Brief], cursors: Mapping[str, Brief]) -> tuple[Brief, ...]:
-    """One brief for each statement of a text; EXECUTE and FETCH have those of what they name.
-
-    () when nothing of it is touched.
-    """
-    made: list[Brief] = []
+def briefs(parts: Sequence[_Part]) -> tuple[Brief, ...]:
+    """One brief for each statement of a text; () when none of them is touched."""
     touched = False
-    for number, part in enumerate(found.statements):
-        treatment = found.treatments[number] if number < len(found.treatments) else UNTOUCHED
-        brief = UNTOUCHED_BRIEF
-        if part.kind == "execute":
-            brief = prepared.get(part.name, UNTOUCHED_BRIEF)
-        elif part.kind == "fetch":
-            brief = cursors.get(part.name, UNTOUCHED_BRIEF)
-        if treatment.touches or treatment.outputs is not None:
-            brief = Brief(treatment, part.kind == "explain", found.masked)
-        touched = touched or brief is not UNTOUCHED_BRIEF
-        made.append(brief)
-    return tuple(made) if touched else ()
+    for part in parts:
+        if part.treatment is not UNTOUCHED:
+            touched = True
+    if not touched:
+        return ()
+    return tuple(
+        UNTOUCHED_BRIEF if part.treatment is UNTOUCHED else Brief(part.treatment, part.kind == "explain")
+        for part in parts
+    )

@@ -17,16 +17,15 @@ from blastwall.errors import ProtocolViolation
 from blastwall.model import Chunk, Denial, Direction, Effect, Parameter, Permit, Statement, StatementKind
 from blastwall.protocols.postgres import messages, requests
 from blastwall.protocols.postgres.answers import COPY_DATA, IDLE, IN_TRANSACTION, Expected, Step
+from blastwall.protocols.postgres.brief import briefs
 from blastwall.protocols.postgres.exchange import PostgresExchange, Reader, Stage
-from blastwall.protocols.postgres.legs import CHUNK_BYTES, Legs
+from blastwall.protocols.postgres.legs import CHUNK_BYTES, POISON, POISON_NAME, Legs
 from blastwall.protocols.postgres.names import Portal, Prepared, TooMany
+from blastwall.protocols.postgres.net import Marking
 from blastwall.protocols.postgres.refusal import refusal
 
-#: No PostgreSQL parses this: the server's transaction fails with it. It says who did it, for the database's own log.
-POISON: Final = b"blastwall: refused a statement of this transaction"
 #: Longer texts are read beside the event loop first, so that other sessions do not wait for them (bytes).
 LONG_TEXT: Final = 4096
-POISON_NAME: Final = b"blastwall_refused"
 
 
 Handler = Callable[["PostgresChannel", Any], PostgresExchange | None]
@@ -126,7 +125,10 @@ class PostgresChannel:
             minted = self._reader.minted(statement.number)
             effects = self._reader.effects(statement.text, permit, statement.number, minted)
             legs.stage(messages.query(permit.upstream_text.encode() + legs.signature))
-            legs.answers.expect(Expected(Step.QUERY, statement.number, effects, rewritten=rewritten))
+            marking = None
+            if legs.answers.net is not None:
+                marking = Marking(briefs(self._reader.find(statement.text).statements))
+            legs.answers.expect(Expected(Step.QUERY, statement.number, effects, rewritten=rewritten, marking=marking))
             return True
 
         def refuse(denial: Denial) -> None:
@@ -148,6 +150,7 @@ class PostgresChannel:
             upstream = self._names.mint(name)
             prepared = Prepared(name, upstream, statement.text, found.facts, event.type_ids, permit.upstream_text)
             prepared.masked, prepared.treatment = found.masked, found.treatment
+            prepared.explains = found.facts.verb == "explain"
             prepared.minted = self._reader.minted(statement.number)
             try:
                 self._names.prepare(prepared)
@@ -161,7 +164,10 @@ class PostgresChannel:
             text = permit.upstream_text.encode() + legs.signature
             legs.stage(messages.parse(upstream.encode(), text, event.type_ids))
             rewritten = permit.upstream_text != statement.text
-            legs.answers.expect(Expected(Step.PARSE, statement.number, failed=failed, rewritten=rewritten))
+            marking = Marking((prepared.brief,)) if legs.answers.net is not None else None
+            legs.answers.expect(
+                Expected(Step.PARSE, statement.number, failed=failed, rewritten=rewritten, marking=marking)
+            )
             return False
 
         return self._extended(statement, stage)
@@ -189,8 +195,9 @@ class PostgresChannel:
             self._note_writes(statement.text)
             upstream = self._names.mint(client)
             effects = self._reader.effects(statement.text, permit, statement.number, prepared.minted)
-            found = self._reader.find(statement.text)
-            portal = Portal(client, upstream, found.facts, permit, statement.number, effects, found.treatment)
+            facts = self._reader.find(statement.text).facts
+            portal = Portal(client, upstream, facts, permit, statement.number, effects, prepared.treatment)
+            portal.brief, portal.prepared, portal.formats = prepared.brief, prepared, event.result_formats
             try:
                 self._names.open(portal)
             except TooMany as fault:
@@ -201,7 +208,12 @@ class PostgresChannel:
                     self._names.close(client)
 
             legs.stage(messages.rebind(upstream.encode(), prepared.upstream.encode(), event.raw))
-            legs.answers.expect(Expected(Step.BIND, statement.number, failed=failed, rewritten=prepared.rewritten))
+            marking = Marking((portal.brief,)) if legs.answers.net is not None else None
+            legs.answers.expect(
+                Expected(Step.BIND, statement.number, failed=failed, rewritten=prepared.rewritten, marking=marking)
+            )
+            if marking is not None and portal.brief.returns:
+                self._ask_columns(portal)
             return False
 
         return self._extended(statement, stage)
@@ -226,14 +238,22 @@ class PostgresChannel:
                 self._fail_with("26000", f'prepared statement "{name}" does not exist')
             else:
                 legs.stage(messages.describe(b"S", prepared.upstream.encode()))
-                legs.answers.expect(Expected(Step.DESCRIBE_STATEMENT, rewritten=prepared.rewritten))
+                marking = Marking((prepared.brief,), prepared=prepared) if legs.answers.net is not None else None
+                legs.answers.expect(Expected(Step.DESCRIBE_STATEMENT, rewritten=prepared.rewritten, marking=marking))
             return
         portal = self._names.portals.get(name)
         if portal is None:
             self._fail_with("34000", f'portal "{name}" does not exist')
         else:
-            legs.stage(messages.describe(b"P", portal.upstream.encode()))
-            legs.answers.expect(Expected(Step.DESCRIBE_PORTAL, portal.number))
+            self._ask_columns(portal, hidden=False)
+
+    def _ask_columns(self, portal: Portal, hidden: bool = True) -> None:
+        """Describe a portal; ``hidden`` for the gateway's own sake: rows are masked by what the server says."""
+        legs = self._legs
+        marking = Marking((portal.brief,), portal) if legs.answers.net is not None else None
+        legs.stage(messages.describe(b"P", portal.upstream.encode()))
+        legs.answers.expect(Expected(Step.DESCRIBE_PORTAL, portal.number, hidden=hidden, marking=marking))
+        portal.described = True
 
     def _execute(self, event: requests.Execute) -> None:
         name = event.portal.decode("utf-8", "backslashreplace")
@@ -242,9 +262,13 @@ class PostgresChannel:
             self._fail_with("34000", f'portal "{name}" does not exist')
             return
         legs = self._legs
+        marking = None
+        if legs.answers.net is not None:
+            marking = Marking((portal.brief,), portal)
+            if not portal.described and (portal.prepared is None or portal.prepared.fields is None):
+                self._ask_columns(portal)
         legs.stage(messages.execute(portal.upstream.encode(), event.max_rows))
-        legs.answers.expect(Expected(Step.EXECUTE, portal.number, portal.effects))
-        return
+        legs.answers.expect(Expected(Step.EXECUTE, portal.number, portal.effects, marking=marking))
 
     def _close(self, event: requests.Close) -> None:
         name = event.name.decode("utf-8", "backslashreplace")

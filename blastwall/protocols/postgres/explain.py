@@ -1,34 +1,40 @@
-"""Plans of statements over masked columns: their shape and their numbers, without the expressions in them.
+"""Plans of statements over masked relations: an expression that names a masked column, or holds a mask, is not shown.
 
-The rewrite's constants would stand in filters and conditions, and the planner folds what it knows of values into them.
-``EXPLAIN (FORMAT TEXT)`` writes a line for each node and, below it, lines of the form ``Label: value``; only labels
-whose values are numbers or names of the server's own keep them (``explain.toml``).
+Statements whose plan would print one are refused by their text already; this is the net below. ``EXPLAIN`` writes lines
+of the form ``Label: expression``, or one document in JSON, XML or YAML.
 """
 
 from __future__ import annotations
 
 import re
-import tomllib
-from importlib.resources import files
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
-_SHOWN: Final[frozenset[str]] = frozenset(
-    tomllib.loads((files(__package__) / "explain.toml").read_text("utf-8"))["labels"]
-)
-_LABELLED: Final = re.compile(r"(\s*)([A-Z][A-Za-z0-9 /-]*?):(?: .*)?\Z", re.S)
-_NODE: Final = re.compile(
-    r"\s*(?:->  )?[A-Z][A-Za-z0-9 _.\"$/-]*"
-    r"(?:  \((?:cost|rows|width|actual|time|loops|never executed)[a-z0-9=. ]*\)(?: \([a-z0-9=. ]*\))?)?\Z"
-)
-HIDDEN: Final = "(not shown: masked columns)"
+from blastwall.masking.plan import Plan
+
+HIDDEN: Final = "(not shown: it holds a masked column)"
+_LABEL: Final = re.compile(rb"(\s*(?:->  )?[A-Za-z][A-Za-z0-9 /-]{0,40}): ")
 
 
-def conceal(line: bytes) -> bytes:
-    """One line of a plan without what it computes with. The same object when it holds nothing of the kind."""
-    text = line.decode("utf-8", "replace")
-    labelled = _LABELLED.match(text)
-    if labelled is not None:
-        if labelled[2] in _SHOWN or re.fullmatch(r"Worker \d+", labelled[2]):
-            return line
-        return f"{labelled[1]}{labelled[2]}: {HIDDEN}".encode()
-    return line if _NODE.match(text) else HIDDEN.encode()
+def telling(plan: Plan) -> re.Pattern[bytes]:
+    """What must not stand in a plan: names of masked columns, and the beginnings of masks."""
+    names = {mask.column.rpartition(".")[2] for masks in plan.relations.values() for mask in masks.values()}
+    return _pattern(frozenset(names), plan.marks)
+
+
+@lru_cache(maxsize=16)
+def _pattern(names: frozenset[str], marks: frozenset[str]) -> re.Pattern[bytes]:
+    words: Iterable[str] = (rf"(?<![\w]){re.escape(name)}(?![\w])" for name in sorted(names))
+    parts = [*words, *(re.escape(mark) for mark in sorted(marks) if mark)]
+    return re.compile("|".join(parts).encode() or rb"(?!)")
+
+
+def conceal(value: bytes, pattern: re.Pattern[bytes]) -> bytes:
+    """One line of a plan, or all of one, as it may be shown; the same object when nothing in it tells."""
+    if pattern.search(value) is None:
+        return value
+    label = _LABEL.match(value)
+    if label is not None and pattern.search(label[1]) is None:
+        return label[1] + b": " + HIDDEN.encode()
+    return f'"{HIDDEN}"'.encode()

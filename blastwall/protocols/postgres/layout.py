@@ -6,6 +6,7 @@ Lineage says what each output column must be; RowDescription says what it is (re
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Sequence
 from importlib.resources import files
@@ -14,12 +15,12 @@ from typing import Any, Final
 from blastwall.masking.plan import Mask, Plan
 from blastwall.model import Value
 from blastwall.protocols.postgres.brief import Brief
+from blastwall.protocols.postgres.explain import telling
 from blastwall.protocols.postgres.replies import Field
 
 _TABLE: Final[Any] = tomllib.loads((files(__package__) / "layout.toml").read_text("utf-8"))
 _PLAIN: Final[frozenset[int]] = frozenset(_TABLE["plain"]["oids"])
 _DOCUMENT: Final[frozenset[int]] = frozenset(_TABLE["document"]["oids"])
-_TEXT: Final = 25
 
 UUID: Final = 2950
 INTEGERS: Final = {21: 2, 23: 4, 20: 8}  # oid to bytes in binary format
@@ -39,13 +40,23 @@ class Disagreement(Exception):
 
 
 class Column(Value):
-    """What is done with the values of one column: one of the numbers above; ``mask`` and its wire format for SINK."""
+    """What is done with the values of one column: one of the numbers above; ``mask`` and its wire format for SINK,
+    ``telling`` is what CONCEAL hides.
+    """
 
-    __slots__ = ("action", "binary", "mask", "type_id")
-    __match_args__ = ("action", "mask", "type_id", "binary")
+    __slots__ = ("action", "binary", "mask", "telling", "type_id")
+    __match_args__ = ("action", "mask", "type_id", "binary", "telling")
 
-    def __init__(self, action: int, mask: Mask | None = None, type_id: int = 0, binary: bool = False) -> None:
+    def __init__(
+        self,
+        action: int,
+        mask: Mask | None = None,
+        type_id: int = 0,
+        binary: bool = False,
+        telling: re.Pattern[bytes] | None = None,
+    ) -> None:
         self.action = action
+        self.telling = telling
         self.mask = mask
         self.type_id = type_id
         self.binary = binary
@@ -54,11 +65,9 @@ class Column(Value):
 def columns(brief: Brief, fields: Sequence[Field], plan: Plan) -> tuple[Column, ...]:
     """What is done with each column of a result. Raises Disagreement."""
     if brief.explain and brief.touches:
-        if len(fields) != 1 or fields[0].type_id != _TEXT:
-            raise Disagreement(
-                "the plan of a statement over masked columns is shown as text only: use EXPLAIN (FORMAT TEXT)"
-            )
-        return (Column(CONCEAL),)
+        if len(fields) != 1 or fields[0].table:
+            raise Disagreement("the database returns something else than the plan that was asked for")
+        return (Column(CONCEAL, telling=telling(plan)),)
     outputs = brief.treatment.outputs
     if outputs is not None and len(outputs) != len(fields):
         raise Disagreement(f"the database returns {len(fields)} columns where {len(outputs)} were judged")

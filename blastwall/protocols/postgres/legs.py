@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from blastwall.errors import ClientFault, UpstreamFault
-from blastwall.model import Chunk, Direction, Masked
+from blastwall.model import Chunk, Direction, Masked, Sheet
 from blastwall.protocols.postgres import messages, replies
 from blastwall.protocols.postgres.answers import COMPLETE, COPY_DATA, ERROR, ROW, Answers, Expected, Step
 from blastwall.protocols.postgres.downstream import Downstream
@@ -27,6 +27,9 @@ _ASK = b"".join(
         messages.SYNC,
     )
 )
+#: No PostgreSQL parses this: the server's transaction fails with it. It says who did it, for the database's own log.
+POISON: Final = b"blastwall: refused a statement of this transaction"
+POISON_NAME: Final = b"blastwall_refused"
 #: A client that takes nothing for this long while it is owed bytes has gone (seconds).
 STALL_SECONDS: Final = 900.0
 
@@ -100,6 +103,8 @@ class Legs:
         if self._held is None and up.silent:
             return None
         answers = self.answers
+        masks = answers.net is not None
+        sheet: Sheet | None = None
         parts: list[bytes] = []
         size = rows = number = 0
         tag = error = ""
@@ -120,7 +125,16 @@ class Legs:
                     self._held = run
                     break
                 number = owner
+            if masks and kind in (ROW, COPY_DATA):
+                own = answers.sheet
+                if own is not None:
+                    if sheet is not None and sheet is not own:
+                        self._held = run
+                        break
+                    sheet = own
             data = answers.digest(run)
+            if answers.refused:
+                error = self._refused()
             if kind == ROW:
                 rows += run.count
             elif kind == COMPLETE:
@@ -135,7 +149,19 @@ class Legs:
         self.up_wire.consumed()
         if not parts:
             return None
-        return Chunk(parts[0] if len(parts) == 1 else b"".join(parts), number, rows, tag, error)
+        if masks and sheet is None and answers.net is not None:
+            sheet = answers.net.talk
+        return Chunk(parts[0] if len(parts) == 1 else b"".join(parts), number, rows, tag, error, sheet=sheet)
+
+    def _refused(self) -> str:
+        """The client was told that a result is withheld: its batch ends there, and the server's must too."""
+        answers = self.answers
+        answers.refused = False
+        if answers.skipping:
+            self.stage(messages.parse(POISON_NAME, POISON, ()))
+            answers.expect(Expected(Step.POISON, hidden=True))
+            self.down.skip_to_sync()
+        return answers.error
 
     async def relay(self, masked: Masked) -> None:
         """Send a masked chunk where it belongs and wait while that side takes no more."""

@@ -16,6 +16,9 @@ from typing import Final
 
 from blastwall.masking.plan import UNTOUCHED, Treatment
 from blastwall.model import Facts, Permit, Value
+from blastwall.protocols.postgres.brief import UNTOUCHED_BRIEF, Brief
+from blastwall.protocols.postgres.replies import Field
+from blastwall.protocols.postgres.sheet import RowSheet
 
 #: Upstream names begin so; error texts are searched for it before they reach the client.
 PREFIX: Final = "blastwall_"
@@ -34,7 +37,7 @@ class Prepared:
     """A prepared statement: the client's name, the server's, its text as judged, and its facts.
 
     ``masked`` is its text with the masks in it as they were when it was named, ``treatment`` what they make of running
-    it.
+    it. ``fields`` are its columns as the server described them, None until it has.
     """
 
     client: str
@@ -46,6 +49,13 @@ class Prepared:
     minted: Mapping[str, str] = field(default_factory=dict)  # upstream names that its SQL defines when it runs
     masked: str | None = None
     treatment: Treatment = UNTOUCHED
+    explains: bool = False
+    fields: tuple[Field, ...] | None = None
+
+    @property
+    def brief(self) -> Brief:
+        """What the sink is told of running it."""
+        return UNTOUCHED_BRIEF if self.treatment is UNTOUCHED else Brief(self.treatment, self.explains)
 
     @property
     def rewritten(self) -> bool:
@@ -54,9 +64,26 @@ class Prepared:
 
 
 class Portal(Value):
-    """A portal or cursor. ``permit`` is what its Execute runs under; ``number`` the statement it answers."""
+    """A portal or cursor. ``permit`` is what its Execute runs under; ``number`` the statement it answers.
 
-    __slots__ = ("client", "effects", "facts", "number", "permit", "treatment", "upstream")
+    Its rows come in ``formats``, as Bind asks. ``described``: the server has been asked for its columns; ``sheet`` is
+    what its answer came to.
+    """
+
+    __slots__ = (
+        "brief",
+        "client",
+        "described",
+        "effects",
+        "facts",
+        "formats",
+        "number",
+        "permit",
+        "prepared",
+        "sheet",
+        "treatment",
+        "upstream",
+    )
     __match_args__ = ("client", "upstream", "facts", "permit", "number", "effects", "treatment")
 
     def __init__(
@@ -76,6 +103,11 @@ class Portal(Value):
         self.number = number
         self.effects = effects  # what its completion does to the session's names
         self.treatment = treatment  # what masking makes of its rows
+        self.brief = UNTOUCHED_BRIEF if treatment is UNTOUCHED else Brief(treatment)
+        self.prepared: Prepared | None = None
+        self.formats: tuple[int, ...] = ()
+        self.described = False
+        self.sheet: RowSheet | None = None
 
 
 class Names:

@@ -231,7 +231,8 @@ class RowSheet(Sheet):
                 if action == SINK:
                     changed = self._pseudonym(column, value)
                 elif action == CONCEAL:
-                    changed = conceal(value)
+                    assert column.telling is not None  # CONCEAL has one
+                    changed = conceal(value, column.telling)
                 elif detectors is not None:
                     changed = detectors.mask(value, self._tally, action == SEARCH_DOCUMENT)
                 else:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from blastwall.masking.mask import mask
+from blastwall.masking.plan import UNTOUCHED, Treatment
 from blastwall.model import Denial, DenialCode, Effect, Facts, Permit, Statement
 from blastwall.protocols.postgres import messages
 from blastwall.protocols.postgres.answers import Answers
@@ -18,6 +19,7 @@ from blastwall.protocols.postgres.classify import Finding
 from blastwall.protocols.postgres.downstream import Downstream
 from blastwall.protocols.postgres.legs import Legs
 from blastwall.protocols.postgres.names import Names
+from blastwall.protocols.postgres.net import Net
 from blastwall.protocols.postgres.upstream import Ready, Upstream
 from blastwall.wire.wire import Signal
 
@@ -49,6 +51,7 @@ class FakeReader:
 
     def __init__(self) -> None:
         self.spoiled: dict[int, str] = {}
+        self.treatments: dict[str, tuple[Treatment, ...]] = {}
 
     def find(self, text: str) -> Any:
         word = text.split()[0].upper() if text.split() else ""
@@ -83,8 +86,9 @@ def decide(statement: Statement) -> Permit | Denial:
 class Playbook:
     """One connection past its start-up. Use as an async context manager."""
 
-    def __init__(self, decision: Callable[[Statement], Permit | Denial] = decide) -> None:
+    def __init__(self, decision: Callable[[Statement], Permit | Denial] = decide, net: Net | None = None) -> None:
         self.decision = decision
+        self.net = net
         self.down = Downstream()
         self.up = Upstream()
         self.down_wire = FakeWire()
@@ -109,7 +113,7 @@ class Playbook:
         while not isinstance(self.up.next_event(), Ready):
             pass
         self.names = Names()
-        self.answers = Answers(self.names, PINNED)
+        self.answers = Answers(self.names, PINNED, net=self.net)
         self.signal = Signal(asyncio.get_running_loop())
         self.legs = Legs(self.down, self.down_wire, self.up, self.up_wire, self.signal, self.answers)  # type: ignore[arg-type]
         self.reader = FakeReader()
