@@ -22,6 +22,7 @@ from blastwall.model import (
     Permit,
     Session,
     Statement,
+    StatementKind,
     Target,
 )
 from blastwall.policy.decide import Policies, Question
@@ -72,6 +73,28 @@ class Decider:
         self, statement: Statement, facts: Facts, upstream_text: str, exchange: Exchange | None
     ) -> Permit | Denial:
         """A permit or the reason why not. Waits at most the target's ``hold_seconds`` for a person."""
+        masking = self._target.masking
+        lookup = (
+            masking is not None
+            and facts.filters_masked
+            and statement.kind is StatementKind.EXECUTE
+            and masking.counts(facts.masked_columns)
+        )
+        if lookup and self._ledger.lookups >= masking.lookups:
+            return Denial(
+                DenialCode.BUDGET,
+                f"this session has compared masked columns {self._ledger.lookups} times, and may do so "
+                f"{masking.lookups} times: enough guesses would find a value",
+                "Work with other columns; with a new token you may compare again.",
+            )
+        decision = await self._decide(statement, facts, upstream_text, exchange)
+        if lookup and isinstance(decision, Permit):
+            self._ledger.lookups += 1
+        return decision
+
+    async def _decide(
+        self, statement: Statement, facts: Facts, upstream_text: str, exchange: Exchange | None
+    ) -> Permit | Denial:
         policies = self._policies()
         question = Question(
             principal=self._session.principal,

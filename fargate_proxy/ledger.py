@@ -21,6 +21,8 @@ class BudgetSpent(ClientFault):
 class Ledger:
     """Counts rows, bytes and statements of one session; shared by its connections in this process.
 
+    ``lookups`` are statements that compared masked columns; their limit is the masking rules'.
+
     A budget is exhausted once the count has reached it: policies see its name in ``context.exhausted`` from the next
     statement on. Rows and bytes also stop a result that passes the limit midway.
     """
@@ -29,10 +31,11 @@ class Ledger:
         self.rows = used.get("rows", 0)
         self.bytes = used.get("bytes", 0)
         self.statements = used.get("statements", 0)
+        self.lookups = used.get("lookups", 0)
         self._budgets = dict(budgets)
         self._row_limit = budgets.get("rows")
         self._byte_limit = budgets.get("bytes")
-        self._noted: dict[str, int] = {"rows": self.rows, "bytes": self.bytes, "statements": self.statements}
+        self._noted: dict[str, int] = self._used()
         self.connections = 0
 
     def judged(self) -> None:
@@ -58,10 +61,14 @@ class Ledger:
 
     def unnoted(self) -> Mapping[str, int]:
         """What was used since the last call: for the session store, which adds it up over all processes."""
-        used = {"rows": self.rows, "bytes": self.bytes, "statements": self.statements}
-        delta = {name: count - self._noted[name] for name, count in used.items()}
+        used = self._used()
+        delta = {name: count - self._noted.get(name, 0) for name, count in used.items()}
         self._noted = used
         return delta
+
+    def _used(self) -> dict[str, int]:
+        used = {"rows": self.rows, "bytes": self.bytes, "statements": self.statements}
+        return used | {"lookups": self.lookups} if self.lookups else used
 
 
 _NONE: Final[frozenset[str]] = frozenset()

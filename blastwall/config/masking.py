@@ -18,7 +18,7 @@ from blastwall.config.model import Name, Section, Text
 from blastwall.errors import ConfigFault, Problem
 from blastwall.masking.patterns import Names, names, remark
 from blastwall.masking.plan import Predicates, Strategy
-from blastwall.masking.rules import Detectors, Rule, Rules, Vouched
+from blastwall.masking.rules import LOOKUPS, Detectors, Rule, Rules, Vouched
 from blastwall.masking.strategies import MARK, UNITS, Options
 from blastwall.model import Secret
 
@@ -114,12 +114,18 @@ def _bucket(value: float | str | None) -> Decimal:
 
 
 class TargetMasking(Section):
-    """The rules of one target: for each column the first that fits decides."""
+    """The rules of one target: for each column the first that fits decides.
+
+    ``vouched`` are relations (schema.relation) that show nothing of masked columns, as their owner says. For groups in
+    ``exempt`` nothing is masked at all. ``lookups``: how many statements of a session may compare columns whose
+    predicates are ``equality``.
+    """
 
     columns: tuple[ColumnRule, ...] = ()
     vouched: tuple[Text, ...] = ()
     exempt: tuple[Text, ...] = ()
     detectors: Annotated[Literal["mask", "flag", "off"], BeforeValidator(_word)] = "mask"
+    lookups: Annotated[int, Field(strict=True, ge=0)] = LOOKUPS
 
 
 class MaskingFile(Section):
@@ -227,7 +233,9 @@ def _rules(name: str, section: TargetMasking, document: Document, problems: list
             )
         )
     vouched = tuple(_vouched(section.vouched, (*at, "vouched"), document, problems))
-    return Rules(tuple(rules), vouched, Detectors(section.detectors), frozenset(section.exempt))
+    return Rules(
+        tuple(rules), vouched, Detectors(section.detectors), frozenset(section.exempt), lookups=section.lookups
+    )
 
 
 def _vouched(

@@ -27,6 +27,7 @@ from blastwall.sql.catalogue import FIRST_USER_OID, Catalogue, Column, Relation
 KINDS: Final = frozenset("rpvmf")  # relations whose columns rules speak of
 REMEMBERED: Final = 16  # plans
 FILE: Final = "masking.yaml"
+LOOKUPS: Final = 100
 
 
 class Detectors(StrEnum):
@@ -83,7 +84,8 @@ class Vouched:
 @dataclass(frozen=True, slots=True, eq=False)
 class Rules:
     """``exempt`` are groups for whom nothing is masked or detected. ``key`` is what hash and fake need; None where
-    nothing is shown to anybody (a check).
+    nothing is shown to anybody (a check). ``lookups`` is how many statements of one session may compare columns whose
+    predicates are ``equality``.
 
     Compared by identity, like the plans it makes. Not for use by several threads at once.
     """
@@ -93,6 +95,7 @@ class Rules:
     detectors: Detectors = Detectors.MASK
     exempt: frozenset[str] = frozenset()
     key: Secret | None = None
+    lookups: int = LOOKUPS
     version: str = ""
     _narrowed: dict[frozenset[str], Rules] = field(default_factory=dict, repr=False)
     _plans: dict[int, tuple[Catalogue, Plan]] = field(default_factory=dict, repr=False)
@@ -124,6 +127,19 @@ class Rules:
                 found = replace(self, rules=rules, _narrowed={}, _plans={})
             self._narrowed[relevant] = found
         return found
+
+    def counts(self, columns: frozenset[str]) -> bool:
+        """Whether comparing these masked columns ("schema.table.column") is a lookup: not where all may be compared
+        freely.
+        """
+        return any(rule.predicates is Predicates.EQUALITY for rule in self.rules) and not all(
+            self._free(column) for column in columns
+        )
+
+    def _free(self, column: str) -> bool:
+        parts = tuple(column.split("."))
+        first = next((rule for rule in self.rules if rule.names is None or rule.names.matches(*parts)), None)
+        return first is not None and first.remark is None and first.predicates is Predicates.ALLOW
 
     def pseudonym(self, mask: Mask, text: str) -> str:
         """What is shown for a value of a mask at the sink (``mask.at_sink``), as text that the column's type takes.
@@ -239,6 +255,7 @@ class Rules:
             for rule in self.rules
         ]
         whole = [rules, [each.names.written for each in self.vouched], self.detectors, sorted(self.exempt), key]
+        whole.append(self.lookups)
         return hashlib.sha256(json.dumps(whole).encode()).hexdigest()
 
 

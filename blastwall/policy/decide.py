@@ -100,7 +100,7 @@ class Policies:
     def decide(self, question: Question, *, approved: str | None = None) -> Decision:
         """``approved``: the id of a redeemed approval; only the second question is asked, the permit carries it."""
         if approved is not None:
-            return _observe(self._judge(question, approved), question)
+            return self._settle(question, approved)
         key = (
             id(question.principal),
             id(question.target),
@@ -166,13 +166,21 @@ class Policies:
         key = question_key(question)
         decision = self._decided.get(key)
         if decision is None:
-            decision = _observe(self._judge(question, None), question)
+            decision = self._settle(question, None)
         if len(question.upstream_text) <= LONGEST_REMEMBERED and len(question.facts.objects) <= MOST_OBJECTS_REMEMBERED:
             self._decided.put(key, decision)
             if len(self._same) >= REMEMBERED:
                 self._same.clear()
             self._same[identities] = (decision, question)
         return decision
+
+    def _settle(self, question: Question, approved: str | None) -> Decision:
+        """What masking refuses is refused whatever the policies say, whoever approved it and in whatever mode."""
+        facts, target = question.facts, question.target
+        if facts.refusal:
+            risk = self.risk.score(facts, environment=environment_of(target), hour=question.hour)
+            return Denial(DenialCode.POLICY, facts.refusal, HINTS["masked"], (), risk)
+        return _observe(self._judge(question, approved), question)
 
     def _judge(self, question: Question, approved: str | None) -> Decision:
         facts, target = question.facts, question.target

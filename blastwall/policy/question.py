@@ -33,8 +33,11 @@ def environment_of(target: Target) -> str:
 
 
 def context_of(question: Question, risk: Risk) -> dict[str, object]:
-    """The schema's ``Ask``, not approved."""
+    """The schema's ``Ask``, not approved. What masking adds is there for targets that have any."""
     facts = question.facts
+    masking: dict[str, object] = {}
+    if question.target.masking is not None:
+        masking = {"masked_columns": sorted(facts.masked_columns), "filters_masked": facts.filters_masked}
     return {
         "kind": question.statement_kind.value,
         "verb": facts.verb,
@@ -50,6 +53,7 @@ def context_of(question: Question, risk: Risk) -> dict[str, object]:
         "exhausted": sorted(question.exhausted),
         "approved": False,
         "break_glass": question.break_glass,
+        **masking,
     }
 
 
@@ -71,6 +75,7 @@ def question_key(question: Question) -> tuple[object, ...]:
         target_key(question.target),
         question.statement_kind.value,
         (facts.effect.value, facts.verb, facts.objects, facts.flags, facts.bounded, facts.statements, facts.reason),
+        (question.target.masking is not None, facts.masked_columns, facts.filters_masked, facts.refusal),
         question.hour,
         question.exhausted,
         question.break_glass,

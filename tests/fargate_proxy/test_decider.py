@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from blastwall.config.bundle import Bundle, load_bundle
 from blastwall.local.approvals import LocalApprovals
 from blastwall.local.clock import SystemClock
 from blastwall.local.store import Store
+from blastwall.masking.patterns import names
+from blastwall.masking.plan import Predicates, Strategy
+from blastwall.masking.rules import Rule, Rules
 from blastwall.model import (
     Denial,
     DenialCode,
@@ -107,6 +111,38 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 async def test_a_read_needs_nobody(desk: Desk) -> None:
     decision = await desk.decider.decide(Statement("SELECT 1"), Facts(Effect.READ, "select"), "SELECT 1", None)
     assert isinstance(decision, Permit)
+
+
+EMAIL = frozenset({"public.customers.email"})
+COMPARED = Facts(Effect.READ, "select", masked_columns=EMAIL, filters_masked=True)
+
+
+def comparing(desk: Desk, lookups: int, predicates: Predicates) -> Decider:
+    rule = Rule(Strategy.REDACT, names("public.customers.email", 3), predicates=predicates)
+    other = Rule(Strategy.REDACT, names("public.customers.phone", 3), predicates=Predicates.EQUALITY)
+    target = replace(desk.target, masking=Rules((rule, other), lookups=lookups))
+    policies = load_bundle(CONFIG).policies
+    return Decider(desk.session, target, lambda: policies, desk.people, desk.log, Ledger({}, {}), SystemClock())
+
+
+async def test_masked_columns_are_compared_as_often_as_the_rules_say(desk: Desk) -> None:
+    decider = comparing(desk, 2, Predicates.EQUALITY)
+    asked = Statement("SELECT 1", number=1)
+    named = Statement("SELECT 1", StatementKind.PREPARE, number=1)
+    for _ in range(2):
+        assert isinstance(await decider.decide(named, COMPARED, "x", None), Permit), "nothing is compared yet"
+        assert isinstance(await decider.decide(asked, COMPARED, "x", None), Permit)
+    refused = await decider.decide(asked, COMPARED, "x", None)
+    assert isinstance(refused, Denial)
+    assert refused.code is DenialCode.BUDGET and "2 times" in refused.reason
+    assert isinstance(await decider.decide(asked, Facts(Effect.READ, "select"), "x", None), Permit)
+
+
+async def test_what_may_be_compared_freely_is_not_counted(desk: Desk) -> None:
+    decider = comparing(desk, 0, Predicates.ALLOW)
+    assert isinstance(await decider.decide(Statement("SELECT 1"), COMPARED, "x", None), Permit)
+    both = replace(COMPARED, masked_columns=EMAIL | {"public.customers.phone"})
+    assert isinstance(await decider.decide(Statement("SELECT 1"), both, "x", None), Denial)
 
 
 async def test_a_held_statement_runs_once_it_is_approved_and_only_once(desk: Desk) -> None:

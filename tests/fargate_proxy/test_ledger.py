@@ -35,3 +35,11 @@ def test_the_store_is_told_each_use_once() -> None:
     ledger.judged()
     assert ledger.unnoted() == {"rows": 2, "bytes": 3, "statements": 1}
     assert ledger.unnoted() == {"rows": 0, "bytes": 0, "statements": 0}
+
+
+def test_lookups_are_kept_for_the_session() -> None:
+    ledger = Ledger({}, {"lookups": 3})
+    assert ledger.lookups == 3 and ledger.unnoted()["lookups"] == 0
+    ledger.lookups += 2
+    assert ledger.unnoted() == {"rows": 0, "bytes": 0, "statements": 0, "lookups": 2}
+    assert ledger.exhausted == frozenset()

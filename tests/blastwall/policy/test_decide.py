@@ -267,6 +267,38 @@ def test_observing_permits_and_says_what_would_have_been(question: dict[str, obj
     assert (other.upstream_text, other.would_have) == ("other", would_have)
 
 
+def test_what_masking_refuses_no_rule_no_mode_and_nobody_permits() -> None:
+    refusal = "reads public.customers.ssn, which is masked, in a way that would show it"
+    for changes in ({}, {"target": WATCHED}, {"target": WATCHED, "kind": StatementKind.PREPARE}):
+        for _ in range(2):  # decided, then remembered
+            denial = decided(refusal=refusal, **changes)
+            assert isinstance(denial, Denial)
+            assert (denial.code, denial.reason, denial.policies) == (DenialCode.POLICY, refusal, ())
+            assert denial.hint.startswith("A plain SELECT of a masked column shows its mask")
+    assert isinstance(decided(), Permit)
+    assert isinstance(POLICY.decide(ask(refusal=refusal), approved="a-1"), Denial)
+
+
+MASKED_RULES = """
+@id("read") permit (principal, action == Action::"read", resource)
+unless { context has masked_columns && context.masked_columns.contains("public.customers.ssn") };
+@id("guesses") @approvers("owners") forbid (principal, action == Action::"read", resource)
+when { context has filters_masked && context.filters_masked } unless { context.approved };
+"""
+
+
+def test_policies_see_masked_columns_of_targets_that_have_masking() -> None:
+    policies = load(MASKED_RULES)
+    masked = replace(TARGET, masking=object())
+    ssn, email = frozenset({"public.customers.ssn"}), frozenset({"public.customers.email"})
+    for _ in range(2):
+        assert isinstance(policies.decide(ask(target=masked, masked_columns=ssn)), Denial)
+        assert isinstance(policies.decide(ask(target=masked, masked_columns=email)), Permit)
+        assert isinstance(policies.decide(ask(target=masked, masked_columns=email, filters_masked=True)), Pending)
+        assert isinstance(policies.decide(ask(target=masked)), Permit)
+        assert isinstance(policies.decide(ask(masked_columns=ssn, filters_masked=True)), Permit), "no masking there"
+
+
 def test_observing_does_not_open_the_door() -> None:
     assert isinstance(
         decided(target=WATCHED, principal=OWNER, kind=StatementKind.CONNECT, effect=Effect.SESSION), Denial

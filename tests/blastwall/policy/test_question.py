@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import cedarpy
 import pytest
@@ -47,6 +48,17 @@ def test_the_context_is_the_schemas_ask() -> None:
         "approved": False,
         "break_glass": True,
     }
+
+
+def test_what_masking_adds_is_there_where_there_is_masking() -> None:
+    facts = replace(FACTS, masked_columns=frozenset({"public.c.b", "public.c.a"}), filters_masked=True)
+    question = QUESTION._replace(facts=facts)
+    assert context_of(question, Risk(42)) == context_of(QUESTION, Risk(42))
+    masked = question._replace(target=replace(TARGET, masking=object()))
+    added = {"masked_columns": ["public.c.a", "public.c.b"], "filters_masked": True}
+    assert context_of(masked, Risk(42)) == context_of(QUESTION, Risk(42)) | added
+    plain = context_of(masked._replace(facts=FACTS), Risk(42))
+    assert (plain["masked_columns"], plain["filters_masked"]) == ([], False)
 
 
 @pytest.mark.parametrize("person", [AGENT, Principal("i", "s", "a")])
