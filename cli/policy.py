@@ -6,8 +6,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +19,7 @@ from blastwall.config.cases import CASES, load_cases
 from blastwall.config.judging import Judge
 from blastwall.config.rehearsal import Outcome, run_cases, untouched, word
 from blastwall.errors import ConfigFault, Fault, Problem
+from blastwall.masking.plan import Treatment
 from blastwall.model import Denial, DenialCode, Facts, Pending, Permit, Principal, Secret, StatementKind, Target
 from blastwall.policy.decide import Question
 
@@ -43,18 +44,31 @@ def command() -> None:
 @command.command(short_help="Find every problem, with file and line.")
 @_config
 @_format
+@click.option("--target", "target_name", metavar="NAME", help="Whose database --catalog or --dsn is.")
+@click.option("--catalog", metavar="FILE", help="Hold the masking rules against this catalogue snapshot.")
+@click.option(
+    "--dsn", metavar="URL", help="Hold the masking rules against this database; the password from PGPASSWORD."
+)
 @click.pass_context
-def check(ctx: click.Context, config: Path, form: str) -> None:
+def check(
+    ctx: click.Context, config: Path, form: str, target_name: str | None, catalog: str | None, dsn: str | None
+) -> None:
     """Find every problem in a configuration directory, each with its file and line.
 
-    Exit code 1 when there is one.
+    Masking rules are held against the catalogue of --dsn or --catalog, else against the snapshots that targets name
+    (catalogue_file): a rule must name what exists, and its strategy must fit the type.
+
+    Exit code 1 when there is a problem.
     """
+    if catalog is not None and dsn is not None:
+        raise click.UsageError("give --catalog or --dsn, not both")
     problems: tuple[Problem, ...] = ()
     bundle: Bundle | None = None
     try:
         bundle = load_bundle(config)
         if (config / CASES).exists():
             load_cases(config, bundle)
+        problems = _masking_problems(bundle, target_name, catalog, dsn)
     except ConfigFault as fault:
         problems = fault.problems
     if form == "json":
@@ -70,6 +84,24 @@ def check(ctx: click.Context, config: Path, form: str) -> None:
         click.echo(f"{len(problems)} problem(s); nothing of this configuration would be loaded", err=True)
     if problems:
         ctx.exit(1)
+
+
+def _masking_problems(bundle: Bundle, name: str | None, catalog: str | None, dsn: str | None) -> tuple[Problem, ...]:
+    """What in the masking rules does not fit the catalogues at hand."""
+    judging = Judge(catalog)
+    masked = [target for target in bundle.targets.values() if target.masking is not None]
+    if catalog is not None or dsn is not None:
+        masked = [_target(bundle, name)]
+        if masked[0].masking is None:
+            raise click.UsageError(f"masking.yaml has no rules for {masked[0].name}: there is nothing to check")
+        if dsn is not None:
+            _use_database(judging, masked[0], dsn)
+    found: list[Problem] = []
+    for target in masked:
+        catalogue = judging.catalogue(target)
+        if catalogue is not None:
+            found += target.masking.problems(catalogue)
+    return tuple(sorted(found, key=lambda problem: (problem.file, problem.line)))
 
 
 @command.command(short_help="Decide every case of cases.yaml.")
@@ -154,7 +186,8 @@ def judge(
 
     In: {"id": 1, "statement": "SELECT 1"}, with "parameters": ["text", null] if it has any.
     Out: id, decision (permit, pending, denial), effect, verb, objects, flags, policies, reason, hint, code, approvers,
-    risk. A line that cannot be judged is answered with a denial that says why.
+    risk; masked (which output columns would be masked, how, and by which rule), masked_columns, filters_masked and
+    refusal (what masking itself refuses). A line that cannot be judged is answered with a denial that says why.
     """
     if catalog is not None and dsn is not None:
         raise click.UsageError("give --catalog or --dsn, not both")
@@ -162,12 +195,9 @@ def judge(
     target = _target(bundle, target_name)
     judging = Judge(catalog)
     if dsn is not None:
-        password = os.environ.get("PGPASSWORD")
-        try:
-            read = registry.read_catalogue(target.protocol)
-            judging.use(target, read(dsn, Secret(password) if password else None))
-        except (LookupError, ValueError) as error:
-            raise click.BadParameter(str(error), param_hint="--dsn") from None
+        _use_database(judging, target, dsn)
+    if target.masking is not None:
+        target = replace(target, masking=target.masking.for_groups(frozenset(groups)))
     principal = Principal(HERE, agent, agent, frozenset(groups), on_behalf_of)
     now = time.gmtime().tm_hour if hour is None else hour
     asking = Asking(bundle, target, principal, StatementKind(kind), now, break_glass, judging)
@@ -176,6 +206,15 @@ def judge(
     for line in _lines(sys.stdin.buffer):
         output.write(json.dumps(asking.answer(line)).encode() + b"\n")
         output.flush()  # whoever writes the lines may wait for each answer
+
+
+def _use_database(judging: Judge, target: Target, dsn: str) -> None:
+    password = os.environ.get("PGPASSWORD")
+    try:
+        read = registry.read_catalogue(target.protocol)
+        judging.use(target, read(dsn, Secret(password) if password else None))
+    except (LookupError, ValueError) as error:
+        raise click.BadParameter(str(error), param_hint="--dsn") from None
 
 
 def _target(bundle: Bundle, name: str | None) -> Target:
@@ -234,7 +273,10 @@ class Asking:
             return _refused(id, 'parameters must be a list of texts and nulls, such as ["5", null]')
         try:
             facts = self.judge.judge(self.target, statement, tuple(parameters))
-            return _answer(id, facts, self._decide(statement, facts))
+            answer = _answer(id, facts, self._decide(statement, facts))
+            if self.target.masking is not None:
+                answer["masked"] = _masked(self.judge.treatments(self.target, statement))
+            return answer
         except Fault as fault:
             return _refused(id, str(fault))
         except Exception as error:  # noqa: BLE001  one statement that breaks us must not cost the answers to the others
@@ -256,7 +298,17 @@ class Asking:
 _EXAMPLE = '{"id": 1, "statement": "SELECT 1"}'
 
 
-def _answer(id: object, facts: Facts, decision: Permit | Pending | Denial) -> Mapping[str, object]:
+def _masked(treatments: Iterable[Treatment]) -> list[dict[str, str]]:
+    """Each output column that shows a mask, once for each masked column behind it."""
+    return [
+        {"output": output.name, "column": mask.column, "strategy": mask.strategy.value, "origin": mask.origin}
+        for treatment in treatments
+        for output in treatment.outputs or ()
+        for mask in (*((output.sink,) if output.sink is not None else ()), *output.masks)
+    ]
+
+
+def _answer(id: object, facts: Facts, decision: Permit | Pending | Denial) -> dict[str, object]:
     return {
         "id": id,
         "decision": word(decision),
@@ -272,6 +324,10 @@ def _answer(id: object, facts: Facts, decision: Permit | Pending | Denial) -> Ma
         "risk": decision.risk.score,
         "risk_reasons": [list(reason) for reason in decision.risk.reasons],
         "would_have": decision.would_have if isinstance(decision, Permit) else None,
+        "masked": [],
+        "masked_columns": sorted(facts.masked_columns),
+        "filters_masked": facts.filters_masked,
+        "refusal": facts.refusal,
     }
 
 
@@ -292,4 +348,8 @@ def _refused(id: object, reason: str) -> Mapping[str, object]:
         "risk": 100,
         "risk_reasons": [],
         "would_have": None,
+        "masked": [],
+        "masked_columns": [],
+        "filters_masked": False,
+        "refusal": "",
     }

@@ -25,15 +25,16 @@ class Judge:
 
     def judge(self, target: Target, text: str, parameters: tuple[str | None, ...] = ()) -> Facts:
         """What the text would do at the target. Raises ConfigFault when the target's catalogue does not load."""
-        catalogue = self._catalogue(target)
+        catalogue = self.catalogue(target)
         return registry.protocol(target.protocol).judge(text, parameters, catalogue, target.options, target.masking)
 
     def treatments(self, target: Target, text: str) -> tuple[Treatment, ...]:
         """What masking makes of each statement of the text. Raises as :meth:`judge`."""
-        catalogue = self._catalogue(target)
+        catalogue = self.catalogue(target)
         return registry.protocol(target.protocol).treatments(text, catalogue, target.options, target.masking)
 
-    def _catalogue(self, target: Target) -> object:
+    def catalogue(self, target: Target) -> Any:  # noqa: ANN401  # each protocol has its own
+        """What the target's statements are judged in; None without one. Raises ConfigFault when it does not load."""
         if target.name not in self._loaded:
             file = self._given or getattr(target.options, "catalogue_file", None)
             found = None if file is None else registry.protocol(target.protocol).load_catalogue(str(file))
