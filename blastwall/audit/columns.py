@@ -22,7 +22,7 @@ SERDE: Final[str] = _FILE["serde"]["library"]
 SERDE_PARAMETERS: Final[Mapping[str, str]] = _FILE["serde"]["parameters"]
 
 _Tree: TypeAlias = "dict[str, _Tree | str]"
-_PLAIN: Final = {"string": "VARCHAR", "bigint": "BIGINT", "int": "INTEGER", "boolean": "BOOLEAN"}
+_PLAIN: Final = {"string": "VARCHAR", "bigint": "BIGINT", "int": "INTEGER", "double": "DOUBLE", "boolean": "BOOLEAN"}
 _HOLDING: Final = re.compile(r"(array|map)<([a-z,]+)>\Z")
 
 

@@ -26,6 +26,7 @@ _LARGE: int = _TABLE["outcomes"]["large"]
 _FAILURES = frozenset(_TABLE["failures"]["events"])
 _CLASSES: Mapping[str, Mapping[str, Any]] = _TABLE["classes"]
 _SEVERITY: Mapping[str, int] = _TABLE["severity"]
+JOURNAL: str = _TABLE["journal"]["protocol"]
 _DATETIME = ["datetime"]  # time_dt
 _PROFILES = [*_DATETIME, "security_control"]
 _DECIDED = frozenset({"recording_read"})  # events that policy decided about
@@ -98,7 +99,7 @@ class Projection:
                 return self._intent(record)
             case Event():
                 return self._event(record)
-            case End():
+            case End() if self._header.protocol != JOURNAL and not self._header.raw.get("purpose"):
                 event = self._new("end", "authentication", "end", _SEVERITY["default"], record)
                 event["status_id"] = 1
                 return self._filled(event, "end", "authentication", record)

@@ -8,6 +8,7 @@ id, and are read once.
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import json
 import os
@@ -15,19 +16,27 @@ import re
 import select
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+from blastwall.audit.journal import GATEWAY, note
 from blastwall.audit.project import Projection
-from blastwall.audit.sink import by_day
+from blastwall.audit.sink import Sink, by_day
 from blastwall.errors import OurFault, RecordingFault
+from blastwall.local.audit_stdout import StreamSink
+from blastwall.local.clock import SystemClock
+from blastwall.local.outbox import Alarm, Outbox
+from blastwall.local.recorder import LocalRecorder
 from blastwall.local.recordings import Entry, Shelf
+from blastwall.local.signer import load_signer
+from blastwall.ports import Clock
 from blastwall.recording.codec import FormatFault
 from blastwall.recording.reader import Reader
 from blastwall.recording.records import Seal
+from blastwall.settings import AuditSettings
 
 MAX_LINE = 1 << 20  # bytes of one line that are read back
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}\.jsonl\Z")
@@ -47,9 +56,10 @@ class Place:
 class AuditTrail:
     """The audit events of one state directory."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, outboxes: Sequence[Outbox] = ()) -> None:
         self.directory = state / "audit"
         self._shelf = Shelf(state)
+        self._outboxes = outboxes
         self._looked = False
         self._open: dict[str, Entry] = {}
         self._readers: dict[str, Reader] = {}
@@ -70,6 +80,14 @@ class AuditTrail:
                 return sum(self._follow(entry, places / f"{entry.id}.json") for entry in entries)
         except OSError as error:
             raise OurFault(f"Audit events could not be written to {self.directory}: {error.strerror}.") from error
+
+    def deliver(self) -> int:
+        """Send what waits for the sinks; return how many events they took. Raises OurFault when the disk fails."""
+        try:
+            with self._alone():
+                return sum(outbox.deliver() for outbox in self._outboxes)
+        except OSError as error:
+            raise OurFault(f"Audit events that wait in {self.directory} cannot be kept: {error.strerror}.") from error
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Yield the events in the order they were written, each once."""
@@ -148,7 +166,10 @@ class AuditTrail:
         return written, done
 
     def _append(self, events: list[dict[str, Any]]) -> int:
-        for day, lines in by_day(events).items():
+        days = by_day(events)
+        for outbox in self._outboxes:
+            outbox.add([text for lines in days.values() for text in lines])
+        for day, lines in days.items():
             path = self.directory / f"{day}.jsonl"
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "ab") as file:
@@ -159,10 +180,13 @@ class AuditTrail:
 
 
 class Follower:
-    """A process beside the gateway that keeps the audit events up to date, at low priority; it ends with its parent."""
+    """A process beside the gateway that keeps the audit events up to date, at low priority; it ends with its parent.
 
-    def __init__(self, state: Path) -> None:
-        command = [sys.executable, "-m", "blastwall.local.audit", str(state)]
+    ``program`` is the module that is run: this one, or one with sinks elsewhere.
+    """
+
+    def __init__(self, state: Path, program: str = "blastwall.local.audit") -> None:
+        command = [sys.executable, "-m", program, str(state)]
         # Its own program with fixed arguments; it lives as long as the pipe does.
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603
 
@@ -177,20 +201,52 @@ class Follower:
             self._process.wait()
 
 
-def follow(state: Path, gone: Callable[[float], bool]) -> None:
-    """Keep catching up until ``gone`` (which waits so many seconds) says that the starter has; then once more."""
-    trail = AuditTrail(state)
+def follow(state: Path, gone: Callable[[float], bool], sinks: Sequence[Sink] = ()) -> None:
+    """Keep catching up until ``gone`` (which waits so many seconds) says that the starter has; then once more.
+
+    What ``sinks`` do not take is kept in ``STATE/audit/outbox``, and told: in the log, and as an audit event.
+    """
+    clock = SystemClock()
+    alarms: list[Alarm] = []
+    try:
+        trail = AuditTrail(state, [Outbox(state / "audit" / "outbox", sink, clock, alarms.append) for sink in sinks])
+    except OSError as error:
+        raise OurFault(f"Audit events cannot be kept in {state}: {error.strerror}.") from error
     while True:
         last = gone(PERIOD)
         try:
             trail.catch_up()
+            trail.deliver()
+            while alarms:
+                tell(alarms.pop(0), state, clock)
         except OurFault as fault:
             sys.stderr.write(f"{fault}\n")
         if last:
             return
 
 
-def _stdin_closed(seconds: float) -> bool:
+def tell(alarm: Alarm, state: Path, clock: Clock, stream: TextIO | None = None) -> None:
+    """Raise an alarm: a line that CloudWatch also reads as a metric (embedded metric format), and an audit event."""
+    metrics = [{"Name": name, "Unit": "Count"} for name in ("UndeliveredAuditEvents", "UndeliverableAuditEvents")]
+    directive = {"Namespace": "Blastwall", "Dimensions": [["Sink"]], "Metrics": metrics}
+    told = {
+        "_aws": {"Timestamp": int(clock.now() * 1000), "CloudWatchMetrics": [directive]},
+        "level": "ERROR",
+        "message": f"audit events do not reach {alarm.sink}: {alarm.reason}; they are kept in {state}/audit/outbox",
+        "Sink": alarm.sink,
+        "UndeliveredAuditEvents": alarm.waiting,
+        "UndeliverableAuditEvents": alarm.undeliverable,
+    }
+    (stream or sys.stderr).write(json.dumps(told, sort_keys=True) + "\n")
+    recorder = LocalRecorder(state, clock, signer=load_signer(state / "keys"))
+    try:
+        fields = {"sink": alarm.sink, "reason": alarm.reason, "count": alarm.waiting + alarm.undeliverable}
+        asyncio.run(note(recorder, clock, GATEWAY, "sink_failing", fields))
+    finally:
+        recorder.close()
+
+
+def stdin_closed(seconds: float) -> bool:
     ready, _, _ = select.select([sys.stdin], [], [], seconds)
     return bool(ready)
 
@@ -229,4 +285,5 @@ def _write_place(path: Path, place: Place) -> None:
 
 if __name__ == "__main__":
     os.nice(10)
-    follow(Path(sys.argv[1]), _stdin_closed)
+    chosen = AuditSettings.from_env(os.environ)
+    follow(Path(sys.argv[1]), stdin_closed, [StreamSink(sys.stdout)] if chosen.audit_stdout else [])
