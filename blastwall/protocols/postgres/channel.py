@@ -212,8 +212,6 @@ class PostgresChannel:
             legs.answers.expect(
                 Expected(Step.BIND, statement.number, failed=failed, rewritten=prepared.rewritten, marking=marking)
             )
-            if marking is not None and portal.brief.returns:
-                self._ask_columns(portal)
             return False
 
         return self._extended(statement, stage)
@@ -265,7 +263,7 @@ class PostgresChannel:
         marking = None
         if legs.answers.net is not None:
             marking = Marking((portal.brief,), portal)
-            if not portal.described and (portal.prepared is None or portal.prepared.fields is None):
+            if not portal.described and (portal.brief.touches or not portal.known):
                 self._ask_columns(portal)
         legs.stage(messages.execute(portal.upstream.encode(), event.max_rows))
         legs.answers.expect(Expected(Step.EXECUTE, portal.number, portal.effects, marking=marking))

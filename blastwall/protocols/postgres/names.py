@@ -109,6 +109,11 @@ class Portal(Value):
         self.described = False
         self.sheet: RowSheet | None = None
 
+    @property
+    def known(self) -> bool:
+        """Has the server described the columns of what it runs, under the statement's name?"""
+        return self.prepared is not None and self.prepared.fields is not None
+
 
 class Names:
     """Both maps of one connection."""

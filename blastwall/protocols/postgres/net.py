@@ -61,6 +61,7 @@ class Net:
         self._replace = replace
         self._plan = plan
         self._talk: RowSheet | None = None
+        self._told = 0  # the statement whose columns were told last
 
     @property
     def plan(self) -> Plan:
@@ -133,7 +134,8 @@ class Net:
             for place, output in enumerate(brief.treatment.outputs or (), start=1)
             if (masks := (*output.masks, *((output.sink,) if output.sink is not None else ())))
         }
-        if masked:
+        if masked and number != self._told:
+            self._told = number
             self.note("masked", {"statement": number, "columns": masked})
 
     def _telling(self, number: int) -> Callable[[str, str], None]:

@@ -15,7 +15,7 @@ from blastwall.model import Denial, DenialCode, Effect, Facts, Permit, Statement
 from blastwall.protocols.postgres import messages
 from blastwall.protocols.postgres.answers import Answers
 from blastwall.protocols.postgres.channel import PostgresChannel
-from blastwall.protocols.postgres.classify import Finding
+from blastwall.protocols.postgres.classify import Finding, Judgement
 from blastwall.protocols.postgres.downstream import Downstream
 from blastwall.protocols.postgres.legs import Legs
 from blastwall.protocols.postgres.names import Names
@@ -56,7 +56,9 @@ class FakeReader:
     def find(self, text: str) -> Any:
         word = text.split()[0].upper() if text.split() else ""
         effect = {"SELECT": Effect.READ, "BEGIN": Effect.SESSION, "COMMIT": Effect.SESSION}.get(word, Effect.WRITE)
-        return Finding(Facts(effect, word.lower()))
+        facts = Facts(effect, word.lower())
+        given = self.treatments.get(text, (UNTOUCHED,))
+        return Finding(facts, statements=tuple(Judgement(facts, word.lower(), treatment=each) for each in given))
 
     def spoil(self, number: int, reason: str) -> None:
         self.spoiled[number] = reason
