@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any, TypeVar, cast
 
+from blastwall.approvals.rules import Vote
 from blastwall.model import (
     ApprovalRequest,
+    ApprovalState,
+    ApprovalStatus,
     Effect,
     Facts,
     ObjectRef,
@@ -19,7 +22,7 @@ from blastwall.model import (
     StatementKind,
 )
 
-T = TypeVar("T", Parameter, ObjectRef, Principal, Statement, Facts, Risk, ApprovalRequest)
+T = TypeVar("T", Parameter, ObjectRef, Principal, Statement, Facts, Risk, ApprovalRequest, ApprovalStatus, Vote)
 
 
 def to_document(request: ApprovalRequest) -> dict[str, Any]:
@@ -89,3 +92,23 @@ def principal_document(principal: Principal) -> dict[str, Any]:
 def principal_of(document: Mapping[str, Any]) -> Principal:
     """The inverse of :func:`principal_document`. Raises ValueError, KeyError or TypeError for anything else."""
     return _exact(Principal, document, groups=frozenset(document["groups"]))
+
+
+def status_document(status: ApprovalStatus) -> dict[str, Any]:
+    """A status as plain JSON values."""
+    return asdict(status) | {"state": str(status.state), "by": list(status.by)}
+
+
+def status_of(document: Mapping[str, Any]) -> ApprovalStatus:
+    """The inverse of :func:`status_document`. Raises ValueError, KeyError or TypeError for anything else."""
+    return _exact(ApprovalStatus, document, state=ApprovalState(document["state"]), by=tuple(document["by"]))
+
+
+def vote_document(vote: Vote) -> dict[str, Any]:
+    """A vote as plain JSON values."""
+    return asdict(vote) | {"approver": principal_document(vote.approver)}
+
+
+def vote_of(document: Mapping[str, Any]) -> Vote:
+    """The inverse of :func:`vote_document`. Raises ValueError, KeyError or TypeError for anything else."""
+    return _exact(Vote, document, approver=principal_of(document["approver"]))

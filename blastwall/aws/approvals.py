@@ -194,8 +194,19 @@ class ApprovalTable:
                 return _status(changed, now)
         raise OurFault(f"the vote on {id} could not be counted: others changed it all the time; vote again")
 
-    def move(self, id: str, event: Event, *, by: Sequence[str] = (), note: str = "") -> ApprovalStatus:
-        """Let ``event`` happen, if the table of transitions allows it there. Raises OurFault for an unknown id."""
+    def move(
+        self,
+        id: str,
+        event: Event,
+        *,
+        by: Sequence[str] = (),
+        note: str = "",
+        only: ApprovalState | None = None,
+    ) -> ApprovalStatus:
+        """Let ``event`` happen, if the table of transitions allows it there, and (``only``) it stands there.
+
+        Raises OurFault for an unknown id.
+        """
         for _ in range(ATTEMPTS):
             item = self._request(id)
             if item is None:
@@ -203,7 +214,8 @@ class ApprovalTable:
             now = self.clock.now()
             status = _status(item, now)
             stored = ApprovalState(item["state"]["S"])
-            after = rules.next_state(status.state, event)
+            elsewhere = only is not None and status.state is not only
+            after = None if elsewhere else rules.next_state(status.state, event)
             if after is None and status.state is stored:
                 return status
             if after is None:  # it expired, and nobody has written it down yet

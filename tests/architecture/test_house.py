@@ -67,7 +67,7 @@ def test_the_pure_floors_keep_clocks_chance_and_devices_outside() -> None:
         "identity",
         "sql",
         "wire",
-        "approvals.py",
+        "approvals",
         "model.py",
         "errors.py",
     }

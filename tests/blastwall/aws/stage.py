@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
 from moto import mock_aws
+from moto.awslambda_simple.models import LambdaSimpleBackend
 
 REGION = "eu-central-1"
 ACCOUNT = "123456789012"
 TABLE = "approvals"
+SESSIONS = "sessions"
+LEASES = "leases"
 
 
 class Atomic:
@@ -73,3 +79,61 @@ def approvals_table(dynamodb: Any) -> None:
             for key in ("state", "agent")
         ],
     )
+
+
+def credential_tables(dynamodb: Any) -> None:
+    """Sessions and leases as the stacks make them."""
+    keys = {
+        SESSIONS: (["id"], "by_agent", ["agent"], {"id": "S", "agent": "S"}),
+        LEASES: (
+            ["session", "lease"],
+            "by_state",
+            ["state", "expires_at"],
+            {"session": "S", "lease": "S", "state": "S", "expires_at": "N"},
+        ),
+    }
+    for name, (own, index, indexed, kinds) in keys.items():
+        dynamodb.create_table(
+            TableName=name,
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=_schema(own),
+            AttributeDefinitions=[{"AttributeName": key, "AttributeType": kind} for key, kind in kinds.items()],
+            GlobalSecondaryIndexes=[
+                {"IndexName": index, "KeySchema": _schema(indexed), "Projection": {"ProjectionType": "ALL"}}
+            ],
+        )
+
+
+def _schema(keys: list[str]) -> list[dict[str, str]]:
+    return [{"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)]
+
+
+ROOT = Path(__file__).parents[3]
+NOTIFY = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:approval_notify"
+
+
+def state_machine(machines: Any) -> str:
+    """The app's own definition as the stacks deploy it. Returns its ARN."""
+    definition = (ROOT / "lambdas" / "approvals.asl.json").read_text().replace("${ApprovalNotifyArn}", NOTIFY)
+    role = f"arn:aws:iam::{ACCOUNT}:role/machine"
+    made = machines.create_state_machine(name="approvals", definition=definition, roleArn=role, type="STANDARD")
+    return str(made["stateMachineArn"])
+
+
+def lambdas_in_process(monkeypatch: Any, handlers: Mapping[str, Callable[[Any, Any], Any]]) -> None:
+    """Functions that are called run here: their handlers by name, with faults told as Lambda tells them."""
+
+    def invoke(
+        self: Any, function_name: str, qualifier: str | None, body: Any, headers: Any, response_headers: Any
+    ) -> bytes:
+        name = function_name.rsplit(":", 1)[-1]
+        context = SimpleNamespace(
+            function_name=name, memory_limit_in_mb=256, invoked_function_arn=function_name, aws_request_id="test"
+        )
+        try:
+            return json.dumps(handlers[name](json.loads(body or "{}"), context)).encode()
+        except Exception as fault:  # noqa: BLE001 - as Lambda does
+            response_headers["x-amz-function-error"] = "Unhandled"
+            return json.dumps({"errorType": type(fault).__name__, "errorMessage": str(fault)}).encode()
+
+    monkeypatch.setattr(LambdaSimpleBackend, "invoke", invoke)
