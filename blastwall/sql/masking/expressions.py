@@ -87,7 +87,7 @@ def _call(binder: Binder, call: Message, level: Level, place: Place) -> frozense
     leaves |= use_all(binder, call.agg_order, level, ORDER)
     if len(call.args) == 1 and not call.agg_distinct and strings(call.funcname) in _COUNT:
         value = value_of(binder, call.args[0], level, place)
-        if value.leaves and (not value.bare or value.row):
+        if value.leaves and not value.bare:
             binder.compute(value, place)
         return frozenset(leaves)  # how many values there are is no value
     return frozenset(leaves) | use_all(binder, call.args, level, place)

@@ -146,11 +146,9 @@ def _mask_of(
     origin = first.origin if " through " in first.origin else f"{first.origin} through {first.column}"
     named = f"{view.schema}.{view.name}.{column.name}"
     same = (first.type_oid, first.length) == (shape.oid, shape.length) and len({mask.source for mask in masks}) == 1
+    strictest = min((policies[mask.column] for mask in masks), key=_STRICT.index)
     if value.bare and not value.mixed and not value.row and same:
-        return replace(
-            first,
-            column=named,
-            origin=origin,
-            predicates=min((policies[mask.column] for mask in masks), key=_STRICT.index),
-        )
-    return Mask(named, Strategy.REDACT, Predicates.DENY, stand_in(column, catalogue), origin, shape.oid, shape.length)
+        return replace(first, column=named, origin=origin, predicates=strictest)
+    if strictest is Predicates.EQUALITY:  # of the column itself, which this is not
+        strictest = Predicates.DENY
+    return Mask(named, Strategy.REDACT, strictest, stand_in(column, catalogue), origin, shape.oid, shape.length)
