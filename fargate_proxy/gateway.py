@@ -173,8 +173,8 @@ class Gateway:
             async with asyncio.timeout(CONNECT_SECONDS):
                 credential = await ports.vendor.vend(session, target, permit, hello.database_user, hello.token)
                 self.endings.follow(session, credential)
-                hello.token.wipe()
                 await self._connect(conversation, target, session, credential, recording)
+            hello.token.wipe()
             conversation.noting(recording.event)
             road = Road(conversation, decider, recording, ledger, target)
             reason = await self._follow(conversation, road, session, recording)

@@ -18,7 +18,7 @@ from stacks.values import Values
 #: The user that tasks and functions are on the spool; the image runs as the same.
 USER = 10001
 TABLES = {
-    "sessions": (("id", "S"), None, (Index("by_token", ("token_id", "S")),), "ttl"),
+    "sessions": (("id", "S"), None, (Index("by_agent", ("agent", "S")),), "ttl"),
     "leases": (("session", "S"), ("lease", "S"), (Index("by_state", ("state", "S"), ("expires_at", "N")),), "ttl"),
     "approvals": (
         ("id", "S"),

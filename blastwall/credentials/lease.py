@@ -76,6 +76,10 @@ class Leases(Protocol):
         """It is dead. ``note`` says how that was shown."""
         ...
 
+    async def attempts(self, lease: Lease) -> int:
+        """How often it could not be ended."""
+        ...
+
     async def of(self, session: str) -> Sequence[Lease]:
         """The session's leases that are not closed."""
         ...

@@ -5,16 +5,25 @@ A family is added as another parameter of ``world``; every contract test then ho
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from blastwall.approvals import binding, shape
+from blastwall.approvals import binding, from_document, shape
+from blastwall.approvals.documents import status_document
+from blastwall.aws.approvals import ApprovalTable, AwsApprovals
+from blastwall.aws.following import AwsSessions
+from blastwall.aws.leases import AwsLeases
+from blastwall.aws.sessions import SessionTable
+from blastwall.credentials.lease import Leases
 from blastwall.local.approvals import LocalApprovals
 from blastwall.local.clock import ManualClock
+from blastwall.local.leases import LocalLeases
 from blastwall.local.sessions import LocalSessions
 from blastwall.local.store import Store
 from blastwall.model import (
@@ -25,10 +34,12 @@ from blastwall.model import (
     Parameter,
     Principal,
     Risk,
+    Session,
     Statement,
     Target,
 )
 from blastwall.ports import Approvals, Sessions
+from tests.blastwall.aws import stage
 
 NOW = 1_800_000_000.0
 TARGET = Target("shop", "postgres", "127.0.0.1", 5432, linger_minutes=5.0)
@@ -47,12 +58,18 @@ class World:
     lock: Callable[[str, str, str], Awaitable[int]]
     unlock: Callable[[str], Awaitable[bool]]
     live_sessions: Callable[[], Awaitable[list[str]]]
+    leases: Leases
 
 
-@pytest.fixture(params=["local"])
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    assert request.param == "local"
+@pytest.fixture(params=["local", "aws"])
+async def world(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[World]:
     clock = ManualClock(NOW)
+    if request.param == "aws":
+        with stage.aws(monkeypatch):
+            yield _aws(clock)
+        return
     here, there = Store(tmp_path / "blastwall.db"), Store(tmp_path / "blastwall.db")
     sessions = LocalSessions(there, clock)
 
@@ -68,9 +85,53 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         sessions.lock,
         sessions.unlock,
         live_sessions,
+        LocalLeases(here),
     )
     here.close()
     there.close()
+
+
+def _aws(clock: ManualClock) -> World:
+    dynamodb = stage.Atomic(stage.client("dynamodb"))
+    stage.approvals_table(dynamodb)
+    stage.credential_tables(dynamodb)
+    approvals = ApprovalTable(dynamodb, stage.TABLE, clock)
+
+    def withdraw(session: Session, note: str) -> None:
+        approvals.withdraw_all(session.principal.identity, session.id, note)
+
+    def table() -> SessionTable:
+        return SessionTable(dynamodb, stage.SESSIONS, clock, withdraw=withdraw)
+
+    def invoke(name: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        assert name == "approval_request"
+        return {"status": status_document(approvals.file(from_document(request)))}
+
+    here = table()
+
+    async def kill(id: str, reason: str, by: str) -> bool:
+        return await asyncio.to_thread(here.kill, id, reason, by)
+
+    async def lock(agent: str, reason: str, by: str) -> int:
+        return await asyncio.to_thread(here.lock, agent, reason, by)
+
+    async def unlock(agent: str) -> bool:
+        return await asyncio.to_thread(here.unlock, agent)
+
+    async def live_sessions() -> list[str]:
+        return [standing.session.id for agent in ("reporter", "writer") for standing in here.ls(agent)]
+
+    return World(
+        clock,
+        AwsApprovals(approvals, invoke),
+        AwsSessions(here),
+        AwsSessions(table()),
+        kill,
+        lock,
+        unlock,
+        live_sessions,
+        AwsLeases(dynamodb, stage.LEASES, stage.SESSIONS),
+    )
 
 
 def agent(**changes: object) -> Principal:

@@ -102,8 +102,9 @@ DESCRIBING = r"""
 def test_what_psql_asks_to_describe_a_database_is_answered_as_the_database_does(
     shop: Stack, agent: dict[str, str]
 ) -> None:
+    beside = past(shop)  # makes a login, which \\du lists
     through = psql(agent, "-a", script=DESCRIBING, stop=False)
-    direct = psql(past(shop), "-a", script=DESCRIBING, stop=False)
+    direct = psql(beside, "-a", script=DESCRIBING, stop=False)
     assert (through.stdout, through.stderr) == (direct.stdout, direct.stderr)
     assert "Referenced by:" in through.stdout and 'TABLE "order_items"' in through.stdout
 

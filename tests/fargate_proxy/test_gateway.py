@@ -34,6 +34,8 @@ from fargate_proxy.gateway import Gateway, Ports
 CONFIG = Path(__file__).parents[2] / "config"
 AGENT = Principal("issuer", "robot", "robot", frozenset({"agents"}), token_id="t")
 
+OUTLIVES = "the secret outlives the session: prefer a login for each session"
+
 
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
@@ -70,6 +72,7 @@ class Play:
         self.closed: list[Denial | None] = []
         self.finished: list[str] = []
         self.protected: list[Secret] = []
+        self.told: list[str] = []
         self.usage_told: list[Mapping[str, int]] = []
         self.rows = 1
         self.killed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -77,6 +80,10 @@ class Play:
         self.stays = False
         self.fail: dict[str, Exception] = {}
         self.principal = AGENT
+
+    def protect(self, *secrets: Secret) -> None:
+        self.protected += secrets
+        self.told += [secret.reveal() for secret in secrets]
 
     def _may_fail(self, step: str) -> None:
         if step in self.fail:
@@ -177,7 +184,7 @@ def serve(play: Play, bundle: Bundle) -> tuple[Gateway, asyncio.Task[None]]:
         flush=play.flush,
         event=play.event,
         close=play.finish,
-        protect=lambda *secrets: play.protected.extend(secrets),
+        protect=play.protect,
         id="r",
     )
 
@@ -208,8 +215,9 @@ async def test_a_good_agent_is_let_in_recorded_and_counted(bundle: Bundle) -> No
     assert len(play.forwarded) == 1
     assert play.usage_told == [{"rows": 1, "bytes": 6, "statements": 1}]
     assert play.finished == ["the client left"]
-    assert ("credential", {"kind": "static", "user": "u"}) in play.events
-    assert [secret.reveal() for secret in play.protected] == ["token", "p"], "neither may ever stand in the recording"
+    assert ("credential", {"kind": "static", "user": "u", "note": OUTLIVES}) in play.events
+    assert play.told == ["token", "p"], "neither may ever stand in the recording"
+    assert all(secret.wiped for secret in play.protected), "and neither is kept once it has served"
 
 
 @pytest.mark.parametrize("step", ["verify", "session"])

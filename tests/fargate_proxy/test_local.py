@@ -14,7 +14,8 @@ CONFIG = Path(__file__).parents[2] / "config"
 
 
 async def test_the_parts_work_together_on_one_folder(tmp_path: Path) -> None:
-    bundle = load_bundle(CONFIG)
+    static = {"kind": "static", "user": "shop_agent", "password_env": "BLASTWALL_SHOP_PASSWORD"}
+    bundle = load_bundle(CONFIG, {"targets": {"shop": {"credential": [static]}}})
     shop = bundle.targets["shop"]
     parts = compose(bundle, tmp_path / "state", {"BLASTWALL_SHOP_PASSWORD": "secret of the shop"})
     try:

@@ -1,0 +1,87 @@
+"""``ports.Sessions`` of a task: the table's blocking calls beside the event loop, and one watch over all sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Mapping
+from typing import Any, Final
+
+from blastwall.aws.sessions import SessionTable
+from blastwall.errors import Fault, OurFault
+from blastwall.model import Principal, Session, Target
+
+log = logging.getLogger("blastwall.sessions")
+
+LOOK_SECONDS: Final = 0.5  # between two looks at all followed sessions: a batch of 50 costs one call
+RENEW_SECONDS: Final = 20.0  # a third of what a session is given up after
+BATCH: Final = 50
+
+
+class AwsSessions:
+    """Implements ``ports.Sessions``. Use it in one event loop."""
+
+    def __init__(self, table: SessionTable) -> None:
+        self._table = table
+        self._followed: dict[str, tuple[Session, set[asyncio.Future[str]]]] = {}
+        self._watch: asyncio.Task[None] | None = None
+
+    async def open(self, principal: Principal, target: Target, break_glass: str | None = None) -> Session:
+        return await asyncio.to_thread(self._table.open, principal, target, break_glass)
+
+    async def attach(self, session: Session, connection: str) -> None:
+        await asyncio.to_thread(self._table.attach, session, connection)
+
+    async def detach(self, session: Session, connection: str, usage: Mapping[str, int]) -> None:
+        await asyncio.to_thread(self._table.detach, session, connection, dict(usage))
+
+    async def usage(self, session: Session) -> Mapping[str, int]:
+        return await asyncio.to_thread(self._table.usage, session)
+
+    def ended(self, session: Session) -> Coroutine[Any, Any, str]:
+        """Completes with the reason when the session is killed, its agent is locked, or it expires or idles out."""
+        return self._ended(session)
+
+    async def _ended(self, session: Session) -> str:
+        if await asyncio.to_thread(self._table.show, session.id) is None:
+            raise OurFault(f"there is no session {session.id!r} in the table {self._table.name}")
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        _, waiting = self._followed.setdefault(session.id, (session, set()))
+        waiting.add(future)
+        if self._watch is None or self._watch.done():
+            self._watch = asyncio.get_running_loop().create_task(self._look(), name="sessions")
+        try:
+            return await future
+        finally:
+            waiting.discard(future)
+            if not waiting:
+                self._followed.pop(session.id, None)
+
+    async def _look(self) -> None:
+        """Runs while somebody waits. A table that does not answer ends nothing: its sessions expire by themselves."""
+        loop = asyncio.get_running_loop()
+        renewed = loop.time()
+        while self._followed:
+            sessions = [session for session, _ in self._followed.values()]
+            try:
+                for start in range(0, len(sessions), BATCH):
+                    batch = sessions[start : start + BATCH]
+                    for id, reason in (await asyncio.to_thread(self._table.look, batch)).items():
+                        self._tell(id, reason)
+                if loop.time() - renewed >= RENEW_SECONDS:
+                    renewed = loop.time()
+                    for session in sessions:
+                        await asyncio.to_thread(self._table.renew, session)
+            except Fault as fault:
+                log.error("sessions cannot be followed at present: %s", fault)
+                now = self._table.clock.now()
+                for session in sessions:
+                    if session.expires_at <= now:
+                        self._tell(session.id, "the session's time is up")
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _tell(self, id: str, reason: str) -> None:
+        _, waiting = self._followed.get(id, (None, set[asyncio.Future[str]]()))
+        for future in waiting:
+            if not future.done():
+                future.set_result(reason)

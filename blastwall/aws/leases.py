@@ -1,0 +1,145 @@
+"""``Leases`` on DynamoDB.
+
+Items of the table: ``session`` S and ``lease`` S (its id) are the key; ``target``, ``kind``, ``profile``, ``holder``,
+``state`` (open, ending, closed), ``note`` S; ``made_at``, ``expires_at``, ``not_before``, ``attempts``, ``closed_at``,
+``ttl`` N. Index ``by_state`` (state, expires_at). A lease is written in one transaction with a check that its session
+lives, so that none is written after its session's end was dealt with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+from blastwall.aws.tables import Calls, Item, Lost, number, real_of, string_of, text
+from blastwall.credentials.lease import CLAIM_SECONDS, Lease, LeaseState, LeaseTaken
+from blastwall.errors import OurFault, TokenFault
+
+KEPT_SECONDS: Final = 30 * 86_400.0
+ATTEMPTS: Final = 8
+
+
+class AwsLeases:
+    """Implements :class:`blastwall.credentials.lease.Leases`. ``sessions`` names the table of sessions."""
+
+    def __init__(self, client: Any, name: str, sessions: str) -> None:  # noqa: ANN401  boto3 has no types
+        self._calls = Calls(client, name)
+        self._sessions = sessions
+
+    async def write(self, lease: Lease) -> None:
+        await asyncio.to_thread(self._write, lease)
+
+    async def claim(self, lease: Lease, now: float) -> bool:
+        return await asyncio.to_thread(
+            self._change,
+            lease,
+            "SET #state = :ending, not_before = :until",
+            {":ending": text(LeaseState.ENDING), ":until": number(now + CLAIM_SECONDS), ":now": number(now)},
+            "#state = :open OR (#state = :ending AND not_before <= :now)",
+            {":open": text(LeaseState.OPEN)},
+        )
+
+    async def retry(self, lease: Lease, at: float, note: str) -> None:
+        await asyncio.to_thread(
+            self._change,
+            lease,
+            "SET not_before = :at, note = :note ADD attempts :one",
+            {":at": number(at), ":note": text(note), ":one": number(1)},
+            "#state = :ending",
+            {":ending": text(LeaseState.ENDING)},
+        )
+
+    async def close(self, lease: Lease, at: float, note: str) -> None:
+        await asyncio.to_thread(
+            self._change,
+            lease,
+            "SET #state = :closed, note = :note, closed_at = :at",
+            {":closed": text(LeaseState.CLOSED), ":note": text(note), ":at": number(at)},
+            "attribute_exists(lease)",
+            {},
+        )
+
+    async def of(self, session: str) -> Sequence[Lease]:
+        return await asyncio.to_thread(self._of, session)
+
+    async def attempts(self, lease: Lease) -> int:
+        """How often it could not be ended."""
+        item = await asyncio.to_thread(self._calls.get, _key(lease))
+        return int(real_of(item, "attempts")) if item else 0
+
+    async def unclosed(self) -> Sequence[Lease]:
+        """All leases that are not closed, as the index knows them: a moment ago."""
+        return await asyncio.to_thread(self._unclosed)
+
+    def _write(self, lease: Lease) -> None:
+        item = _key(lease) | {
+            "target": text(lease.target),
+            "kind": text(lease.kind),
+            "profile": text(lease.profile),
+            "holder": text(lease.holder),
+            "state": text(lease.state),
+            "note": text(lease.note),
+            "made_at": number(lease.made_at),
+            "expires_at": number(lease.expires_at),
+            "not_before": number(0),
+            "attempts": number(0),
+            "ttl": number(int(lease.expires_at + KEPT_SECONDS)),
+        }
+        check = {
+            "TableName": self._sessions,
+            "Key": {"id": text(lease.session)},
+            "ConditionExpression": "attribute_exists(id) AND attribute_not_exists(ended_at)",
+        }
+        for _ in range(ATTEMPTS):
+            try:
+                put = {"Item": item, "ConditionExpression": "attribute_not_exists(lease)"}
+                self._calls.together({"Put": put}, {"ConditionCheck": dict(check)})
+                return
+            except Lost as lost:
+                if lost.reasons[1:2] == (True,):
+                    raise TokenFault("the session has ended; connect again, with a new token if this repeats") from None
+                if lost.reasons[:1] == (True,):
+                    raise LeaseTaken from None
+        raise OurFault(f"the lease {lease.id} could not be written: others changed it all the time")
+
+    def _change(self, lease: Lease, expression: str, values: Item, condition: str, more: Item) -> bool:
+        try:
+            self._calls.update(_key(lease), expression, values | more, condition)
+        except Lost:
+            return False
+        return True
+
+    def _of(self, session: str) -> list[Lease]:
+        found = self._calls.query(
+            "#session = :session",
+            {":session": text(session), ":closed": text(LeaseState.CLOSED)},
+            chosen="#state <> :closed",
+        )
+        return sorted(map(_lease, found), key=lambda lease: lease.made_at)
+
+    def _unclosed(self) -> list[Lease]:
+        return [
+            _lease(item)
+            for state in (LeaseState.ENDING, LeaseState.OPEN)
+            for item in self._calls.query("#state = :state", {":state": text(state)}, index="by_state")
+        ]
+
+
+def _key(lease: Lease) -> Item:
+    return {"session": text(lease.session), "lease": text(lease.id)}
+
+
+def _lease(item: Item) -> Lease:
+    return Lease(
+        session=string_of(item, "session"),
+        id=string_of(item, "lease"),
+        target=string_of(item, "target"),
+        kind=string_of(item, "kind"),
+        profile=string_of(item, "profile"),
+        holder=string_of(item, "holder"),
+        made_at=real_of(item, "made_at"),
+        expires_at=real_of(item, "expires_at"),
+        state=LeaseState(string_of(item, "state")),
+        note=string_of(item, "note"),
+    )

@@ -1,0 +1,126 @@
+"""Calls to one DynamoDB table: what was reckoned with is an answer, AWS's other failures are ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from blastwall.errors import OurFault
+
+Item = dict[str, Any]
+_LOST: Final = ("ConditionalCheckFailedException", "TransactionCanceledException", "TransactionConflictException")
+_FAILED: Final = "ConditionalCheckFailed"
+
+
+class Lost(Exception):
+    """A condition did not hold. ``reasons``: for each part of a transaction whether it was that part's condition.
+
+    All False: somebody else was at the same items at that moment; try again.
+    """
+
+    def __init__(self, reasons: tuple[bool, ...]) -> None:
+        super().__init__("a condition did not hold")
+        self.reasons = reasons
+
+
+class Calls:
+    """``client`` is a boto3 DynamoDB client. Raises Lost, and OurFault for everything else that fails."""
+
+    def __init__(self, client: Any, table: str) -> None:  # noqa: ANN401  boto3 has no types
+        self._client = client
+        self.table = table
+
+    def get(self, key: Item) -> Item | None:
+        """The item as of now."""
+        item: Item | None = self._do("get_item", Key=key, ConsistentRead=True).get("Item")
+        return item
+
+    def get_many(self, keys: Sequence[Item]) -> list[Item]:
+        """Those of the items that exist, as of a moment ago; at most 100 keys."""
+        wanted: Item = {self.table: {"Keys": list(keys)}}
+        found: list[Item] = []
+        while wanted:
+            answer = self._do("batch_get_item", named=False, RequestItems=wanted)
+            found += answer["Responses"].get(self.table, [])
+            wanted = answer.get("UnprocessedKeys") or {}
+        return found
+
+    def update(self, key: Item, expression: str, values: Item, condition: str = "") -> Item:
+        """Change one item; returns it as it is then. ``values`` by their ``:name``."""
+        more: Item = {"ConditionExpression": condition} if condition else {}
+        if values:
+            more["ExpressionAttributeValues"] = values
+        names = _names(f"{expression} {condition}")
+        if names:
+            more["ExpressionAttributeNames"] = names
+        answer = self._do("update_item", Key=key, UpdateExpression=expression, ReturnValues="ALL_NEW", **more)
+        item: Item = answer["Attributes"]
+        return item
+
+    def together(self, *parts: Item) -> None:
+        """All parts (Put, Update, ConditionCheck ...) or none."""
+        for part in parts:
+            for body in part.values():
+                body["TableName"] = body.get("TableName", self.table)
+                names = _names(f"{body.get('UpdateExpression', '')} {body.get('ConditionExpression', '')}")
+                if names:
+                    body["ExpressionAttributeNames"] = names
+        self._do("transact_write_items", named=False, TransactItems=list(parts))
+
+    def query(self, condition: str, values: Item, *, index: str = "", chosen: str = "") -> Iterator[Item]:
+        """Every item under a key; ``chosen`` filters further. Consistent unless an index is asked."""
+        arguments: Item = {"KeyConditionExpression": condition, "ExpressionAttributeValues": values}
+        arguments |= {"IndexName": index} if index else {"ConsistentRead": True}
+        if chosen:
+            arguments["FilterExpression"] = chosen
+        names = _names(f"{condition} {chosen}")
+        if names:
+            arguments["ExpressionAttributeNames"] = names
+        while True:
+            answer = self._do("query", **arguments)
+            yield from answer["Items"]
+            if "LastEvaluatedKey" not in answer:
+                return
+            arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    def _do(self, operation: str, *, named: bool = True, **arguments: Any) -> Item:  # noqa: ANN401  boto3 has no types
+        if named:
+            arguments["TableName"] = self.table
+        try:
+            answer: Item = getattr(self._client, operation)(**arguments)
+            return answer
+        except ClientError as fault:
+            if fault.response["Error"]["Code"] in _LOST:
+                reasons = fault.response.get("CancellationReasons", ())
+                raise Lost(tuple(reason.get("Code") == _FAILED for reason in reasons)) from None
+            raise OurFault(f"the table {self.table} fails: {fault}") from fault
+        except BotoCoreError as fault:
+            raise OurFault(f"the table {self.table} does not answer: {fault}") from fault
+
+
+def _names(expression: str) -> dict[str, str]:
+    """Every ``#name`` of an expression stands for the attribute ``name``: no reserved word gets in the way."""
+    words = expression.replace("(", " ").replace(")", " ").replace(",", " ").split()
+    return {word: word[1:] for word in words if word.startswith("#")}
+
+
+def text(value: str) -> Item:
+    return {"S": value}
+
+
+def number(value: float) -> Item:
+    return {"N": repr(value)}
+
+
+def string_of(item: Item, name: str, otherwise: str = "") -> str:
+    """A text attribute."""
+    found = item.get(name)
+    return str(found["S"]) if found else otherwise
+
+
+def real_of(item: Item, name: str, otherwise: float = 0.0) -> float:
+    """A number attribute."""
+    found = item.get(name)
+    return float(found["N"]) if found else otherwise
