@@ -45,6 +45,9 @@ class GivenFacts(_Section):
     bounded: StrictBool = True
     statements: StrictInt = 1
     reason: str = ""
+    masked_columns: frozenset[Text] = frozenset()
+    filters_masked: StrictBool = False
+    refusal: str = ""
 
     @field_validator("flags")
     @classmethod

@@ -134,6 +134,9 @@ def _facts(given: GivenFacts) -> Facts:
         bounded=given.bounded,
         statements=given.statements,
         reason=given.reason,
+        masked_columns=given.masked_columns,
+        filters_masked=given.filters_masked,
+        refusal=given.refusal,
     )
 
 
