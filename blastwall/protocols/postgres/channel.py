@@ -127,7 +127,8 @@ class PostgresChannel:
             legs.stage(messages.query(permit.upstream_text.encode() + legs.signature))
             marking = None
             if legs.answers.net is not None:
-                marking = Marking(briefs(self._reader.find(statement.text).statements))
+                found = self._reader.find(statement.text)
+                marking = Marking(briefs(found.statements, found.tree))
             legs.answers.expect(Expected(Step.QUERY, statement.number, effects, rewritten=rewritten, marking=marking))
             return True
 
@@ -150,7 +151,7 @@ class PostgresChannel:
             upstream = self._names.mint(name)
             prepared = Prepared(name, upstream, statement.text, found.facts, event.type_ids, permit.upstream_text)
             prepared.masked, prepared.treatment = found.masked, found.treatment
-            prepared.explains = found.facts.verb == "explain"
+            prepared.own = next(iter(briefs(found.statements, found.tree)), None)
             prepared.minted = self._reader.minted(statement.number)
             try:
                 self._names.prepare(prepared)

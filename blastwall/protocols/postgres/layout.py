@@ -90,6 +90,28 @@ def columns(brief: Brief, fields: Sequence[Field], plan: Plan) -> tuple[Column, 
     return tuple(made)
 
 
+def copied(brief: Brief, formats: Sequence[int]) -> tuple[Column, ...]:
+    """What is done with each column of copied lines; () when no mask is at the sink. Raises Disagreement.
+
+    A COPY says only how many columns it has; where they come from its rewritten text says.
+    """
+    outputs = brief.treatment.outputs
+    if outputs is None:
+        return ()
+    if len(outputs) != len(formats):
+        raise Disagreement(f"the database copies {len(formats)} columns where {len(outputs)} were judged")
+    raw = next((output.sink.column for output in outputs if output.sink is not None), None)
+    if raw is None:
+        return ()
+    if brief.copies is None or any(formats):
+        raise Disagreement(
+            f"COPY in this form would carry the unmasked {raw}: copy it as text or CSV without further options"
+        )
+    return tuple(
+        Column(SEARCH) if output.sink is None else Column(SINK, output.sink, output.sink.type_oid) for output in outputs
+    )
+
+
 def _sink(told: str, sink: Mask, mask: Mask | None, field: Field) -> Column:
     if mask is None or mask.column != sink.column:
         raise Disagreement(f"{told} is not {sink.column}, which was judged")

@@ -49,13 +49,15 @@ class Prepared:
     minted: Mapping[str, str] = field(default_factory=dict)  # upstream names that its SQL defines when it runs
     masked: str | None = None
     treatment: Treatment = UNTOUCHED
-    explains: bool = False
+    own: Brief | None = None  # None: made of the treatment
     fields: tuple[Field, ...] | None = None
 
     @property
     def brief(self) -> Brief:
         """What the sink is told of running it."""
-        return UNTOUCHED_BRIEF if self.treatment is UNTOUCHED else Brief(self.treatment, self.explains)
+        if self.own is not None:
+            return self.own
+        return UNTOUCHED_BRIEF if self.treatment is UNTOUCHED else Brief(self.treatment)
 
     @property
     def rewritten(self) -> bool:

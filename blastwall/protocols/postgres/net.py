@@ -14,7 +14,7 @@ from blastwall.masking.detectors import Detectors
 from blastwall.masking.plan import Plan
 from blastwall.protocols.postgres import replies
 from blastwall.protocols.postgres.brief import UNTOUCHED_BRIEF, Brief
-from blastwall.protocols.postgres.layout import Disagreement, Replace, columns, formatted
+from blastwall.protocols.postgres.layout import Disagreement, Replace, columns, copied, formatted
 from blastwall.protocols.postgres.sheet import RowSheet
 
 if TYPE_CHECKING:
@@ -98,15 +98,10 @@ class Net:
         """Hold a CopyOutResponse against what was judged. Raises Disagreement."""
         _, formats = replies.copy_response(frame)
         brief = marking.brief(0 if marking.portal is not None else done)
-        outputs = brief.treatment.outputs
-        if outputs is not None:
-            if len(outputs) != len(formats):
-                raise Disagreement(f"the database copies {len(formats)} columns where {len(outputs)} were judged")
-            raw = next((output.sink.column for output in outputs if output.sink is not None), None)
-            if raw is not None:
-                raise Disagreement(f"COPY would carry the unmasked {raw}: SELECT it instead, or leave it out")
+        made = copied(brief, formats)
         self._tell_columns(brief, number)
-        marking.sheet = RowSheet((), self.detectors, self._replace, self._telling(number))
+        form = brief.copies if made else None
+        marking.sheet = RowSheet(made, self.detectors, self._replace, self._telling(number), form)
 
     def rows(self, marking: Marking | None, number: int) -> RowSheet:
         """The sheet of the rows that come now. Raises UpstreamFault for rows that nobody described."""

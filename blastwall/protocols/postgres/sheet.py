@@ -20,6 +20,7 @@ from mypy_extensions import i64
 from blastwall.errors import UpstreamFault
 from blastwall.masking.detectors import Detectors, Stream, Tally
 from blastwall.model import Sheet
+from blastwall.protocols.postgres.copying import Form, replace_fields
 from blastwall.protocols.postgres.explain import conceal
 from blastwall.protocols.postgres.frames import COPY_DATA, DATA_ROW, HEADER_SIZE, LONGEST, STREAMED, scan_run
 from blastwall.protocols.postgres.layout import (
@@ -54,6 +55,8 @@ class RowSheet(Sheet):
         "_columns",
         "_detectors",
         "_flags",
+        "_form",
+        "_header",
         "_held",
         "_known",
         "_noted",
@@ -73,7 +76,10 @@ class RowSheet(Sheet):
         detectors: Detectors | None,
         replace: Replace,
         told: Callable[[str, str], None],
+        form: Form | None = None,
     ) -> None:
+        self._form = form  # of copied lines in which cells are replaced
+        self._header = form is not None and form.header
         self._columns = tuple(columns) if columns is not None else ()
         self._detectors = detectors
         self._replace = replace
@@ -128,7 +134,7 @@ class RowSheet(Sheet):
             kind: i64 = data[position]
             streamed = kind in (DATA_ROW, COPY_DATA)
             stop: i64 = position
-            if streamed and not (self._sinks and kind == DATA_ROW):
+            if streamed and not self._sinks:
                 stop, _ = scan_run(data, position, kind, STREAMED[kind], LONGEST)
             if stop == position:  # a frame by itself: one whose cells are replaced, one in pieces, or of another kind
                 if end - position < HEADER_SIZE:
@@ -141,7 +147,7 @@ class RowSheet(Sheet):
                     parts.append(self._piece(data[position:], int(kind), int(stop - position)))
                     return b"".join(parts)
                 if streamed:
-                    row = self._row(data[position:stop])
+                    row = self._row(data[position:stop]) if kind == DATA_ROW else self._line(data[position:stop])
                     parts.append(data[kept:position])
                     parts.append(row)
                     kept = stop
@@ -252,6 +258,28 @@ class RowSheet(Sheet):
         body = b"".join(parts)
         return _pack_header(DATA_ROW, len(body) + 4) + body
 
+    def _line(self, frame: bytes) -> bytes:
+        """One copied line with its cells replaced."""
+        if self._form is None:
+            raise UpstreamFault("the target copied lines where it described rows", code="08P01")
+        if self._header:
+            self._header = False
+            return frame
+        body = replace_fields(frame[HEADER_SIZE:], self._form, len(self._columns), self._field)
+        return _pack_header(COPY_DATA, len(body) + 4) + body
+
+    def _field(self, number: int, field: bytes, value: bool) -> bytes | None:
+        """What a copied field shows: see ``replace_fields``."""
+        column = self._columns[number]
+        if not value:
+            if column.action == SINK:
+                return None
+            changed = self._detectors.mask(field, self._tally) if self._detectors is not None else field
+            self._cells += changed is not field
+            return changed
+        self._cells += 1
+        return self._pseudonym(column, field)
+
     def _pseudonym(self, column: Column, value: bytes) -> bytes:
         mask = column.mask
         assert mask is not None  # SINK has one
@@ -273,7 +301,7 @@ class RowSheet(Sheet):
 
     def _piece(self, piece: bytes, kind: int, size: int) -> bytes:
         """The beginning of a frame that is not all there."""
-        if self._sinks and kind == DATA_ROW:
+        if self._sinks:
             if size > MOST_ROW:
                 raise UpstreamFault(
                     f"a row of {size} bytes with masked columns is longer than {MOST_ROW}: select fewer columns",

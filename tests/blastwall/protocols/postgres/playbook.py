@@ -21,6 +21,7 @@ from blastwall.protocols.postgres.legs import Legs
 from blastwall.protocols.postgres.names import Names
 from blastwall.protocols.postgres.net import Net
 from blastwall.protocols.postgres.upstream import Ready, Upstream
+from blastwall.sql.parser import parse
 from blastwall.wire.wire import Signal
 
 PINNED = {"client_encoding": "UTF8", "standard_conforming_strings": "on"}
@@ -58,7 +59,8 @@ class FakeReader:
         effect = {"SELECT": Effect.READ, "BEGIN": Effect.SESSION, "COMMIT": Effect.SESSION}.get(word, Effect.WRITE)
         facts = Facts(effect, word.lower())
         given = self.treatments.get(text, (UNTOUCHED,))
-        return Finding(facts, statements=tuple(Judgement(facts, word.lower(), treatment=each) for each in given))
+        tree = parse(text) if text in self.treatments else None
+        return Finding(facts, tree, statements=tuple(Judgement(facts, word.lower(), treatment=each) for each in given))
 
     def spoil(self, number: int, reason: str) -> None:
         self.spoiled[number] = reason

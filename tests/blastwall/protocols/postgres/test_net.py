@@ -202,11 +202,24 @@ async def test_a_naming_that_is_answered_otherwise_is_withheld(play: Playbook) -
     assert types(await play.answer(answered)) == "1tEZ"
 
 
-async def test_copied_rows_that_would_need_a_mask_are_withheld(play: Playbook) -> None:
-    await play.say(messages.query(BARE.encode()))
-    copied = messages.copy_response(b"H", 0, (0, 0)) + messages.copy_data(b"1\t" + CANARY + b"\n")
-    told = await play.answer(copied + messages.COPY_DONE + messages.command_complete("COPY 1") + IDLE)
-    assert types(told) == "EZ"
+async def test_copied_lines_are_masked_or_withheld(play: Playbook) -> None:
+    copy = "COPY (SELECT id, email FROM customers) TO STDOUT (FORMAT csv, HEADER)"
+    play.reader.treatments = {**TREATMENTS, copy: TREATMENTS[BARE]}
+    copied = messages.copy_response(b"H", 0, (0, 0)) + messages.copy_data(b"id,email\n")
+    copied += (messages.copy_data(b"1," + CANARY + b"\n") + messages.copy_data(b"a@example.com,\n")) * 2
+    done = messages.COPY_DONE + messages.command_complete("COPY 2") + IDLE
+    await play.say(messages.query(copy.encode()))
+    told = b"".join([await play.answer((copied + done)[at : at + 1]) for at in range(len(copied + done))])
+    lines = [frame[5:] for frame in frames(told) if frame[:1] == b"d"]
+    assert lines == [b"id,email\n", b'1,"<20>"\n', b"*************,\n", b'1,"<20>"\n', b"*************,\n"]
+    await play.say(messages.query(BARE.encode()))  # not a COPY: its form is not known
+    assert types(await play.answer(copied + done)) == "EZ"
+    await play.say(messages.query(copy.encode()))
+    binary = messages.copy_response(b"H", 1, (1, 1)) + messages.copy_data(b"PGCOPY\n" + CANARY)
+    assert types(await play.answer(binary + done)) == "EZ"
+
+
+async def test_copied_lines_without_masks_at_the_sink_are_looked_into(play: Playbook) -> None:
     await play.say(messages.query(MASKED.encode()))
     copied = messages.copy_response(b"H", 0, (0,)) + messages.copy_data(b"*** a@example.com\n")
     told = await play.answer(copied + messages.COPY_DONE + messages.command_complete("COPY 1") + IDLE)
