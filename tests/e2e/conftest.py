@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.hosts import Agent, arrive
 from tests.e2e.raw import ORDERS, Client
 from tests.e2e.stacks import ROOT, Change, Stack, begin
 
@@ -29,8 +30,10 @@ def stacks() -> list[Stack]:
 def start(rig_directory: Path, stacks: list[Stack]) -> Iterator[Start]:
     """Starts a stack of a configuration folder: ``start(name, config, target, change)``. All end with the tests."""
 
-    def start(name: str, config: Path, target: str, change: Change | None = None) -> Stack:
-        stack = begin(rig_directory / name, config, target, change)
+    def start(
+        name: str, config: Path, target: str, change: Change | None = None, *, protocol: str = "postgres"
+    ) -> Stack:
+        stack = begin(rig_directory / name, config, target, change, protocol=protocol)
         stacks.append(stack)
         return stack
 
@@ -89,6 +92,18 @@ def corpus(start: Start) -> Stack:
     stack = start("corpus", CORPUS, "corpus", at_once)
     stack.direct("ALTER ROLE corpus_agent SUPERUSER")
     return stack
+
+
+@pytest.fixture(scope="session")
+def hosts(start: Start) -> Stack:
+    """An OpenSSH host behind the gateway."""
+    return start("hosts", ROOT / "tests" / "fixtures" / "ssh", "web", protocol="ssh")
+
+
+@pytest.fixture
+def agent(hosts: Stack, tmp_path: Path) -> Agent:
+    """A new agent with a certificate for the host."""
+    return arrive(hosts, tmp_path / "ssh")
 
 
 @pytest.fixture

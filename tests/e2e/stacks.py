@@ -42,6 +42,7 @@ class Stack:
     local: LocalStack
     servers: Mapping[str, tuple[str, int]]
     databases: Mapping[str, str]
+    protocol: str = "postgres"
     agents: Iterator[int] = field(default_factory=lambda: iter(range(1, 1_000_000)))
 
     # the agents' side
@@ -149,7 +150,7 @@ class Stack:
     def played(self, entry: Entry, rows: int = 1000) -> list[dict[str, Any]]:
         """What playback tells of a recording."""
         with entry.open() as file:
-            decode = decoder("postgres")
+            decode = decoder(self.protocol)
             return [json.loads(line) for line in json_lines(decode(records_to_the_end(Reader(file)), rows=rows))]
 
     def recorded(self, agent: str) -> list[dict[str, Any]]:
@@ -164,7 +165,7 @@ class Stack:
         self.local.stop()
 
 
-def begin(home: Path, config: Path, target: str, change: Change | None = None) -> Stack:
+def begin(home: Path, config: Path, target: str, change: Change | None = None, *, protocol: str = "postgres") -> Stack:
     """Copy a configuration folder below ``home``, change its gateway.yaml if wanted, and start everything in it."""
     home.mkdir(mode=0o711)
     shutil.copytree(config, home / "config")
@@ -175,11 +176,11 @@ def begin(home: Path, config: Path, target: str, change: Change | None = None) -
         change(document)
         file.write_text(yaml.safe_dump(document))
     state = home / "state"
-    local = LocalStack(home / "config", state, listen={"postgres": "127.0.0.1:0"})
+    local = LocalStack(home / "config", state, listen={protocol: "127.0.0.1:0"})
     found = local.start()
-    host, _, port = found.listening["postgres"].rpartition(":")
+    host, _, port = found.listening[protocol].rpartition(":")
     sections = json.loads((state / "overrides.json").read_text())["targets"]
     servers = {name: (section["host"], section["port"]) for name, section in sections.items()}
     issuer = LocalIssuer.open(state)
     databases = {name: about["database"] for name, about in found.targets.items()}
-    return Stack(target, state, home / "config", host, int(port), found.ca, issuer, local, servers, databases)
+    return Stack(target, state, home / "config", host, int(port), found.ca, issuer, local, servers, databases, protocol)

@@ -20,7 +20,7 @@ from blastwall.protocols.ssh import keys
 from blastwall.protocols.ssh.arrival import LOGIN, Door, arrive, hand_out, hello_of
 from blastwall.protocols.ssh.channel import SshChannel
 from blastwall.protocols.ssh.classify import EXEC, SHELL, Request, classify, sftp_text
-from blastwall.protocols.ssh.exchange import SessionExchange, refuse, too_many
+from blastwall.protocols.ssh.exchange import SessionExchange, Streams, too_many
 from blastwall.protocols.ssh.files import Files
 from blastwall.protocols.ssh.options import Gateway, Options
 from blastwall.protocols.ssh.refusal import lines
@@ -31,6 +31,7 @@ from blastwall.shell.paths import HOME
 asyncssh.set_log_level(logging.WARNING)
 
 RESOLVE_SECONDS: Final = 5.0
+FAREWELL_SECONDS: Final = 1.0  # a client has this long to take the reason why its session ends
 KEPT: Final = 4096  # judged requests that wait for their exchange
 _SERVED: Final = "exec and shell requests, and the subsystem sftp"
 
@@ -51,7 +52,7 @@ class SshConversation:
         self._home = ""  # as the host says it; paths below it are told from ~ on
         self._ready = asyncio.Event()
         self._channels: asyncio.Queue[Channel | None] = asyncio.Queue(64)
-        self._open = 0
+        self._sessions: set[Streams] = set()
         self._number = 0
         self._judged: dict[int, Request] = {}
         self._note: Note = _silent
@@ -122,6 +123,15 @@ class SshConversation:
             self._sock.close()
             return
         if denial is not None:
+            # A client shows what its command's channel says; why a connection ended it often keeps to itself.
+            told = []
+            for streams in tuple(self._sessions):
+                streams.refuse(denial)
+                told.append(asyncio.ensure_future(streams.stdout.channel.wait_closed()))
+            if told:
+                _, late = await asyncio.wait(told, timeout=FAREWELL_SECONDS)
+                for each in late:
+                    each.cancel()
             reason = lines(denial).decode().strip().replace("\n", "; ")
             self._client.disconnect(asyncssh.DISC_BY_APPLICATION, reason)
         self._client.close()
@@ -134,34 +144,35 @@ class SshConversation:
         if self._door.username == LOGIN:
             await hand_out(self._door, stdin, stdout, stderr)
             return
-        await self._ready.wait()
-        if self._closed or self._upstream is None:
-            stdout.channel.close()
+        streams = Streams(stdin, stdout, stderr)
+        if len(self._sessions) >= self._options.most_channels:
+            streams.refuse(too_many(self._options.most_channels))
             return
-        raw = stdin.channel.get_terminal_type() is not None
-        if self._open >= self._options.most_channels:
-            refuse(stdout, stderr, too_many(self._options.most_channels), raw=raw)
-            return
-        if stdin.channel.get_subsystem() is not None:
-            name = stdin.channel.get_subsystem()
+        self._sessions.add(streams)
+        try:
+            await self._ready.wait()
+            if not self._closed and self._upstream is not None:
+                await self._serve(self._upstream, streams)
+        finally:
+            self._sessions.discard(streams)
+
+    async def _serve(self, upstream: asyncssh.SSHClientConnection, streams: Streams) -> None:
+        channel = streams.stdin.channel
+        name = channel.get_subsystem()
+        if name is not None:
             self._note("refused_request", {"request": f"subsystem {name[:64]}"})
             denial = Denial(DenialCode.UNKNOWN, f"the subsystem {name[:64]!r} is not served", f"Served are {_SERVED}.")
-            refuse(stdout, stderr, denial, raw=raw)
+            streams.refuse(denial)
             return
-        command = stdin.channel.get_command()
+        command = channel.get_command()
         text = SHELL if command is None else EXEC + command
         statement = await self._begin(text)
         seconds = self._options.shell_minutes * 60 if text == SHELL else 0.0
-        exchange = SessionExchange(statement, self._upstream, stdin, stdout, stderr, seconds)
-        channel = SshChannel()
-        await channel.put(exchange)
-        await channel.end()
-        await self._announce(channel)
-        self._open += 1
-        try:
-            await stdout.channel.wait_closed()
-        finally:
-            self._open -= 1
+        line = SshChannel()
+        await line.put(SessionExchange(statement, upstream, streams, seconds))
+        await line.end()
+        await self._announce(line)
+        await channel.wait_closed()
 
     def _files(self, chan: Any) -> Files:  # noqa: ANN401  the library's channel
         async def begin(operation: str, paths: tuple[bytes, ...]) -> Statement:

@@ -7,6 +7,7 @@ import contextlib
 import math
 from collections import deque
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import asyncssh
@@ -30,6 +31,25 @@ _SIGNALS: Final = frozenset(
 Found = tuple[Piece, bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """A client's session channel, as the library's readers and writers. ``raw``: it has a terminal."""
+
+    stdin: Any
+    stdout: Any
+    stderr: Any
+
+    @property
+    def raw(self) -> bool:
+        return self.stdin.channel.get_terminal_type() is not None
+
+    def refuse(self, denial: Denial) -> None:
+        """Say why on standard error, and exit with the denial's status."""
+        with contextlib.suppress(asyncssh.Error, OSError):
+            self.stderr.write(lines(denial, raw=self.raw))
+            self.stdout.channel.exit(status(denial))
+
+
 class SessionExchange:
     """Implements :class:`blastwall.conversation.Exchange` for ``exec`` and ``shell`` requests.
 
@@ -40,9 +60,7 @@ class SessionExchange:
         self,
         statement: Statement,
         upstream: asyncssh.SSHClientConnection,
-        stdin: Any,  # noqa: ANN401  the library's streams
-        stdout: Any,  # noqa: ANN401
-        stderr: Any,  # noqa: ANN401
+        streams: Streams,
         seconds: float = 0.0,
     ) -> None:
         self.statement: Statement | None = statement
@@ -50,13 +68,13 @@ class SessionExchange:
         self.interactive = True
         self.patience = math.inf
         self._upstream = upstream
-        self._in, self._out, self._err = stdin, stdout, stderr
+        self._streams = streams
+        self._in, self._out, self._err = streams.stdin, streams.stdout, streams.stderr
         self._seconds = seconds
-        self._raw = stdin.channel.get_terminal_type() is not None
+        self._raw = streams.raw
         self._prompts = Prompts() if self._raw else None
         self._unrecorded: deque[bytes] = deque()
         self._up: Any = None
-        self.finished = asyncio.Event()
 
     async def forward(self, permit: Permit | None) -> AsyncIterator[Chunk]:
         assert permit is not None and self.statement is not None, "a command goes nowhere without its permit"
@@ -190,11 +208,9 @@ class SessionExchange:
             channel.exit_with_signal(how.removeprefix("signal "))
         else:
             channel.exit(int(how))
-        self.finished.set()
 
     async def refuse(self, denial: Denial) -> None:
-        refuse(self._out, self._err, denial, raw=self._raw)
-        self.finished.set()
+        self._streams.refuse(denial)
 
     async def notify(self, message: str, detail: str = "") -> None:
         with contextlib.suppress(asyncssh.Error, OSError):
@@ -203,13 +219,6 @@ class SessionExchange:
     async def gone(self) -> str:
         await self._out.channel.wait_closed()
         return "disconnected"
-
-
-def refuse(stdout: Any, stderr: Any, denial: Denial, *, raw: bool) -> None:  # noqa: ANN401  the library's streams
-    """Say why on standard error, and exit with the denial's status."""
-    with contextlib.suppress(asyncssh.Error, OSError):
-        stderr.write(lines(denial, raw=raw))
-        stdout.channel.exit(status(denial))
 
 
 async def _read(stream: Any, piece: Piece, found: asyncio.Queue[Found | None]) -> None:  # noqa: ANN401

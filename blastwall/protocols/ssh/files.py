@@ -351,3 +351,5 @@ class Files(asyncssh.SFTPServer):
         for each in tuple(self._opened):
             await each.finish()
         await self._line.end()
+        with contextlib.suppress(asyncssh.Error, OSError):
+            self.channel.exit(0)  # scp takes a channel that ends without a status for a failure
