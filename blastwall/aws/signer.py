@@ -13,6 +13,7 @@ from blastwall.aws.objects import explain
 from blastwall.errors import RecordingFault
 from blastwall.recording.manifest import P256, key_id, public_bytes
 
+MOST_RAW = 4096  # bytes of a message that KMS takes whole (Sign, Message)
 ATTEMPTS = 3  # a throttled or lost call is made again; each waits for `objects.READ_SECONDS` at most
 
 
@@ -37,12 +38,13 @@ class KmsSigner:
         self.key_id = key_id(self.public)
 
     def sign(self, message: bytes) -> bytes:
-        """Sign the SHA-256 of the message: KMS takes no more than 4,096 bytes itself."""
+        """Sign the SHA-256 of the message; a short one KMS hashes itself."""
+        raw = len(message) <= MOST_RAW
         answer = self._ask(
             "sign",
             KeyId=self._key,
-            Message=sha256(message).digest(),
-            MessageType="DIGEST",
+            Message=message if raw else sha256(message).digest(),
+            MessageType="RAW" if raw else "DIGEST",
             SigningAlgorithm="ECDSA_SHA_256",
         )
         signature: bytes = answer["Signature"]
