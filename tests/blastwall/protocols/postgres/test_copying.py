@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -119,9 +116,9 @@ def test_every_value_survives(row: tuple[str | None, ...]) -> None:
 
     line = b"\t".join(map(as_text, row)) + b"\n"
     assert replace_fields(line, Form(), 3, mark) == b"\t".join(map(as_text, wanted)) + b"\n"
-    written = io.StringIO()
-    csv.writer(
-        written, quoting=csv.QUOTE_NOTNULL if hasattr(csv, "QUOTE_NOTNULL") else csv.QUOTE_MINIMAL, lineterminator="\n"
-    ).writerow(row)
-    out = replace_fields(written.getvalue().encode(), Form(csv=True), 3, mark).decode()
-    assert next(csv.reader(io.StringIO(out, newline=""))) == [value or "" for value in wanted]
+
+    def quoted(value: str | None) -> str:
+        return "" if value is None else '"' + value.replace('"', '""') + '"'
+
+    line = (",".join(map(quoted, row)) + "\n").encode()
+    assert replace_fields(line, Form(csv=True), 3, mark) == (",".join(map(quoted, wanted)) + "\n").encode()
