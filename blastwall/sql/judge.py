@@ -32,9 +32,9 @@ class Judgement:
     ``literal_independent``: no literal's value was looked at, so that the same text with other literals has the same
     facts. ``session_names``: the facts depend on what the session prepared or declared. ``changes_catalogue``:
     afterwards the catalogue may be another one. ``makes`` is the name of the relation it makes, and whether that is
-    temporary. ``concerns_masks``: it reads, writes or names what masking has a say in; ``treatment`` is then what masking
-    makes of running it, ``carried`` of running what it names for later, and ``stores`` are the bound parameters (by
-    number) that go into masked columns.
+    temporary. ``concerns_masks``: it reads, writes or names what masking has a say in; ``treatment`` is then what
+    masking makes of running it, ``carried`` of running what it names for later, and ``stores`` are the bound
+    parameters (by number) that go into masked columns.
     """
 
     facts: Facts

@@ -78,6 +78,7 @@ class Binder:
         self.leaves: list[Leaf] = []
         self.masked: set[str] = set()
         self.flags: set[str] = set()
+        self.guesses: set[str] = set()  # columns of which real values were compared with given ones
         self.filters = False
         self.hiding = False  # an expression over a masked column is computed from its mask
         self.literals = False  # a literal's value was looked at

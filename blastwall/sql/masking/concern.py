@@ -1,4 +1,4 @@
-"""Whether masking has a say in a statement at all. Asked of every statement on a target with masks: it must be cheap."""
+"""Whether masking has a say in a statement at all. Asked of every statement where anything is masked: it is cheap."""
 
 from __future__ import annotations
 
@@ -9,8 +9,30 @@ from blastwall.sql.resolve import Found
 from blastwall.sql.surroundings import Surroundings
 from blastwall.sql.tree import Message, everything_within, strings, unwrap
 
-_QUIET = frozenset(
-    {"SelectStmt", "TransactionStmt", "VariableSetStmt", "VariableShowStmt", "DeallocateStmt", "DiscardStmt"}
+# Every relation that these name is among those that judging them resolves.
+_RESOLVED = frozenset(
+    {
+        "CopyStmt",
+        "CreateTableAsStmt",
+        "DeallocateStmt",
+        "DeclareCursorStmt",
+        "DeleteStmt",
+        "DiscardStmt",
+        "ExecuteStmt",
+        "ExplainStmt",
+        "FetchStmt",
+        "InsertStmt",
+        "LockStmt",
+        "MergeStmt",
+        "PrepareStmt",
+        "SelectStmt",
+        "TransactionStmt",
+        "UpdateStmt",
+        "VacuumStmt",
+        "VariableSetStmt",
+        "VariableShowStmt",
+        "ViewStmt",
+    }
 )
 _COLUMN, _SCHEMA = 7, 37  # ObjectType
 
@@ -35,7 +57,7 @@ def concerned(
         for each in found.values()
     ):
         return True
-    return not found and kind not in _QUIET and mentions(message, surroundings)
+    return kind not in _RESOLVED and mentions(message, surroundings)
 
 
 def _named(message: Message) -> Message | None:
@@ -54,7 +76,7 @@ def _named(message: Message) -> Message | None:
 
 
 def mentions(message: Message, surroundings: Surroundings) -> bool:
-    """Whether a statement that is judged by its kind alone is about a masked relation."""
+    """Whether a statement that defines something names a masked relation anywhere."""
     plan, catalogue = surroundings.plan, surroundings.catalogue
     if catalogue is None:
         return False

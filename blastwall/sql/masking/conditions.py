@@ -72,6 +72,8 @@ def raw_condition(binder: Binder, part: Message, level: Level, scans: Collection
     if not (_is_equality(part) if Predicates.EQUALITY in policies else _is_listed(part)):
         return None
     _note(binder, part, masked)
+    if Predicates.EQUALITY in policies:
+        _count(binder, masked)
     if scan.role != "target":
         for node, (_, cell) in zip(names, cells, strict=True):
             _respell(node, scan, cell)
@@ -87,6 +89,16 @@ def _note(binder: Binder, part: Message, masked: list[Cell]) -> None:
     for node in everything_within(part):
         if type(node).__name__ == "ParamRef":
             binder.parameters.add(node.number)
+
+
+def _count(binder: Binder, masked: list[Cell]) -> None:
+    """One guess at a column for each statement: a budget of statements is then one of guesses."""
+    for cell in masked:
+        assert cell.leaf is not None
+        column = cell.leaf.mask.column
+        if column in binder.guesses:
+            raise Refused(f"Compares the masked column {column} more than once; one comparison a statement is allowed.")
+        binder.guesses.add(column)
 
 
 def _respell(node: Message, scan: Scan, cell: Cell) -> None:

@@ -1,4 +1,4 @@
-"""Statements about schema objects over masked relations: those that leave the masks where they are, and nothing else."""
+"""Statements about schema objects over masked relations: those that leave the masks where they are, and no others."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def define(binder: Binder, message: Message) -> None:
     rule = _RULES.get(type(message).__name__)
     if rule is None:
         raise Refused(
-            "Is a statement over a masked table whose effect on the masks the gateway does not follow; ask somebody who is "
-            "exempt from them."
+            "Is a statement over a masked table whose effect on its masks the gateway does not follow; ask somebody "
+            "who is exempt from them."
         )
     rule(binder, message)
 
@@ -84,7 +84,8 @@ def _alter(binder: Binder, message: Message) -> None:
 
 
 def _constraint(binder: Binder, node: Message, masks: Mapping[str, Mask]) -> None:
-    for name in (*strings(node.keys), *strings(node.fk_attrs)):
+    excluded = [each.name for each in everything_within(node) if type(each).__name__ == "IndexElem"]
+    for name in (*strings(node.keys), *strings(node.fk_attrs), *excluded):
         if clip(name) in masks:
             _refuse(masks[clip(name)], "Makes a constraint, whose violations tell which values there are, on")
     if node.HasField("pktable"):
@@ -118,12 +119,14 @@ def _comment(binder: Binder, message: Message) -> None:
 
 _RULES: Mapping[str, Callable[[Binder, Message], None]] = {
     "AlterTableStmt": _alter,
+    "ClusterStmt": _nothing,
     "CommentStmt": _comment,
     "CreateStmt": _create,
     "DropStmt": _nothing,
     "IndexStmt": _index,
     "LockStmt": _nothing,
     "RefreshMatViewStmt": _nothing,
+    "ReindexStmt": _nothing,
     "TruncateStmt": _nothing,
     "VacuumStmt": _nothing,
 }

@@ -138,8 +138,8 @@ def _expanded(binder: Binder, items: Sequence[Item], level: Level) -> list[Entry
     for item in items:
         if item.entries is None:
             raise Refused(
-                f"Selects every column of {item.alias or 'a FROM item'}, whose columns the gateway cannot tell, together "
-                "with a masked table's; name the columns."
+                f"Selects every column of {item.alias or 'a FROM item'}, whose columns the gateway cannot tell, beside "
+                "a masked table's; name the columns."
             )
         columns += [Entry(entry.name, binder.take(item, entry, level)) for entry in item.entries]
     return columns

@@ -1,4 +1,4 @@
-"""FROM items: relations of the catalogue, WITH queries, sub-queries, functions and joins, with the columns they give."""
+"""FROM items: relations of the catalogue, WITH queries, sub-queries, functions and joins, and the columns they give."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from blastwall.masking.plan import UNTOUCHED, Mask, Output, Treatment
 from blastwall.model import Facts
@@ -120,8 +120,8 @@ class _Statement:
         for column in self.columns or ():
             for leaf in column.value.leaves:
                 raise Refused(
-                    f"Copies the masked column {leaf.mask.column} into {into}; a masked column cannot be copied: leave it "
-                    "out."
+                    f"Copies the masked column {leaf.mask.column} into {into}; a masked column cannot be copied: leave "
+                    "it out."
                 )
         if self.known is not None and any(each.sink or each.masks for each in self.known.outputs or ()):
             raise Refused(f"Copies masked columns of a prepared statement into {into}; select the others in a new one.")
@@ -206,6 +206,8 @@ class _Statement:
             self.surroundings.cursor_treatments.get(message.portalname),
             self.surroundings.cursors.get(message.portalname),
         )
+        if message.ismove and self.known is not None:
+            self.known = replace(self.known, outputs=None)
 
     def _run_by_name(self, treatment: Treatment | None, facts: Facts | None) -> None:
         self.known = treatment if treatment is not None else UNTOUCHED
@@ -232,6 +234,12 @@ class _Statement:
     def outcome(self) -> Outcome:
         binder = self.binder
         columns = self.columns if not self.plan_only else None
+        for column in columns or ():
+            for leaf in column.value.leaves:
+                if leaf.raw:  # no reference that the server takes comes here
+                    raise Refused(
+                        f"Shows {leaf.mask.column} of the table that it changes in a way that is not followed."
+                    )
         if self.plan_only:
             for leaf in binder.leaves:
                 leaf.hidden = True

@@ -1,4 +1,4 @@
-"""What masking knows of a value in a statement: the masked columns it comes from, and whether it is one as it stands."""
+"""What masking knows of a value in a statement: which masked columns it comes from, and whether as they stand."""
 
 from __future__ import annotations
 

@@ -103,8 +103,8 @@ def _follow(view: Relation, plan: Plan, catalogue: Catalogue) -> dict[int, Mask]
         columns = query(binder, unwrap(tree.statements[0].stmt), Level())
     except (Refused, Unparsed):
         return (
-            f"{name} is a view that uses masked columns in a way that nobody can follow; query the tables themselves, or "
-            "ask whoever keeps the masking rules to vouch for the view."
+            f"{name} is a view that uses masked columns in a way that nobody can follow; query the tables themselves, "
+            "or ask whoever keeps the masking rules to vouch for the view."
         )
     if binder.filters or any(leaf.compared for leaf in binder.leaves):
         masked = min(binder.masked)

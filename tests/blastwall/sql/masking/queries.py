@@ -134,7 +134,7 @@ class Maker:
         return text, Shown(f"c{number}", column.type, column.masked)
 
     def _free_use(self, text: str, column: Shown, number: int) -> tuple[str, Shown]:
-        if column.type in ("row", "date"):
+        if column.type not in ("text", "varchar"):
             return text, Shown(f"c{number}", column.type, True)
         use = self._pick("upper({})", "coalesce({}, 'none')", "length({})", "max({}) OVER ()", "{} || 'x'")
         made = str(use).format(text)
