@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -17,6 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from blastwall.local.audit import AuditTrail
+from blastwall.local.query import Answer, ask
+from blastwall.recording.export import cell
 from blastwall.recording.terminal import neutral
 from cli.recordings import state_option
 
@@ -61,6 +65,43 @@ def ls(
         click.echo("no such audit events")
         return
     Console().print(_listing(newest))
+
+
+@command.command("query")
+@click.argument("sql")
+@click.option("--since", default="", metavar="DAY", help="Look at the days from this one on (2026-11-22), no others.")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=1000, show_default=True, help="Rows at most.")
+@click.option("--timeout", type=click.FloatRange(0.1, 3600), default=30.0, show_default=True, help="Seconds at most.")
+@click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
+@state_option
+def query(sql: str, since: str, limit: int, timeout: float, form: str, state: Path) -> None:
+    """Answer one SELECT over the table audit_events, the same as in Athena; docs/queries.md has the usual questions."""
+    if since and re.fullmatch(r"\d{4}-\d{2}-\d{2}", since) is None:
+        raise click.BadParameter(f"{since!r} is not a day like 2026-11-22", param_hint="--since")
+    if (state / "recordings").is_dir():
+        AuditTrail(state).catch_up()
+    answer = ask(state / "audit", sql, since=since, limit=limit, seconds=timeout)
+    if form == "json":
+        for row in answer.rows:
+            click.echo(json.dumps(dict(zip(answer.columns, row, strict=True)), default=str))
+    elif form == "csv":
+        writer = csv.writer(sys.stdout)
+        for cells in (answer.columns, *answer.rows):
+            writer.writerow("" if value is None else cell(str(value)) for value in cells)
+    else:
+        Console().print(_table(answer))
+    if answer.more:
+        click.echo(f"there are more than these {limit} rows: --limit shows others", err=True)
+
+
+def _table(answer: Answer) -> Table:
+    """Whatever is in the rows, and in the names that the SQL gave them: neither can act on the terminal."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in answer.columns:
+        table.add_column(Text(neutral(name, 60)), overflow="fold")
+    for row in answer.rows:
+        table.add_row(*(Text("" if value is None else neutral(str(value), 500)) for value in row))
+    return table
 
 
 def moment(text: str, now: float) -> float:

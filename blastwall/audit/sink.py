@@ -42,9 +42,10 @@ def cut(event: Mapping[str, Any], limit: int) -> dict[str, Any]:
     whole: dict[str, Any] = json.loads(_ENCODER.encode(event))
     whole.setdefault("unmapped", {}).setdefault("blastwall", {})["cut"] = True
     while len(_ENCODER.encode(whole)) > limit:
-        place, name, value = max(_long(whole), key=lambda found: len(_ENCODER.encode(found[2])), default=({}, "", ""))
-        if not value:
+        longest = max(_long(whole), key=lambda found: len(_ENCODER.encode(found[2])), default=None)
+        if longest is None or not longest[2]:
             break
+        place, name, value = longest
         place[name] = value[: len(value) // 2]
     return whole
 

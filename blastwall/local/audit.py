@@ -85,6 +85,8 @@ class AuditTrail:
         """Send what waits for the sinks; return how many events they took. Raises OurFault when the disk fails."""
         try:
             with self._alone():
+                for outbox in self._outboxes:
+                    outbox.feed(self.directory)
                 return sum(outbox.deliver() for outbox in self._outboxes)
         except OSError as error:
             raise OurFault(f"Audit events that wait in {self.directory} cannot be kept: {error.strerror}.") from error
@@ -166,10 +168,7 @@ class AuditTrail:
         return written, done
 
     def _append(self, events: list[dict[str, Any]]) -> int:
-        days = by_day(events)
-        for outbox in self._outboxes:
-            outbox.add([text for lines in days.values() for text in lines])
-        for day, lines in days.items():
+        for day, lines in by_day(events).items():
             path = self.directory / f"{day}.jsonl"
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "ab") as file:
@@ -201,12 +200,12 @@ class Follower:
             self._process.wait()
 
 
-def follow(state: Path, gone: Callable[[float], bool], sinks: Sequence[Sink] = ()) -> None:
+def follow(state: Path, gone: Callable[[float], bool], sinks: Sequence[Sink] = (), clock: Clock | None = None) -> None:
     """Keep catching up until ``gone`` (which waits so many seconds) says that the starter has; then once more.
 
     What ``sinks`` do not take is kept in ``STATE/audit/outbox``, and told: in the log, and as an audit event.
     """
-    clock = SystemClock()
+    clock = clock or SystemClock()
     alarms: list[Alarm] = []
     try:
         trail = AuditTrail(state, [Outbox(state / "audit" / "outbox", sink, clock, alarms.append) for sink in sinks])

@@ -1,5 +1,6 @@
 """Audit events on their way to one sink: kept on disk until the sink has taken them.
 
+It is fed from the trail's day files, whoever wrote them, and knows how far it has read each.
 ``DIRECTORY/NAME/<number>.jsonl`` is a batch. A batch is sent as it was written, again and again with a growing pause,
 until nothing of it is left; what the sink takes is removed from it, and what is sent twice is sent under the same ids.
 An event that the sink refuses while it takes others is set aside in ``DIRECTORY/NAME/undeliverable/`` after some
@@ -20,6 +21,8 @@ from typing import Any, Final
 from blastwall.audit.sink import Sink, line, session, uid
 from blastwall.ports import Clock
 
+OFFSETS: Final = "offsets.json"
+MOST_FED: Final = 4 * 1024 * 1024  # bytes of a day file that are taken over at a time
 MAX_BATCH: Final = 2_000  # events of one file
 ATTEMPTS: Final = 8  # times an event may be refused while others are taken
 FIRST_PAUSE: Final = 0.5  # seconds; doubled at each failure
@@ -63,6 +66,29 @@ class Outbox:
         for start in range(0, len(lines), MAX_BATCH):
             _write(self._directory / f"{self._next:012}.jsonl", lines[start : start + MAX_BATCH])
             self._next += 1
+
+    def feed(self, days: Path) -> int:
+        """Take over what the day files (``YYYY-MM-DD.jsonl`` in ``days``) hold beyond what was taken before.
+
+        Returns how many events that were. After a crash in between some are taken twice, under the same ids. Raises
+        OSError.
+        """
+        offsets = self._offsets()
+        fed = 0
+        for path in sorted(days.glob("*.jsonl")):
+            size, offset = path.stat().st_size, offsets.get(path.name, 0)
+            if size <= offset:
+                continue
+            with path.open("rb") as file:
+                file.seek(offset)
+                data = file.read(MOST_FED)
+            whole = data[: data.rfind(b"\n") + 1]
+            lines = [text.decode() for text in whole.split(b"\n") if _sound(text)]
+            self.add(lines)
+            offsets[path.name] = offset + len(whole)
+            _write(self._directory / OFFSETS, [json.dumps(offsets)])
+            fed += len(lines)
+        return fed
 
     def deliver(self) -> int:
         """Send what waits, unless it is too early after a failure; return how many were taken. Raises OSError."""
@@ -111,6 +137,13 @@ class Outbox:
             path.unlink()
         return len(aside)
 
+    def _offsets(self) -> dict[str, int]:
+        try:
+            value = json.loads((self._directory / OFFSETS).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return {}  # everything is sent once more: better twice than never
+        return {str(name): int(offset) for name, offset in value.items()}
+
     def _set_aside(self, batch: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """The batch without what was refused too often, which goes where people look."""
         for event in batch:
@@ -142,6 +175,15 @@ class Outbox:
 
 def _number(path: Path) -> int:
     return int(path.stem) if path.stem.isdigit() else 0
+
+
+def _sound(text: bytes) -> bool:
+    """Half a line that a crash left is none."""
+    try:
+        event = json.loads(text)
+        return bool(uid(event)) and isinstance(event["time"], int)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def _read(path: Path) -> list[Mapping[str, Any]]:

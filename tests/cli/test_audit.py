@@ -90,3 +90,25 @@ def test_times():
 def test_a_time_nobody_understands_is_a_mistake_of_the_command_line(state, capsys):
     assert run(["audit", "ls", "--since", "soon"]) == 2
     assert "--since" in capsys.readouterr().err
+
+
+def test_query_answers_over_what_was_just_recorded(state, capsys):
+    record(state, text="SELECT '\x1b]0;owned\x07=1+1'")
+    sql = 'SELECT actor.user.name AS agent, query_info.query_string AS "said\x1b[31m" FROM audit_events WHERE action_id = 1'
+    assert run(["audit", "query", sql]) == 0
+    out = capsys.readouterr().out
+    assert "agent-1" in out
+    assert "\x1b" not in out
+    assert "\\x1b]0;owned" in out
+    assert run(["audit", "query", "SELECT '=1+1' AS a", "--format", "csv"]) == 0
+    assert capsys.readouterr().out.split() == ["a", "'=1+1"]
+    assert run(["audit", "query", "SELECT 1 AS a UNION ALL SELECT 2", "--format", "json", "--limit", "1"]) == 0
+    found = capsys.readouterr()
+    assert (json.loads(found.out), "--limit" in found.err) == ({"a": 1}, True)
+
+
+def test_query_refuses_in_words(state, capsys):
+    assert run(["audit", "query", "DROP TABLE audit_events"]) == 4
+    assert "one SELECT" in capsys.readouterr().err
+    assert run(["audit", "query", "SELECT 1", "--since", "yesterday"]) == 2
+    assert "2026-11-22" in capsys.readouterr().err

@@ -15,8 +15,8 @@ import pytest
 
 from blastwall.audit.project import project_all
 from blastwall.errors import OurFault
-from blastwall.local.audit import AuditTrail, Follower
-from blastwall.local.clock import SystemClock
+from blastwall.local.audit import AuditTrail, Follower, follow
+from blastwall.local.clock import ManualClock, SystemClock
 from blastwall.local.recorder import LocalRecorder
 from blastwall.local.recordings import Shelf
 from blastwall.model import Denial, DenialCode, Effect, Facts, Masked, Permit, Principal, Session, Statement, Target
@@ -241,3 +241,43 @@ def test_lines_are_json(tmp_path, recorder):
     recording.close("end")
     AuditTrail(tmp_path).catch_up()
     assert all(json.loads(text)["metadata"]["log_name"] == recording.id for text in lines(tmp_path))
+
+
+class Far:
+    """A sink that takes nothing until it is told to."""
+
+    name = "far"
+
+    def __init__(self):
+        self.got = []
+        self.up = False
+
+    def put(self, batch):
+        ids = [event["metadata"]["uid"] for event in batch]
+        if not self.up:
+            return set(ids)
+        self.got += ids
+        return set()
+
+
+def test_sinks_get_what_others_projected_and_a_failing_one_is_told_and_an_audit_event(tmp_path, recorder, capsys):
+    recording = recorder.open(SESSION, TARGET, "c", {})
+    work(recording, 1, 5)
+    recording.close("end")
+    AuditTrail(tmp_path).catch_up()  # as `blastwall audit ls` does: the sinks must not miss what it took over
+    far, clock = Far(), ManualClock(1_800_000_000.0)
+    turns = iter(range(6))
+
+    def gone(_):
+        clock.advance(100)
+        turn = next(turns)
+        far.up = turn >= 4
+        return turn == 5
+
+    follow(tmp_path, gone, [far], clock)
+    (told,) = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (told["Sink"], told["UndeliveredAuditEvents"]) == ("far", 8)
+    assert told["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Blastwall"
+    found = trail(tmp_path)
+    assert [event["unmapped"]["blastwall"].get("event") for event in found.values()].count("sink_failing") == 1
+    assert sorted(far.got) == sorted(found)

@@ -167,3 +167,18 @@ def test_random_failures_lose_nothing_and_keep_each_sessions_order(tmp_path, clo
         assert [id for id in far.got if id in ids] == ids
     assert session({"metadata": {}}) == ""
     assert ALARM_AFTER == 3
+
+
+def test_it_reads_the_day_files_on_from_where_it_was(tmp_path, outbox, far, clock, alarms):
+    days = tmp_path / "days"
+    days.mkdir()
+    with (days / "2026-11-21.jsonl").open("w") as file:
+        file.write(event(1) + "\n" + event(2) + "\n" + '{"half of')
+    assert outbox.feed(days) == 2
+    with (days / "2026-11-21.jsonl").open("a") as file:
+        file.write("\n" + event(3) + "\n")
+    (days / "2026-11-22.jsonl").write_text(event(4) + "\n")
+    again = Outbox(tmp_path, far, clock, alarms.append)
+    assert (again.feed(days), again.feed(days)) == (2, 0)
+    drain(again, clock)
+    assert far.got == ["r-1", "r-2", "r-3", "r-4"]
