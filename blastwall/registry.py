@@ -75,6 +75,22 @@ def read_catalogue(name: str) -> Callable[[str, Secret | None], Any]:
     return read
 
 
+def sampler(name: str) -> Callable[..., Any]:
+    """The folder's ``sampling.sample``: a few rows of everything that a target keeps, for proposing masking rules.
+
+    Raises LookupError for an unknown protocol, and for one whose targets keep no tables.
+    """
+    package = _package(name)
+    try:
+        sampling = importlib.import_module(f"{package}.sampling")
+    except ModuleNotFoundError as error:
+        if error.name != f"{package}.sampling":
+            raise
+        raise LookupError(f"{name} keeps no tables to look at") from None
+    found: Callable[..., Any] = sampling.sample
+    return found
+
+
 def _package(name: str) -> str:
     if name not in names():
         raise LookupError(f"unknown protocol {name!r}; known are {', '.join(names())}")

@@ -28,6 +28,7 @@ VERBS: Mapping[str, str] = {
     "recordings": "List, verify, replay and export recordings.",
     "audit": "Read audit events.",
     "policy": "Judge statements and check policies without running anything.",
+    "masking": "Propose masking rules by looking at a database.",
     "doctor": "Find out what keeps the gateway from working, and what to do about it.",
 }
 

@@ -175,7 +175,7 @@ class Rules:
         shown: set[tuple[int, int]] = set()
         vouched = frozenset(each.oid for each in _relations(catalogue) if self._vouched(each))
         described = set(vouched)
-        for relation, column, rule in self._decided(catalogue):
+        for relation, column, rule in self.decided(catalogue):
             described.add(relation.oid)
             mask = _mask(rule, relation, column, catalogue)
             if mask is None:
@@ -192,7 +192,7 @@ class Rules:
             marks=frozenset({MARK, HASH_MARK, *(rule.options.mark for rule in self.rules if rule.strategy)}),
         )
 
-    def _decided(self, catalogue: Catalogue) -> Iterator[tuple[Relation, Column, Rule]]:
+    def decided(self, catalogue: Catalogue) -> Iterator[tuple[Relation, Column, Rule]]:
         """Each column that a rule fits, with the first that does."""
         rules = [rule for rule in self.rules if fnmatchcase(catalogue.database, rule.database)]
         for relation in _relations(catalogue):
@@ -206,7 +206,7 @@ class Rules:
 
     def _problems(self, catalogue: Catalogue) -> Iterator[Problem]:
         decides: dict[int, int] = {}
-        for relation, column, rule in self._decided(catalogue):
+        for relation, column, rule in self.decided(catalogue):
             decides[id(rule)] = decides.get(id(rule), 0) + 1
             try:
                 if rule.strategy is not None:

@@ -28,11 +28,12 @@ def read_catalogue(url: str, password: Secret | None = None) -> Catalogue:
     ``password`` is used unless the URL has its own. Raises ValueError for a URL that is not like that, UpstreamFault
     for a database that does not answer.
     """
-    route, parameters, credential = _parse(url, password)
+    route, parameters, credential = parse_address(url, password)
     return asyncio.run(_read(route, parameters, credential))
 
 
-def _parse(url: str, password: Secret | None) -> tuple[Route, dict[str, str], Credential]:
+def parse_address(url: str, password: Secret | None) -> tuple[Route, dict[str, str], Credential]:
+    """Where to connect, with which parameters and as whom. Raises ValueError saying how to write the address."""
     parts = urlsplit(url)
     if parts.scheme not in ("postgresql", "postgres") or not parts.hostname or not parts.username:
         raise ValueError("write postgresql://user@host:port/database?sslmode=verify-full")
@@ -55,8 +56,8 @@ async def _read(route: Route, parameters: dict[str, str], credential: Credential
         async with asyncio.timeout(SECONDS):
             link = await open_link(route, parameters, credential, signal)
             try:
-                await _ask(link, signal, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                sections = {name: await _ask(link, signal, sql) for name, sql in snapshot.SECTIONS}
+                await ask(link, signal, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                sections = {name: await ask(link, signal, sql) for name, sql in snapshot.SECTIONS}
             finally:
                 link.wire.abort()
     except TimeoutError:
@@ -64,8 +65,10 @@ async def _read(route: Route, parameters: dict[str, str], credential: Credential
     return snapshot.assemble(sections)
 
 
-async def _ask(link: Link, signal: Signal, sql: str) -> str:
-    """The one text of the one row that the query returns; "" when it returns none."""
+async def ask(link: Link, signal: Signal, sql: str) -> str:
+    """The one text of the one row that the query returns; "" when it returns none. Raises UpstreamFault, and the link
+    stays usable when it was the database that refused.
+    """
     link.wire.write(messages.query(sql.encode()))
     rows = bytearray()
     problem = ""
