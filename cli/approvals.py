@@ -13,11 +13,14 @@ import click
 from blastwall.approvals import MAX_NOTE, Ballot, Filed, to_document
 from blastwall.approvals.view import lines_of, view_of
 from blastwall.approvals.visible import block, one_line, visible
+from blastwall.errors import ClientFault
 from blastwall.local.approvals import LocalApprovals, unknown
 from blastwall.local.clock import SystemClock
 from blastwall.model import ApprovalState, ApprovalStatus, Denial
 from cli import approver, place
 from cli.token import Duration
+from rig import running
+from rig.desk import login_link
 
 T = TypeVar("T")
 STATEMENT_WIDTH = 60  # characters of a statement in the list; `show` has all of them
@@ -116,6 +119,18 @@ def approve(seconds: int | None, same_shape: bool, **options: Any) -> int:  # no
 def deny(**options: Any) -> int:  # noqa: ANN401  what click collected for _decide
     """Refuse the statement; one denial is enough, and it takes an approval back that was not used."""
     return _decide(approve=False, grant_seconds=0.0, **options)
+
+
+@command.command("link")
+@click.option("--as", "name", default=place.user, help="Who signs in.  [default: you]")
+@click.option("--group", "groups", multiple=True, default=("owners",), show_default=True, help="A group of theirs.")
+@place.state_option
+def link(name: str, groups: tuple[str, ...], state: Path) -> None:
+    """Print a link to the local approval page that signs somebody in: once, within ten minutes."""
+    found = running.read(state)
+    if found is None or not found.page:
+        raise ClientFault(f"no gateway runs with the state directory {state}: start one with `blastwall up`")
+    click.echo(login_link(found.page, state, name, groups))
 
 
 def _decide(

@@ -9,7 +9,8 @@ from types import FrameType
 
 import click
 
-from cli import strings
+from cli import place, strings
+from rig.desk import login_link
 from rig.hosts import SshKeys
 from rig.running import Running
 from rig.up import LocalStack
@@ -78,6 +79,7 @@ def command(config: Path, state: Path, port: int | None, listen: str | None) -> 
             running = stack.start()
             signals.starting = False
             click.echo(announcement(running, state))
+            click.echo(f"sign in once as {place.user()}: {login_link(running.page, state, place.user(), ('owners',))}")
             while not signals.stop.wait(CHECK_SECONDS):
                 stack.check()
                 if signals.reload.is_set():
@@ -119,6 +121,7 @@ def announcement(running: Running, state: Path) -> str:
         f"  export PGPASSWORD=$(blastwall token{option} --agent my-agent)",
         "or let blastwall do both:",
         f"  blastwall connect{option} {next(iter(running.targets), 'TARGET')}",
+        f"approvals: {running.page} (sign in: blastwall approvals link{option})",
         f"log: {state / 'gateway.log'}",
         "",
         f"ready: {', '.join(f'{protocol} {address}' for protocol, address in running.listening.items())}; Ctrl-C stops",

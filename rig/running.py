@@ -20,6 +20,7 @@ class Running:
     listening: Mapping[str, str]
     ca: str
     targets: Mapping[str, Mapping[str, str]]
+    page: str = ""  # where the approval page is
 
 
 def path(state: Path) -> Path:

@@ -16,6 +16,7 @@ from blastwall.config.bundle import load_bundle
 from blastwall.config.model import Config, TargetSection
 from rig import account, running
 from rig.certificates import Certificates, ensure_certificates
+from rig.desk import LocalDesk
 from rig.gateway import GatewayProcess, compiled_environment
 from rig.hosts import LocalHost, SshKeys
 from rig.issuer import LocalIssuer
@@ -122,6 +123,12 @@ class LocalStack:
         self._stack.callback(self._stop_gateway)
         self._begin("the gateway", self.gateway.start)
         self._watch("the gateway", lambda: self.gateway.running, self.gateway.last_words)
+        desk = self._begin(
+            "the approval page",
+            lambda: LocalDesk(self.config, self.state, file, issuer, bundle.config.approvals),
+        )
+        self._begin("the approval page", desk.start)
+        self._stack.callback(desk.stop)
         found = Running(
             pid=os.getpid(),
             config=str(self.config.resolve()),
@@ -131,6 +138,7 @@ class LocalStack:
                 name: {"protocol": section.protocol, "database": _database(name, section.options)}
                 for name, section in bundle.config.targets.items()
             },
+            page=desk.origin,
         )
         running.write(self.state, found)
         self._stack.callback(running.remove, self.state)

@@ -1,0 +1,151 @@
+"""The approval page of a local stack, served by ``blastwall up`` on the stack's own store, issuer and policies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from blastwall.approvals import Ballot
+from blastwall.approvals.desk import Desk, Provider
+from blastwall.approvals.sign_in import Client
+from blastwall.approvals.slack import SlackDoor
+from blastwall.approvals.web import Request, Response
+from blastwall.config.bundle import Bundle, load_bundle
+from blastwall.config.model import Approvals
+from blastwall.errors import ConfigFault, TokenFault
+from blastwall.local import logins
+from blastwall.local.approvals import LocalApprovals
+from blastwall.local.approvers import ApproverVerifier
+from blastwall.local.clock import SystemClock
+from blastwall.local.fetch import fetch
+from blastwall.local.page_server import PageServer
+from blastwall.local.post import post
+from blastwall.local.store import Store
+from blastwall.model import ApprovalRequest, Denial, Principal, Secret
+from rig.issuer import LocalIssuer
+
+TOKEN_SECONDS = 3600.0
+FRESH_SECONDS = 2.0  # a change of policies counts after so long at the latest
+
+
+class LocalDesk:
+    """``origin`` is where the page is, once started. ``overrides`` is the file merged into the configuration."""
+
+    def __init__(self, config: Path, state: Path, overrides: Path, issuer: LocalIssuer, section: Approvals) -> None:
+        self._config = config
+        self._state = state
+        self._overrides = overrides
+        self._issuer = issuer
+        self._section = section
+        self._server = PageServer(section.page.listen.host, section.page.listen.port)
+        self._bundle: Bundle | None = None
+        self._read_at = -FRESH_SECONDS
+
+    @property
+    def origin(self) -> str:
+        return self._server.origin
+
+    def start(self) -> None:
+        """Begin to serve. Raises ConfigFault or OSError."""
+        self._bundle = self._load()
+        self._server.start(self._prepare)
+
+    def stop(self) -> None:
+        self._server.stop()
+
+    def link(self, name: str, groups: tuple[str, ...]) -> str:
+        """A link that signs somebody in, once, within ten minutes."""
+        return login_link(self.origin, self._state, name, groups)
+
+    def _prepare(self) -> tuple[Callable[[Request], Awaitable[Response]], Callable[[], None]]:
+        clock = SystemClock()
+        store = Store(self._state / "blastwall.db")
+        book = LocalApprovals(store, clock)
+        sign_in = self._section.page.sign_in
+        assert self._bundle is not None
+        issuers = [(issuer.rules(), issuer.jwks_url) for issuer in self._bundle.config.identity.issuers]
+        clients = {} if sign_in is None else {sign_in.issuer: sign_in.client_id}
+        verifier = ApproverVerifier(issuers, clock, clients)
+
+        async def decide(id: str, token: Secret, ballot: Ballot) -> Mapping[str, Any]:
+            try:
+                person = await verifier.verify(token)
+            except TokenFault as fault:
+                return {"fault": {"kind": "token", "message": str(fault), "hint": "sign in again"}}
+            return await count(id, person, ballot)
+
+        async def count(id: str, person: Principal, ballot: Ballot) -> Mapping[str, Any]:
+            try:
+                verdict = await book.vote(id, person, ballot, self._authorise)
+            except ValueError as fault:
+                return {"fault": {"kind": "policy", "message": str(fault), "hint": ""}}
+            if isinstance(verdict, Denial):
+                return {"refused": {"code": str(verdict.code), "reason": verdict.reason, "hint": verdict.hint}}
+            return {"status": {"state": str(verdict.state)}}
+
+        desk = Desk(
+            origin=self._section.page.url or self.origin,
+            book=book,
+            verify=verifier.verify,
+            authorise=self._authorise,
+            decide=decide,
+            now=clock.now,
+            entropy=secrets.token_bytes,
+            provider=self._provider(),
+            code=self._code,
+            slack=self._slack(count, clock),
+        )
+        return desk.handle, store.close
+
+    def _provider(self) -> Provider | None:
+        sign_in = self._section.page.sign_in
+        if sign_in is None:
+            return None
+        secret = os.environ.get(sign_in.client_secret_env or "", "")
+
+        async def send(address: str, headers: Mapping[str, str], body: bytes) -> bytes:
+            return await asyncio.to_thread(post, address, headers, body)
+
+        return Provider(Client(sign_in.issuer, sign_in.client_id, secret, sign_in.scopes), fetch, send)
+
+    def _slack(
+        self, count: Callable[[str, Principal, Ballot], Awaitable[Mapping[str, Any]]], clock: SystemClock
+    ) -> Callable[[Request], Awaitable[Response]] | None:
+        slack = self._section.notify.slack
+        if slack is None or slack.signing_secret_env is None:
+            return None
+        people = {user: (person.subject, person.groups) for user, person in slack.people.items()}
+        key = os.environ.get(slack.signing_secret_env, "").encode()
+        return SlackDoor(key, people, count, clock.now).handle
+
+    def _code(self, code: str) -> Secret | None:
+        login = logins.take(self._state, code, time.time())
+        if login is None:
+            return None
+        audience = self._issuer.approver_audience
+        return Secret(self._issuer.mint(login.name, login.groups, ttl=TOKEN_SECONDS, aud=audience))
+
+    def _authorise(self, person: Principal, request: ApprovalRequest, ballot: Ballot) -> Denial | None:
+        if time.monotonic() - self._read_at > FRESH_SECONDS:
+            try:
+                self._bundle = self._load()
+            except ConfigFault:
+                pass  # the gateway goes on with what it has, too, and says so in its log
+        assert self._bundle is not None
+        return self._bundle.may_decide(person, request, ballot, time.time())
+
+    def _load(self) -> Bundle:
+        self._read_at = time.monotonic()
+        overrides = json.loads(self._overrides.read_text("utf-8"))
+        return load_bundle(self._config, overrides, str(self._overrides))
+
+
+def login_link(origin: str, state: Path, name: str, groups: tuple[str, ...]) -> str:
+    """A link to the page that signs somebody in, once, within ten minutes. Raises OSError."""
+    return f"{origin}/sign-in?code={logins.make(state, name, groups, time.time())}"
