@@ -23,7 +23,7 @@ import uvloop
 from blastwall import registry
 from blastwall.config.bundle import Bundle, load_bundle
 from blastwall.conversation import ProtocolSpec
-from blastwall.errors import ConfigFault, Fault
+from blastwall.errors import ConfigFault, Fault, RecordingFault
 from blastwall.local.masking_key import load_masking_key
 from blastwall.local.sessions import LocalSessions
 from blastwall.settings import ProxySettings
@@ -123,6 +123,8 @@ async def _run(settings: ProxySettings, bundle: Bundle) -> None:
     await gateway.endings.finish(parts.vendor.close)
     for end in ends:
         end()
+    with contextlib.suppress(RecordingFault):  # what it held was recorded when it was noted
+        await asyncio.to_thread(gateway.journal.close, "the gateway stopped")
     parts.close()
 
 

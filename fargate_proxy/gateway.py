@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from blastwall import registry
+from blastwall.audit.journal import Journal
 from blastwall.config.bundle import Bundle
 from blastwall.conversation import Channel, Conversation, Hello, Host, ProtocolSpec
 from blastwall.errors import ClientFault, Fault, ProtocolViolation, RecordingFault, TokenFault, UpstreamFault
@@ -21,16 +22,12 @@ from blastwall.model import (
     Credential,
     Denial,
     DenialCode,
-    Effect,
-    Facts,
-    ObjectRef,
     Permit,
     Principal,
     Session,
-    Statement,
-    StatementKind,
     Target,
 )
+from blastwall.policy.connecting import connecting
 from blastwall.ports import Approvals, Clock, Recorder, Recording, Sessions, Vendor, Verifier
 from fargate_proxy.decider import Asking, Decider
 from fargate_proxy.endings import Endings
@@ -72,9 +69,11 @@ class Gateway:
     ledgers: dict[str, Ledger] = field(default_factory=dict)
     watch: Watch = field(default_factory=Watch)
     endings: Endings = field(init=False)
+    journal: Journal = field(init=False)
 
     def __post_init__(self) -> None:
         ports = self.ports
+        self.journal = Journal(ports.recorder, ports.clock)
         self.endings = Endings(ports.sessions, ports.vendor, ports.recorder, lambda: self.bundle.targets)
 
     async def serve(self, sock: socket.socket, spec: ProtocolSpec) -> None:
@@ -116,6 +115,7 @@ class Gateway:
         try:
             principal = await self.ports.verifier.verify(hello.token)
         except TokenFault as fault:
+            await self._note_refusal(hello, spec, str(fault))
             await conversation.refuse(
                 Denial(
                     DenialCode.IDENTITY, str(fault), "Get a fresh token from your identity provider and connect again."
@@ -132,9 +132,18 @@ class Gateway:
         try:
             session = await self.ports.sessions.open(principal, target, self._break_glass(principal, hello))
         except TokenFault as fault:
+            await self._note_refusal(hello, spec, str(fault))
             await conversation.refuse(Denial(DenialCode.IDENTITY, str(fault), "Connect again with a new token."))
             return
         await self._attend(conversation, hello, principal, _narrowed(target, principal), session)
+
+    async def _note_refusal(self, hello: Hello, spec: ProtocolSpec, reason: str) -> None:
+        """Somebody was not let in. That it cannot be recorded lets nobody in, either."""
+        client = hello.attributes.get("client_address", "")
+        try:
+            await self.journal.refused_login(spec.manifest.name, hello.target, client, reason)
+        except RecordingFault as fault:
+            log.error("a refused login could not be recorded: %s", fault)
 
     def _break_glass(self, principal: Principal, hello: Hello) -> str | None:
         name = hello.attributes.get("application_name", "")
@@ -282,13 +291,7 @@ class Gateway:
     ) -> Permit | Denial:
         """Connecting is a statement too."""
         place = hello.attributes.get("database", target.name)
-        statement = Statement(f"connect to {place} at {target.name}", StatementKind.CONNECT, surroundings=place)
-        facts = Facts(
-            effect=Effect.SESSION,
-            verb="connect",
-            objects=(ObjectRef("database", place, "read"),),
-            reason=f"opens a session at {target.name}",
-        )
+        statement, facts = connecting(target, place)
         if session.break_glass is not None:
             recording.event("break_glass", {"reason": session.break_glass, "agent": session.principal.agent})
             log.warning("BREAK GLASS by %s at %s: %s", session.principal.agent, target.name, session.break_glass)

@@ -231,6 +231,18 @@ async def test_a_token_that_opens_nothing_is_told_why(bundle: Bundle, step: str)
     assert denial.code is DenialCode.IDENTITY
     assert "expired" in denial.reason
     assert not play.intents
+    ((name, fields),) = play.events
+    assert (name, fields["target"], fields["reason"]) == ("login_failed", "shop", "it has expired")
+
+
+async def test_a_refused_login_that_cannot_be_recorded_is_refused_all_the_same(bundle: Bundle) -> None:
+    play = Play()
+    play.fail |= {"verify": TokenFault("it has expired"), "open": RecordingFault("the disk is full")}
+    _, task = serve(play, bundle)
+    await finish(task)
+    (denial,) = play.closed
+    assert denial is not None
+    assert denial.code is DenialCode.IDENTITY
 
 
 async def test_an_unknown_target_names_the_known_ones(bundle: Bundle) -> None:
