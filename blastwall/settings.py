@@ -127,8 +127,8 @@ class RecordingSettings(Environment):
     """
 
     recordings_bucket: str
-    spool: str
     manifest_key_id: str
+    spool: str = ".spool"
     segment_bytes: int = 8 << 20
     segment_seconds: float = 2.0
     backlog_bytes: int = 64 << 20
@@ -144,6 +144,19 @@ class RecordingSettings(Environment):
     @property
     def spool_path(self) -> Path:
         return Path(self.spool)
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialSettings(Environment):
+    """token_verifier, credential_vendor, session_revoker and session_reconciler. ``config`` is the configuration folder.
+
+    ``approvals_table`` ("": none) is where the vendor sees that a person approved a connection.
+    """
+
+    sessions_table: str
+    leases_table: str
+    config: str = "config"
+    approvals_table: str = ""
 
 
 def _text(_variable: str, text: str) -> str:

@@ -72,7 +72,7 @@ def fail(error: Exception, times: int = 10**9) -> Callable[[str], None]:
 def settings(spool: Any, **more: Any) -> RecordingSettings:
     """Short times; long enough leases that no test meets them by chance."""
     words = {"segment_seconds": 0.05, "segment_bytes": 4096, "lease_seconds": 60.0, "abandoned_seconds": 120.0}
-    return RecordingSettings(NAME, str(spool), "key", **words | more)
+    return RecordingSettings(NAME, "key", str(spool), **words | more)
 
 
 def ask(recording: Writer, number: int, text: str = "SELECT 1") -> None:

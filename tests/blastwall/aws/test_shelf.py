@@ -41,5 +41,5 @@ def test_a_missing_segment_is_named(bucket):
     place = Place.of("r", "s1", "shop", "c1", 1_800_000_000.0)
     for number in (0, 2):
         bucket.put_new(place.segment(number), b"x")
-    with pytest.raises(RecordingFault, match="segment 1 of .* is missing"):
+    with pytest.raises(RecordingFault, match=r"segment 1 of .* is missing"):
         BucketShelf(bucket).segments(place)
