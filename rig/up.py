@@ -6,14 +6,16 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from blastwall.config.bundle import load_bundle
+from blastwall import registry
+from blastwall.config.bundle import Bundle, load_bundle
 from blastwall.config.model import Config, TargetSection
+from blastwall.errors import ConfigFault, Problem
 from rig import account, running
 from rig.certificates import Certificates, ensure_certificates
 from rig.desk import LocalDesk
@@ -115,7 +117,8 @@ class LocalStack:
             overrides["protocols"] = {"ssh": ssh.overrides()}
         file = self.state / "overrides.json"
         account.write_private(file, json.dumps(overrides, indent=2).encode())
-        load_bundle(self.config, overrides, origin=str(file))  # problems are told here, not in the gateway's log
+        # Problems are told here, not in the gateway's log.
+        _check_masking(load_bundle(self.config, overrides, origin=str(file)), targets)
         # The build that ships is compiled; BLASTWALL_COMPILED=1 runs it, for tests and for who wants the speed here.
         compiled = os.environ.get("BLASTWALL_COMPILED") == "1"
         environ = compiled_environment(Path(__file__).parents[1], os.environ) if compiled else None
@@ -175,6 +178,23 @@ class LocalStack:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RigFault(f"another `blastwall up` uses {self.state}: stop it, or choose another --state") from None
+
+
+def _check_masking(bundle: Bundle, targets: Sequence[LocalTarget | LocalHost]) -> None:
+    """Masking rules must fit the databases that were just started: names that exist, strategies that fit the types.
+
+    Raises ConfigFault with every problem. A rule for one database of several says so (``database``).
+    """
+    problems: list[Problem] = []
+    for target in targets:
+        rules = bundle.targets[target.name].masking
+        if rules is None or not isinstance(target, LocalTarget):
+            continue
+        read = registry.read_catalogue(target.protocol)
+        for database in target.databases:
+            problems += rules.problems(read(f"{target.server.dsn(database)}?sslmode=require", None))
+    if problems:
+        raise ConfigFault(tuple(dict.fromkeys(problems)))
 
 
 def _issuer(config: Config, issuer: LocalIssuer) -> dict[str, object]:

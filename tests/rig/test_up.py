@@ -120,6 +120,19 @@ def test_a_gateway_that_cannot_listen_takes_everything_down_again(state: Path) -
     assert running.read(state) is None
 
 
+def test_masking_rules_that_do_not_fit_the_database_start_nothing(tmp_path: Path, rig_directory: Path) -> None:
+    config = tmp_path / "config"
+    shutil.copytree(CONFIG, config)
+    shutil.copytree(CONFIG.parent / "demo", tmp_path / "demo", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    masking = config / "masking.yaml"
+    masking.write_text(masking.read_text().replace("public.customers.ssn", "public.customers.snn"))
+    state = rig_directory / "unfit"
+    stack = LocalStack(config, state, listen=LISTEN)
+    with pytest.raises(ConfigFault, match=r"masking\.yaml:\d+: shop has no column public\.customers\.snn; did you mean"):
+        stack.start()
+    account.remove_tree(state)
+
+
 def test_a_configuration_that_does_not_load_starts_nothing(tmp_path: Path) -> None:
     config = tmp_path / "config"
     shutil.copytree(CONFIG, config)
