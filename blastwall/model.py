@@ -170,7 +170,8 @@ class Credential:
     """What opens the target for one session. ``user`` is the target's own user name.
 
     ``kind``: ``role`` is a login of this session alone, which dies with it; ``iam`` a token that expires; ``static`` a
-    secret that outlives the session; ``none`` no secret at all.
+    secret that outlives the session; ``none`` no secret at all. ``usable_until``: when the secret itself opens nothing
+    new any more (an RDS token of a login that lives longer); None: as long as the credential lasts.
     """
 
     user: str
@@ -178,6 +179,7 @@ class Credential:
     kind: str  # role | iam | static | none
     expires_at: float | None = None
     bearer: Bearer | None = None
+    usable_until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,11 +200,15 @@ class Revocation:
 
 
 class Parameter(NamedTuple):
-    """One bound parameter: ``value`` None is NULL; ``binary`` is its wire format; ``type_id`` 0 is unspecified."""
+    """One bound parameter: ``value`` None is NULL; ``binary`` is its wire format; ``type_id`` 0 is unspecified.
+
+    ``withheld``: it is compared with a masked column, or stored into one, and stands in no recording.
+    """
 
     value: bytes | None
     binary: bool = False
     type_id: int = 0
+    withheld: bool = False
 
 
 class Statement(NamedTuple):

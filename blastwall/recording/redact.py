@@ -162,6 +162,16 @@ class Redactor:
         return data
 
 
+def without(parameters: tuple[Parameter, ...]) -> tuple[Parameter, ...]:
+    """The parameters with asterisks for the values that are withheld."""
+    return tuple(
+        parameter._replace(value=STARS, binary=False)
+        if parameter.withheld and parameter.value is not None
+        else parameter
+        for parameter in parameters
+    )
+
+
 def _replace(raw: bytes, spans: Iterable[tuple[int, int, bytes]]) -> bytes:
     pieces = []
     position = 0

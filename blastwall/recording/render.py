@@ -22,6 +22,7 @@ MAX_CELL = 120
 MAX_STATEMENT = 4_000
 MAX_LINE = 500
 
+MASKED = "magenta"  # what the agent saw in a value's place
 VERDICTS = {"permit": "green", "observed": "yellow", "held": "bold yellow", "denied": "bold red"}
 STREAMS = {"errors": "red", "input": "cyan"}
 BARS = {"output": "│", "errors": "!", "input": "<"}
@@ -121,17 +122,24 @@ def _table(shown: Table) -> Iterator[RenderableType]:
     hidden = len(shown.columns) - len(columns)
     if hidden:
         grid.add_column(Text(f"… {hidden} more", style="dim"))
-    for row in shown.rows:
-        cells = [_cell(value) for value in row[:MAX_COLUMNS]]
-        grid.add_row(*cells)
+    for place, row in enumerate(shown.rows):
+        masked = shown.masked[place] if place < len(shown.masked) else ()
+        grid.add_row(*(_cell(value, number in masked) for number, value in enumerate(row[:MAX_COLUMNS])))
     if shown.columns:
         yield grid
     if shown.more:
         yield Indented(Text(f"… {shown.more:,} more", style="dim"))
+    if shown.hidden or shown.replaced:
+        by_rule = "masked: " + ", ".join(neutral(rule, MAX_CELL) for rule in shown.hidden) if shown.hidden else ""
+        replaced = f"{shown.replaced:,} values masked by the gateway" if shown.replaced else ""
+        yield Indented(Text("; ".join(filter(None, (by_rule, replaced))), style=MASKED))
 
 
-def _cell(value: str | None) -> Text:
-    return Text("NULL", style="dim") if value is None else Text(neutral(value, MAX_CELL))
+def _cell(value: str | None, masked: bool = False) -> Text:
+    if value is None:
+        return Text("NULL", style="dim")
+    text = neutral(value, MAX_CELL)
+    return Text(f"▒ {text}", style=MASKED) if masked else Text(text)
 
 
 def _said(shown: Said) -> Iterator[RenderableType]:

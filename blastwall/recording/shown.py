@@ -54,11 +54,18 @@ class Asked(Shown):
 
 @dataclass(frozen=True, slots=True)
 class Table(Shown):
-    """Rows of a result, as texts (None: NULL). ``more`` rows followed that are not kept."""
+    """Rows of a result, as texts (None: NULL). ``more`` rows followed that are not kept.
+
+    ``masked`` has for each row the columns (from 0) in which the agent saw a mask; ``hidden`` names the columns that
+    rules mask, and ``replaced`` counts the values that the gateway itself replaced in the whole result.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str | None, ...], ...]
     more: int = 0
+    masked: tuple[tuple[int, ...], ...] = ()
+    hidden: tuple[str, ...] = ()
+    replaced: int = 0
 
 
 @dataclass(frozen=True, slots=True)

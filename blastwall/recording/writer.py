@@ -41,7 +41,7 @@ from blastwall.recording.bodies import (
 from blastwall.recording.checkpoints import EVERY_SECONDS, Checkpoints
 from blastwall.recording.codec import MAX_BODY, RECORD, Flag, RecordType
 from blastwall.recording.manifest import Signer, make_manifest
-from blastwall.recording.redact import Redactor
+from blastwall.recording.redact import Redactor, without
 
 # Plain integers: an enum's lookups and unions would be a third of what an intent costs.
 _HEADER: Final = int(RecordType.HEADER)
@@ -152,6 +152,12 @@ class Writer:
                 flags = _UPSTREAM
         elif type(decision) is Denial:
             self._denied += 1
+        for parameter in parameters:
+            if parameter.withheld:
+                parameters = without(parameters)
+                statement = statement._replace(parameters=parameters)
+                flags |= _REDACTED
+                break
         redactor = self._redactor
         removed: tuple[bytes, ...] = ()
         if redactor.suspects(text, parameters) or (flags and redactor.suspects(upstream, ())):

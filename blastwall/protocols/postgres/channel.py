@@ -10,7 +10,7 @@ the gateway sends a message that cannot succeed and puts its refusal in the plac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any, Final
 
 from blastwall.errors import ProtocolViolation
@@ -185,7 +185,7 @@ class PostgresChannel:
             return None
         self._number += 1
         around = self._reader.surroundings(prepared.text)
-        values = parameters(event, prepared.type_ids)
+        values = parameters(event, prepared.type_ids, prepared.treatment.parameters)
         formats = bytes(event.result_formats)
         statement = Statement(prepared.text, StatementKind.EXECUTE, values, around, self._number, source, formats)
         legs = self._legs
@@ -394,8 +394,10 @@ class PostgresChannel:
             self._wrote = True
 
 
-def parameters(event: requests.Bind, type_ids: tuple[int, ...]) -> tuple[Parameter, ...]:
-    """Bind's values with their formats and the types that Parse named (0 where it named none)."""
+def parameters(event: requests.Bind, type_ids: tuple[int, ...], withheld: Set[int]) -> tuple[Parameter, ...]:
+    """Bind's values with their formats and the types that Parse named (0 where it named none); ``withheld`` are the
+    numbers (from 1) of those that no recording holds.
+    """
     values = event.parameters
     if not values:
         return ()
@@ -403,6 +405,11 @@ def parameters(event: requests.Bind, type_ids: tuple[int, ...]) -> tuple[Paramet
     if len(formats) != len(values):
         formats = (formats[0] if formats else 0,) * len(values)
     types = type_ids + (0,) * (len(values) - len(type_ids))
+    if withheld:
+        return tuple(
+            Parameter(value, binary == 1, type_id, number in withheld)
+            for number, (value, binary, type_id) in enumerate(zip(values, formats, types, strict=False), start=1)
+        )
     return tuple(
         Parameter(value, binary == 1, type_id) for value, binary, type_id in zip(values, formats, types, strict=False)
     )

@@ -6,7 +6,7 @@ kept, and what does not read is said to be so instead of guessed at.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from blastwall.errors import UpstreamFault
 from blastwall.model import Direction
@@ -22,12 +22,13 @@ from blastwall.protocols.postgres.frames import (
     scan_run,
 )
 from blastwall.protocols.postgres.values import show
-from blastwall.recording.records import Intent, Record, Relayed
+from blastwall.recording.records import Event, Intent, Record, Relayed
 from blastwall.recording.shown import Done, Opaque, Said, Shown, Table, tell
 
 MAX_FRAME = 1 << 20  # bytes of a frame that is looked into; longer ones are counted and passed over
 MAX_NAMES = 256  # prepared names whose columns are remembered
 MAX_INTENTS = 1024  # statements whose answers may still come
+ASTERISKS = "******"  # as content detectors overwrite what they find, whose shortest values have as many characters
 
 _KNOWN = frozenset(CONTROL) | frozenset(STREAMED) | frozenset(STARTUP)
 Fields = tuple[replies.Field, ...]
@@ -42,6 +43,8 @@ def decode(records: Iterable[Record], *, rows: int = 20) -> Iterator[Shown]:
             continue
         if isinstance(record, Intent):
             decoder.expect(record)
+        if isinstance(record, Event) and record.name == "masked":
+            decoder.mask(record)
         yield from tell(record)
 
 
@@ -63,6 +66,10 @@ class _Decoder:
         self._rows: list[tuple[str | None, ...]] = []
         self._count = 0
         self._copying = False
+        self._hidden: dict[int, Mapping[int, str]] = {}  # statement -> masked columns and their rules
+        self._masked: list[tuple[int, ...]] = []  # of the rows that are kept
+        self._replaced = 0
+        self._looking = False  # were values replaced in the record at hand?
 
     def expect(self, intent: Intent) -> None:
         """Know a statement before its answers come."""
@@ -72,9 +79,20 @@ class _Decoder:
         if intent.kind == "prepare":
             self._prepared = intent.name
 
+    def mask(self, event: Event) -> None:
+        """Know which columns of a statement's result show masks."""
+        columns, statement = event.fields.get("columns"), event.fields.get("statement")
+        if not isinstance(columns, dict) or not isinstance(statement, int):
+            return
+        if len(self._hidden) >= MAX_INTENTS:
+            del self._hidden[next(iter(self._hidden))]
+        self._hidden[statement] = {int(place) - 1: str(rule) for place, rule in columns.items() if place.isdecimal()}
+
     def feed(self, record: Relayed) -> Iterator[Shown]:
         """Yield what one record's bytes complete."""
         data = record.data
+        self._replaced += record.cells
+        self._looking = record.cells > 0
         if record.statement != self._statement:
             self._skip = 0  # a frame that claims to reach into another statement's answer lied about its length
             self._statement = record.statement
@@ -111,8 +129,13 @@ class _Decoder:
         self._held = b""
         self._skip = 0
         self._fields = None
+        self._drop()
+
+    def _drop(self) -> None:
         self._rows = []
+        self._masked = []
         self._count = 0
+        self._replaced = 0
 
     def _pass_over(self, record: Relayed, kind: int, length: int) -> Iterator[Shown]:
         if kind in (DATA_ROW, COPY_DATA):
@@ -133,7 +156,7 @@ class _Decoder:
             case "d":
                 self._count += 1
                 if len(self._rows) < self._limit:
-                    self._rows.append((show(frame[HEADER_SIZE:].rstrip(b"\n"), 25, 0),))
+                    self._keep(statement, (show(frame[HEADER_SIZE:].rstrip(b"\n"), 25, 0),), ())
             case "t":
                 self._naming = self._named(statement)
             case "T":
@@ -186,15 +209,25 @@ class _Decoder:
         values = replies.data_row(frame)
         fields = self._columns(statement, len(values))
         if fields is None:
-            self._rows.append(tuple(None if value is None else show(value, 0, None) for value in values))
+            row = tuple(None if value is None else show(value, 0, None) for value in values)
+            self._keep(statement, row, self._hidden.get(statement, ()))
             return
         formats = [field.format for field in fields] if self._exact else _formats(self._formats, len(fields))
-        self._rows.append(
-            tuple(
-                None if value is None else show(value, field.type_id, format_)
-                for value, field, format_ in zip(values, fields, formats, strict=True)
-            )
+        row = tuple(
+            None if value is None else show(value, field.type_id, format_)
+            for value, field, format_ in zip(values, fields, formats, strict=True)
         )
+        self._keep(statement, row, self._hidden.get(statement, ()))
+
+    def _keep(self, statement: int, row: tuple[str | None, ...], hidden: Collection[int]) -> None:
+        """A row, and where in it the agent saw masks: where a rule says so, and where the gateway wrote asterisks."""
+        self._rows.append(row)
+        found = (
+            place
+            for place, value in enumerate(row)
+            if value is not None and (place in hidden or (self._looking and ASTERISKS in value))
+        )
+        self._masked.append(tuple(found))
 
     def _columns(self, statement: int, width: int) -> Fields | None:
         """The columns of the rows that come now: described with them, or when their statement was prepared."""
@@ -216,9 +249,17 @@ class _Decoder:
                 columns = ("copied line",)
             else:
                 columns = tuple(f"column {number}" for number in range(1, len(self._rows[0]) + 1)) if self._rows else ()
-            yield Table(record.at, record.statement, columns, tuple(self._rows), self._count - len(self._rows))
-        self._rows = []
-        self._count = 0
+            yield Table(
+                record.at,
+                record.statement,
+                columns,
+                tuple(self._rows),
+                self._count - len(self._rows),
+                tuple(self._masked) if any(self._masked) else (),
+                tuple(self._hidden.get(record.statement, {}).values()),
+                self._replaced,
+            )
+        self._drop()
         self._fields = None
         self._copying = False
 

@@ -108,6 +108,18 @@ def test_what_is_no_secret_is_left_as_it_was(begin, sink, records, text):
     assert (intent.text, intent.redacted) == (text, False)
 
 
+def test_what_is_withheld_stands_nowhere(begin, sink, records):
+    writer = begin()
+    text = "SELECT id FROM people WHERE ssn = $1"
+    parameters = (Parameter(b"CANARY", True, 25, True), Parameter(b"shown"), Parameter(None, withheld=True))
+    writer.intent(Statement(text, number=1, parameters=parameters), PARSED, Permit(text))
+    writer.commit()
+    assert b"CANARY" not in sink.data
+    (intent,) = [record for record in records(sink.data) if isinstance(record, Intent)]
+    assert intent.parameters == (Parameter(b"***", False, 25), Parameter(b"shown"), Parameter(None))
+    assert intent.redacted
+
+
 def test_parameters_of_what_takes_secrets_are_hidden(begin, sink, records):
     """REC-008."""
     writer = begin()

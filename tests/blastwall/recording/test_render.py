@@ -117,6 +117,16 @@ def test_tables_are_cut_and_say_so():
     assert text.count("x") <= MAX_CELL + 1
 
 
+def test_masked_cells_are_marked_with_and_without_colours():
+    rows = (("1", "***", None), ("2", "open", "x"))
+    table = Table(0, 1, ("id", "ssn", "note"), rows, 0, ((1,), ()), ("public.people.ssn (redact)",), 1234)
+    text = printed(table)
+    assert "▒ ***" in text
+    assert "▒ open" not in text
+    assert "masked: public.people.ssn (redact); 1,234 values masked by the gateway" in text
+    assert "\x1b[35m▒ ***" in printed(table, color=True)
+
+
 def test_long_statements_are_cut():
     assert printed(asked(text="x" * (MAX_STATEMENT + 500))).count("x") < MAX_STATEMENT + 10
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from blastwall.errors import UpstreamFault
-from blastwall.model import Permit
+from blastwall.masking.plan import Treatment
+from blastwall.model import Parameter, Permit
 from blastwall.protocols.postgres import messages, replies
-from blastwall.protocols.postgres.channel import POISON
+from blastwall.protocols.postgres.legs import POISON
 from tests.blastwall.protocols.postgres.playbook import Playbook, frames, types
 
 IDLE, OPEN, FAILED = (messages.ready_for_query(status) for status in (b"I", b"T", b"E"))
@@ -364,3 +365,13 @@ async def test_the_chop_test_any_cut_of_both_streams_gives_the_same_bytes(size: 
         return sent, heard
 
     assert await play_it(size) == await play_it(1 << 20)
+
+
+async def test_bound_values_for_masked_columns_are_marked_as_withheld() -> None:
+    text = "SELECT id FROM people WHERE ssn = $1 AND id = $2"
+    async with Playbook() as play:
+        play.reader.treatments = {text: (Treatment(True, None, frozenset({1})),)}
+        bound = messages.bind(b"", b"", parameters=(b"CANARY", b"7"))
+        await play.say(messages.parse(b"", text.encode()) + bound + messages.SYNC)
+    (_, (asked, _)) = play.judged
+    assert asked.parameters == (Parameter(b"CANARY", withheld=True), Parameter(b"7"))

@@ -84,6 +84,21 @@ def test_an_empty_result_shows_its_columns():
     ]
 
 
+def test_masked_cells_are_known_by_their_rules_and_by_what_the_gateway_wrote():
+    noted = Event(8, 0, "masked", {"statement": 1, "columns": {"1": "public.t.id (hash)"}})
+    data = description(("id", 25), ("note", 25)) + row(b"hash:1", b"to ******") + row(None, b"****") + row(b"x", None)
+    data += complete("SELECT 3")
+    replaced = Relayed(9, 0, 1, data, 3, 2, "", "", Direction.TO_AGENT, False)
+    (table,) = [value for value in show(intent(1), noted, replaced) if isinstance(value, Table)]
+    assert table.masked == ((0, 1), (), (0,))
+    assert table.hidden == ("public.t.id (hash)",)
+    assert table.replaced == 2
+    (table,) = [value for value in show(intent(1), relayed(data)) if isinstance(value, Table)]
+    assert table.masked == (), "asterisks are a mask only where the gateway says that it wrote some"
+    hostile = Event(8, 0, "masked", {"statement": 1, "columns": {"x": 1, "-1": 2, "9": 3}})
+    assert [value for value in show(intent(1), hostile, relayed(data)) if isinstance(value, Table)]
+
+
 def test_errors_and_notices_are_said():
     error = messages.error_response("ERROR", "42501", "no\x1b[2J", detail="because", hint="ask")
     notice = frame(b"N", b"SWARNUNG\0VWARNING\0C01000\0Mcareful\0\0")
