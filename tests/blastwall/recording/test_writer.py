@@ -97,10 +97,10 @@ def test_a_whole_recording_reads_back(begin, ask, sink, facts, records):
 texts = st.text(max_size=200) | st.binary(max_size=200).map(decode_text)
 parameters = st.builds(
     Parameter,
-    withheld=st.just(False),
     st.none() | st.binary(max_size=40).filter(lambda v: b"eyJ" not in v),
     st.booleans(),
     st.integers(0, 2**32 - 1),
+    st.just(False),
 )
 
 
