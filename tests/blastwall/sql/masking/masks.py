@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from blastwall.masking.plan import AT_SINK, Mask, Plan, Predicates, Strategy
-from blastwall.masking.strategies import Options, shape_of, source_of
+from blastwall.masking.plan import Mask, Plan, Predicates, Strategy
+from blastwall.masking.strategies import Options, Unfit, shape_of, source_of
 from blastwall.protocols.postgres.classify import Finding, classify
 from blastwall.sql.catalogue import Catalogue
 from blastwall.sql.masking import with_views
@@ -31,7 +31,11 @@ def plan_of(
             column = relation.column(name)
             assert column is not None, name
             shape = shape_of(column, catalogue)
-            fitting = Strategy.REDACT if strategy in AT_SINK and shape.family != "text" else strategy
+            fitting = strategy
+            try:
+                source_of(strategy, Options(), column, catalogue)
+            except Unfit:
+                fitting = Strategy.REDACT
             relations.setdefault(relation.oid, {})[column.number] = Mask(
                 f"{schema}.{table}.{name}",
                 fitting,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import psycopg
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from blastwall.masking.plan import Plan, Predicates
+from blastwall.masking.plan import Output, Plan, Predicates
 from blastwall.protocols.postgres import snapshot
 from blastwall.protocols.postgres.classify import Finding, classify, offline
 from blastwall.sql.catalogue import Catalogue
@@ -72,19 +72,29 @@ def pair(postgres17: EmbeddedPostgres) -> Iterator[Pair]:
         postgres17.drop_database(name)
 
 
-def rows(session: Session, text: str) -> list[str]:
+def rows(session: Session, text: str, outputs: Sequence[Output] | None = None) -> list[str]:
     """Every value as the server writes it: a row of a sub-select is of another type, and written alike."""
     result = session.execute(text.encode()).pgresult
     assert result is not None
     columns = range(result.nfields)
+    if outputs is not None:
+        told = [(column_name(result, each), (result.ftable(each), result.ftablecol(each))) for each in columns]
+        assert len(outputs) == len(told)
+        for output, (name, origin) in zip(outputs, told, strict=True):
+            assert output.name == name
+            assert output.origin in (origin, None), (text, name, origin, output.origin)
     return sorted(repr([result.get_value(row, column) for column in columns]) for row in range(result.ntuples))
+
+
+def column_name(result: Any, column: int) -> str:
+    return bytes(result.fname(column)).decode()
 
 
 def compare(pair: Pair, text: str, predicates: Predicates) -> Finding:
     finding = classify(text, pair.around(predicates))
     assert not finding.facts.refusal, (text, finding.facts.refusal)
     assert finding.facts.effect.value == "read", (text, finding.facts)
-    found = rows(pair.real, finding.masked or text)
+    found = rows(pair.real, finding.masked or text, finding.treatment.outputs)
     assert found == rows(pair.twin, text), (text, finding.masked)
     assert CANARY not in "".join(found), text
     return finding
