@@ -24,13 +24,16 @@ from blastwall import registry
 from blastwall.config.bundle import Bundle, load_bundle
 from blastwall.conversation import ProtocolSpec
 from blastwall.errors import ConfigFault, Fault, RecordingFault
+from blastwall.local.finisher import Finisher
 from blastwall.local.masking_key import load_masking_key
+from blastwall.local.recordings import Shelf
 from blastwall.local.sessions import LocalSessions
+from blastwall.local.signer import load_signer
 from blastwall.settings import ProxySettings
 from fargate_proxy.gateway import Gateway, Ports
 from fargate_proxy.listener import Listener, address_of, bind
 from fargate_proxy.local import compose
-from fargate_proxy.watch import reload_or_keep
+from fargate_proxy.watch import finish_for_ever, reload_or_keep
 
 log = logging.getLogger("blastwall")
 
@@ -79,6 +82,7 @@ async def _run(settings: ProxySettings, bundle: Bundle) -> None:
     parts = compose(bundle, settings.state_path, os.environ)
     ports = Ports(parts.verifier, parts.vendor, parts.people, parts.sessions, parts.recorder, parts.clock)
     gateway = Gateway(bundle, ports, _tls(bundle))
+    finisher = Finisher(Shelf(settings.state_path), parts.clock, signer=load_signer(settings.state_path / "keys"))
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
@@ -106,6 +110,7 @@ async def _run(settings: ProxySettings, bundle: Bundle) -> None:
         asyncio.create_task(gateway.watch.reload_on_change(settings.config_path, reload)),
         asyncio.create_task(_sweep(parts.sessions)),
         asyncio.create_task(gateway.endings.reclaim_for_ever(parts.vendor.reclaim)),
+        asyncio.create_task(finish_for_ever(finisher)),
     ]
     gc.collect()
     gc.set_threshold(50_000, 20, 100)  # statements leave no cycles behind: look for some far less often

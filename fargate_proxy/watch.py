@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 from blastwall.errors import ConfigFault, RecordingFault
+from blastwall.local.finisher import Finisher
 from blastwall.ports import Recording
 
 log = logging.getLogger("blastwall.watch")
@@ -17,6 +18,8 @@ log = logging.getLogger("blastwall.watch")
 FLUSH_SECONDS = 0.2
 #: Configuration files are looked at this often (seconds).
 LOOK_SECONDS = 1.0
+#: Abandoned recordings are looked for this often (seconds).
+FINISH_SECONDS = 30.0
 
 
 class Watch:
@@ -82,6 +85,20 @@ class Watch:
             if now != seen:
                 seen = now
                 await reload()
+
+
+async def finish_for_ever(finisher: Finisher) -> None:
+    """Runs for ever, from the gateway's start on: recordings that another process left without an end get theirs."""
+    told: dict[str, str] = {}
+    while True:
+        report = await asyncio.to_thread(finisher.run)
+        for id in report.completed:
+            log.warning("the recording %s was abandoned, and is completed now", id)
+        for id, problem in report.problems.items():
+            if told.get(id) != problem:
+                log.error("the recording %s cannot be completed: %s", id, problem)
+        told = report.problems
+        await asyncio.sleep(FINISH_SECONDS)
 
 
 def _stamps(folder: Path) -> dict[str, tuple[int, int]]:

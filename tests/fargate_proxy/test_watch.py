@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from blastwall.errors import ConfigFault, Problem, RecordingFault
+from blastwall.local.finisher import Report
 from fargate_proxy import watch as module
 from fargate_proxy.watch import Watch, reload_or_keep
 
@@ -88,3 +89,26 @@ async def test_an_invalid_configuration_keeps_the_old_one_and_says_so(caplog) ->
     assert await reload_or_keep(bad) is False
     assert "gateway.yaml:3: no such thing" in caplog.text
     assert await reload_or_keep(good) is True
+
+
+async def test_abandoned_recordings_are_completed_from_the_start_on_and_problems_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "FINISH_SECONDS", 0.01)
+    ran = asyncio.Event()
+    reports = iter([Report(["aa"], {"bb": "damaged"}), Report([], {"bb": "damaged"}), Report([], {"bb": "worse"})])
+    loop = asyncio.get_running_loop()
+
+    class Finisher:
+        def run(self) -> Report:
+            report = next(reports, None)
+            if report is None:
+                loop.call_soon_threadsafe(ran.set)
+            return report or Report()
+
+    task = asyncio.create_task(module.finish_for_ever(Finisher()))  # type: ignore[arg-type]
+    await asyncio.wait_for(ran.wait(), 5)
+    task.cancel()
+    said = [record.message for record in caplog.records]
+    assert [words for words in said if "aa" in words] == ["the recording aa was abandoned, and is completed now"]
+    assert len([words for words in said if "bb" in words]) == 2
