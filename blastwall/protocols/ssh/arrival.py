@@ -33,18 +33,21 @@ _VERB: Final = "certificate "
 
 Session = Callable[[Any, Any, Any], Awaitable[None]]
 Files = Callable[[Any], Any]
+#: Destination host and port to what serves such a connection; None: not here.
+Forward = Callable[[str, int], Callable[[Any, Any], Awaitable[None]] | None]
 
 
 class Door(asyncssh.SSHServer):
     """What asyncssh asks on behalf of one client. ``session`` and ``files`` serve its channels once it is inside."""
 
-    def __init__(self, owner_keys: keys.Keys, host: Host, session: Session) -> None:
+    def __init__(self, owner_keys: keys.Keys, host: Host, session: Session, forward: Forward) -> None:
         self.keys = owner_keys
         self.host = host
         self.token: Secret | None = None
         self.username = ""
         self.gone = asyncio.Event()
         self.session = session
+        self._forward = forward
         self._attempts = 0
         self._connection: asyncssh.SSHServerConnection | None = None
 
@@ -74,6 +77,9 @@ class Door(asyncssh.SSHServer):
 
     def validate_ca_key(self, username: str, key: asyncssh.SSHKey) -> bool:
         return key.public_data == self.keys.user_ca.public_data
+
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> Any:  # noqa: ANN401
+        return self._forward(dest_host, dest_port) or False
 
     async def validate_password(self, username: str, password: str) -> bool:
         if not password:

@@ -8,7 +8,7 @@ import json
 import logging
 import posixpath
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import asyncssh
@@ -19,9 +19,10 @@ from blastwall.model import Credential, Denial, DenialCode, Facts, Statement, Ta
 from blastwall.protocols.ssh import keys
 from blastwall.protocols.ssh.arrival import LOGIN, Door, arrive, hand_out, hello_of
 from blastwall.protocols.ssh.channel import SshChannel
-from blastwall.protocols.ssh.classify import EXEC, SHELL, Request, classify, sftp_text
+from blastwall.protocols.ssh.classify import EXEC, FORWARD, SHELL, Request, classify, sftp_text
 from blastwall.protocols.ssh.exchange import SessionExchange, Streams, too_many
 from blastwall.protocols.ssh.files import Files
+from blastwall.protocols.ssh.forwards import ForwardExchange
 from blastwall.protocols.ssh.options import Gateway, Options
 from blastwall.protocols.ssh.refusal import lines
 from blastwall.protocols.ssh.upstream import reach
@@ -65,7 +66,7 @@ class SshConversation:
             if not isinstance(options, Gateway):
                 raise ConfigFault(())
             own = self._host.shared["keys"] = await asyncio.to_thread(keys.load, options)
-        self._door = Door(own, self._host, self._session)
+        self._door = Door(own, self._host, self._session, self._forward)
         self._client = await arrive(self._sock, self._door, self._files)
         if self._door.username == LOGIN:
             await self._door.gone.wait()
@@ -173,6 +174,30 @@ class SshConversation:
         await line.end()
         await self._announce(line)
         await channel.wait_closed()
+
+    def _forward(self, host: str, port: int) -> Callable[[Any, Any], Awaitable[None]] | None:
+        """What serves a connection to a destination; None where the target's owner lists it not."""
+        place = f"{host}:{port}"
+
+        def listed() -> bool:
+            known = place in self._options.destinations
+            if not known:
+                self._note("refused_request", {"request": f"direct-tcpip {place[:200]}"})
+            return known
+
+        async def serve(reader: Any, writer: Any) -> None:  # noqa: ANN401  the library's streams
+            await self._ready.wait()
+            if self._upstream is None or self._closed or not listed():
+                writer.close()
+                return
+            line = SshChannel()
+            statement = await self._begin(FORWARD + place)
+            await line.put(ForwardExchange(statement, self._upstream, (host, port), reader, writer))
+            await line.end()
+            await self._announce(line)
+
+        # Before the target is known nothing can be refused by its list: then it is looked at once it is.
+        return serve if not self._ready.is_set() or listed() else None
 
     def _files(self, chan: Any) -> Files:  # noqa: ANN401  the library's channel
         async def begin(operation: str, paths: tuple[bytes, ...]) -> Statement:

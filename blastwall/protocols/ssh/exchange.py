@@ -86,8 +86,8 @@ class SessionExchange:
         self._up = up_in
         found: asyncio.Queue[Found | None] = asyncio.Queue(AHEAD)
         tasks = [
-            asyncio.ensure_future(_read(up_out, Piece.OUTPUT, found)),
-            asyncio.ensure_future(_read(up_err, Piece.ERRORS, found)),
+            asyncio.ensure_future(read_into(up_out, Piece.OUTPUT, found)),
+            asyncio.ensure_future(read_into(up_err, Piece.ERRORS, found)),
             asyncio.ensure_future(self._typed(found)),
             asyncio.ensure_future(self._left()),
         ]
@@ -221,7 +221,8 @@ class SessionExchange:
         return "disconnected"
 
 
-async def _read(stream: Any, piece: Piece, found: asyncio.Queue[Found | None]) -> None:  # noqa: ANN401
+async def read_into(stream: Any, piece: Piece, found: asyncio.Queue[Found | None]) -> None:  # noqa: ANN401
+    """Put what comes on one of the library's streams into the queue, and None at its end."""
     try:
         while data := await stream.read(READ_BYTES):
             await found.put((piece, data))
