@@ -1,7 +1,11 @@
-"""``blastwall recordings``: list, verify, replay and export what was recorded."""
+"""``blastwall recordings``: list, verify, replay, follow and export what was recorded.
+
+All but verifying shows what agents asked and received: policy decides it (``read-recording``), and it is recorded.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import importlib.util
 import json
@@ -19,17 +23,27 @@ from rich.table import Table
 from rich.text import Text
 
 from blastwall import protocols
+from blastwall.audit.project import JOURNAL
+from blastwall.errors import RecordingFault
+from blastwall.local.clock import SystemClock
 from blastwall.local.recordings import Entry, Shelf
+from blastwall.local.sessions import LocalSessions
 from blastwall.local.signer import PUBLIC, trusted_keys
+from blastwall.local.tail import tail
 from blastwall.recording.asciicast import asciicast
+from blastwall.recording.codec import SUFFIX, FormatFault
 from blastwall.recording.export import page, statements_csv
 from blastwall.recording.play import json_lines, play, records_to_the_end
-from blastwall.recording.reader import Reader, read_header
+from blastwall.recording.reader import Reader as BlockReader
+from blastwall.recording.reader import read_header
 from blastwall.recording.records import Header
 from blastwall.recording.shown import Decode, Shown, decode_opaque
 from blastwall.recording.terminal import neutral
 from blastwall.recording.verify import State
+from cli import place
+from cli.reader import READING, Reader, options
 
+NEXT_CONNECTION = 0.5  # seconds between two looks for another connection of a followed session
 STATES = {"complete": "green", "live": "cyan", "truncated": "yellow", "unreadable": "red"}
 VERDICTS = {State.INTACT: "green", State.UNSIGNED: "yellow", State.TRUNCATED: "yellow", State.TAMPERED: "bold red"}
 
@@ -46,7 +60,7 @@ rows_option = click.option(
 )
 
 
-@click.group(short_help="List, verify, replay and export recordings.")
+@click.group(short_help="List, verify, replay, follow and export recordings.")
 def command() -> None:
     """What agents asked, what was decided, and what they received."""
 
@@ -54,14 +68,16 @@ def command() -> None:
 @command.command("ls")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="The newest so many.")
+@click.option("--all", "everything", is_flag=True, help="Those too that only tell that a recording was read.")
 @state_option
-def ls(form: str, limit: int, state: Path) -> None:
-    """Recordings, the newest first. Listing verifies nothing: `recordings verify ID` does."""
-    found = []
-    for entry in Shelf(state).entries():
-        found.append(entry.summary())
-        if len(found) == limit:
-            break
+@options
+def ls(form: str, limit: int, everything: bool, state: Path, reader: Reader) -> None:
+    """Recordings that you may read, the newest first. Listing verifies nothing: `recordings verify ID` does."""
+    found, hidden = _readable(Shelf(state), reader, limit, everything)
+    if found or hidden:
+        reader.listed(len(found))
+    if hidden:
+        click.echo(f"{hidden} others are not for you to read", err=True)
     if form == "json":
         for summary in found:
             click.echo(json.dumps(summary, sort_keys=True, default=str))
@@ -73,8 +89,32 @@ def ls(form: str, limit: int, state: Path) -> None:
     console.print(_listing(found, wide=console.width >= 110))
 
 
+def _readable(shelf: Shelf, reader: Reader, limit: int, everything: bool) -> tuple[list[dict[str, Any]], int]:
+    """Summaries of what the reader may read, and how many were passed over that are not for this reader."""
+    found: list[dict[str, Any]] = []
+    hidden = 0
+    for entry in shelf.entries():
+        if entry.id.startswith(READING) and not everything:
+            continue
+        try:
+            with entry.open() as file:
+                header = read_header(file)
+        except FormatFault:
+            found.append(entry.summary())  # it says that it cannot be read
+        else:
+            if header.protocol == JOURNAL and not everything:
+                continue
+            if reader.refusal(header) is not None:
+                hidden += 1
+                continue
+            found.append(entry.summary())
+        if len(found) == limit:
+            break
+    return found, hidden
+
+
 @command.command("verify")
-@click.argument("id", required=False)
+@click.argument("id", metavar="ID|PATH", required=False)
 @click.option("--all", "every", is_flag=True, help="Every recording.")
 @click.option(
     "--key",
@@ -86,16 +126,20 @@ def ls(form: str, limit: int, state: Path) -> None:
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @state_option
 def verify(id: str | None, every: bool, keys: tuple[Path, ...], form: str, state: Path) -> int:
-    """Check a recording against its hash chain and its signature. Exit code 0 only when all asked for are intact."""
-    shelf = Shelf(state)
+    """Check a recording against its hash chain and its signature: intact, unsigned, truncated, or tampered (and where).
+
+    It needs the file and the public key, and shows nothing of what was recorded. A PATH is a file anywhere. Exit code 0
+    only when all asked for are intact; with --all, what is still being written may be unfinished.
+    """
     if (id is None) != every:
-        raise click.UsageError("give the ID of one recording, or --all")
+        raise click.UsageError("give the ID of one recording, or its PATH, or --all")
     own = state / "keys" / PUBLIC
     trusted = trusted_keys(*(keys or ([own] if own.exists() else [])))
     whole = True
-    for entry in list(shelf.entries()) if id is None else [shelf.find(id)]:
+    for entry in _meant(id, Shelf(state)):
         verdict = entry.verify(trusted)
-        whole = whole and verdict.state is State.INTACT
+        going_on = every and verdict.state is State.TRUNCATED and entry.live()
+        whole = whole and (verdict.state is State.INTACT or going_on)
         if form == "json":
             click.echo(json.dumps({**asdict(verdict), "id": entry.id, "live": entry.live()}, sort_keys=True))
             continue
@@ -104,10 +148,25 @@ def verify(id: str | None, every: bool, keys: tuple[Path, ...], form: str, state
         )
         if verdict.state in (State.TRUNCATED, State.TAMPERED):
             line.append(f" Whole up to block {verdict.block} at byte {verdict.offset:,} ({verdict.records:,} records).")
+        if verdict.proven and verdict.state is not State.INTACT:
+            line.append(f" A trusted key signed the first {verdict.proven:,} bytes.")
+        if verdict.completed_by:
+            line.append(f" Its end was written by another: {neutral(verdict.completed_by, 100)}.")
         if verdict.state is State.TRUNCATED and entry.live():
             line.append(" It is still being written.")
         Console(soft_wrap=True).print(line, highlight=False)
     return 0 if whole else 1
+
+
+def _meant(id: str | None, shelf: Shelf) -> list[Entry]:
+    if id is None:
+        return list(shelf.entries())
+    path = Path(id)
+    if path.name.endswith(SUFFIX):
+        if not path.is_file():
+            raise click.UsageError(f"there is no file {id!r}")
+        return [Entry(path)]
+    return [shelf.find(id)]
 
 
 @command.command("play")
@@ -118,14 +177,91 @@ def verify(id: str | None, every: bool, keys: tuple[Path, ...], form: str, state
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @rows_option
 @state_option
-def play_(id: str, speed: float, no_wait: bool, idle: float, form: str, rows: int, state: Path) -> None:
+@options
+def play_(id: str, speed: float, no_wait: bool, idle: float, form: str, rows: int, state: Path, reader: Reader) -> None:
     """Replay a recording as it happened: statements, verdicts, results. A unique beginning of the ID is enough."""
-    with _opened(Shelf(state).find(id), rows) as (_, shown):
+    with _opened(Shelf(state).find(id), rows, reader, "play") as (_, shown):
         if form == "json":
             for line in json_lines(shown):
                 click.echo(line)
             return
         play(shown, Console(), speed=speed, wait=_no_wait if no_wait else time.sleep, idle=idle)
+
+
+@command.command("follow")
+@click.argument("id", metavar="ID|SESSION")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@rows_option
+@state_option
+@options
+def follow(id: str, form: str, rows: int, state: Path, reader: Reader) -> None:
+    """Show a live recording as it is written, to its end; of a session, one connection after the other.
+
+    What there is already comes first. Ctrl-C stops looking, never the session.
+    """
+    shelf = Shelf(state)
+    session = _session(shelf, id)
+    seen: set[str] = set()
+    while True:
+        entries = [shelf.find(id)] if session is None else _connections(shelf, session)
+        for entry in entries:
+            if entry.id not in seen:
+                seen.add(entry.id)
+                _follow(entry, rows, form, reader)
+        if session is None or _over(state, session):
+            return
+        time.sleep(NEXT_CONNECTION)
+
+
+def _follow(entry: Entry, rows: int, form: str, reader: Reader) -> None:
+    header = reader.open(entry, "follow")
+    shown = iter(decoder(header.protocol)(tail(entry, time.sleep), rows=rows))
+    if form == "json":
+        for line in json_lines(shown):
+            click.echo(line)
+    else:
+        play(shown, Console(), speed=1.0, wait=_no_wait)
+
+
+def _session(shelf: Shelf, id: str) -> str | None:
+    """The session that is meant when no recording's id begins so."""
+    try:
+        shelf.find(id)
+    except RecordingFault:
+        if _connections(shelf, id):
+            return id
+        raise
+    return None
+
+
+def _connections(shelf: Shelf, session: str) -> list[Entry]:
+    """The recordings of a session's connections, in the order in which they began."""
+    found = []
+    for entry in shelf.entries():
+        try:
+            with entry.open() as file:
+                header = read_header(file)
+        except FormatFault:
+            continue
+        if header.session == session and header.protocol != JOURNAL:
+            found.append((header.started_at, entry.id, entry))
+    return [entry for _, _, entry in sorted(found, key=lambda one: one[:2])]
+
+
+def _over(state: Path, session: str) -> bool:
+    """Whether a session has ended, as the store of the gateway has it; one that nobody knows has."""
+    if not (state / "blastwall.db").exists():
+        return True
+
+    async def look() -> bool:
+        store = place.open_store(state)
+        try:
+            row = await LocalSessions(store, SystemClock()).show(session)
+            return row is None or row.ended_at is not None or row.session.expires_at < time.time()
+        finally:
+            store.close()
+
+    return asyncio.run(look())
 
 
 @command.command("export")
@@ -141,9 +277,10 @@ def play_(id: str, speed: float, no_wait: bool, idle: float, form: str, rows: in
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="A new file [default: stdout].")
 @rows_option
 @state_option
-def export(id: str, form: str, output: Path | None, rows: int, state: Path) -> None:
+@options
+def export(id: str, form: str, output: Path | None, rows: int, state: Path, reader: Reader) -> None:
     """Export a recording for another program."""
-    with _opened(Shelf(state).find(id), rows) as (header, shown):
+    with _opened(Shelf(state).find(id), rows, reader, f"export {form}") as (header, shown):
         lines = _exported(form, header, shown)
         if output is None:
             for line in lines:
@@ -169,12 +306,11 @@ def _exported(form: str, header: Header, shown: Iterator[Shown]) -> Iterator[str
 
 
 @contextmanager
-def _opened(entry: Entry, rows: int) -> Iterator[tuple[Header, Iterator[Shown]]]:
+def _opened(entry: Entry, rows: int, reader: Reader, how: str) -> Iterator[tuple[Header, Iterator[Shown]]]:
+    header = reader.open(entry, how)
     with entry.open() as file:
-        header = read_header(file)
-        file.seek(0)
         decode = decoder(header.protocol)
-        yield header, iter(decode(records_to_the_end(Reader(file)), rows=rows))
+        yield header, iter(decode(records_to_the_end(BlockReader(file)), rows=rows))
 
 
 def decoder(protocol: str) -> Decode:
