@@ -8,20 +8,21 @@ from pathlib import Path
 
 from blastwall.approvals.flood import Limits as FloodLimits
 from blastwall.config.bundle import Bundle
+from blastwall.config.vending import Composer, logins_only
+from blastwall.credentials.logins import Logins
 from blastwall.identity.jwks import FetchedKeys, Limits
+from blastwall.local import processes
 from blastwall.local.approvals import LocalApprovals
 from blastwall.local.audit import Follower
 from blastwall.local.clock import SystemClock
 from blastwall.local.fetch import fetch
 from blastwall.local.leases import LocalLeases
 from blastwall.local.recorder import LocalRecorder
-from blastwall.local.roles import RoleRules, RoleVendor
 from blastwall.local.sessions import LocalSessions
 from blastwall.local.signer import load_signer
 from blastwall.local.store import Store
 from blastwall.local.vendor import LocalVendor
 from blastwall.local.verifier import TokenVerifier
-from fargate_proxy.credentials import Composer, RulesByTarget
 
 
 @dataclass(slots=True)
@@ -37,12 +38,12 @@ class Parts:
     store: Store
     follower: Follower
     composer: Composer
-    roles: RoleVendor
+    logins: Logins
 
     def adopt(self, bundle: Bundle) -> None:
         """Take the credentials of a reloaded configuration."""
         rules = self.composer.rules(bundle)
-        self.roles.adopt(_roles_only(rules), bundle.targets, self.composer.roles(bundle))
+        self.logins.adopt(logins_only(rules), bundle.targets, self.composer.roles(bundle))
         self.vendor.adopt(rules)
 
     def close(self) -> None:
@@ -65,12 +66,18 @@ def compose(bundle: Bundle, state: Path, environ: Mapping[str, str]) -> Parts:
     composer = Composer(environ)
     rules_by_target = composer.rules(bundle)
     sessions = LocalSessions(store, clock)
-    roles = RoleVendor(
-        _roles_only(rules_by_target), bundle.targets, composer.roles(bundle), LocalLeases(store), sessions, clock
+    logins = Logins(
+        logins_only(rules_by_target),
+        bundle.targets,
+        composer.roles(bundle),
+        LocalLeases(store),
+        sessions,
+        clock,
+        processes.current(),
     )
     return Parts(
         TokenVerifier(issuers, clock),
-        LocalVendor(rules_by_target, environ, roles),
+        LocalVendor(rules_by_target, environ, logins),
         LocalApprovals(store, clock, FloodLimits(**bundle.config.approvals.limits.model_dump())),
         sessions,
         LocalRecorder(state, clock, signer=load_signer(state / "keys")),
@@ -78,9 +85,5 @@ def compose(bundle: Bundle, state: Path, environ: Mapping[str, str]) -> Parts:
         store,
         Follower(state),
         composer,
-        roles,
+        logins,
     )
-
-
-def _roles_only(rules: RulesByTarget) -> dict[str, list[RoleRules]]:
-    return {name: [rule for rule in several if isinstance(rule, RoleRules)] for name, several in rules.items()}

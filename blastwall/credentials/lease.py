@@ -80,6 +80,11 @@ class Leases(Protocol):
         """How often it could not be ended."""
         ...
 
+    async def abandoned(self, holder: str, now: float) -> Sequence[Lease]:
+        """Unclosed leases that nobody else looks after: of dead holders, of ended sessions (another's after ten
+        seconds), and those that could not be ended and are due again."""
+        ...
+
     async def of(self, session: str) -> Sequence[Lease]:
         """The session's leases that are not closed."""
         ...

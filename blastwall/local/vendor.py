@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from blastwall.credentials.logins import Logins, Reclaimed, RoleRules
 from blastwall.errors import UpstreamFault
-from blastwall.local.roles import Reclaimed, RoleRules, RoleVendor
 from blastwall.model import Credential, Permit, Revocation, Secret, Session, Target
 
 MAX_PASSWORD = 4096  # bytes; an RDS IAM token has about 1,500
@@ -47,16 +47,16 @@ Rules = CredentialRules | FetchedRules | RoleRules
 class LocalVendor:
     """Credentials by target name: a target's first rule is its default, the others go by ``database_user``.
 
-    Static passwords are read anew at each vend, so that a rotated one is used from the next connection on. ``roles``
+    Static passwords are read anew at each vend, so that a rotated one is used from the next connection on. ``logins``
     makes the logins of single sessions; without it a rule that wants one is refused.
     """
 
     def __init__(
-        self, rules: Mapping[str, Sequence[Rules]], environ: Mapping[str, str], roles: RoleVendor | None = None
+        self, rules: Mapping[str, Sequence[Rules]], environ: Mapping[str, str], logins: Logins | None = None
     ) -> None:
         self._rules = {target: tuple(several) for target, several in rules.items()}
         self._environ = environ
-        self._roles = roles
+        self._logins = logins
 
     def adopt(self, rules: Mapping[str, Sequence[Rules]]) -> None:
         """Take the rules of a reloaded configuration."""
@@ -81,23 +81,23 @@ class LocalVendor:
         if isinstance(rule, FetchedRules):
             return await rule.fetch(session, target)
         if isinstance(rule, RoleRules):
-            if self._roles is None:
+            if self._logins is None:
                 raise UpstreamFault(f"{target.name} makes logins for single sessions, and this process cannot")
-            return await self._roles.vend(session, target, rule)
+            return await self._logins.vend(session, target, rule)
         secret = read_password(target.name, rule, self._environ)
         return Credential(rule.user, secret, "none" if secret is None else "static")
 
     async def revoke(self, session: Session) -> Sequence[Revocation]:
         """Take back the session's logins. A static credential outlives it: better have targets vend roles."""
-        return () if self._roles is None else await self._roles.revoke(session)
+        return () if self._logins is None else await self._logins.revoke(session)
 
     async def reclaim(self) -> Sequence[Reclaimed]:
         """Take back what nobody looks after any more; to be called every few seconds."""
-        return () if self._roles is None else await self._roles.reclaim()
+        return () if self._logins is None else await self._logins.reclaim()
 
     async def close(self) -> Sequence[Reclaimed]:
         """Take back all that this process vended."""
-        return () if self._roles is None else await self._roles.close()
+        return () if self._logins is None else await self._logins.close()
 
 
 def read_password(target: str, rule: CredentialRules, environ: Mapping[str, str]) -> Secret | None:

@@ -1,4 +1,4 @@
-"""Logins for single sessions, made and ended by the gateway process itself; leases are on the local store."""
+"""Logins for single sessions: made for whoever holds them, taken back when their session ends."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from blastwall.conversation import Admin, RoleOrder, Roles
 from blastwall.credentials.ending import end_role
-from blastwall.credentials.lease import MOST_LEASES, Lease, LeaseTaken, cap, retry_at, role_name
+from blastwall.credentials.lease import MOST_LEASES, Lease, Leases, LeaseTaken, cap, retry_at, role_name
 from blastwall.errors import UpstreamFault
-from blastwall.local import processes
-from blastwall.local.leases import LocalLeases
-from blastwall.local.sessions import LocalSessions
 from blastwall.model import Credential, Revocation, Secret, Session, Target
 from blastwall.ports import Clock
 
@@ -45,6 +43,22 @@ class RoleRules:
         return self.profile
 
 
+class Standing(Protocol):
+    """A session as it stands. ``ended_at`` None: it lives."""
+
+    @property
+    def session(self) -> Session: ...
+
+    @property
+    def ended_at(self) -> float | None: ...
+
+
+class Sessions(Protocol):
+    """What is asked of the sessions."""
+
+    async def show(self, id: str) -> Standing | None: ...
+
+
 @dataclass(slots=True)
 class _Held:
     """A login this process made, and its password, which nobody else knows. None: RDS tokens let it in."""
@@ -62,10 +76,12 @@ class Reclaimed:
     revocation: Revocation
 
 
-class RoleVendor:
-    """One login for each session and profile in this process. Connections of a session share it.
+class Logins:
+    """One login for each session and profile. Connections of a session share it.
 
-    ``targets`` are those of the configuration, ``roles`` their protocols'. Close it: then nothing it made is left.
+    ``targets`` are those of the configuration, ``roles`` their protocols'; ``holder`` names the process that is handed
+    the passwords; None: nobody in particular, and what is revoked is revoked for all. Close it: then nothing it made is
+    left.
     """
 
     def __init__(
@@ -73,9 +89,10 @@ class RoleVendor:
         rules: Mapping[str, Sequence[RoleRules]],
         targets: Mapping[str, Target],
         roles: Mapping[str, Roles],
-        leases: LocalLeases,
-        sessions: LocalSessions,
+        leases: Leases,
+        sessions: Sessions,
         clock: Clock,
+        holder: str | None,
     ) -> None:
         self._rules = rules
         self._targets = targets
@@ -83,7 +100,8 @@ class RoleVendor:
         self._leases = leases
         self._sessions = sessions
         self._clock = clock
-        self._holder = processes.current()
+        self._everybody = holder is None
+        self._holder = holder or ""
         self._held: dict[tuple[str, str], asyncio.Task[_Held]] = {}
 
     def adopt(
@@ -105,12 +123,12 @@ class RoleVendor:
             return Credential(held.lease.id, Secret(held.secret.reveal()), "role", held.lease.expires_at)
         assert rule.token is not None, "a login without a password has tokens"
         made = await rule.token(held.lease.id)
-        return replace(made, kind="role", expires_at=held.lease.expires_at)
+        return replace(made, kind="role", expires_at=held.lease.expires_at, usable_until=made.expires_at)
 
     async def revoke(self, session: Session) -> Sequence[Revocation]:
         """Take back what this process made for the session. Raises UpstreamFault when a target does not answer."""
         await self._settle(session.id)
-        own = [lease for lease in await self._leases.of(session.id) if lease.holder == self._holder]
+        own = [lease for lease in await self._leases.of(session.id) if self._everybody or lease.holder == self._holder]
         ended = await asyncio.gather(*(self._end(lease) for lease in own), return_exceptions=True)
         for outcome in ended:
             if isinstance(outcome, BaseException):
@@ -144,9 +162,13 @@ class RoleVendor:
                 found = [done for done in await asyncio.gather(*map(self._reclaim, own)) if done is not None]
         except TimeoutError:
             log.warning("some logins are left for the next gateway to take back")
+        await self.release()
+        return found
+
+    async def release(self) -> None:
+        """Close the connections to targets; what was vended stays."""
         for roles in self._roles.values():
             await roles.close()
-        return found
 
     async def _make(self, session: Session, target: Target, rule: RoleRules) -> _Held:
         now = self._clock.now()
@@ -202,7 +224,7 @@ class RoleVendor:
         secret = self._give_up(lease)
         try:
             target, rule = self._place(lease)
-            if rule.token is not None and lease.holder == self._holder:
+            if rule.token is not None:
                 secret = (await rule.token(lease.id)).secret  # a new one, as whoever has the role's rights could make
             ended = await end_role(lease, target, rule.admin, self._roles[target.protocol], secret, since, now)
         except UpstreamFault as fault:

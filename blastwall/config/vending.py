@@ -16,8 +16,8 @@ from blastwall.config.credentials import (
     RoleCredential,
 )
 from blastwall.conversation import Admin, Roles
+from blastwall.credentials.logins import RoleRules
 from blastwall.errors import OurFault
-from blastwall.local.roles import RoleRules
 from blastwall.local.vendor import CredentialRules, FetchedRules, Rules, read_password
 from blastwall.model import Credential, Session, Target
 
@@ -136,3 +136,8 @@ def _for_any(
         return await make(user)
 
     return fetch
+
+
+def logins_only(rules: RulesByTarget) -> dict[str, list[RoleRules]]:
+    """Those that make logins for single sessions."""
+    return {name: [rule for rule in several if isinstance(rule, RoleRules)] for name, several in rules.items()}

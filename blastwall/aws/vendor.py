@@ -1,0 +1,207 @@
+"""``ports.Verifier`` and ``ports.Vendor`` of a task: functions do the work, because only they may.
+
+The task holds what it was handed for as long as its session lives, for the session's next connections; when a session
+has ended it has the function take everything back, and then tries by itself whether what it still has opens the target.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from blastwall.conversation import Roles
+from blastwall.credentials.desk import credential_of, principal_of, raised, revocation_of
+from blastwall.errors import Fault, OurFault, UpstreamFault
+from blastwall.identity.jwt import token_id
+from blastwall.model import Credential, Permit, Principal, Revocation, Secret, Session, Target
+from blastwall.ports import Clock
+
+log = logging.getLogger("blastwall.credentials")
+
+Invoke = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
+
+#: A verified token is believed this long without asking again (seconds), and never past its expiry.
+BELIEVED_SECONDS: Final = 60.0
+#: A credential that opens nothing new in less than this is asked for anew (seconds).
+LEAST_SECONDS: Final = 30.0
+MOST_BELIEVED: Final = 4096
+
+
+class Functions:
+    """Invokes functions by name, JSON in and out. ``client`` is a boto3 Lambda client; it blocks."""
+
+    def __init__(self, client: Any) -> None:  # noqa: ANN401  boto3 has no types
+        self._client = client
+
+    def __call__(self, name: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The function's answer. Raises OurFault when it did not answer."""
+        try:
+            answer = self._client.invoke(FunctionName=name, Payload=json.dumps(request).encode())
+            body = answer["Payload"].read()
+        except (BotoCoreError, ClientError) as fault:
+            raise OurFault(f"the function {name} cannot be reached: {fault}") from None
+        if answer.get("FunctionError"):
+            raise OurFault(f"the function {name} failed; its log says why")
+        try:
+            found = json.loads(body)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise OurFault(f"the function {name} did not answer with an object; its log says why")
+        return found
+
+
+class AwsVerifier:
+    """Tokens to principals by the token_verifier function; ``function`` is its name or ARN."""
+
+    def __init__(self, invoke: Invoke, function: str, clock: Clock) -> None:
+        self._invoke = invoke
+        self._function = function
+        self._clock = clock
+        self._believed: OrderedDict[str, tuple[Principal, float]] = OrderedDict()
+
+    async def verify(self, token: Secret) -> Principal:
+        """Raises TokenFault with a reason that is safe to show."""
+        id, now = token_id(token), self._clock.now()
+        known = self._believed.get(id)
+        if known is not None and now < min(known[1], known[0].expires_at):
+            return known[0]
+        answer = await asyncio.to_thread(self._invoke, self._function, {"token": token.reveal()})
+        principal = principal_of(raised(answer)["principal"])
+        if principal.token_id != id:
+            raise OurFault("the verifier answered for another token")
+        self._believed[id] = (principal, now + BELIEVED_SECONDS)
+        while len(self._believed) > MOST_BELIEVED:
+            self._believed.popitem(last=False)
+        return principal
+
+
+@dataclass(slots=True)
+class _Held:
+    session: Session
+    target: Target
+    credential: Credential
+
+
+class AwsVendor:
+    """Credentials by the credential_vendor function, revoked by session_revoker. ``holder`` names this task.
+
+    ``place`` says which database (or the like) a session's connection is for: policy is asked about it again.
+    """
+
+    def __init__(
+        self,
+        invoke: Invoke,
+        vendor: str,
+        revoker: str,
+        holder: str,
+        roles: Mapping[str, Roles],
+        clock: Clock,
+    ) -> None:
+        self._invoke = invoke
+        self._vendor = vendor
+        self._revoker = revoker
+        self._holder = holder
+        self._roles = roles
+        self._clock = clock
+        self._held: dict[tuple[str, str], _Held] = {}
+        self._asking: dict[tuple[str, str], asyncio.Lock] = {}
+
+    async def vend(
+        self, session: Session, target: Target, permit: Permit, database_user: str | None, token: Secret | None = None
+    ) -> Credential:
+        """The session's credential. Raises UpstreamFault when the function gives none, TokenFault, OurFault."""
+        if not isinstance(permit, Permit) or permit.prepare_only:
+            raise UpstreamFault(f"no credential for {target.name} without a permit to connect")
+        if token is None:
+            raise UpstreamFault("no credential without the agent's own token")
+        key = (session.id, database_user or "")
+        async with self._asking.setdefault(key, asyncio.Lock()):
+            held = self._held.get(key)
+            if held is not None and self._usable(held.credential):
+                return _copy(held.credential)
+            request = {
+                "token": token.reveal(),
+                "session": session.id,
+                "target": target.name,
+                "place": _place(permit, target),
+                "database_user": database_user,
+                "holder": self._holder,
+            }
+            answer = raised(await asyncio.to_thread(self._invoke, self._vendor, request))
+            credential = credential_of(answer["credential"])
+            if credential.kind != "role":
+                return credential
+            self._forget(key)
+            self._held[key] = _Held(session, target, credential)
+            return _copy(credential)
+
+    async def revoke(self, session: Session) -> Sequence[Revocation]:
+        """Have everything of the session taken back, then try what this task still has."""
+        answer = await asyncio.to_thread(self._invoke, self._revoker, {"session": session.id, "holder": self._holder})
+        done = [revocation_of(document) for document in raised(answer)["revocations"]]
+        keys = [key for key in self._held if key[0] == session.id]
+        tried = {self._held[key].credential.user: await self._opens(self._held[key]) for key in keys}
+        for key in keys:
+            self._forget(key)
+        return [_judged(revocation, tried.get(revocation.user)) for revocation in done]
+
+    async def close(self) -> Sequence[Revocation]:
+        """Take back what this task holds: nobody else knows the secrets."""
+        sessions = {held.session.id: held.session for held in self._held.values()}
+        found: list[Revocation] = []
+        for session in sessions.values():
+            try:
+                found += await self.revoke(session)
+            except Fault as fault:
+                log.warning("session %s is left for the reconciler: %s", session.id, fault)
+        for roles in self._roles.values():
+            await roles.close()
+        return found
+
+    async def _opens(self, held: _Held) -> bool | None:
+        """None: it cannot be told."""
+        roles = self._roles.get(held.target.protocol)
+        if roles is None:
+            return None
+        try:
+            return await roles.opens(held.target, held.credential)
+        except UpstreamFault as fault:
+            log.warning("the canary of session %s cannot be tried: %s", held.session.id, fault)
+            return None
+
+    def _usable(self, credential: Credential) -> bool:
+        ends = min(credential.expires_at or float("inf"), credential.usable_until or float("inf"))
+        return ends - self._clock.now() >= LEAST_SECONDS
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        held = self._held.pop(key, None)
+        self._asking.pop(key, None) if held is None else None
+        if held is not None and held.credential.secret is not None:
+            held.credential.secret.wipe()
+
+
+def _copy(credential: Credential) -> Credential:
+    secret = credential.secret
+    return credential if secret is None else replace(credential, secret=Secret(secret.reveal()))
+
+
+def _judged(revocation: Revocation, opens: bool | None) -> Revocation:
+    if opens is None:
+        return revocation
+    if opens:
+        return replace(revocation, verified=False, proof="it still opens the target")
+    return replace(revocation, proof=f"{revocation.proof}; the target refuses it")
+
+
+def _place(permit: Permit, target: Target) -> str:
+    """What the permit is for: the vendor asks policy about the same."""
+    place = permit.upstream_text.removeprefix("connect to ").removesuffix(f" at {target.name}")
+    return place or target.name

@@ -1,0 +1,141 @@
+"""What the credential functions share: their environment, their configuration and their clients, made once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from blastwall.aws.approvals import ApprovalTable, AwsApprovals
+from blastwall.aws.clients import client
+from blastwall.aws.following import AwsSessions
+from blastwall.aws.leases import AwsLeases
+from blastwall.aws.sessions import SessionTable
+from blastwall.config.bundle import Bundle, load_bundle
+from blastwall.config.vending import Composer, logins_only
+from blastwall.credentials.desk import Desk
+from blastwall.credentials.logins import Logins, Reclaimed
+from blastwall.errors import OurFault
+from blastwall.identity.jwks import FetchedKeys, Limits
+from blastwall.local.clock import SystemClock
+from blastwall.local.fetch import fetch
+from blastwall.local.vendor import LocalVendor
+from blastwall.local.verifier import TokenVerifier
+from blastwall.settings import CredentialSettings
+
+Event = dict[str, Any]
+
+
+@cache
+def settings() -> CredentialSettings:
+    """The function's environment. Raises ValueError naming what is missing."""
+    return CredentialSettings.from_env(os.environ)
+
+
+@cache
+def bundle() -> Bundle:
+    """The configuration in the function's own bundle. Raises ConfigFault."""
+    return load_bundle(Path(settings().config))
+
+
+@cache
+def verifier() -> TokenVerifier:
+    """Agents' tokens, by the configuration's issuers."""
+    clock = SystemClock()
+    issuers = []
+    for issuer in bundle().config.identity.issuers:
+        limits = Limits(oldest=issuer.keys_max_age_minutes * 60, interval=issuer.keys_min_refresh_seconds)
+        rules = issuer.rules()
+        issuers.append((rules, FetchedKeys(rules, fetch, clock.monotonic, jwks_uri=issuer.jwks_url, limits=limits)))
+    return TokenVerifier(issuers, clock)
+
+
+@cache
+def composer() -> Composer:
+    """Makes rules out of the configuration, with this function's AWS credentials."""
+    return Composer(os.environ)
+
+
+def logins(holder: str | None) -> Logins:
+    """For one call: connections to targets belong to its event loop."""
+    given, rules = settings(), composer().rules(bundle())
+    dynamodb = client("dynamodb")
+    return Logins(
+        logins_only(rules),
+        bundle().targets,
+        composer().roles(bundle()),
+        AwsLeases(dynamodb, given.leases_table, given.sessions_table),
+        AwsSessions(SessionTable(dynamodb, given.sessions_table, SystemClock())),
+        SystemClock(),
+        holder,
+    )
+
+
+def desk(made: list[Logins]) -> Desk:
+    """For one call; the logins it works with are added to ``made``, to be released."""
+    given, clock = settings(), SystemClock()
+    dynamodb = client("dynamodb")
+    approvals = None
+    if given.approvals_table:
+        approvals = AwsApprovals(ApprovalTable(dynamodb, given.approvals_table, clock), _asks_nobody)
+    rules = composer().rules(bundle())
+
+    def vendor_for(holder: str | None) -> LocalVendor:
+        made.append(logins(holder))
+        return LocalVendor(rules, os.environ, made[-1])
+
+    return Desk(
+        verifier(),
+        AwsSessions(SessionTable(dynamodb, given.sessions_table, clock)),
+        lambda: bundle().policies,
+        lambda: bundle().targets,
+        vendor_for,
+        clock,
+        approvals,
+    )
+
+
+def serve(work: Callable[[Desk], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+    """One call at the desk."""
+    made: list[Logins] = []
+
+    async def one() -> dict[str, Any]:
+        try:
+            return await work(desk(made))
+        finally:
+            for each in made:
+                await each.release()
+
+    return _loop().run_until_complete(one())
+
+
+def reclaim() -> Sequence[Reclaimed]:
+    """Take back what nobody looks after."""
+
+    async def one() -> Sequence[Reclaimed]:
+        made = logins(None)
+        try:
+            return await made.reclaim()
+        finally:
+            await made.release()
+
+    return _loop().run_until_complete(one())
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """The same for all calls: keys that are fetched beside one call are there at the next."""
+    return asyncio.new_event_loop()
+
+
+def forget() -> None:
+    """Make everything anew at the next call."""
+    for made in (settings, bundle, verifier, composer):
+        made.cache_clear()
+
+
+def _asks_nobody(function: str, request: object) -> dict[str, Any]:
+    raise OurFault(f"the vendor reads approvals and never calls {function}")
