@@ -49,6 +49,19 @@ def spread(masks: Masks, shown: Container[tuple[int, int]], catalogue: Catalogue
                 changed = True
 
 
+def hand_down(shown: Set[tuple[int, int]], masks: Masks, catalogue: Catalogue) -> frozenset[tuple[int, int]]:
+    """``shown`` with the same columns of partitions and children, without what is masked after all."""
+    whole = set(shown)
+    for oid, number in shown:
+        relation = catalogue.relation_by_oid(oid)
+        column = next((each for each in relation.columns if each.number == number), None) if relation else None
+        for child in catalogue.children(oid) if column is not None else ():
+            same = child.column(column.name) if column is not None else None
+            if same is not None:
+                whole.add((child.oid, same.number))
+    return frozenset((oid, number) for oid, number in whole if number not in masks.get(oid, {}))
+
+
 def _hand_on(masks: Masks, giver: Relation, taker: Relation) -> bool:
     """Mask in ``taker`` what is masked in ``giver``; a mask of its own stays."""
     given = masks.get(giver.oid)

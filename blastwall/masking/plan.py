@@ -67,8 +67,10 @@ class Plan:
     from. ``opaque`` are relations that may show masked values in a way nobody can follow (views that filter on a masked
     column, materialised views and foreign tables over masked columns), with the reason for the agent. ``vouched`` are
     relations whose owner says that they show nothing of masked columns: what they read is not followed. ``marks`` are
-    the beginnings by which a mask is recognised that is written back. ``version`` changes whenever any of it does, and
-    is part of what caches are keyed by.
+    the beginnings by which a mask is recognised that is written back. ``shown`` are columns (relation oid, number) that
+    a rule says to show, to everybody or to this group: detectors leave their values alone, and what is computed from
+    masked columns under that very name is not masked. ``version`` changes whenever any of it does, and is part of what
+    caches are keyed by.
     """
 
     relations: Mapping[int, Mapping[int, Mask]] = field(default_factory=dict)
@@ -76,6 +78,7 @@ class Plan:
     version: str = ""
     vouched: frozenset[int] = frozenset()
     marks: frozenset[str] = frozenset()
+    shown: frozenset[tuple[int, int]] = frozenset()
 
     def __bool__(self) -> bool:
         return bool(self.relations) or bool(self.opaque)

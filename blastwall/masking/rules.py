@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from blastwall.errors import OurFault, Problem
-from blastwall.masking.kinship import Masks, opaque, spread
+from blastwall.masking.kinship import Masks, hand_down, opaque, spread
 from blastwall.masking.patterns import Names, Remark
 from blastwall.masking.plan import AT_SINK, Mask, Plan, Predicates, Strategy
 from blastwall.masking.pseudonyms import HASH_MARK, pseudonym
@@ -25,6 +25,7 @@ from blastwall.model import Secret
 from blastwall.sql.catalogue import FIRST_USER_OID, Catalogue, Column, Relation
 
 KINDS: Final = frozenset("rpvmf")  # relations whose columns rules speak of
+DERIVED: Final = frozenset("vm")
 REMEMBERED: Final = 16  # plans
 FILE: Final = "masking.yaml"
 LOOKUPS: Final = 100
@@ -179,7 +180,10 @@ class Rules:
             described.add(relation.oid)
             mask = _mask(rule, relation, column, catalogue)
             if mask is None:
-                shown.add((relation.oid, column.number))
+                # A pattern is not about what a view or an expression computes under a name that happens to fit.
+                derived = relation.kind in DERIVED or column.computed_from
+                if not derived or (rule.names is not None and rule.names.exact):
+                    shown.add((relation.oid, column.number))
             else:
                 masks.setdefault(relation.oid, {})[column.number] = mask
         spread(masks, shown, catalogue)
@@ -189,6 +193,7 @@ class Rules:
             opaque=opaque(masks, described, vouched, catalogue) if hiding else {},
             version=hashlib.sha256(f"{self.version} {catalogue.version}".encode()).hexdigest()[:32],
             vouched=vouched,
+            shown=hand_down(shown, masks, catalogue),
             marks=frozenset({MARK, HASH_MARK, *(rule.options.mark for rule in self.rules if rule.strategy)}),
         )
 

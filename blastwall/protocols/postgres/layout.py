@@ -86,7 +86,7 @@ def columns(brief: Brief, fields: Sequence[Field], plan: Plan) -> tuple[Column, 
             raise Disagreement(f"{told} would be the unmasked {mask.column}")
         if masks is not None and field.column == 0:
             raise Disagreement(f"{told} would be whole rows of a table with masked columns")
-        made.append(Column(_search(field.type_id)))
+        made.append(Column(PASS if (field.table, field.column) in plan.shown else _search(field.type_id)))
     return tuple(made)
 
 

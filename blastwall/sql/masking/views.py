@@ -55,7 +55,7 @@ def _with_views(plan: Plan, catalogue: Catalogue) -> Plan:
             continue
         if not any(oid in masks or oid in opaque for oid, _ in view.reads):
             continue
-        found = _follow(view, Plan(masks, opaque, plan.version), catalogue)
+        found = _follow(view, replace(plan, relations=masks, opaque=opaque), catalogue)
         if isinstance(found, str):
             opaque[view.oid] = found
         elif found:
@@ -118,7 +118,7 @@ def _follow(view: Relation, plan: Plan, catalogue: Catalogue) -> dict[int, Mask]
     policies = {mask.column: mask.predicates for known in plan.relations.values() for mask in known.values()}
     for column, entry in zip(view.columns, columns, strict=True):
         mask = _mask_of(view, column, entry, catalogue, policies)
-        if mask is not None:
+        if mask is not None and (view.oid, column.number) not in plan.shown:
             found[column.number] = mask
     return found
 

@@ -222,6 +222,17 @@ def test_generated_columns_over_masked_ones_are_masked_unless_the_owner_shows_th
     assert set(masked(shown.plan(catalogue), catalogue)) == {"public.g.email", "public.g.whole"}
 
 
+def test_what_is_shown_is_said_for_whole_families_but_patterns_do_not_reach_what_is_computed() -> None:
+    generated = Column(2, "id", 25, "pg_catalog", "text", computed_from=(1,))
+    view = Relation(20030, "public", "v", "v", columns=(Column(1, "id", 25, "pg_catalog", "text"),))
+    catalogue = family(Relation(20031, "public", "g", "r", columns=(Column(1, "ssn", 25, "", ""), generated)), view)
+    plan = Rules((rule("*.*.id", None), rule("*.*.ssn"))).plan(catalogue)
+    assert plan.shown == {(20001, 1), (20002, 3), (20003, 1), (20004, 1)}
+    assert "public.g.id" in masked(plan, catalogue)
+    plan = Rules((rule("public.v.id", None), rule("public.g.id", None), rule("*.*.ssn"))).plan(catalogue)
+    assert plan.shown == {(20030, 1), (20031, 2)} and "public.g.id" not in masked(plan, catalogue)
+
+
 def derived() -> Catalogue:
     def over(oid: int, name: str, kind: str, *reads: tuple[int, int]) -> Relation:
         columns = (Column(1, "a", 25, "pg_catalog", "text"),)
