@@ -29,7 +29,7 @@ from blastwall.sql import grammar
 from blastwall.sql.grammar import Unparsed
 from blastwall.sql.limits import LIMITS, Limits, excess
 
-_PING, _PARSE, _DEPARSE, _RENAME = b"!", b"p", b"d", b"r"
+_PING, _PARSE, _DEPARSE, _RENAME, _SPELL = b"!", b"p", b"d", b"r", b"s"
 _DONE, _REFUSED = b"+", b"-"
 _HEAD = 5
 
@@ -77,6 +77,12 @@ class Pool:
         """:func:`blastwall.sql.rename.rename` of a UTF-8 text, in the child. Blocks."""
         names = json.dumps([statements, cursors]).encode("ascii")
         return self._ask(_RENAME, len(names).to_bytes(4, "big") + names + raw).decode("utf-8")
+
+    def spell(self, data: bytes) -> tuple[str, bytes]:
+        """Deparse a serialised tree of the gateway's own, and parse what comes of it: (text, its tree). Blocks."""
+        answer = self._ask(_SPELL, data)
+        size = int.from_bytes(answer[:4], "big")
+        return answer[4 : 4 + size].decode("utf-8"), answer[4 + size :]
 
     def start(self) -> None:
         """Start one child now, so that the first large statement does not wait for it. Blocks."""
@@ -212,6 +218,9 @@ def _answer(operation: bytes, payload: bytes, limits: Limits) -> bytes:
         return _parse(payload, limits)
     if operation == _DEPARSE:
         return grammar.deparse(payload).encode("utf-8")
+    if operation == _SPELL:
+        text = grammar.deparse(payload).encode("utf-8")
+        return len(text).to_bytes(4, "big") + text + grammar.parse(text)
     if operation == _RENAME:
         from blastwall.sql.rename import rename_inline  # which imports this module
 

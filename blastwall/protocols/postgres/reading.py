@@ -28,7 +28,7 @@ from blastwall.protocols.postgres.timeouts import raised
 from blastwall.sql.catalogue import Catalogue
 from blastwall.sql.facts import unknown
 from blastwall.sql.masking import is_mask, with_views, written_back
-from blastwall.sql.parser import parse
+from blastwall.sql.parser import Tree
 from blastwall.sql.rename import Names as Touched
 from blastwall.sql.rename import names as touched_names
 from blastwall.sql.rename import rename
@@ -261,7 +261,8 @@ class SessionReader:
                     touched.defines_cursor
                 )
         self._minted[statement.number] = minted
-        return rename(finding.tree if finding.masked is None else parse(finding.masked), prepared, cursors)
+        tree = finding.tree
+        return rename(tree if finding.masked is None else Tree(finding.masked, tree.result), prepared, cursors)
 
     def _judge_names(self, touched: Touched) -> None:
         name = touched.defines_statement

@@ -9,8 +9,8 @@ from blastwall.masking.plan import Mask, Plan, Strategy
 from blastwall.sql import grammar
 from blastwall.sql.tree import everything_within
 
-# Signs that stand for hidden characters: three in a row, two before a separator, or two x at the beginning.
-_HIDDEN = re.compile(r"[*•●█]{3}|[*•●]{2}[ .@-]|^[xX#]{2,}[ .@/-]")
+# Signs that stand for hidden characters: three in a row, two before a separator, or two or more at the beginning.
+_HIDDEN = re.compile(r"[*•●█]{3}|[*•●]{2}[.@-]|^[xX#*•●]{2,}[ .@/-]")
 
 
 def is_mask(value: str, mask: Mask, plan: Plan) -> bool:
