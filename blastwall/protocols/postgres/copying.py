@@ -50,7 +50,7 @@ def form_of(statement: Message) -> Form | None:
         name, value = option.defname.lower(), _given(option)
         if name == "format" and value in ("text", "csv"):
             csv = value == "csv"
-        elif name == "header" and value in (*_ON, *_OFF):
+        elif name == "header" and (value in _ON or value in _OFF):
             header = value in _ON
         elif name == "delimiter" and len(value.encode()) == 1:
             delimiter = value.encode()
