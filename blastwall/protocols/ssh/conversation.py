@@ -15,6 +15,7 @@ import asyncssh
 
 from blastwall.conversation import Channel, Hello, Host, Note
 from blastwall.errors import ConfigFault
+from blastwall.masking.detectors import Detectors, detectors
 from blastwall.model import Credential, Denial, DenialCode, Facts, Statement, Target
 from blastwall.protocols.ssh import keys
 from blastwall.protocols.ssh.arrival import LOGIN, Door, arrive, hand_out, hello_of
@@ -49,6 +50,7 @@ class SshConversation:
         self._sftp: asyncssh.SFTPClient | None = None
         self._sftp_lock = asyncio.Lock()
         self._options = Options()
+        self._detectors: Detectors | None = None
         self._place = ""
         self._home = ""  # as the host says it; paths below it are told from ~ on
         self._ready = asyncio.Event()
@@ -76,6 +78,8 @@ class SshConversation:
     async def connect(self, target: Target, credential: Credential) -> None:
         assert self._door is not None, "greet first"
         self._options = target.options
+        if target.masking is not None:
+            self._detectors = detectors(target.masking.detectors.value)
         self._upstream = await reach(target, credential, self._door.keys)
         self._place = f"{credential.user}@{target.name}"
         self._ready.set()
@@ -170,10 +174,13 @@ class SshConversation:
         statement = await self._begin(text)
         seconds = self._options.shell_minutes * 60 if text == SHELL else 0.0
         line = SshChannel()
-        await line.put(SessionExchange(statement, upstream, streams, seconds))
+        exchange = SessionExchange(statement, upstream, streams, seconds, self._detectors)
+        await line.put(exchange)
         await line.end()
         await self._announce(line)
         await channel.wait_closed()
+        if exchange.found:
+            self._note("detected", {"statement": statement.number, "kinds": dict(exchange.found)})
 
     def _forward(self, host: str, port: int) -> Callable[[Any, Any], Awaitable[None]] | None:
         """What serves a connection to a destination; None where the target's owner lists it not."""

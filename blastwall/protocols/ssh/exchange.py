@@ -6,18 +6,20 @@ import asyncio
 import contextlib
 import math
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import asyncssh
 
 from blastwall.errors import UpstreamFault
+from blastwall.masking.detectors import Detectors
 from blastwall.model import Chunk, Denial, DenialCode, Direction, Masked, Permit, Statement
 from blastwall.protocols.ssh.classify import EXEC
 from blastwall.protocols.ssh.frames import Piece, pack, unpack
 from blastwall.protocols.ssh.prompts import Prompts
 from blastwall.protocols.ssh.refusal import lines, said, status
+from blastwall.protocols.ssh.sheet import QUIET_SECONDS, QUIET_TERMINAL_SECONDS, StreamSheet
 
 READ_BYTES: Final = 64 * 1024
 AHEAD: Final = 4  # pieces read ahead of what the other side has taken
@@ -29,6 +31,7 @@ _SIGNALS: Final = frozenset(
 )
 
 Found = tuple[Piece, bytes]
+_OUTPUTS: Final = (Piece.OUTPUT, Piece.ERRORS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class Streams:
 class SessionExchange:
     """Implements :class:`blastwall.conversation.Exchange` for ``exec`` and ``shell`` requests.
 
-    ``seconds`` is how long it may run at most (0: as long as the session).
+    ``seconds`` is how long it may run at most (0: as long as the session). ``detectors`` look through its output.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class SessionExchange:
         upstream: asyncssh.SSHClientConnection,
         streams: Streams,
         seconds: float = 0.0,
+        detectors: Detectors | None = None,
     ) -> None:
         self.statement: Statement | None = statement
         self.more = False
@@ -74,6 +78,7 @@ class SessionExchange:
         self._raw = streams.raw
         self._prompts = Prompts() if self._raw else None
         self._unrecorded: deque[bytes] = deque()
+        self._sheets = {} if detectors is None else {each: StreamSheet(detectors) for each in _OUTPUTS}
         self._up: Any = None
 
     async def forward(self, permit: Permit | None) -> AsyncIterator[Chunk]:
@@ -92,13 +97,20 @@ class SessionExchange:
             asyncio.ensure_future(self._left()),
         ]
         open_outputs = 2
-        deadline = asyncio.get_running_loop().time() + self._seconds if self._seconds else None
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._seconds if self._seconds else math.inf
         try:
             while open_outputs:
+                held = [kind for kind, sheet in self._sheets.items() if sheet.holds]
+                until = min(deadline, loop.time() + self._quiet) if held else deadline
                 try:
-                    async with asyncio.timeout_at(deadline):
+                    async with asyncio.timeout_at(until if until < math.inf else None):
                         piece = await found.get()
                 except TimeoutError:
+                    if loop.time() < deadline:
+                        for kind in held:
+                            yield self._rest(kind, number)
+                        continue
                     up_in.channel.close()
                     text = f"blastwall: the shell was open for {self._seconds / 60:g} minutes, and that is its limit"
                     yield Chunk(pack(Piece.ERRORS, said(text, raw=self._raw)), number)
@@ -111,14 +123,37 @@ class SessionExchange:
                 if kind in (Piece.OUTPUT, Piece.ERRORS):
                     if self._prompts is not None:
                         self._prompts.shown(data)
-                    yield Chunk(pack(kind, data), number)
+                    yield Chunk(pack(kind, data), number, sheet=self._sheets.get(kind))
                 else:
                     yield Chunk(pack(kind, data), number, direction=Direction.TO_TARGET)
+            for kind, sheet in self._sheets.items():
+                if sheet.holds:
+                    yield self._rest(kind, number)
             yield await self._exit(number)
         finally:
             for task in tasks:
                 task.cancel()
             up_in.channel.close()
+
+    @property
+    def _quiet(self) -> float:
+        return QUIET_TERMINAL_SECONDS if self._raw else QUIET_SECONDS
+
+    def _rest(self, kind: Piece, number: int) -> Chunk:
+        """A chunk that carries what the detectors held back of a stream."""
+        sheet = self._sheets[kind]
+        sheet.flush = True
+        return Chunk(pack(kind, b""), number, sheet=sheet)
+
+    @property
+    def found(self) -> Mapping[str, int]:
+        """What the detectors have seen so far, by kind."""
+        counted: dict[str, int] = {}
+        for sheet in self._sheets.values():
+            for tally in (sheet.tally.masked, sheet.tally.flagged):
+                for kind, count in tally.items():
+                    counted[kind] = counted.get(kind, 0) + count
+        return counted
 
     async def _start(self, text: str) -> tuple[Any, Any, Any]:
         channel = self._in.channel
@@ -187,8 +222,9 @@ class SessionExchange:
         match piece:
             case Piece.OUTPUT | Piece.ERRORS:
                 stream = self._out if piece is Piece.OUTPUT else self._err
-                stream.write(data)
-                await stream.drain()
+                if data:
+                    stream.write(data)
+                    await stream.drain()
             case Piece.INPUT | Piece.UNRECORDED:
                 self._up.write(data if piece is Piece.INPUT else self._unrecorded.popleft())
                 await self._up.drain()

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 
+from blastwall.masking.rules import Rules
 from blastwall.protocols.ssh.frames import Piece
 from tests.blastwall.protocols.ssh.gate import client, gate
 
@@ -51,3 +53,26 @@ async def test_slow_readers_do_not_fill_the_gateway(tmp_path: Path) -> None:
             held = now
         assert 0 < held < 12_000_000
         process.close()
+
+
+async def test_what_detectors_find_in_the_output_is_masked(tmp_path: Path) -> None:
+    async with gate(tmp_path) as through:
+        through.target = replace(through.target, masking=Rules())
+        async with client(through) as agent:
+            process = await agent.create_process("cat", encoding=None)
+            for part in (b"id AKIAIOSF", b"ODNN7EXAMPLE", b" end\n"):
+                process.stdin.write(part)
+            process.stdin.write_eof()
+            assert await process.stdout.read() == b"id ******************** end\n"
+        assert "detected" in through.notes
+
+
+async def test_a_question_is_not_held_back_while_it_waits_for_its_answer(tmp_path: Path) -> None:
+    async with gate(tmp_path) as through:
+        through.target = replace(through.target, masking=Rules())
+        async with client(through) as agent:
+            process = await agent.create_process("cat", encoding=None)
+            for word in (b"0032want 4a1d", b"0000done"):
+                process.stdin.write(word)
+                assert await asyncio.wait_for(process.stdout.readexactly(len(word)), 5) == word
+            process.stdin.write_eof()
