@@ -17,7 +17,7 @@ from blastwall.errors import ClientFault
 from blastwall.local.approvals import LocalApprovals, unknown
 from blastwall.local.clock import SystemClock
 from blastwall.model import ApprovalState, ApprovalStatus, Denial
-from cli import approver, place
+from cli import approver, place, watching
 from cli.token import Duration
 from rig import running
 from rig.desk import login_link
@@ -119,6 +119,38 @@ def approve(seconds: int | None, same_shape: bool, **options: Any) -> int:  # no
 def deny(**options: Any) -> int:  # noqa: ANN401  what click collected for _decide
     """Refuse the statement; one denial is enough, and it takes an approval back that was not used."""
     return _decide(approve=False, grant_seconds=0.0, **options)
+
+
+@command.command("watch")
+@click.option("--as", "name", default=place.user, help="Who decides.  [default: you]")
+@click.option("--group", "groups", multiple=True, default=("owners",), show_default=True, help="A group of theirs.")
+@click.option(
+    "--config",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The configuration whose policies apply.  [default: the running gateway's]",
+)
+@place.state_option
+def watch(name: str, groups: tuple[str, ...], config: Path | None, state: Path) -> None:
+    """Show what waits as it comes, each request in full, and decide with one key."""
+    if not watching.on_a_terminal():
+        raise click.UsageError("watch needs a terminal; `blastwall approvals ls --format json` is for programs")
+    keyboard = approver.Keyboard(state, config, name, groups)
+
+    async def run(approvals: LocalApprovals) -> None:
+        async def decide(filed: Filed, ballot: Ballot) -> ApprovalStatus | Denial:
+            bundle = approver.policies(keyboard)
+            who = await approver.identify(keyboard, bundle)
+            return await approvals.vote(
+                filed.request.id,
+                who,
+                ballot,
+                lambda person, asked, given: bundle.may_decide(person, asked, given, time.time()),
+            )
+
+        await watching.watch(lambda: approvals.ls(live=True), approvals.changed, decide, time.time)
+
+    approver.policies(keyboard)
+    _with(state, run)
 
 
 @command.command("link")

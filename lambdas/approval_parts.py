@@ -74,7 +74,16 @@ def office() -> Office:
         notifier,
         verifier().verify,
         lambda person, request, ballot: bundle().may_decide(person, request, ballot, clock.now()),
+        _slack(),
     )
+
+
+def _slack() -> tuple[bytes, Mapping[str, tuple[str, tuple[str, ...]]]] | None:
+    slack = bundle().config.approvals.notify.slack
+    if slack is None or slack.signing_secret_env is None:
+        return None
+    people = {user: (person.subject, person.groups) for user, person in slack.people.items()}
+    return secrets().get(slack.signing_secret_env, "").encode(), people
 
 
 def forget() -> None:

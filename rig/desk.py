@@ -24,9 +24,11 @@ from blastwall.local.approvals import LocalApprovals
 from blastwall.local.approvers import ApproverVerifier
 from blastwall.local.clock import SystemClock
 from blastwall.local.fetch import fetch
+from blastwall.local.notifier import Notifier
 from blastwall.local.page_server import PageServer
 from blastwall.local.post import post
 from blastwall.local.store import Store
+from blastwall.local.telling import Telling
 from blastwall.model import ApprovalRequest, Denial, Principal, Secret
 from rig.issuer import LocalIssuer
 
@@ -101,7 +103,18 @@ class LocalDesk:
             code=self._code,
             slack=self._slack(count, clock),
         )
-        return desk.handle, store.close
+        channels = self._section.notify.channels()
+        notifier = Notifier(channels, os.environ, post, desk.origin, clock)
+        telling = (
+            asyncio.get_running_loop().create_task(Telling(book, notifier, clock).run()) if notifier.anybody else None
+        )
+
+        def finish() -> None:
+            if telling is not None:
+                telling.cancel()
+            store.close()
+
+        return desk.handle, finish
 
     def _provider(self) -> Provider | None:
         sign_in = self._section.page.sign_in

@@ -18,6 +18,7 @@ from blastwall.model import Principal
 
 JSON = "application/json; charset=utf-8"
 NOTE = "answered in Slack"
+SIGNED = "x-slack-request-timestamp", "x-slack-signature"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +69,25 @@ def _said(text: str) -> Response:
     """Seen by whoever pressed the button, and by nobody else."""
     body = {"response_type": "ephemeral", "replace_original": False, "text": visible(text)}
     return Response(200, json.dumps(body).encode("ascii"), JSON)
+
+
+def callback_document(request: Request) -> dict[str, str]:
+    """What of a callback its signature covers, as JSON values, for whoever verifies it elsewhere."""
+    kept = {name: request.headers.get(name, "") for name in ("content-type", *SIGNED)}
+    return kept | {"body": request.body.decode("latin-1")}
+
+
+def callback_of(document: Mapping[str, str]) -> Request:
+    """The inverse of :func:`callback_document`. Raises KeyError or ValueError."""
+    headers = {name: str(document[name]) for name in ("content-type", *SIGNED)}
+    return Request("POST", "/slack", headers=headers, body=str(document["body"]).encode("latin-1"))
+
+
+def answer_document(response: Response) -> dict[str, object]:
+    """The answer to a callback as JSON values."""
+    return {"status": response.status, "body": response.body.decode("latin-1"), "kind": response.kind}
+
+
+def callback_answer(document: Mapping[str, object]) -> Response:
+    """The inverse of :func:`answer_document`. Raises KeyError or ValueError."""
+    return Response(int(str(document["status"])), str(document["body"]).encode("latin-1"), str(document["kind"]))

@@ -17,6 +17,7 @@ from typing import Any
 from blastwall.approvals import Ballot, Event, from_document
 from blastwall.approvals.documents import status_document
 from blastwall.approvals.notices import Kind
+from blastwall.approvals.slack import SlackDoor, answer_document, callback_of
 from blastwall.aws.approvals import ApprovalTable, Authorise
 from blastwall.aws.waiting import Waiting
 from blastwall.errors import ClientFault, Fault, OurFault, TokenFault, UpstreamFault
@@ -39,13 +40,17 @@ class AlreadyDecided(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Office:
-    """``verify``: a person's token to a principal. ``authorise`` asks policy."""
+    """``verify``: a person's token to a principal. ``authorise`` asks policy.
+
+    ``slack``: the key of Slack's signature and who its users are; None: nobody answers there.
+    """
 
     table: ApprovalTable
     waiting: Waiting
     notifier: Notifier
     verify: Callable[[Secret], Awaitable[Principal]]
     authorise: Authorise
+    slack: tuple[bytes, Mapping[str, tuple[str, tuple[str, ...]]]] | None = None
 
     def request(self, event: Mapping[str, Any]) -> Answer:
         """``event`` is the request's document. Answers {"status"} or {"fault"}; once more is the same request."""
@@ -82,7 +87,7 @@ class Office:
         return status
 
     def decide(self, event: Mapping[str, Any]) -> Answer:
-        """A ballot {"id", "token", "approve", "shown", "note", "grant_seconds"}, or {"answer": id}.
+        """A ballot {"id", "token", "approve", "shown", "note", "grant_seconds"}, {"answer": id}, or a Slack callback.
 
         Answers {"status"}, {"refused": {"code", "reason", "hint"}} or {"fault"}.
         """
@@ -90,6 +95,9 @@ class Office:
             if "answer" in event:
                 self._answer(str(event["answer"]))
                 return {}
+            if "slack" in event and self.slack is not None:
+                door = SlackDoor(*self.slack, self._counted, self.table.clock.now)
+                return {"slack": answer_document(asyncio.run(door.handle(callback_of(event["slack"]))))}
             approver = asyncio.run(self._person(str(event["token"])))
             return self.count(str(event["id"]), approver, ballot_of(event))
         except TokenFault as fault:
@@ -108,6 +116,9 @@ class Office:
             return {"refused": {"code": str(verdict.code), "reason": verdict.reason, "hint": verdict.hint}}
         self._answer(id)
         return {"status": status_document(verdict)}
+
+    async def _counted(self, id: str, person: Principal, ballot: Ballot) -> Answer:
+        return self.count(id, person, ballot)
 
     async def _person(self, token: str) -> Principal:
         return await self.verify(Secret(token))
