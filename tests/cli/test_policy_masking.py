@@ -107,3 +107,19 @@ def test_who_is_exempt_is_judged_so(tmp_path: Path) -> None:
     (exempt,) = judge(statement, options=(*options, "--group", "privacy"))
     assert [each["column"] for each in agent["masked"]] == ["public.customers.ssn", "public.customers.email"]  # type: ignore[attr-defined]  # a list
     assert [each["column"] for each in exempt["masked"]] == ["public.customers.email"]  # type: ignore[attr-defined]
+
+
+def test_a_view_shows_masks_and_what_a_rule_shows_of_it_by_name(tmp_path: Path) -> None:
+    directory = tmp_path / "corpus"
+    shutil.copytree(CORPUS, directory)
+    statement = {"statement": "SELECT x FROM v_customers"}
+    options = ("--config", str(directory), "--hour", "12", "--group", "agents")
+    (through,) = judge(statement, options=options)
+    assert [(each["output"], each["column"]) for each in through["masked"]] == [("x", "public.v_customers.x")]  # type: ignore[attr-defined]  # a list
+    file = directory / "masking.yaml"
+    for column, masked in (('"*.*.x"', 1), ("public.v_customers.x", 0)):
+        text = (ROOT / "tests/fixtures/corpus/masking.yaml").read_text()
+        rule = f"    columns:\n      - {{column: {column}, strategy: show}}\n"
+        file.write_text(text.replace("    columns:\n", rule))
+        (shown,) = judge(statement, options=options)
+        assert len(shown["masked"]) == masked, column  # type: ignore[arg-type]  # a list

@@ -97,3 +97,11 @@ def test_formats_are_none_one_or_each() -> None:
     fields = (field(1, 1), field(1, 2))
     for formats, wanted in (((), [0, 0]), ((1,), [1, 1]), ((0, 1), [0, 1])):
         assert [each.format for each in formatted(fields, formats)] == wanted
+
+
+def test_what_a_rule_shows_is_not_looked_into() -> None:
+    plan = Plan({CUSTOMERS: {2: SSN}}, shown=frozenset({(CUSTOMERS, 3), (CUSTOMERS, 2)}))
+    made = columns(UNTOUCHED_BRIEF, (field(CUSTOMERS, 3), field(CUSTOMERS, 1), field(0, 0), field(ORDERS, 3)), plan)
+    assert [column.action for column in made] == [PASS, SEARCH, SEARCH, SEARCH]
+    with pytest.raises(Disagreement, match="ssn"):  # a mask is a mask
+        columns(UNTOUCHED_BRIEF, (field(CUSTOMERS, 2),), plan)
