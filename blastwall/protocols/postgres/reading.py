@@ -313,7 +313,7 @@ class SessionReader:
             name = touched.defines_statement
             if name is not None and "s" + name in minted:
                 prepared = Prepared(name, minted["s" + name], text, part.facts, (), permit.upstream_text)
-                prepared.treatment = part.carried
+                prepared.masked, prepared.treatment = self.find(text).masked, part.carried
                 actions.append(lambda: names.prepare(prepared))
             name = touched.defines_cursor
             if name is not None and "c" + name in minted:
