@@ -4,12 +4,13 @@ CONFIG ?= config
 STATE ?= .state
 TESTS ?= tests
 WORKERS ?= 2
+KILLS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test up check format compiled bench clean
+.PHONY: help setup demo test soak up check format compiled synth deploy image-check bench clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## create .venv with everything pinned (every other target does this first)
 	@tools/setup.sh
@@ -19,6 +20,9 @@ demo: setup ## the whole story in a minute: real psql against a contained databa
 
 test: setup ## run the tests (TESTS=tests/rig for a part, WORKERS=1 for one at a time)
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
+
+soak: setup ## kill recorders and gateways under load, KILLS=1000 times (a test run does it 50 times)
+	KILLS=$(KILLS) $(PY) -m pytest tests/kills
 
 up: setup ## start a local gateway with its targets and keep it running (Ctrl-C stops it)
 	@$(PY) -m cli up --config $(CONFIG) --state $(STATE)
@@ -36,6 +40,16 @@ format: setup ## let ruff rewrite what it can
 
 compiled: setup ## the package with its hot modules compiled, in .cache/compiled (as the image has it)
 	@tools/compile.sh
+
+synth: setup ## make the AWS templates in cdk.out, and show which of the committed ones change
+	@$(PY) app.py && $(PY) -m stacks.snapshot cdk.out tests/stacks/snapshots
+
+deploy: setup ## cdk deploy --all, after asking the account (CONTEXT="-c topology=dev" for choices)
+	@$(PY) -m cli doctor --aws --config $(CONFIG)
+	npx --yes aws-cdk@2.1148.1 deploy --all $(CONTEXT)
+
+image-check: setup ## everything the image does, without Docker: build, install, start as nobody
+	@tools/image_check.sh
 
 bench: setup compiled ## benchmarks, each a ratio against a peer measured in the same run
 	@$(PY) -m bench

@@ -27,7 +27,7 @@ from blastwall.recording.writer import Writer
 from blastwall.settings import RecordingSettings
 
 MODES = ("kernel", "zstd", "power_loss", "aws")
-WEIGHTS = (16, 10, 16, 8)
+WEIGHTS = (18, 10, 17, 5)
 CONNECTIONS = 3
 CHECKPOINTS = 0.01  # seconds: many, so that kills land among them
 SESSION = Session("session-1", Principal("iss", "sub", "agent-1"), "shop", 0.0, 1.0)
