@@ -144,6 +144,12 @@ class Redactor:
             raw = raw.replace(known, STARS)
         return _SHAPES.sub(STARS, raw)
 
+    def hidden(self, parameters: tuple[Parameter, ...]) -> tuple[Parameter, ...]:
+        """All of them without their values: those of a statement that compares or writes masked columns."""
+        return tuple(
+            parameter if parameter.value is None else parameter._replace(value=STARS) for parameter in parameters
+        )
+
     def plain(self, text: str) -> str:
         """A text that is no statement (the name of what is connected to) without known secrets and token shapes."""
         return decode_text(self._stars(encode_text(text)))

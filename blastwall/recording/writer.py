@@ -16,6 +16,7 @@ from blastwall.model import (
     Decision,
     Denial,
     Direction,
+    Effect,
     Facts,
     Masked,
     Parameter,
@@ -57,6 +58,7 @@ _CONTINUED: Final = int(Flag.CONTINUED)
 _TO_TARGET: Final = int(Flag.TO_TARGET)
 _TO_AGENT: Final = Direction.TO_AGENT
 _EXECUTE: Final = StatementKind.EXECUTE
+_READ: Final = Effect.READ
 _EXECUTE_CODE: Final = KINDS[_EXECUTE]  # looking it up hashes an enum, in Python
 _pack_intent: Final = HEAD_INTENT.pack
 _pack_relayed: Final = HEAD_RELAYED.pack
@@ -166,6 +168,11 @@ class Writer:
                 flags |= _REDACTED
                 if removed:
                     self._remember_removed(statement.number, removed)
+        if parameters and facts.masked_columns and (facts.filters_masked or facts.effect is not _READ):
+            # Which of them goes with which column nobody has worked out: what is compared with or written into a
+            # masked column would stand here in the clear.
+            parameters = redactor.hidden(parameters)
+            flags |= _REDACTED
         if known is not None:
             reference = known[0]
         else:

@@ -377,3 +377,26 @@ def test_the_header_cannot_be_spoofed_by_what_the_gateway_passes_on(begin, sink,
     assert header.raw["recording_mode"] == "strict"
     assert header.raw["mode"] == "enforce"
     assert header.session == "session-1"
+
+
+@pytest.mark.parametrize(
+    ("effect", "columns", "filters", "kept"),
+    [
+        (Effect.READ, (), False, True),
+        (Effect.READ, ("public.customers.ssn",), False, True),  # it only stands in the result, and is masked there
+        (Effect.READ, ("public.customers.ssn",), True, False),
+        (Effect.WRITE, ("public.customers.ssn",), False, False),
+        (Effect.WRITE, (), False, True),
+    ],
+)
+def test_parameters_that_meet_masked_columns_are_not_recorded(begin, sink, records, effect, columns, filters, kept):
+    facts = Facts(effect, "x", fingerprint="f" * 16, masked_columns=frozenset(columns), filters_masked=filters)
+    writer = begin()
+    values = (Parameter(b"123-45-6789"), Parameter(None))
+    writer.intent(Statement("SELECT $1, $2", parameters=values, number=1), facts, Permit("SELECT $1, $2"))
+    writer.close("end")
+    (intent,) = [record for record in records(sink.data) if isinstance(record, Intent)]
+    assert intent.redacted is not kept
+    assert (b"123-45-6789" in bytes(sink.data)) is kept
+    assert intent.parameters[0].value == (b"123-45-6789" if kept else b"***")
+    assert intent.parameters[1].value is None
