@@ -132,9 +132,8 @@ class _Statement:
         verbose = False
         for option in message.options:
             if option.def_elem.defname.lower() == "verbose":
-                known, value = constant(option.def_elem.arg) if option.def_elem.HasField("arg") else (True, True)
                 self.binder.literals = True
-                verbose = not known or str(value).lower() not in _OFF
+                verbose = not _is_off(option.def_elem)
         self.carry(message.query)
         binder = self.binder
         if self.known is not None:
@@ -273,6 +272,17 @@ def _output(column: Entry, at_sink: bool) -> Output:
     if at_sink:
         return Output(column.name, sink=masks[0], origin=value.origin)
     return Output(column.name, masks=masks, origin=(0, 0))
+
+
+def _is_off(option: Message) -> bool:
+    """Whether an option says no; without a value it says yes."""
+    which = kind_of(option.arg)
+    if which == "string":
+        return str(option.arg.string.sval).lower() in _OFF
+    if which == "integer":
+        return option.arg.integer.ival == 0
+    known, value = constant(option.arg) if which else (False, None)
+    return known and str(value).lower() in _OFF
 
 
 _HANDLERS: Mapping[str, Callable[[_Statement, Message], None]] = {

@@ -67,7 +67,9 @@ def found(
 
 def refusal(text: str, predicates: Predicates = Predicates.DENY, **changes: object) -> str:
     """Why a text does not run; "" when it does."""
-    return found(text, predicates, **changes).facts.refusal
+    finding = found(text, predicates, **changes)
+    assert finding.error is None and "internal_error" not in finding.facts.flags, (text, finding.error)
+    return finding.facts.refusal
 
 
 def masked(text: str, predicates: Predicates = Predicates.DENY, **changes: object) -> str:
