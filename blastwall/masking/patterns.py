@@ -21,28 +21,32 @@ class Names:
     written: str
     parts: tuple[str, ...]
     exact: bool
-    _matches: re.Pattern[str] = field(repr=False, compare=False)
+    _parts: tuple[re.Pattern[str] | str, ...] = field(repr=False, compare=False)
 
     def matches(self, *names: str) -> bool:
-        """Whether the names of all parts fit."""
-        return self._matches.fullmatch("\0".join(names)) is not None
+        """Whether the names fit the parts, from the first on; fewer names than parts: whether they may."""
+        for name, part in zip(names, self._parts, strict=False):
+            if name != part and (type(part) is str or part.fullmatch(name) is None):  # type: ignore[union-attr]  # a pattern, then
+                return False
+        return True
 
 
 def names(text: str, count: int) -> Names:
     """A pattern of ``count`` parts with dots between them. Raises ValueError saying how to write one."""
     parts: list[str] = []
-    patterns: list[str] = []
+    patterns: list[re.Pattern[str] | str] = []
     exact = True
     position = 0
     while (found := _PART.match(text, position)) is not None:
         quoted, plain = found.groups()
         if quoted is not None:
             name = quoted.replace('""', '"')
-            patterns.append(re.escape(name))
+            patterns.append(name)
         else:
             name = plain.strip()
-            exact = exact and not set(name) & set("*?")
-            patterns.append(_globbed(name, "[^\0]"))
+            wild = bool(set(name) & set("*?"))
+            exact = exact and not wild
+            patterns.append(_globbed(name) if wild else name)
         parts.append(name)
         position = found.end()
         if position == len(text):
@@ -53,7 +57,7 @@ def names(text: str, count: int) -> Names:
     if position != len(text) or len(parts) != count:
         form = ".".join(("schema", "table", "column")[:count])
         raise ValueError(f"{text!r} is not a name of {count} parts; write {form}, with * for any of them")
-    return Names(text, tuple(parts), exact, re.compile("\0".join(patterns), re.DOTALL))
+    return Names(text, tuple(parts), exact, tuple(patterns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +77,9 @@ class Remark:
 
 def remark(text: str) -> Remark:
     """A pattern with ``*`` and ``?``."""
-    return Remark(text, re.compile(_globbed(text, "."), re.DOTALL | re.IGNORECASE))
+    return Remark(text, _globbed(text, re.IGNORECASE))
 
 
-def _globbed(text: str, any_character: str) -> str:
-    wild = {"*": f"{any_character}*", "?": any_character}
-    return "".join(wild.get(character) or re.escape(character) for character in text)
+def _globbed(text: str, flags: int = 0) -> re.Pattern[str]:
+    wild = {"*": ".*", "?": "."}
+    return re.compile("".join(wild.get(each) or re.escape(each) for each in text), re.DOTALL | flags)

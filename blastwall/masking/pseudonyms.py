@@ -8,9 +8,9 @@ HMAC: RFC 2104, with SHA-256.
 from __future__ import annotations
 
 import hmac
+import re
 import string
 import struct
-import uuid
 from collections.abc import Mapping
 from hashlib import shake_256
 from typing import Final
@@ -23,6 +23,7 @@ DIGITS: Final = 24  # hexadecimal, of a hashed text: 96 bits
 UUID: Final = 2950
 INTEGER_DIGITS: Final[Mapping[int, int]] = {21: 4, 23: 9, 20: 18}  # oid of the type to the digits it always holds
 
+_UUID_FORM: Final = re.compile(r"[-{}]")  # how it is written does not matter (uuid_in)
 _VERSION_8: Final = 0x8 << 76, 0xF << 76  # RFC 9562: a version for whatever is not one of the others
 _VARIANT: Final = 0b10 << 62, 0b11 << 62
 
@@ -35,8 +36,10 @@ def pseudonym(mask: Mask, text: str, key: bytes) -> str:
     if not mask.at_sink:
         raise ValueError(f"{mask.column} is not masked at the sink")
     if mask.type_oid == UUID:
-        value = uuid.UUID(text).int  # however it was written
-        return _uuid(mask.strategy, f"{value:032x}", key)
+        digits = _UUID_FORM.sub("", text.strip().lower())
+        if len(digits) != 32 or not set(digits) <= set(string.hexdigits):
+            raise ValueError("not a UUID")
+        return _uuid(mask.strategy, digits, key)
     if mask.type_oid in INTEGER_DIGITS:
         return _integer(mask, int(text), key)
     if mask.strategy is Strategy.HASH:
@@ -82,7 +85,8 @@ def _uuid(strategy: Strategy, text: str, key: bytes) -> str:
     number = int.from_bytes(_digest(key, strategy.value, text)[:16], "big")
     for bits, mask in (_VERSION_8, _VARIANT):
         number = number & ~mask | bits
-    return str(uuid.UUID(int=number))
+    digits = f"{number:032x}"
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 def _digest(key: bytes, purpose: str, text: str) -> bytes:

@@ -199,10 +199,21 @@ class Rules:
 
     def decided(self, catalogue: Catalogue) -> Iterator[tuple[Relation, Column, Rule]]:
         """Each column that a rule fits, with the first that does."""
-        rules = [rule for rule in self.rules if fnmatchcase(catalogue.database, rule.database)]
+        exact: dict[tuple[str, ...], list[tuple[int, Rule]]] = {}
+        wide: list[tuple[int, Rule]] = []
+        for place in enumerate(self.rules):
+            names = place[1].names
+            if fnmatchcase(catalogue.database, place[1].database):
+                (exact.setdefault(names.parts[:2], []) if names is not None and names.exact else wide).append(place)
         for relation in _relations(catalogue):
-            for column in relation.columns:
-                rule = next((rule for rule in rules if rule.fits(relation, column)), None)
+            own = (relation.schema, relation.name)
+            near = [
+                *exact.get(own, ()),
+                *(each for each in wide if each[1].names is None or each[1].names.matches(*own)),
+            ]
+            near.sort(key=lambda each: each[0])
+            for column in relation.columns if near else ():
+                rule = next((rule for _, rule in near if rule.fits(relation, column)), None)
                 if rule is not None:
                     yield relation, column, rule
 
