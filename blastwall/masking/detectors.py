@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
@@ -122,9 +122,12 @@ class Detectors:
         hits = self.scan(text)
         return _overwrite(text, hits, tally, document) if hits else text
 
-    def stream(self, tally: Tally) -> Stream:
-        """Look through a value, or any other bytes, that come in pieces."""
-        return Stream(self, tally)
+    def stream(self, tally: Tally, accept: Callable[[bytes, Hit], bool] | None = None) -> Stream:
+        """Look through a value, or any other bytes, that come in pieces.
+
+        ``accept`` has the last word on each hit, by the bytes it stands in: for streams that may be no text at all.
+        """
+        return Stream(self, tally, accept)
 
     def open_end(self, text: bytes) -> int:
         """Where the word begins that touches the end of ``text`` (its length, when it ends between words)."""
@@ -150,8 +153,9 @@ class Stream:
     words that these begin and end in. A single value longer than that is not recognised, private keys excepted.
     """
 
-    def __init__(self, detectors: Detectors, tally: Tally) -> None:
+    def __init__(self, detectors: Detectors, tally: Tally, accept: Callable[[bytes, Hit], bool] | None = None) -> None:
         self._detectors = detectors
+        self._accept = accept
         self._tally = tally
         self._held = b""
         self._before = b""
@@ -168,7 +172,7 @@ class Stream:
             if not text:
                 return passed
             self._open = None
-        hits = self._detectors.scan(text, self._before)
+        hits = self._scan(text)
         cut = self._cut(text, hits)
         out = _overwrite(text[:cut], [hit for hit in hits if hit.end <= cut], self._tally, False)
         if cut:
@@ -179,10 +183,15 @@ class Stream:
     def finish(self) -> bytes:
         """The end: return what was held back."""
         text, self._held = self._held, b""
-        out = _overwrite(text, self._detectors.scan(text, self._before), self._tally, False) if text else b""
+        out = _overwrite(text, self._scan(text), self._tally, False) if text else b""
         self._before = b""
         self._open = None
         return out
+
+    def _scan(self, text: bytes) -> list[Hit]:
+        hits = self._detectors.scan(text, self._before)
+        accept = self._accept
+        return hits if accept is None else [hit for hit in hits if accept(text, hit)]
 
     def _cut(self, text: bytes, hits: list[Hit]) -> int:
         """How much may leave: what can neither be in a value nor become part of one, whatever comes next."""

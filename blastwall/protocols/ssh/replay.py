@@ -36,6 +36,8 @@ def _relayed(record: Relayed) -> Iterator[Shown]:
     except ValueError:
         yield Opaque(record.at, record.statement, len(record.data), "not a piece of an SSH channel")
         return
+    if piece in _STREAMS and not data:
+        return  # all of it was held back for a moment
     if piece in _STREAMS:
         yield _streamed(record, _STREAMS[piece], data)
     elif piece is Piece.EXIT:

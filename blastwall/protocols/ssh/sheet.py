@@ -9,13 +9,27 @@ from __future__ import annotations
 
 from typing import Final
 
-from blastwall.masking.detectors import Detectors, Tally
+from blastwall.masking.detectors import Detectors, Hit, Tally
 from blastwall.model import Sheet
 from blastwall.protocols.ssh.frames import pack, unpack
 
 #: How long the end of an output is held back when nothing follows (seconds); on a terminal a person waits for it.
 QUIET_SECONDS: Final = 0.1
 QUIET_TERMINAL_SECONDS: Final = 0.005
+
+#: Bytes on both sides of a find that are looked at, and how many of them may be no text.
+AROUND: Final = 48
+MOST_STRANGE: Final = 0.2
+_STRANGE: Final = bytes(code for code in range(32) if code not in b"\t\n\r\x1b") + b"\x7f"
+
+
+def amid_text(data: bytes, hit: Hit) -> bool:
+    """Whether a find stands among text: in compressed or other binary data every pattern comes up by chance, and
+    overwriting it there would break an archive and protect nobody."""
+    around = data[max(0, hit.start - AROUND) : hit.start] + data[hit.end : hit.end + AROUND]
+    strange = len(around) - len(around.translate(None, _STRANGE))
+    strange += around.decode("utf-8", "replace").count("\ufffd")
+    return strange <= len(around) * MOST_STRANGE
 
 
 class StreamSheet(Sheet):
@@ -26,7 +40,7 @@ class StreamSheet(Sheet):
     def __init__(self, detectors: Detectors) -> None:
         self.tally = Tally()
         self.flush = False
-        self._stream = detectors.stream(self.tally)
+        self._stream = detectors.stream(self.tally, amid_text)
         self._held = 0
 
     @property

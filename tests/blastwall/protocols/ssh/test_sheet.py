@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from blastwall.masking.detectors import Detectors, detectors
@@ -43,3 +45,22 @@ def test_what_is_held_is_known(look: Detectors) -> None:
     sheet.flush = True
     assert sheet.masked(pack(Piece.ERRORS, b""))[0] == pack(Piece.ERRORS, b"AKIAIOSF")
     assert not sheet.holds
+
+
+def test_binary_data_stays_whole(look: Detectors) -> None:
+    """Patterns come up in noise by chance: an archive must arrive as it was."""
+    noise = random.Random(7).randbytes(2_000_000)
+    assert look.scan(noise), "the noise holds what looks like values"
+    sheet = StreamSheet(look)
+    out = b"".join(
+        sheet.masked(pack(Piece.OUTPUT, noise[start : start + 65536]))[0][1:] for start in range(0, len(noise), 65536)
+    )
+    sheet.flush = True
+    assert out + sheet.masked(pack(Piece.OUTPUT, b""))[0][1:] == noise
+
+
+def test_text_behind_binary_data_is_still_looked_through(look: Detectors) -> None:
+    sheet = StreamSheet(look)
+    sheet.flush = True
+    data, _ = sheet.masked(pack(Piece.OUTPUT, bytes(5000) + b"\n" * 4 + TEXT * 3))
+    assert data.count(b"AKIAIOSFODNN7EXAMPLE") <= 1
