@@ -30,6 +30,7 @@ from blastwall.local.recordings import Shelf
 from blastwall.local.sessions import LocalSessions
 from blastwall.local.signer import load_signer
 from blastwall.settings import ProxySettings
+from fargate_proxy.check import examine
 from fargate_proxy.gateway import Gateway, Ports
 from fargate_proxy.listener import Listener, address_of, bind
 from fargate_proxy.local import compose
@@ -43,8 +44,10 @@ CONFIG_EXIT, MACHINE_EXIT = 2, 3
 
 def main(argv: list[str] | None = None) -> int:
     """Run until SIGTERM or SIGINT. SIGHUP, or a changed file in the configuration folder, reloads."""
-    settings = _settings(argv)
+    settings, checking = _settings(argv)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    if checking:
+        return _check(settings)
     try:
         bundle = _load(settings)
         uvloop.run(_run(settings, bundle))
@@ -57,7 +60,17 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _settings(argv: list[str] | None) -> ProxySettings:
+def _check(settings: ProxySettings) -> int:
+    """What an image's build and a deployment ask before anything starts: 0, or 1 and why not."""
+    try:
+        sys.stdout.write(f"{examine(settings, load_bundle(settings.config_path), os.environ)}\n")
+    except (Fault, ValueError, ImportError) as fault:
+        sys.stderr.write(f"{fault}\n")
+        return 1
+    return 0
+
+
+def _settings(argv: list[str] | None) -> tuple[ProxySettings, bool]:
     known = ProxySettings.from_env(os.environ)
     parser = argparse.ArgumentParser("python -m fargate_proxy", description="The Blastwall gateway process.")
     parser.add_argument("--config", default=known.config, help="configuration folder")
@@ -65,7 +78,10 @@ def _settings(argv: list[str] | None) -> ProxySettings:
     parser.add_argument("--state", default=known.state, help="folder of the local adapters")
     parser.add_argument("--drain-seconds", type=float, default=known.drain_seconds)
     parser.add_argument("--ready-fd", type=int, default=known.ready_fd, help="told where the gateway listens, as JSON")
-    return replace(known, **vars(parser.parse_args(argv)))
+    parser.add_argument("--check", action="store_true", help="say whether it could start here, and exit")
+    given = vars(parser.parse_args(argv))
+    checking = given.pop("check")
+    return replace(known, **given), checking
 
 
 def _load(settings: ProxySettings) -> Bundle:
