@@ -155,7 +155,7 @@ def _unknown_targets(path: Path, policies: Policies, config: Config) -> list[Pro
         Problem(str(path / rule.file), rule.line, f"{rule.id}: there is no target {name!r}; known are {known}")
         for rule in policies.rules.values()
         for name in rule.targets
-        if name not in config.targets
+        if name not in config.targets and name not in config.aws_roles
     ]
 
 

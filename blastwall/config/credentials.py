@@ -17,6 +17,8 @@ from pydantic import (
 )
 from pydantic import Discriminator as By
 
+from blastwall.credentials.session_policy import Grant, Network, RoleProfile, session_policy
+
 Text = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 # What the server keeps of a name (NAMEDATALEN - 1); a longer one would be a different name there.
 RoleName = Annotated[str, StringConstraints(min_length=1, max_length=63)]
@@ -125,6 +127,56 @@ class RoleCredential(_Section):
     def user(self) -> str:
         """What clients ask for by name when a target has several credentials."""
         return self.profile
+
+
+class AwsGrant(_Section):
+    """What sessions may do: actions on resources, as IAM spells them, perhaps under IAM conditions."""
+
+    actions: Annotated[tuple[Text, ...], Field(min_length=1)]
+    resources: Annotated[tuple[Text, ...], Field(min_length=1)]
+    conditions: dict[Text, dict[Text, tuple[Text, ...]]] = Field(default_factory=dict)
+
+
+class AwsNetwork(_Section):
+    """From where calls may come. Left out: from anywhere."""
+
+    source_ips: tuple[Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F.:]+(/\d{1,3})?$")], ...] = ()
+    source_vpces: tuple[Annotated[str, StringConstraints(pattern=r"^vpce-[0-9a-f]+$")], ...] = ()
+
+
+class AwsRole(_Section):
+    """An AWS role that agents get for a session: `blastwall aws creds NAME`. ``labels`` are what policies ask for.
+
+    ``allow`` and ``network`` make the session policy, which also denies everything once the session has ended.
+    ``denials_policy_arn`` is a managed policy, attached to the role, in which the revoker denies ended sessions.
+    """
+
+    role_arn: Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,128}$")]
+    region: Region
+    allow: Annotated[tuple[AwsGrant, ...], Field(min_length=1)]
+    network: AwsNetwork = AwsNetwork()
+    labels: dict[Text, Text] = Field(default_factory=dict)
+    max_minutes: Annotated[StrictFloat, Field(gt=0, le=60)] = 60.0
+    denials_policy_arn: (
+        Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:policy/[\w+=,.@/-]{1,128}$")] | None
+    ) = None
+
+    def profile(self, name: str) -> RoleProfile:
+        """The same, as the vendor takes it."""
+        return RoleProfile(
+            name,
+            self.role_arn,
+            self.region,
+            tuple(Grant(grant.actions, grant.resources, grant.conditions) for grant in self.allow),
+            Network(self.network.source_ips, self.network.source_vpces),
+            self.max_minutes * 60,
+            self.denials_policy_arn or "",
+        )
+
+    @model_validator(mode="after")
+    def _fits(self) -> AwsRole:
+        session_policy(self.profile("").allow, self.profile("").network, 253_402_300_799.0)
+        return self
 
 
 def _listed(value: object) -> object:

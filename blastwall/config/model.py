@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from blastwall.config.credentials import Credentials
+from blastwall.config.credentials import AwsRole, Credentials
 from blastwall.approvals.notices import Channels, Hook, SlackChannel
 from blastwall.identity.claims import ClaimNames
 from blastwall.identity.jwt import MAX_LEEWAY, IssuerRules
@@ -251,3 +251,4 @@ class Config(Section):
     approvals: Approvals = Approvals()
     protocols: dict[Name, dict[str, Any]] = Field(default_factory=dict)  # what a listener needs, by its folder's model
     targets: Annotated[dict[Name, TargetSection], Field(min_length=1)]
+    aws_roles: dict[Name, AwsRole] = Field(default_factory=dict)

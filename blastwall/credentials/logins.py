@@ -128,7 +128,11 @@ class Logins:
     async def revoke(self, session: Session) -> Sequence[Revocation]:
         """Take back what this process made for the session. Raises UpstreamFault when a target does not answer."""
         await self._settle(session.id)
-        own = [lease for lease in await self._leases.of(session.id) if self._everybody or lease.holder == self._holder]
+        own = [
+            lease
+            for lease in await self._leases.of(session.id)
+            if lease.kind == "role" and (self._everybody or lease.holder == self._holder)
+        ]
         ended = await asyncio.gather(*(self._end(lease) for lease in own), return_exceptions=True)
         for outcome in ended:
             if isinstance(outcome, BaseException):
@@ -139,7 +143,8 @@ class Logins:
         """Take back what nobody looks after any more: leases without a session, of processes that are gone, failed
         ones."""
         abandoned = await self._leases.abandoned(self._holder, self._clock.now())
-        return [done for lease in abandoned if (done := await self._reclaim(lease)) is not None]
+        logins = [lease for lease in abandoned if lease.kind == "role"]
+        return [done for lease in logins if (done := await self._reclaim(lease)) is not None]
 
     async def _reclaim(self, lease: Lease) -> Reclaimed | None:
         row = await self._sessions.show(lease.session)

@@ -1,0 +1,138 @@
+"""AWS roles for sessions: verified, decided and leased as a connection is, and denied when the session ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol, TypeVar
+
+from blastwall.credentials.desk import Refused
+from blastwall.credentials.lease import Lease, Leases, LeaseTaken, cap, retry_at
+from blastwall.credentials.session_policy import LEAST_SECONDS, RoleProfile
+from blastwall.errors import UpstreamFault
+from blastwall.model import Denial, Permit, Principal, Revocation, Secret, Session, Target
+from blastwall.policy.connecting import connecting
+from blastwall.policy.decide import Policies, Question
+from blastwall.ports import Clock, Sessions, Verifier
+
+KIND: Final = "sts"
+ATTEMPTS: Final = 100
+
+
+class Keys(Protocol):
+    """Temporary credentials."""
+
+    @property
+    def expires_at(self) -> float: ...
+
+
+K = TypeVar("K", bound=Keys)
+
+#: (managed policy, SourceIdentity, until, now) -> the policy's version.
+Deny = Callable[[str, str, float, float], str]
+
+
+def target_of(profile: RoleProfile, labels: Mapping[str, str]) -> Target:
+    """The role as policy sees it: a target of protocol aws."""
+    return Target(profile.name, "aws", f"sts.{profile.region}.amazonaws.com", 443, labels=labels, linger_minutes=60.0)
+
+
+class RoleDesk:
+    """Assumes roles for agents that bring their token. ``targets`` are the profiles' by name, as policy sees them."""
+
+    def __init__(
+        self,
+        verifier: Verifier,
+        sessions: Sessions,
+        leases: Leases,
+        policies: Callable[[], Policies],
+        profiles: Mapping[str, RoleProfile],
+        targets: Mapping[str, Target],
+        clock: Clock,
+    ) -> None:
+        self._verifier = verifier
+        self._sessions = sessions
+        self._leases = leases
+        self._policies = policies
+        self._profiles = profiles
+        self._targets = targets
+        self._clock = clock
+
+    async def assume(self, token: Secret, name: str, assume: Callable[[RoleProfile, Session, float, float], K]) -> K:
+        """Credentials for the token's session at a role. Raises TokenFault, Refused, UpstreamFault."""
+        principal = await self._verifier.verify(token)
+        profile, target = self._profiles.get(name), self._targets.get(name)
+        if profile is None or target is None:
+            known = ", ".join(sorted(self._profiles)) or "none"
+            raise Refused(f"there is no AWS role {name!r} here", f"Roles: {known}.")
+        session = await self._sessions.open(principal, target)
+        self._decide(principal, session, target)
+        now = self._clock.now()
+        ends_at = cap(session, profile.max_seconds, now)
+        await self._write(session, profile, ends_at, now)
+        return assume(profile, session, ends_at, now)
+
+    def _decide(self, principal: Principal, session: Session, target: Target) -> None:
+        statement, facts = connecting(target, target.name)
+        decision = self._policies().decide(
+            Question(
+                principal=principal,
+                target=target,
+                statement_kind=statement.kind,
+                facts=facts,
+                hour=int(self._clock.now() // 3600 % 24),
+                exhausted=frozenset(),
+                break_glass=session.break_glass is not None,
+                upstream_text=statement.text,
+            )
+        )
+        if isinstance(decision, Denial):
+            raise Refused(decision.reason, decision.hint)
+        if not isinstance(decision, Permit):
+            raise Refused("a person must approve this role first, and nobody can be asked here")
+
+    async def _write(self, session: Session, profile: RoleProfile, ends_at: float, now: float) -> None:
+        """One lease for each time, because the denial must last as long as the last of the credentials."""
+        stamp = int(now * 1000)
+        for number in range(stamp, stamp + ATTEMPTS):
+            lease = Lease(
+                session.id,
+                f"{KIND}-{number}",
+                profile.name,
+                KIND,
+                profile.name,
+                "",
+                now,
+                max(ends_at, now + LEAST_SECONDS),
+            )
+            try:
+                await self._leases.write(lease)
+            except LeaseTaken:
+                continue
+            return
+        raise UpstreamFault("the role is asked for too often at once: try again")
+
+
+async def revoke_roles(
+    session: Session, leases: Leases, profiles: Mapping[str, RoleProfile], deny: Deny, since: float, clock: Clock
+) -> Sequence[Revocation]:
+    """Deny an ended session everything that its assumed roles could do, by its SourceIdentity."""
+    found: list[Revocation] = []
+    for lease in await leases.of(session.id):
+        if lease.kind != KIND or not await leases.claim(lease, clock.now()):
+            continue
+        profile = profiles.get(lease.profile)
+        try:
+            if profile is None or not profile.denials:
+                proof = "it cannot be revoked: its own policy denies it everything from the session's end on"
+                found.append(Revocation(lease.id, "iam", False, proof, 0.0))
+            else:
+                version = deny(profile.denials, session.id, lease.expires_at, clock.now())
+                proof = f"the role's policy of ended sessions denies it everything ({version})"
+                seconds = round(max(0.0, clock.now() - since), 3)
+                found.append(Revocation(lease.id, KIND, True, proof, seconds))
+        except (UpstreamFault, ValueError) as fault:
+            await leases.retry(lease, retry_at(clock.now(), await leases.attempts(lease)), str(fault))
+            found.append(Revocation(lease.id, KIND, False, str(fault), 0.0))
+            continue
+        await leases.close(lease, clock.now(), proof)
+    return found

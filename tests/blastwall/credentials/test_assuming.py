@@ -1,0 +1,131 @@
+"""Roles for sessions: only for a token that policy lets in, leased first, and denied at the end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from blastwall.credentials.assuming import RoleDesk, revoke_roles, target_of
+from blastwall.credentials.desk import Refused
+from blastwall.credentials.session_policy import Grant, RoleProfile
+from blastwall.errors import TokenFault, UpstreamFault
+from blastwall.local.clock import ManualClock
+from blastwall.local.leases import LocalLeases
+from blastwall.local.sessions import LocalSessions
+from blastwall.local.store import Store
+from blastwall.model import Principal, Secret, Session
+from blastwall.policy.decide import Policies
+from blastwall.policy.risk import RiskTable
+
+PROFILE = RoleProfile(
+    "reports",
+    "arn:aws:iam::123456789012:role/reports",
+    "eu-central-1",
+    (Grant(("s3:*",), ("*",)),),
+    denials="arn:ended",
+)
+CEDAR = """@id("own") permit (principal, action == Action::"connect", resource)
+when { resource.hasTag("group") && principal.groups.contains(resource.getTag("group")) };"""
+
+
+@dataclass
+class Keys:
+    expires_at: float
+
+
+class Verifier:
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+
+    async def verify(self, token: Secret) -> Principal:
+        if token.reveal() == "bad":
+            raise TokenFault("no")
+        now = self._clock.now()
+        groups = frozenset({token.reveal()})
+        return Principal("iss", "bot", "bot", groups, token_id=token.reveal(), issued_at=now, expires_at=now + 900)
+
+
+@dataclass
+class World:
+    desk: RoleDesk
+    leases: LocalLeases
+    sessions: LocalSessions
+    clock: ManualClock
+    given: list[tuple[Session, float]]
+
+    async def assume(self, token: str, name: str = "reports") -> Keys:
+        def assume(profile: RoleProfile, session: Session, ends_at: float, now: float) -> Keys:
+            self.given.append((session, ends_at))
+            return Keys(now + 1800)
+
+        return await self.desk.assume(Secret(token), name, assume)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    clock = ManualClock()
+    store = Store(tmp_path / "blastwall.db")
+    sessions, leases = LocalSessions(store, clock), LocalLeases(store)
+    policies = Policies.load({"a.cedar": CEDAR}, RiskTable.shipped())
+    targets = {"reports": target_of(PROFILE, {"group": "agents"})}
+    desk = RoleDesk(Verifier(clock), sessions, leases, lambda: policies, {"reports": PROFILE}, targets, clock)
+    yield World(desk, leases, sessions, clock, [])
+    store.close()
+
+
+async def test_a_lease_is_there_before_sts_is_asked_and_ends_with_the_session(world: World) -> None:
+    await world.assume("agents")
+    ((session, ends_at),) = world.given
+    assert ends_at == session.expires_at and session.target == "reports"
+    (lease,) = await world.leases.of(session.id)
+    assert lease.kind == "sts" and lease.expires_at == world.clock.now() + 1800
+    await world.sessions.kill(session.id, "enough", "carol")
+    asked: list[tuple[str, str, float]] = []
+
+    def deny(policy: str, identity: str, until: float, now: float) -> str:
+        asked.append((policy, identity, until))
+        return "v2"
+
+    (done,) = await revoke_roles(session, world.leases, {"reports": PROFILE}, deny, world.clock.now(), world.clock)
+    assert done.verified and asked == [("arn:ended", session.id, lease.expires_at)]
+    assert await world.leases.of(session.id) == []
+    with pytest.raises(TokenFault, match="enough"):
+        await world.assume("agents")
+
+
+async def test_policy_and_token_are_asked_first(world: World) -> None:
+    with pytest.raises(Refused):
+        await world.assume("visitors")
+    with pytest.raises(TokenFault):
+        await world.assume("bad")
+    with pytest.raises(Refused, match="no AWS role 'payroll'"):
+        await world.assume("agents", "payroll")
+    assert world.given == []
+
+
+async def test_where_nothing_can_be_revoked_the_record_says_so(world: World) -> None:
+    await world.assume("agents")
+    session = world.given[0][0]
+    bare = {"reports": replace(PROFILE, denials="")}
+    (done,) = await revoke_roles(session, world.leases, bare, lambda *_: "v1", world.clock.now(), world.clock)
+    assert not done.verified and done.kind == "iam" and "cannot be revoked" in done.proof
+
+
+async def test_a_denial_that_fails_is_tried_again(world: World) -> None:
+    await world.assume("agents")
+    session = world.given[0][0]
+
+    def refuse(*_: object) -> str:
+        raise UpstreamFault("IAM is away")
+
+    (done,) = await revoke_roles(session, world.leases, {"reports": PROFILE}, refuse, world.clock.now(), world.clock)
+    assert not done.verified and "IAM is away" in done.proof
+    assert len(await world.leases.of(session.id)) == 1
+    world.clock.advance(10)
+    (done,) = await revoke_roles(
+        session, world.leases, {"reports": PROFILE}, lambda *_: "v2", world.clock.now(), world.clock
+    )
+    assert done.verified
