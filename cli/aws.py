@@ -13,7 +13,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -129,15 +128,7 @@ async def _obtain(role: str, token: Secret, state: Path, config: Path, client: A
         store.close()
     if keys.expires_at - clock.now() < LEAST_AHEAD:
         raise OurFault("STS gave credentials that are about to expire: check this machine's clock")
-    return json.dumps(
-        {
-            "Version": 1,
-            "AccessKeyId": keys.access_key,
-            "SecretAccessKey": keys.secret_key.reveal(),
-            "SessionToken": keys.session_token.reveal(),
-            "Expiration": datetime.fromtimestamp(keys.expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        }
-    )
+    return json.dumps(keys.document())
 
 
 def environment(outside: Mapping[str, str], directory: Path, region: str) -> dict[str, str]:

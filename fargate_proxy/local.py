@@ -8,7 +8,8 @@ from pathlib import Path
 
 from blastwall.approvals.flood import Limits as FloodLimits
 from blastwall.config.bundle import Bundle
-from blastwall.config.vending import Composer, logins_only
+from blastwall.config.vending import Composer, logins_only, profiles_of
+from blastwall.credentials.assuming import RoleEndings
 from blastwall.credentials.logins import Logins
 from blastwall.identity.jwks import FetchedKeys, Limits
 from blastwall.local import processes
@@ -66,18 +67,20 @@ def compose(bundle: Bundle, state: Path, environ: Mapping[str, str]) -> Parts:
     composer = Composer(environ)
     rules_by_target = composer.rules(bundle)
     sessions = LocalSessions(store, clock)
+    leases = LocalLeases(store)
     logins = Logins(
         logins_only(rules_by_target),
         bundle.targets,
         composer.roles(bundle),
-        LocalLeases(store),
+        leases,
         sessions,
         clock,
         processes.current(),
     )
+    endings = RoleEndings(profiles_of(bundle), leases, sessions, composer.deny, clock)
     return Parts(
         TokenVerifier(issuers, clock),
-        LocalVendor(rules_by_target, environ, logins),
+        LocalVendor(rules_by_target, environ, logins, endings),
         LocalApprovals(store, clock, FloodLimits(**bundle.config.approvals.limits.model_dump())),
         sessions,
         LocalRecorder(state, clock, signer=load_signer(state / "keys")),

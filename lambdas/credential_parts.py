@@ -13,9 +13,11 @@ from blastwall.aws.approvals import ApprovalTable, AwsApprovals
 from blastwall.aws.clients import client
 from blastwall.aws.following import AwsSessions
 from blastwall.aws.leases import AwsLeases
+from blastwall.aws.roles import assume as assume_role
 from blastwall.aws.sessions import SessionTable
 from blastwall.config.bundle import Bundle, load_bundle
-from blastwall.config.vending import Composer, logins_only
+from blastwall.config.vending import Composer, logins_only, profiles_of
+from blastwall.credentials.assuming import RoleDesk, RoleEndings, target_of
 from blastwall.credentials.desk import Desk
 from blastwall.credentials.logins import Logins, Reclaimed
 from blastwall.errors import OurFault
@@ -24,6 +26,7 @@ from blastwall.local.clock import SystemClock
 from blastwall.local.fetch import fetch
 from blastwall.local.vendor import LocalVendor
 from blastwall.local.verifier import TokenVerifier
+from blastwall.model import Secret
 from blastwall.settings import CredentialSettings
 
 Event = dict[str, Any]
@@ -74,6 +77,33 @@ def logins(holder: str | None) -> Logins:
     )
 
 
+def endings() -> RoleEndings:
+    """Ends AWS roles of sessions. For one call."""
+    given, clock = settings(), SystemClock()
+    dynamodb = client("dynamodb")
+    sessions = AwsSessions(SessionTable(dynamodb, given.sessions_table, clock))
+    leases = AwsLeases(dynamodb, given.leases_table, given.sessions_table)
+    return RoleEndings(profiles_of(bundle()), leases, sessions, composer().deny, clock)
+
+
+async def assume(token: Secret, name: str) -> dict[str, Any]:
+    """Keys of a role for the token's session there: ``{keys}``, with their secrets."""
+    given, clock = settings(), SystemClock()
+    dynamodb, sts = client("dynamodb"), client("sts")
+    profiles = profiles_of(bundle())
+    desk = RoleDesk(
+        verifier(),
+        AwsSessions(SessionTable(dynamodb, given.sessions_table, clock)),
+        AwsLeases(dynamodb, given.leases_table, given.sessions_table),
+        lambda: bundle().policies,
+        profiles,
+        {key: target_of(profile, bundle().config.aws_roles[key].labels) for key, profile in profiles.items()},
+        clock,
+    )
+    keys = await desk.assume(token, name, lambda *order: assume_role(sts, *order))
+    return {"keys": keys.document()}
+
+
 def desk(made: list[Logins]) -> Desk:
     """For one call; the logins it works with are added to ``made``, to be released."""
     given, clock = settings(), SystemClock()
@@ -85,7 +115,7 @@ def desk(made: list[Logins]) -> Desk:
 
     def vendor_for(holder: str | None) -> LocalVendor:
         made.append(logins(holder))
-        return LocalVendor(rules, os.environ, made[-1])
+        return LocalVendor(rules, os.environ, made[-1], endings() if holder is None else None)
 
     return Desk(
         verifier(),
@@ -95,6 +125,7 @@ def desk(made: list[Logins]) -> Desk:
         vendor_for,
         clock,
         approvals,
+        assume,
     )
 
 
@@ -118,7 +149,7 @@ def reclaim() -> Sequence[Reclaimed]:
     async def one() -> Sequence[Reclaimed]:
         made = logins(None)
         try:
-            return await made.reclaim()
+            return [*await made.reclaim(), *await endings().reclaim("")]
         finally:
             await made.release()
 

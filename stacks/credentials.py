@@ -23,11 +23,11 @@ class CredentialsStack(FunctionStack):
                 for login in logins(bundle)
             ),
         )
-        values.own("target-roles")
-        values.own("denials")
+        roles = bundle.config.aws_roles.values()
+        values.own("target-roles", *sorted({role.role_arn for role in roles}))
+        values.own("denials", *sorted({role.denials_policy_arn for role in roles if role.denials_policy_arn}))
         rows = self.rows("credentials")
         names = {row.name: ground.function_name(row.name) for row in rows}
         arns = {name: self.format_arn(service="lambda", resource=f"function:{names[name]}") for name in names}
         values.own("credentials-functions", *(arns[name] for name in sorted(arns) if name != "session_reconciler"))
-        values.own("revoker-function", *(arns[name] for name in arns if name == "session_revoker"))
         self.build(rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -27,6 +28,16 @@ class AwsKeys:
     session_token: Secret
     expires_at: float
     ends_at: float
+
+    def document(self) -> dict[str, object]:
+        """As an SDK's credential_process prints it, secrets included: for whoever may have them."""
+        return {
+            "Version": 1,
+            "AccessKeyId": self.access_key,
+            "SecretAccessKey": self.secret_key.reveal(),
+            "SessionToken": self.session_token.reveal(),
+            "Expiration": datetime.fromtimestamp(self.expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
 
 
 def assume(client: Any, profile: RoleProfile, session: Session, ends_at: float, now: float) -> AwsKeys:  # noqa: ANN401

@@ -17,6 +17,7 @@ from blastwall.config.credentials import (
 )
 from blastwall.conversation import Admin, Roles
 from blastwall.credentials.logins import RoleRules
+from blastwall.credentials.session_policy import RoleProfile
 from blastwall.errors import OurFault
 from blastwall.local.vendor import CredentialRules, FetchedRules, Rules, read_password
 from blastwall.model import Credential, Session, Target
@@ -51,6 +52,13 @@ class Composer:
             if any(isinstance(item, RoleCredential) for item in section.credential)
         }
         return {name: self._roles_of(name) for name in sorted(wanted)}
+
+    def deny(self, policy_arn: str, identity: str, until: float, now: float) -> str:
+        """Deny an ended session in the managed policy of a role; blocks. See ``blastwall.aws.roles.deny``."""
+        from blastwall.aws.clients import client
+        from blastwall.aws.roles import deny
+
+        return deny(client("iam"), policy_arn, identity, until, now)
 
     def _roles_of(self, protocol: str) -> Roles:
         make = registry.protocol(protocol).roles
@@ -141,3 +149,8 @@ def _for_any(
 def logins_only(rules: RulesByTarget) -> dict[str, list[RoleRules]]:
     """Those that make logins for single sessions."""
     return {name: [rule for rule in several if isinstance(rule, RoleRules)] for name, several in rules.items()}
+
+
+def profiles_of(bundle: Bundle) -> dict[str, RoleProfile]:
+    """The AWS roles of a configuration, by name."""
+    return {name: section.profile(name) for name, section in bundle.config.aws_roles.items()}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol, TypeVar
 
 from blastwall.credentials.desk import Refused
 from blastwall.credentials.lease import Lease, Leases, LeaseTaken, cap, retry_at
+from blastwall.credentials.logins import Reclaimed
+from blastwall.credentials.logins import Sessions as Standings
 from blastwall.credentials.session_policy import LEAST_SECONDS, RoleProfile
 from blastwall.errors import UpstreamFault
 from blastwall.model import Denial, Permit, Principal, Revocation, Secret, Session, Target
@@ -112,27 +115,60 @@ class RoleDesk:
         raise UpstreamFault("the role is asked for too often at once: try again")
 
 
-async def revoke_roles(
-    session: Session, leases: Leases, profiles: Mapping[str, RoleProfile], deny: Deny, since: float, clock: Clock
-) -> Sequence[Revocation]:
-    """Deny an ended session everything that its assumed roles could do, by its SourceIdentity."""
-    found: list[Revocation] = []
-    for lease in await leases.of(session.id):
-        if lease.kind != KIND or not await leases.claim(lease, clock.now()):
-            continue
-        profile = profiles.get(lease.profile)
+class RoleEndings:
+    """Ends what sessions were given of AWS roles. ``deny`` may block: it runs beside the event loop."""
+
+    def __init__(
+        self, profiles: Mapping[str, RoleProfile], leases: Leases, standings: Standings, deny: Deny, clock: Clock
+    ) -> None:
+        self._profiles = profiles
+        self._leases = leases
+        self._standings = standings
+        self._deny = deny
+        self._clock = clock
+        self._one = asyncio.Lock()  # a policy is rewritten by one at a time
+
+    async def revoke(self, session: Session) -> Sequence[Revocation]:
+        """Deny an ended session everything that its roles could do, by its SourceIdentity. Never raises for AWS."""
+        standing = await self._standings.show(session.id)
+        ended_at = standing.ended_at if standing is not None else None
+        since = min(ended_at or self._clock.now(), session.expires_at)
+        found = [await self._end(lease, since) for lease in await self._leases.of(session.id) if lease.kind == KIND]
+        return [done for done in found if done is not None]
+
+    async def reclaim(self, holder: str) -> Sequence[Reclaimed]:
+        """The same for leases that nobody ended."""
+        found = []
+        for lease in await self._leases.abandoned(holder, self._clock.now()):
+            if lease.kind != KIND:
+                continue
+            standing = await self._standings.show(lease.session)
+            over = standing is None or standing.ended_at is not None
+            if not over and standing is not None and standing.session.expires_at > self._clock.now():
+                continue  # no process holds the keys, so none can be dead
+            since = standing.ended_at if standing is not None and standing.ended_at else self._clock.now()
+            done = await self._end(lease, since)
+            if done is not None:
+                found.append(Reclaimed(lease, standing.session if standing is not None else None, done))
+        return found
+
+    async def _end(self, lease: Lease, since: float) -> Revocation | None:
+        leases, clock = self._leases, self._clock
+        if not await leases.claim(lease, clock.now()):
+            return None
+        profile = self._profiles.get(lease.profile)
+        if profile is None or not profile.denials:
+            proof = "it cannot be revoked: its own policy denies it everything from the session's end on"
+            await leases.close(lease, clock.now(), proof)
+            return Revocation(lease.id, "iam", False, proof, 0.0)
         try:
-            if profile is None or not profile.denials:
-                proof = "it cannot be revoked: its own policy denies it everything from the session's end on"
-                found.append(Revocation(lease.id, "iam", False, proof, 0.0))
-            else:
-                version = deny(profile.denials, session.id, lease.expires_at, clock.now())
-                proof = f"the role's policy of ended sessions denies it everything ({version})"
-                seconds = round(max(0.0, clock.now() - since), 3)
-                found.append(Revocation(lease.id, KIND, True, proof, seconds))
+            async with self._one:
+                version = await asyncio.to_thread(
+                    self._deny, profile.denials, lease.session, lease.expires_at, clock.now()
+                )
         except (UpstreamFault, ValueError) as fault:
             await leases.retry(lease, retry_at(clock.now(), await leases.attempts(lease)), str(fault))
-            found.append(Revocation(lease.id, KIND, False, str(fault), 0.0))
-            continue
+            return Revocation(lease.id, KIND, False, str(fault), 0.0)
+        proof = f"the role's policy of ended sessions denies it everything ({version})"
         await leases.close(lease, clock.now(), proof)
-    return found
+        return Revocation(lease.id, KIND, True, proof, round(max(0.0, clock.now() - since), 3))

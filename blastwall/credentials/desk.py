@@ -8,7 +8,7 @@ through it, and nothing else.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -50,14 +50,18 @@ class Desk:
     vendor_for: Callable[[str | None], Vendor]
     clock: Clock
     approvals: Approvals | None = None
+    assume: Callable[[Secret, str], Awaitable[dict[str, Any]]] | None = None
 
     async def verify(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """``{token}`` to ``{principal}``, or ``{fault}``."""
         return await answered(self._verify(request))
 
     async def vend(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """``{token, session, target, place, database_user, holder}`` to ``{credential}``, or ``{fault}``."""
-        return await answered(self._vend(request))
+        """``{token, session, target, place, database_user, holder}`` to ``{credential}``, or ``{fault}``.
+
+        ``{token, aws_role}`` to ``{keys}``: an agent's own request, which opens its session there by itself.
+        """
+        return await answered(self._assume(request) if "aws_role" in request else self._vend(request))
 
     async def revoke(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """``{session, holder}`` to ``{revocations}``, or ``{fault}``.
@@ -85,6 +89,15 @@ class Desk:
             token.wipe()
         log.info("vended %s (%s) to session %s of %s", credential.user, credential.kind, session.id, principal.agent)
         return {"credential": credential_document(credential)}
+
+    async def _assume(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        token = _token(request)
+        try:
+            if self.assume is None:
+                raise Refused("no AWS roles are given here")
+            return await self.assume(token, _named(request, "aws_role"))
+        finally:
+            token.wipe()
 
     async def _session(self, request: Mapping[str, Any], principal: Principal) -> Session:
         """The live session that is asked for, if it is this token's."""

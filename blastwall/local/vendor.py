@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from blastwall.credentials.assuming import RoleEndings
 from blastwall.credentials.logins import Logins, Reclaimed, RoleRules
 from blastwall.errors import UpstreamFault
 from blastwall.model import Credential, Permit, Revocation, Secret, Session, Target
@@ -48,15 +49,20 @@ class LocalVendor:
     """Credentials by target name: a target's first rule is its default, the others go by ``database_user``.
 
     Static passwords are read anew at each vend, so that a rotated one is used from the next connection on. ``logins``
-    makes the logins of single sessions; without it a rule that wants one is refused.
+    makes the logins of single sessions; without it a rule that wants one is refused. ``endings`` ends AWS roles.
     """
 
     def __init__(
-        self, rules: Mapping[str, Sequence[Rules]], environ: Mapping[str, str], logins: Logins | None = None
+        self,
+        rules: Mapping[str, Sequence[Rules]],
+        environ: Mapping[str, str],
+        logins: Logins | None = None,
+        endings: RoleEndings | None = None,
     ) -> None:
         self._rules = {target: tuple(several) for target, several in rules.items()}
         self._environ = environ
         self._logins = logins
+        self._endings = endings
 
     def adopt(self, rules: Mapping[str, Sequence[Rules]]) -> None:
         """Take the rules of a reloaded configuration."""
@@ -89,11 +95,13 @@ class LocalVendor:
 
     async def revoke(self, session: Session) -> Sequence[Revocation]:
         """Take back the session's logins. A static credential outlives it: better have targets vend roles."""
-        return () if self._logins is None else await self._logins.revoke(session)
+        logins = () if self._logins is None else await self._logins.revoke(session)
+        return (*logins, *(() if self._endings is None else await self._endings.revoke(session)))
 
     async def reclaim(self) -> Sequence[Reclaimed]:
         """Take back what nobody looks after any more; to be called every few seconds."""
-        return () if self._logins is None else await self._logins.reclaim()
+        logins = () if self._logins is None else await self._logins.reclaim()
+        return (*logins, *(() if self._endings is None else await self._endings.reclaim("")))
 
     async def close(self) -> Sequence[Reclaimed]:
         """Take back all that this process vended."""

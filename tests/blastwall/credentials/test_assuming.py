@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from blastwall.credentials.assuming import RoleDesk, revoke_roles, target_of
+from blastwall.credentials.assuming import Deny, RoleDesk, RoleEndings, target_of
 from blastwall.credentials.desk import Refused
 from blastwall.credentials.session_policy import Grant, RoleProfile
 from blastwall.errors import TokenFault, UpstreamFault
@@ -63,6 +63,9 @@ class World:
 
         return await self.desk.assume(Secret(token), name, assume)
 
+    def endings(self, deny: Deny, profile: RoleProfile = PROFILE) -> RoleEndings:
+        return RoleEndings({"reports": profile}, self.leases, self.sessions, deny, self.clock)
+
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
@@ -89,7 +92,7 @@ async def test_a_lease_is_there_before_sts_is_asked_and_ends_with_the_session(wo
         asked.append((policy, identity, until))
         return "v2"
 
-    (done,) = await revoke_roles(session, world.leases, {"reports": PROFILE}, deny, world.clock.now(), world.clock)
+    (done,) = await world.endings(deny).revoke(session)
     assert done.verified and asked == [("arn:ended", session.id, lease.expires_at)]
     assert await world.leases.of(session.id) == []
     with pytest.raises(TokenFault, match="enough"):
@@ -109,23 +112,30 @@ async def test_policy_and_token_are_asked_first(world: World) -> None:
 async def test_where_nothing_can_be_revoked_the_record_says_so(world: World) -> None:
     await world.assume("agents")
     session = world.given[0][0]
-    bare = {"reports": replace(PROFILE, denials="")}
-    (done,) = await revoke_roles(session, world.leases, bare, lambda *_: "v1", world.clock.now(), world.clock)
+    (done,) = await world.endings(lambda *_: "v1", replace(PROFILE, denials="")).revoke(session)
     assert not done.verified and done.kind == "iam" and "cannot be revoked" in done.proof
 
 
 async def test_a_denial_that_fails_is_tried_again(world: World) -> None:
     await world.assume("agents")
     session = world.given[0][0]
+    await world.sessions.kill(session.id, "enough", "carol")
 
     def refuse(*_: object) -> str:
         raise UpstreamFault("IAM is away")
 
-    (done,) = await revoke_roles(session, world.leases, {"reports": PROFILE}, refuse, world.clock.now(), world.clock)
+    (done,) = await world.endings(refuse).revoke(session)
     assert not done.verified and "IAM is away" in done.proof
     assert len(await world.leases.of(session.id)) == 1
     world.clock.advance(10)
-    (done,) = await revoke_roles(
-        session, world.leases, {"reports": PROFILE}, lambda *_: "v2", world.clock.now(), world.clock
-    )
-    assert done.verified
+    (found,) = await world.endings(lambda *_: "v2").reclaim("nobody")
+    assert found.revocation.verified and found.session == session
+
+
+async def test_keys_of_a_live_session_are_nobodys_to_reclaim(world: World) -> None:
+    await world.assume("agents")
+    endings = world.endings(lambda *_: "v1")
+    assert await endings.reclaim("nobody") == []
+    world.clock.advance(2000)
+    (found,) = await endings.reclaim("nobody")
+    assert found.revocation.verified
