@@ -27,8 +27,9 @@ from blastwall.protocols.postgres.link import Link, Route, cancel, open_link
 from blastwall.protocols.postgres.names import Names
 from blastwall.protocols.postgres.net import Net
 from blastwall.protocols.postgres.options import Options
-from blastwall.protocols.postgres.reading import SessionReader, Shelf
+from blastwall.protocols.postgres.reading import SessionReader
 from blastwall.protocols.postgres.refusal import refusal
+from blastwall.protocols.postgres.shelf import Shelf
 
 #: What the gateway relies on, set in the startup packet (so that RESET ALL comes back to it) and watched ever after.
 PINNED: Mapping[str, str] = {"client_encoding": "UTF8", "standard_conforming_strings": "on"}

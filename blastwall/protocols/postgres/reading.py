@@ -24,6 +24,7 @@ from blastwall.protocols.postgres.classify import Classifier, Finding, Statement
 from blastwall.protocols.postgres.legs import Legs
 from blastwall.protocols.postgres.names import Portal, Prepared
 from blastwall.protocols.postgres.options import Options
+from blastwall.protocols.postgres.shelf import Shelf
 from blastwall.protocols.postgres.timeouts import raised
 from blastwall.sql.catalogue import Catalogue
 from blastwall.sql.facts import unknown
@@ -59,26 +60,6 @@ _SESSION: Final = (
     "coalesce((SELECT pg_catalog.json_agg(c.relname) FROM pg_catalog.pg_class AS c "
     "WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())::text, '[]')"
 )
-
-
-class Shelf:
-    """Catalogues of one gateway process, by target and database: shared between sessions, loaded once per version."""
-
-    def __init__(self) -> None:
-        self._kept: dict[tuple[str, str], tuple[str, Catalogue]] = {}
-        self.system: dict[tuple[str, str, str], str] = {}  # (target, server version, section): what initdb made
-        # When the freshness was asked for last, and the answer.
-        self.looked: dict[tuple[str, str], tuple[float, str]] = {}
-
-    def find(self, target: str, database: str, freshness: str) -> Catalogue | None:
-        """The catalogue, if it was loaded at this freshness."""
-        kept = self._kept.get((target, database))
-        return kept[1] if kept is not None and kept[0] == freshness else None
-
-    def keep(self, target: str, database: str, freshness: str, catalogue: Catalogue) -> None:
-        if len(self._kept) >= 64 and (target, database) not in self._kept:
-            self._kept.pop(next(iter(self._kept)))
-        self._kept[(target, database)] = (freshness, catalogue)
 
 
 class SessionReader:

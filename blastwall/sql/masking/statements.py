@@ -282,7 +282,7 @@ def _is_off(option: Message) -> bool:
     if which == "integer":
         return option.arg.integer.ival == 0
     known, value = constant(option.arg) if which else (False, None)
-    return known and str(value).lower() in _OFF
+    return bool(known) and str(value).lower() in _OFF
 
 
 _HANDLERS: Mapping[str, Callable[[_Statement, Message], None]] = {

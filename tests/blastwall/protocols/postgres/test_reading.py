@@ -17,7 +17,8 @@ from blastwall.protocols.postgres.legs import Legs
 from blastwall.protocols.postgres.link import Route, open_link
 from blastwall.protocols.postgres.names import Names, Prepared
 from blastwall.protocols.postgres.options import Options
-from blastwall.protocols.postgres.reading import SessionReader, Shelf
+from blastwall.protocols.postgres.reading import SessionReader
+from blastwall.protocols.postgres.shelf import Shelf
 from blastwall.wire.wire import Signal
 from rig.postgres import EmbeddedPostgres
 from tests.blastwall.protocols.postgres.playbook import FakeWire
