@@ -29,6 +29,14 @@ WHERE c.oid OPERATOR(pg_catalog.<) 16384::pg_catalog.oid
   AND n.nspname OPERATOR(pg_catalog.<>) 'pg_toast'::pg_catalog.name
 
 --- relations
+WITH busy AS MATERIALIZED (
+    SELECT l.relation
+    FROM pg_catalog.pg_locks l
+    JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) l.database
+    WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
+      AND l.mode OPERATOR(pg_catalog.=) 'AccessExclusiveLock' AND l.relation IS NOT NULL
+      AND COALESCE(l.pid, 0) OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()
+)
 SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(
     c.oid::pg_catalog.int8,
     CASE WHEN n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() THEN 'pg_temp' ELSE n.nspname END,
@@ -144,7 +152,18 @@ SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(
             f.conkey, f.confrelid::pg_catalog.int8, f.confkey) ORDER BY f.oid), '[]')
         FROM pg_catalog.pg_constraint f
         WHERE f.conrelid OPERATOR(pg_catalog.=) c.oid AND f.contype OPERATOR(pg_catalog.=) 'f'),
-    CASE WHEN c.relkind OPERATOR(pg_catalog.=) ANY ('{v,m}'::pg_catalog."char"[])
+    -- Printing a view's query locks what it reads, and would wait for whoever rewrites a table just now: such a view has
+    -- no query for the moment, and nobody can follow it.
+    CASE WHEN c.relkind OPERATOR(pg_catalog.=) ANY ('{v,m}'::pg_catalog."char"[]) AND NOT EXISTS (
+            SELECT FROM busy b
+            WHERE b.relation OPERATOR(pg_catalog.=) c.oid
+               OR b.relation OPERATOR(pg_catalog.=) ANY (
+                    SELECT d.refobjid
+                    FROM pg_catalog.pg_rewrite r
+                    JOIN pg_catalog.pg_depend d ON d.objid OPERATOR(pg_catalog.=) r.oid
+                    WHERE r.ev_class OPERATOR(pg_catalog.=) c.oid
+                      AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+                      AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass))
         THEN COALESCE(pg_catalog.pg_get_viewdef(c.oid), '') ELSE '' END
 )), '[]')::pg_catalog.text
 FROM pg_catalog.pg_class c

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import psycopg
+
 from blastwall.sql.catalogue import ForeignKey
 from tests.blastwall.protocols.postgres.test_snapshot import Session, dsn, found, server, session, take
 
@@ -103,3 +105,17 @@ def test_views_tell_their_query(session: Session) -> None:
     assert "FROM orders o,\n    other.orders" in found(catalogue, "both_orders").definition
     assert "count(*) AS orders" in found(catalogue, "mv").definition
     assert found(catalogue, "orders").definition == "" == found(catalogue, "pg_stats").definition
+
+
+def test_a_table_that_somebody_rewrites_does_not_make_everybody_wait(dsn: str, session: Session) -> None:
+    whole = take(session)
+    with psycopg.connect(dsn) as other:
+        other.execute("LOCK TABLE customers IN ACCESS EXCLUSIVE MODE")
+        session.execute("SET lock_timeout = '1ms'")
+        meanwhile = take(session)
+        assert found(meanwhile, "v_customers").definition == "" != found(meanwhile, "mv").definition
+        other.rollback()
+    assert found(take(session), "v_customers") == found(whole, "v_customers")
+    session.execute("BEGIN; LOCK TABLE customers IN ACCESS EXCLUSIVE MODE")
+    assert take(session).version == whole.version, "one's own locks are no hindrance"
+    session.execute("ROLLBACK")
