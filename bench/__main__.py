@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bench import report
 from bench.bulk import bulk
+from bench.masking import masking
 from bench.measure import Measure, Pace, machine
 from bench.select import connect, latency, select
 from bench.stage import Stage
@@ -30,6 +31,7 @@ BENCHMARKS: Mapping[str, tuple[str, Callable[[Stage, Pace], Sequence[Measure]]]]
     "latency": ("Added time of one query", latency),
     "connect": ("Connections", connect),
     "bulk": ("Large results", bulk),
+    "masking": ("Masking", masking),
 }
 
 

@@ -23,6 +23,7 @@ from rig.postgres import EmbeddedPostgres
 
 CONFIG = Path(__file__).parent / "config"
 DATABASE, USER, TARGET = "bench", "bench_agent", "bench"
+MASKED = "masked"  # the target with masks, and the route to it
 SCALE = 10  # pgbench's: a million accounts
 ACCOUNTS = SCALE * 100_000
 BULK_ROWS = 1_000_000  # of about 125 bytes each on the wire
@@ -35,7 +36,19 @@ CREATE TABLE bench_bulk (id integer PRIMARY KEY, code integer NOT NULL, name tex
 INSERT INTO bench_bulk
   SELECT n, (n::bigint * 7919) % 100003, 'customer ' || md5(n::text), repeat(chr(97 + n % 26), 38)
   FROM generate_series(1, {BULK_ROWS}) AS n;
-GRANT SELECT ON bench_bulk, pgbench_accounts TO {USER};
+DROP TABLE IF EXISTS bench_people, bench_hashed;
+CREATE TABLE bench_people (
+  id integer PRIMARY KEY, name text NOT NULL, email text NOT NULL, ssn text NOT NULL, note text
+);
+INSERT INTO bench_people
+  SELECT n, 'customer ' || md5(n::text), 'person.' || n || '@example.test',
+         '9' || (10 + n % 90) || '-12-' || (1000 + n % 9000),
+         CASE WHEN n % 100 = 0 THEN 'write to person.' || n || '@example.test' ELSE repeat(chr(97 + n % 26), 30) END
+  FROM generate_series(1, {BULK_ROWS}) AS n;
+CREATE TABLE bench_hashed AS SELECT * FROM bench_people;
+GRANT SELECT ON bench_bulk, bench_people, bench_hashed, pgbench_accounts TO {USER};
+VACUUM (FREEZE, ANALYZE) bench_people;
+VACUUM (FREEZE, ANALYZE) bench_hashed;
 VACUUM (FREEZE, ANALYZE) bench_bulk;
 VACUUM (FREEZE, ANALYZE) pgbench_accounts;
 """
@@ -80,6 +93,7 @@ class Stage:
     def __init__(self, state: Path) -> None:
         self.state = state.absolute()
         self.routes: dict[str, Route] = {}
+        self.masked: Route | None = None  # through the gateway to the same database with masks
         self.versions: list[str] = []
         self._stack = ExitStack()
 
@@ -122,6 +136,7 @@ class Stage:
             PGBOUNCER: Route(PGBOUNCER, peer.port, USER, password, peer.pid, certificates.ca),
             BLASTWALL: Route(BLASTWALL, at, TARGET, token, gateway.pid, certificates.ca),
         }
+        self.masked = Route(MASKED, at, MASKED, token, gateway.pid, certificates.ca)
         self.versions = ["PostgreSQL " + server.psql("SHOW server_version").split()[0], pgbouncer.version(program)]
 
     def _fill(self, server: EmbeddedPostgres) -> str:
@@ -154,16 +169,18 @@ class Stage:
             "tls": {"certificate": str(certificate.resolve()), "key": str(key.resolve())},
             "identity": {"issuers": [first | {"issuer": issuer.issuer, "jwks_url": f"{issuer.issuer}/jwks.json"}]},
             "targets": {
-                TARGET: {
+                name: {
                     "host": server.host,
                     "port": server.port,
                     "credential": [{"kind": "static", "user": USER, "password_file": str(secret.resolve())}],
                 }
+                for name in (TARGET, MASKED)
             },
         }
         file = place / "overrides.json"
         account.write_private(file, json.dumps(overrides).encode())
-        environment = compiled_environment(Path(__file__).parents[1], os.environ)
+        environ = {**os.environ, "BLASTWALL_BENCH_MASKING_KEY": secrets.token_hex(32)}
+        environment = compiled_environment(Path(__file__).parents[1], environ)
         return GatewayProcess(CONFIG, place, file, place / "gateway.log", environment)
 
     def recorded(self) -> int:

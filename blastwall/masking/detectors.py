@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import re2
 
@@ -29,8 +29,7 @@ MODES: Final = ("mask", "flag", "off")
 _TOKEN: Final = rb"[A-Za-z0-9._%+/=@\x80-\xff\\-]*\z"
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """A value that was found: where, of which kind, whether to mask it, and whether it stands in hexadecimal."""
 
     start: int
@@ -83,6 +82,11 @@ class Detectors:
         self._hex = _compiled(rb"\\x((?:[0-9a-f]{2})+)")
         self._token = _compiled(_TOKEN)
 
+    @property
+    def masks(self) -> bool:
+        """Is any kind masked, not only flagged?"""
+        return self._gate_masked is not None
+
     def suspects(self, data: bytes, flags: bool = True) -> list[int]:
         """Places in ``data`` at or around which a value may be, in order. Empty for nearly every buffer.
 
@@ -103,11 +107,13 @@ class Detectors:
         if not which:
             return []
         hits: list[Hit] = []
-        for number in sorted(which):
+        for number in which:
             if number == len(self._kinds):
                 hits += self._encoded(text)
             else:
                 hits += _find(self._kinds[number], text, before)
+        if len(hits) < 2:
+            return hits
         hits.sort(key=lambda hit: (hit.start, -hit.end))
         masked = [hit for hit in hits if hit.masked]
         if not masked or len(masked) == len(hits):
@@ -271,20 +277,24 @@ def _kind(name: str, row: Mapping[str, Any], masked: bool) -> _Kind:
 
 
 def _find(kind: _Kind, text: bytes, before: bytes) -> Iterator[Hit]:
-    position = 0
-    while (found := kind.exact.search(text, position)) is not None:
+    for found in _again(kind, text) if kind.again else kind.exact.finditer(text):
         start, end = found.span(1) if kind.grouped else found.span()
-        position = max(found.end(), found.start() + 1)
         if kind.unless is not None and kind.unless.fullmatch(text, start, end):
             continue
-        spans = list(kind.check(text, start, end)) if kind.check is not None else [(start, end)]
-        if not spans and kind.again:
-            position = found.start() + 1
-        for first, last in spans:
+        for first, last in kind.check(text, start, end) if kind.check is not None else ((start, end),):
             previous = text[first - 1] if first else (before[0] if before else 0)
             following = text[last] if last < len(text) else 0
             if previous not in kind.beside and following not in kind.beside:
                 yield Hit(first, last, kind.name, kind.masked)
+
+
+def _again(kind: _Kind, text: bytes) -> Iterator[re.Match[bytes]]:
+    """Matches, of which those that fail the check may overlap with the next."""
+    position = 0
+    while (found := kind.exact.search(text, position)) is not None:
+        yield found
+        good = kind.check is None or any(True for _ in kind.check(text, found.start(), found.end()))
+        position = max(found.end() if good else found.start() + 1, found.start() + 1)
 
 
 def _overwrite(text: bytes, hits: list[Hit], tally: Tally, document: bool) -> bytes:

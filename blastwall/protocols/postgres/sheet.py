@@ -38,8 +38,8 @@ from blastwall.protocols.postgres.layout import (
 MOST_ROW: Final = 16 * 1024 * 1024
 #: Pseudonyms a result remembers: columns that are worth one repeat their values.
 REMEMBERED: Final = 8192
-#: Places without a value in them after which a result is no longer looked through for what is only flagged.
-MOST_VAIN: Final = 2000
+#: Of each result so much is looked through for what is only flagged (bytes), unless nothing is masked at all.
+FLAGGED_BYTES: Final = 1 << 20
 
 _ERROR: Final = 69  # E
 _NOTICE: Final = 78  # N
@@ -67,7 +67,6 @@ class RowSheet(Sheet):
         "_sinks",
         "_tally",
         "_told",
-        "_vain",
     )
 
     def __init__(
@@ -89,8 +88,9 @@ class RowSheet(Sheet):
         self._tally = Tally()
         self._known = 0  # of the tally's total, what was told
         self._noted: set[str] = set()
-        self._flags = True
-        self._vain = 0
+        self._flags = FLAGGED_BYTES
+        if detectors is not None and not detectors.masks:
+            self._flags = LONGEST
         self._cells = 0
         self._remembered: dict[tuple[str, str], str] = {}
         self._held = b""  # the beginning of a row that is collected
@@ -111,15 +111,14 @@ class RowSheet(Sheet):
                 self._cells += self._passing.finish()
                 self._passing = None
         detectors = self._detectors
-        places = detectors.suspects(data, self._flags) if detectors is not None else []
-        before = self._tally.total
+        places: list[int] = []
+        if detectors is not None:
+            places = detectors.suspects(data, self._flags > 0)
+            self._flags -= min(len(data), self._flags)
         out = self._walk(data, places)
         if self._tally.total != self._known:
             self._known = self._tally.total
             self._note()
-        self._vain += len(places) - min(self._tally.total - before, len(places))
-        if self._vain > MOST_VAIN:
-            self._flags = False
         return (passed + out if passed else out), self._cells
 
     def _walk(self, data: bytes, places: list[int]) -> bytes:
@@ -166,7 +165,8 @@ class RowSheet(Sheet):
                         break
                     position = after
                 frame = data[position:after]
-                looked = self._look(frame, int(kind))
+                several = number < count and places[number] < after
+                looked = self._look(frame, int(kind), int(place - position), several)
                 if looked is not frame:
                     parts.append(data[kept:position])
                     parts.append(looked)
@@ -178,12 +178,12 @@ class RowSheet(Sheet):
         parts.append(data[kept:])
         return b"".join(parts)
 
-    def _look(self, frame: bytes, kind: int) -> bytes:
-        """A frame with a suspicious place in it; the same object when there is nothing to mask."""
+    def _look(self, frame: bytes, kind: int, place: int, several: bool) -> bytes:
+        """A frame with a suspicious place in it, or several; the same object when there is nothing to mask."""
         detectors = self._detectors
         assert detectors is not None  # it found the place
         if kind == DATA_ROW:
-            return self._row(frame)
+            return self._row(frame, place, several)
         if kind == COPY_DATA:
             return self._text(frame, HEADER_SIZE, len(frame))
         if kind in (_ERROR, _NOTICE):
@@ -208,8 +208,11 @@ class RowSheet(Sheet):
         self._cells += 1
         return frame[:start] + masked + frame[stop:]
 
-    def _row(self, frame: bytes) -> bytes:
-        """One DataRow laid out anew; the same object when nothing changed."""
+    def _row(self, frame: bytes, place: i64 = 0, several: bool = True) -> bytes:
+        """One DataRow laid out anew; the same object when nothing changed.
+
+        Cells that end before ``place`` are not looked into, and with ``several`` False no cell behind it.
+        """
         end: i64 = len(frame)
         columns = self._columns
         if end < HEADER_SIZE + 2 or ((frame[5] << 8) | frame[6]) != len(columns):
@@ -232,7 +235,7 @@ class RowSheet(Sheet):
             if stop > end:
                 raise UpstreamFault("the target sent a row that ends early", code="08P01")
             action = column.action
-            if action != PASS:
+            if action != PASS and (self._sinks or (place < stop and (several or start <= place))):
                 value = frame[start:stop]
                 if action == SINK:
                     changed = self._pseudonym(column, value)

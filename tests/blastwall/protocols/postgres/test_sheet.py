@@ -16,7 +16,7 @@ from blastwall.masking.detectors import detectors
 from blastwall.masking.plan import Mask, Predicates, Strategy
 from blastwall.protocols.postgres import messages, replies
 from blastwall.protocols.postgres.layout import CONCEAL, PASS, SEARCH, SEARCH_DOCUMENT, SINK, Column
-from blastwall.protocols.postgres.sheet import MOST_ROW, MOST_VAIN, RowSheet
+from blastwall.protocols.postgres.sheet import FLAGGED_BYTES, MOST_ROW, RowSheet
 from blastwall.protocols.postgres.upstream import Upstream
 from tests.blastwall.protocols.postgres.playbook import frames
 
@@ -149,14 +149,23 @@ def test_rows_that_are_not_laid_out_as_described_end_it(row: bytes) -> None:
         sheet(sink(), sink()).masked(row)
 
 
-def test_what_is_only_flagged_is_given_up_when_it_is_vain() -> None:
+def test_what_is_only_flagged_is_looked_for_at_the_beginning_of_a_result() -> None:
     told: list[tuple[str, str]] = []
     seen = sheet(Column(SEARCH), told=told)
-    seen.masked(messages.data_row((b"/some/Long/path_that_is_no_token_at_all/3",)) * (MOST_VAIN + 1))
+    seen.masked(messages.data_row((b"nothing of the kind here",)) * (FLAGGED_BYTES // 30))
     seen.masked(messages.data_row((b"+14155552671",)))
     out, _ = seen.masked(messages.data_row((b"alice@example.com",)))
     assert told == [("email", "mask")]
     assert values(out) == [(b"*" * 17,)]
+
+
+def test_where_nothing_is_masked_all_of_a_result_is_looked_through() -> None:
+    told: list[tuple[str, str]] = []
+    seen = sheet(Column(SEARCH), found=detectors("flag"), told=told)
+    seen.masked(messages.data_row((b"nothing of the kind here",)) * (FLAGGED_BYTES // 30))
+    data = messages.data_row((b"alice@example.com",))
+    assert seen.masked(data) == (data, 0)
+    assert told == [("email", "flag")]
 
 
 # ------------------------------------------------------------ pieces
