@@ -36,7 +36,9 @@ class ApproverVerifier:
             access.append((people, source))
             client = (clients or {}).get(rules.issuer)
             if client is not None:
-                sign_in.append((replace(rules, audience=client, types=rules.types | ID_TOKEN_TYPES), source))
+                names = replace(rules.claims, agent="sub")  # a person's ID token names no agent
+                types = rules.types | ID_TOKEN_TYPES
+                sign_in.append((replace(rules, audience=client, types=types, claims=names), source))
         self._verifiers = [TokenVerifier(one, clock) for one in (access, sign_in) if one]
 
     async def verify(self, token: Secret) -> Principal:
