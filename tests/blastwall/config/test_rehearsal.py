@@ -114,3 +114,25 @@ def test_rules_that_no_case_touches_are_known(tmp_path: Path) -> None:
         "as: worker, connect: true, expect: permit",
     )
     assert untouched(outcomes, bundle) == ("emergency", "night", "spent", "table")
+
+
+MASKED_RULE = """
+@id("no-ssn") forbid (principal, action == Action::"read", resource)
+when { context has masked_columns && context.masked_columns.contains("public.customers.ssn") };
+"""
+
+
+def test_facts_say_what_masking_found(tmp_path: Path) -> None:
+    directory = write(tmp_path, policy=POLICY + MASKED_RULE)
+    (directory / "masking.yaml").write_text(
+        "version: 1\ntargets:\n  shop:\n    columns: [{column: public.customers.ssn, strategy: redact}]\n"
+    )
+    bundle = load_bundle(directory)
+    cases = [
+        "facts: {effect: read, verb: select}, expect: permit",
+        "facts: {effect: read, verb: select, masked_columns: [public.customers.ssn]}, expect: denial, by: no-ssn",
+        "facts: {effect: read, verb: select, refusal: it would show ssn}, expect: denial, by: [], code: policy",
+    ]
+    lines = [f"  - {{name: n{number}, as: worker, target: shop, {case}}}\n" for number, case in enumerate(cases)]
+    (directory / "policies" / "cases.yaml").write_text(PEOPLE + "".join(lines))
+    assert [outcome.wrong for outcome in run_cases(load_cases(directory, bundle), bundle, judge)] == [(), (), ()]
