@@ -108,13 +108,13 @@ def _verdict(measure: Measure, goal: Goal | None) -> str:
     return f"{'met' if kept else 'MISSED'} ({bound}{unit}, {goal.against})"
 
 
-def place(document: str, text: str) -> str:
+def place(document: str, text: str, first: str = BEGIN, last: str = END) -> str:
     """The document with ``text`` between its markers. Raises BenchFault when it does not have each of them once."""
-    head, begin, rest = document.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end or BEGIN in rest or END in tail:
-        raise BenchFault(f"the document must hold {BEGIN} and, after it, {END}, once each")
-    return f"{head}{BEGIN}\n{text.strip()}\n{END}{tail}"
+    head, begin, rest = document.partition(first)
+    _, end, tail = rest.partition(last)
+    if not begin or not end or first in rest or last in tail:
+        raise BenchFault(f"the document must hold {first} and, after it, {last}, once each")
+    return f"{head}{first}\n{text.strip()}\n{last}{tail}"
 
 
 def compose(

@@ -40,19 +40,26 @@ class GatewayProcess:
     """
 
     def __init__(
-        self, config: Path, state: Path, overrides: Path, log: Path, environ: Mapping[str, str] | None = None
+        self,
+        config: Path,
+        state: Path,
+        overrides: Path,
+        log: Path,
+        environ: Mapping[str, str] | None = None,
+        module: str = "fargate_proxy",
     ) -> None:
         self.listening: Mapping[str, str] = {}
         self.pid = 0
         self.log = log
         self._arguments = ["--config", str(config), "--overrides", str(overrides), "--state", str(state)]
         self._environ = dict(os.environ if environ is None else environ)
+        self._module = module
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, seconds: float = READY_SECONDS) -> GatewayProcess:
         """Raises RigFault with what the gateway said when it is not ready within ``seconds``."""
         read, write = os.pipe()
-        command = [sys.executable, "-m", "fargate_proxy", *self._arguments, "--ready-fd", str(write)]
+        command = [sys.executable, "-m", self._module, *self._arguments, "--ready-fd", str(write)]
         try:
             with open(self.log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as log:
                 self._began = log.tell()
