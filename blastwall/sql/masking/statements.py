@@ -280,7 +280,7 @@ def _is_off(option: Message) -> bool:
     if which == "string":
         return str(option.arg.string.sval).lower() in _OFF
     if which == "integer":
-        return option.arg.integer.ival == 0
+        return bool(option.arg.integer.ival == 0)
     known, value = constant(option.arg) if which else (False, None)
     return bool(known) and str(value).lower() in _OFF
 
