@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
-import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -20,7 +18,7 @@ from rich.text import Text
 
 from blastwall.local.audit import AuditTrail
 from blastwall.local.query import Answer, ask
-from blastwall.recording.export import cell
+from blastwall.recording.export import cell, csv_line
 from blastwall.recording.terminal import neutral
 from cli.recordings import state_option
 
@@ -85,9 +83,8 @@ def query(sql: str, since: str, limit: int, timeout: float, form: str, state: Pa
         for row in answer.rows:
             click.echo(json.dumps(dict(zip(answer.columns, row, strict=True)), default=str))
     elif form == "csv":
-        writer = csv.writer(sys.stdout)
         for cells in (answer.columns, *answer.rows):
-            writer.writerow("" if value is None else cell(str(value)) for value in cells)
+            click.echo(csv_line("" if value is None else cell(str(value)) for value in cells), nl=False)
     else:
         Console().print(_table(answer))
     if answer.more:

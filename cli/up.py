@@ -122,6 +122,8 @@ def announcement(running: Running, state: Path) -> str:
         "or let blastwall do both:",
         f"  blastwall connect{option} {next(iter(running.targets), 'TARGET')}",
         f"approvals: {running.page} (sign in: blastwall approvals link{option})",
+        f"recordings: blastwall recordings ls{option}",
+        "  (policy decides what you read, as yourself in the group owners or by --token-file, and it is recorded)",
         f"log: {state / 'gateway.log'}",
         "",
         f"ready: {', '.join(f'{protocol} {address}' for protocol, address in running.listening.items())}; Ctrl-C stops",

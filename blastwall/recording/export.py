@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
@@ -12,7 +13,8 @@ from blastwall.recording.records import Header
 from blastwall.recording.shown import Asked, Done, Ended, Happened, Opaque, Opened, Said, Shown, Table
 from blastwall.recording.terminal import neutral, neutral_lines
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
+# The full-width forms count for spreadsheets in East Asian locales.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "＝", "＋", "－", "＠")
 COLUMNS = ("time", "statement", "kind", "verdict", "effect", "verb", "risk", "policies", "text", "upstream", "why")
 
 _PAGE = """<!doctype html> <html lang="en"><head><meta charset="utf-8"> <meta http-equiv="Content-Security-Policy"
@@ -24,18 +26,22 @@ border: 1px solid #ccc; padding: .1em .5em; }} .permit {{ color: #070; }} .obser
 """
 
 
+# Where ; separates cells, a text in our quotes may be taken apart at its own.
+_SEPARATED = re.compile(r"(?<=;)(?=[=+\-@|%＝＋－＠])")
+
+
 def cell(text: str) -> str:
     """A CSV cell that no spreadsheet takes for a formula: an apostrophe before anything that could begin one."""
-    harmless = neutral(text)
+    harmless = _SEPARATED.sub("'", neutral(text))
     return f"'{harmless}" if text.startswith(_FORMULA) or harmless.startswith(_FORMULA) else harmless
 
 
 def statements_csv(header: Header, shown: Iterable[Shown]) -> Iterator[str]:
     """Yield CSV lines (with line ends): the statements and what was decided about each."""
-    yield _csv_line(COLUMNS)
+    yield csv_line(COLUMNS)
     for value in shown:
         if isinstance(value, Asked):
-            yield _csv_line(
+            yield csv_line(
                 (
                     _when(header, value),
                     str(value.statement),
@@ -103,7 +109,8 @@ def _pre(text: str) -> str:
     return "<pre>" + "\n".join(html.escape(line, quote=True) for line in neutral_lines(text)) + "</pre>\n"
 
 
-def _csv_line(cells: Iterable[str]) -> str:
+def csv_line(cells: Iterable[str]) -> str:
+    """One line with its end."""
     line = io.StringIO()
     csv.writer(line).writerow(cells)
     return line.getvalue()
