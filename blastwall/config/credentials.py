@@ -46,8 +46,9 @@ class _Kept(_Section):
 
     @model_validator(mode="after")
     def _one_place(self) -> _Kept:
-        if sum(place is not None for place in (self.password_env, self.password_file, self.secret_arn)) > 1:
-            raise ValueError("give one of password_env, password_file and secret_arn, not both of two")
+        places = [name for name in ("password_env", "password_file", "secret_arn") if getattr(self, name) is not None]
+        if len(places) > 1:
+            raise ValueError(f"give {' or '.join(places)}, not both")
         return self
 
 

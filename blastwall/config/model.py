@@ -18,8 +18,8 @@ from pydantic import (
     model_validator,
 )
 
-from blastwall.config.credentials import AwsRole, Credentials
 from blastwall.approvals.notices import Channels, Hook, SlackChannel
+from blastwall.config.credentials import AwsRole, Credentials
 from blastwall.identity.claims import ClaimNames
 from blastwall.identity.jwt import MAX_LEEWAY, IssuerRules
 
@@ -61,10 +61,13 @@ class ListenerTls(Section):
 
 
 class Claims(Section):
-    """Which claims name the agent, its groups and the person it works for; dotted paths reach into objects."""
+    """Which claims name the agent, its groups and the person it works for; dotted paths reach into objects.
+
+    ``groups`` is one claim that lists them; or several claims, whose values become groups ``claim=value``.
+    """
 
     agent: Text = "agent"
-    groups: Text = "groups"
+    groups: Text | tuple[Text, ...] = "groups"
     on_behalf_of: Text | None = "on_behalf_of"
 
 
@@ -73,6 +76,7 @@ class Issuer(Section):
 
     issuer: Text
     audience: Text
+    audience_claim: Literal["aud", "client_id"] = "aud"
     jwks_url: Text | None = None
     algorithms: Annotated[tuple[Text, ...], Field(min_length=1)] = ("ES256", "EdDSA")
     typ: Annotated[tuple[str, ...], Field(min_length=1)] = ("at+jwt", "JWT")
@@ -92,6 +96,7 @@ class Issuer(Section):
             claims=ClaimNames(self.claims.agent, self.claims.groups, self.claims.on_behalf_of),
             leeway=self.clock_leeway_seconds,
             max_lifetime=self.max_lifetime_minutes * 60,
+            audience_claim=self.audience_claim,
         )
 
 

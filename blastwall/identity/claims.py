@@ -2,7 +2,8 @@
 
 Which claim holds the agent, its groups and the person it works for differs between identity providers, so the names
 are configuration. A name is a member of the payload (``groups``, ``https://corp.example/groups``) or a dotted path into
-nested objects (``realm_access.roles``); a member with exactly that name wins over the path.
+nested objects (``realm_access.roles``); where members have dots in their own names (``kubernetes.io.namespace``), the
+longest member that begins the path wins.
 """
 
 from __future__ import annotations
@@ -20,10 +21,14 @@ MAX_GROUPS = 256  # above this an identity provider sends an overage link instea
 
 @dataclass(frozen=True, slots=True)
 class ClaimNames:
-    """Where an issuer keeps what a principal needs. ``on_behalf_of`` None: this issuer names no person."""
+    """Where an issuer keeps what a principal needs. ``on_behalf_of`` None: this issuer names no person.
+
+    ``groups`` is the name of one claim, a list of group names; or several names of claims, each a text or a list, whose
+    values become groups ``claim=value``: so that no value of one claim can pass for that of another.
+    """
 
     agent: str = "agent"
-    groups: str = "groups"
+    groups: str | tuple[str, ...] = "groups"
     on_behalf_of: str | None = "on_behalf_of"
 
 
@@ -45,7 +50,7 @@ def principal_of(claims: Mapping[str, object], names: ClaimNames, *, token_id: s
         issuer=str(claims["iss"]),
         subject=_name("sub", claims["sub"]),
         agent=_name(names.agent, agent),
-        groups=_groups(names.groups, _find(claims, names.groups)),
+        groups=_groups_of(claims, names.groups),
         on_behalf_of=None if person is None else _name(names.on_behalf_of or "", person),
         token_id=token_id,
         issued_at=float(issued),
@@ -54,14 +59,30 @@ def principal_of(claims: Mapping[str, object], names: ClaimNames, *, token_id: s
 
 
 def _find(claims: Mapping[str, object], path: str) -> object | None:
-    if path in claims:
-        return claims[path]
     here: object = claims
-    for step in path.split("."):
-        if not isinstance(here, Mapping) or step not in here:
+    while path:
+        if not isinstance(here, Mapping):
             return None
-        here = here[step]
+        fitting = [name for name in here if path == name or path.startswith(f"{name}.")]
+        if not fitting:
+            return None
+        name = max(fitting, key=len)
+        here, path = here[name], path[len(name) + 1 :]
     return here
+
+
+def _groups_of(claims: Mapping[str, object], names: str | tuple[str, ...]) -> frozenset[str]:
+    if isinstance(names, str):
+        return _groups(names, _find(claims, names))
+    found: set[str] = set()
+    for name in names:
+        value = _find(claims, name)
+        found |= {f"{name}={group}" for group in _groups(name, [value] if isinstance(value, str) else value)}
+    if len(found) > MAX_GROUPS:
+        raise TokenFault(
+            f"the token names {len(found)} groups, at most {MAX_GROUPS} are read; ask for a narrower token"
+        )
+    return frozenset(found)
 
 
 def _groups(claim: str, value: object | None) -> frozenset[str]:

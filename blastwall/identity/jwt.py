@@ -36,12 +36,13 @@ class IssuerRules:
     """What the gateway accepts of one issuer. Raises ValueError when a rule would open more than it closes."""
 
     issuer: str  # the exact ``iss``
-    audience: str  # the exact ``aud``
+    audience: str  # the exact ``aud``, or value of ``audience_claim``
     algorithms: frozenset[str] = frozenset({"ES256", "EdDSA"})
     types: frozenset[str] = frozenset({"at+jwt", "JWT"})  # "" admits a token without ``typ``
     claims: ClaimNames = field(default_factory=ClaimNames)
     leeway: float = MAX_LEEWAY  # seconds: for ``iat`` and ``nbf`` only; an expired token is expired
     max_lifetime: float = 12 * 3600.0  # seconds from ``iat`` to ``exp``
+    audience_claim: str = "aud"  # Amazon Cognito's access tokens have no ``aud``, but ``client_id``
 
     def __post_init__(self) -> None:
         if not self.issuer or "|" in self.issuer:
@@ -52,6 +53,8 @@ class IssuerRules:
             raise ValueError("audience must be the exact aud claim of tokens meant for this gateway")
         if not self.algorithms or not self.algorithms <= ALGORITHMS:
             raise ValueError(f"algorithms must be some of {', '.join(sorted(ALGORITHMS))}")
+        if self.audience_claim not in ("aud", "client_id"):
+            raise ValueError("audience_claim is aud, or client_id for tokens without aud")
         if not self.types:
             raise ValueError("types must name at least one typ, for example at+jwt")
         if not 0 <= self.leeway <= MAX_LEEWAY:
@@ -159,21 +162,21 @@ def _judge_claims(claims: Mapping[str, Any], issuer: IssuerRules, now: float) ->
     for name, kinds in RULES["claims"]["kinds"].items():
         if name in claims and str(claims[name]).lower() not in kinds:
             raise TokenFault(f"this is not an access token ({name!r} says otherwise); present the access token")
-    for name in ("exp", "iat", "iss", "aud", "sub"):
+    for name in ("exp", "iat", "iss", issuer.audience_claim, "sub"):
         if claims.get(name) is None:
             raise TokenFault(f"the token has no {name!r} claim; {_NEW} that has one")
     if claims["iss"] != issuer.issuer:
         raise TokenFault(f"the token's issuer is not the configured one, character by character; {_NEW}")
-    _judge_audience(claims, issuer.audience)
+    _judge_audience(claims, issuer.audience, issuer.audience_claim)
     _judge_times(claims, issuer, now)
 
 
-def _judge_audience(claims: Mapping[str, Any], expected: str) -> None:
+def _judge_audience(claims: Mapping[str, Any], expected: str, claim: str) -> None:
     """``aud`` is ours alone, or shared and ``azp`` says that it was issued to us (OpenID Connect Core section 2)."""
-    audience = claims["aud"]
+    audience = claims[claim]
     several = audience if isinstance(audience, list) else [audience]
     if not all(isinstance(one, str) for one in several) or expected not in several:
-        raise TokenFault(f"the token is for another audience; ask for one whose audience (aud) is {expected!r}")
+        raise TokenFault(f"the token is for another audience; ask for one whose audience ({claim}) is {expected!r}")
     if set(several) != {expected} and claims.get("azp") != expected:
         raise TokenFault(
             f"the token is shared with other audiences; ask for one whose only audience (aud) is {expected!r}"
