@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cli.account import Chosen, examine_account, paired
 from cli.checks import Finding, Place, Verdict, examine
 
 COLOURS = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"}
@@ -35,9 +36,31 @@ COLOURS = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"
     help="The state directory.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print findings as JSON.")
-def command(config: Path, state: Path, as_json: bool) -> int:
+@click.option("--aws", is_flag=True, help="Look at the AWS account that it is deployed to instead of this machine.")
+@click.option("--region", metavar="NAME", help="With --aws: the region; the environment's own unless given.")
+@click.option("--topology", type=click.Choice(["dev", "nat", "isolated"]), default="nat", show_default=True)
+@click.option("--certificate", metavar="ARN", default="", help="With --aws: the listeners' certificate.")
+@click.option("--event-store", metavar="ARN", default="", help="With --aws: a CloudTrail Lake store.")
+@click.option("--cluster", "clusters", metavar="NAME=ROLE", multiple=True, help="With --aws: an EKS cluster.")
+@click.option("--dsn", "addresses", metavar="TARGET=URL", multiple=True, help="With --aws: a target to ask.")
+def command(
+    config: Path,
+    state: Path,
+    as_json: bool,
+    aws: bool,
+    region: str | None,
+    topology: str,
+    certificate: str,
+    event_store: str,
+    clusters: tuple[str, ...],
+    addresses: tuple[str, ...],
+) -> int:
     """Look at everything the gateway needs. Exit code 1 when something fails; warnings do not count."""
-    findings = examine(Place(config, state, time.time()))
+    if aws:
+        chosen = Chosen(region, topology, certificate, event_store, paired(clusters), paired(addresses))
+        findings = examine_account(config, chosen)
+    else:
+        findings = examine(Place(config, state, time.time()))
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:

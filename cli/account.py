@@ -1,0 +1,78 @@
+"""What ``blastwall doctor --aws`` was asked to look at, and its findings in the doctor's words."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+
+from blastwall.aws import doctor
+from blastwall.config.bundle import load_bundle
+from blastwall.errors import ConfigFault
+from blastwall.model import Secret
+from blastwall.protocols.postgres.members import members_of
+from cli.checks import Finding, Verdict
+
+#: Tasks at most, and units of 1/1024 vCPU of each: stacks/topology.toml says the same, and a test that it does.
+TOPOLOGIES = {"dev": (2, 256), "nat": (10, 512), "isolated": (10, 512)}
+RDS_IAM = "rds_iam"
+VERDICTS = {doctor.Verdict.OK: Verdict.OK, doctor.Verdict.FAIL: Verdict.FAIL, doctor.Verdict.UNKNOWN: Verdict.WARN}
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The command's options. ``clusters``: EKS cluster to role ARN; ``addresses``: target to database URL."""
+
+    region: str | None = None
+    topology: str = "nat"
+    certificate: str = ""
+    store: str = ""
+    clusters: Mapping[str, str] = field(default_factory=dict)
+    addresses: Mapping[str, str] = field(default_factory=dict)
+
+
+def paired(given: Sequence[str]) -> Mapping[str, str]:
+    """``NAME=VALUE`` texts. Raises BadParameter for one that is not like that."""
+    pairs = [text.partition("=") for text in given]
+    for name, equals, value in pairs:
+        if not (name and equals and value):
+            raise click.BadParameter(f"write NAME=VALUE, not {name + equals + value!r}")
+    return {name: value for name, _, value in pairs}
+
+
+def examine_account(config: Path, chosen: Chosen, client: doctor.Client | None = None) -> list[Finding]:
+    """Ask the account about everything that the configuration and the options name."""
+    try:
+        bundle = load_bundle(config)
+    except ConfigFault as fault:
+        return [Finding("configuration", Verdict.FAIL, str(fault), "Mend it: `blastwall policy check` explains.")]
+    tasks, cpu = TOPOLOGIES[chosen.topology]
+    account = doctor.Account(
+        client or doctor.regional(chosen.region),
+        bundle,
+        tasks=tasks,
+        task_cpu=cpu,
+        certificate=chosen.certificate,
+        store=chosen.store,
+        clusters=tuple(chosen.clusters.items()),
+        granted=_granted(chosen.addresses) if chosen.addresses else None,
+    )
+    return [
+        Finding(f"{finding.check} ({finding.about})", VERDICTS[finding.verdict], finding.found, finding.advice)
+        for finding in doctor.examine(account)
+    ]
+
+
+def _granted(addresses: Mapping[str, str]) -> doctor.Grants:
+    """Asks those targets whose address was given; the password comes from PGPASSWORD."""
+    password = os.environ.get("PGPASSWORD")
+
+    def granted(target: str) -> frozenset[str] | None:
+        if target not in addresses:
+            return None
+        return members_of(addresses[target], RDS_IAM, Secret(password) if password else None)
+
+    return granted

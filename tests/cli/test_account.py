@@ -1,0 +1,41 @@
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from botocore.exceptions import NoCredentialsError
+
+from cli.account import TOPOLOGIES, Chosen, examine_account, paired
+from cli.checks import Verdict
+from stacks.topology import TOPOLOGIES as DEPLOYED
+
+CONFIG = Path(__file__).parents[2] / "config"
+
+
+def nobody(service: str) -> Any:
+    raise NoCredentialsError()
+
+
+def test_the_accounts_findings_are_the_doctors() -> None:
+    (finding,) = examine_account(CONFIG, Chosen(), nobody)
+    assert (finding.check, finding.verdict) == ("credentials (this account)", Verdict.FAIL)
+    assert finding.advice
+
+
+def test_a_configuration_that_is_wrong_is_told_before_anybody_is_asked(tmp_path: Path) -> None:
+    (finding,) = examine_account(tmp_path, Chosen(), nobody)
+    assert finding.check == "configuration" and "policy check" in finding.advice
+
+
+def test_pairs_are_taken_apart_at_the_first_equals_sign() -> None:
+    assert paired(["a=b", "c=postgresql://u@h/d?sslmode=require"]) == {
+        "a": "b",
+        "c": "postgresql://u@h/d?sslmode=require",
+    }
+    for wrong in ("a", "=b", "a="):
+        with pytest.raises(click.BadParameter, match="write NAME=VALUE"):
+            paired([wrong])
+
+
+def test_topologies_are_as_large_as_they_are_deployed() -> None:
+    assert {name: (row.most_tasks, row.cpu) for name, row in DEPLOYED.items()} == TOPOLOGIES
