@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 
 class Value:
@@ -337,16 +337,14 @@ class Direction(StrEnum):
     TO_AGENT = "to_agent"
 
 
-class Sheet:
+class Sheet(Protocol):
     """How a chunk's bytes are laid out and what of them is masked. A protocol makes it, ``blastwall.masking.mask``
     applies it, once for each chunk and in their order: a value may begin in one chunk and end in the next.
     """
 
-    __slots__ = ()
-
     def masked(self, data: bytes) -> tuple[bytes, int]:
         """The bytes as the agent may have them, and how many values were replaced in them."""
-        raise NotImplementedError
+        ...
 
 
 class Chunk(Value):

@@ -18,8 +18,7 @@ from librt.strings import read_i32_be
 from mypy_extensions import i64
 
 from blastwall.errors import UpstreamFault
-from blastwall.masking.detectors import Detectors, Stream, Tally
-from blastwall.model import Sheet
+from blastwall.masking.detectors import Detectors, Tally
 from blastwall.protocols.postgres.copying import Form, replace_fields
 from blastwall.protocols.postgres.explain import conceal
 from blastwall.protocols.postgres.frames import COPY_DATA, DATA_ROW, HEADER_SIZE, LONGEST, STREAMED, scan_run
@@ -33,6 +32,7 @@ from blastwall.protocols.postgres.layout import (
     Column,
     Replace,
 )
+from blastwall.protocols.postgres.passing import Passing
 
 #: A row with replaced cells is collected up to this size (bytes); larger ones end the session.
 MOST_ROW: Final = 16 * 1024 * 1024
@@ -47,7 +47,7 @@ _pack_size: Final = struct.Struct(">I").pack
 _pack_header: Final = struct.Struct(">BI").pack
 
 
-class RowSheet(Sheet):
+class RowSheet:
     """The rows of one result, and whatever else its chunks hold. ``columns`` None: no rows belong to it (errors)."""
 
     __slots__ = (
@@ -94,7 +94,7 @@ class RowSheet(Sheet):
         self._cells = 0
         self._remembered: dict[tuple[str, str], str] = {}
         self._held = b""  # the beginning of a row that is collected
-        self._passing: _Passing | None = None  # a frame that is looked into as it passes
+        self._passing: Passing | None = None  # a frame that is looked into as it passes
 
     def masked(self, data: bytes) -> tuple[bytes, int]:
         """See :class:`blastwall.model.Sheet`. Raises UpstreamFault for rows that are not laid out as described."""
@@ -312,7 +312,7 @@ class RowSheet(Sheet):
                 )
             self._held = piece
             return b""
-        self._passing = _Passing(kind, size, self._searches, self._detectors, self._tally)
+        self._passing = Passing(kind, size, self._searches, self._detectors, self._tally)
         return self._passing.feed(piece)
 
     def _note(self) -> None:
@@ -322,90 +322,6 @@ class RowSheet(Sheet):
                 if kind not in self._noted:
                     self._noted.add(kind)
                     self._told(kind, mode)
-
-
-class _Passing:
-    """A frame that passes in pieces: looked into value by value as they come, of unchanged length."""
-
-    __slots__ = (
-        "_before",
-        "_column",
-        "_detectors",
-        "_head",
-        "_left_of_value",
-        "_searches",
-        "_stream",
-        "_tally",
-        "_want",
-        "left",
-    )
-
-    def __init__(self, kind: int, size: int, searches: bytes, detectors: Detectors | None, tally: Tally) -> None:
-        self.left = size  # bytes of the frame still to come
-        self._searches = searches if kind == DATA_ROW else b""
-        self._detectors = detectors
-        self._tally = tally
-        self._before = tally.masked.total()
-        self._head = b""
-        self._want = HEADER_SIZE + 2 if kind == DATA_ROW else HEADER_SIZE
-        self._column = -1
-        self._left_of_value = 0
-        self._stream: Stream | None = None
-        if kind == COPY_DATA:
-            self._left_of_value = size - HEADER_SIZE
-
-    def finish(self) -> int:
-        """The frame is over: how many values were replaced in it. Raises UpstreamFault when it does not end there."""
-        if self._left_of_value or self._head:
-            raise UpstreamFault("the target sent a row that ends early", code="08P01")
-        return self._tally.masked.total() - self._before
-
-    def feed(self, data: bytes) -> bytes:
-        self.left -= len(data)
-        out: list[bytes] = []
-        while data:
-            if self._want:
-                taken = data[: self._want]
-                data = data[len(taken) :]
-                self._want -= len(taken)
-                self._head += taken
-                out.append(taken)
-                if not self._want:
-                    self._begin()
-                continue
-            taken = data[: self._left_of_value]
-            data = data[len(taken) :]
-            self._left_of_value -= len(taken)
-            stream = self._stream
-            out.append(stream.feed(taken) if stream is not None else taken)
-            if not self._left_of_value:
-                if stream is not None:
-                    out.append(stream.finish())
-                self._next()
-        return b"".join(out)
-
-    def _begin(self) -> None:
-        """A header is complete: what comes is a value, or the next header."""
-        head, self._head = self._head, b""
-        if self._column < 0:
-            self._column = 0
-            if self._left_of_value:  # copy data: all of it is one value
-                self._stream = self._detectors.stream(self._tally) if self._detectors is not None else None
-            else:
-                self._want = 4
-            return
-        size = int(read_i32_be(head, 0))
-        if size > 0:
-            self._left_of_value = size
-            searched = self._column < len(self._searches) and self._searches[self._column]
-            self._stream = self._detectors.stream(self._tally) if self._detectors is not None and searched else None
-        else:
-            self._next()
-
-    def _next(self) -> None:
-        self._stream = None
-        self._column += 1
-        self._want = 4
 
 
 def _as_text(value: bytes, column: Column) -> str:
