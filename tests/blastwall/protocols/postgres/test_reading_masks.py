@@ -84,7 +84,7 @@ async def test_a_mask_that_is_bound_to_a_parameter_is_not_stored(people: Desk) -
     assert not refusal(people, text)
     assert not refusal(people, text, [b"987-65-4321", b"1"])
     assert "real value would be lost" in refusal(people, text, [b"***", b"1"])
-    assert "real value would be lost" in refusal(people, text, [b"XXX-XX-6789", b"1"])
+    assert "real value would be lost" in refusal(people, text, [b"xx-xx-6789", b"1"])
 
 
 async def test_a_new_column_is_masked_from_its_first_statement_on(people: Desk) -> None:

@@ -22,7 +22,7 @@ def mask(source: str = "CAST('hidden' AS text)", strategy: Strategy = Strategy.R
         "***6789",
         "***@mail.example",
         "hash:0011",
-        "XXX-XX-6789",
+        "xx-xx-6789",
         "xx/xx/1990",
         "**** 1111",
         "•••• 1111",
