@@ -21,7 +21,7 @@ from blastwall.protocols.ssh.prompts import Prompts
 from blastwall.protocols.ssh.refusal import lines, said, status
 from blastwall.protocols.ssh.sheet import QUIET_SECONDS, QUIET_TERMINAL_SECONDS, StreamSheet
 
-READ_BYTES: Final = 64 * 1024
+READ_BYTES: Final = 128 * 1024
 AHEAD: Final = 4  # pieces read ahead of what the other side has taken
 EXIT_SECONDS: Final = 10.0  # from the end of the output to the exit status
 #: Environment that goes up; the rest is dropped (LD_PRELOAD and its kind decide what runs).
