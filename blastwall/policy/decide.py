@@ -256,9 +256,12 @@ def _mint(
 def _observe(decision: Decision, question: Question) -> Decision:
     """On a target in observe mode statements pass, and the permit says what would have happened.
 
-    Connecting is decided as ever: a target that is only observed is not thereby open to everybody with a token.
+    Connecting is decided as ever: a target that is only observed is not thereby open to everybody with a token. Where
+    columns are masked, what nobody understands and what administers stays refused: masks do not hold in it.
     """
     if question.target.mode != OBSERVE or isinstance(decision, Permit):
+        return decision
+    if getattr(question.target.masking, "rules", ()) and question.facts.effect in (Effect.ADMINISTER, Effect.UNKNOWN):
         return decision
     if question.statement_kind not in _OBSERVED_KINDS:
         return decision

@@ -12,7 +12,7 @@ from blastwall.model import Effect, Facts, Parameter
 from blastwall.sql.catalogue import Catalogue
 from blastwall.sql.facts import unknown, worst
 from blastwall.sql.judge import Judgement, judge
-from blastwall.sql.masking import masked_text, treat
+from blastwall.sql.masking import goes_around, masked_text, treat
 from blastwall.sql.parser import Tree, Unparsed, parse
 from blastwall.sql.surroundings import Surroundings
 
@@ -135,7 +135,7 @@ def _classify(tree: Tree, surroundings: Surroundings, parameters: Sequence[Param
     masking = _Masking(tree)
     for place, raw in enumerate(tree.statements):
         one = judge(raw.stmt, surroundings, temp=temp, made=made, numbers=numbers)
-        if one.concerns_masks:
+        if surroundings.plan:
             one = masking.treat(place, one, surroundings, temp, made)
         found.append(one)
         surroundings = _after(one, surroundings)
@@ -178,6 +178,11 @@ class _Masking:
         made: frozenset[str],
     ) -> Judgement:
         """The judgement with what masking adds to it."""
+        around = goes_around(one.facts)
+        if around:
+            return replace(one, facts=replace(one.facts, refusal=around))
+        if not one.concerns_masks:
+            return one
         if self._copy is None:
             self._copy = parse(self._tree.text)
         outcome = treat(self._copy.statements[place].stmt, surroundings, temp=temp, made=made)

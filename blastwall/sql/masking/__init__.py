@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from blastwall.sql.masking.changes import written_back
-from blastwall.sql.masking.concern import concerned
+from blastwall.sql.masking.concern import concerned, goes_around
 from blastwall.sql.masking.recognition import is_mask
 from blastwall.sql.masking.statements import Outcome, treat
 from blastwall.sql.masking.texts import masked_text
 from blastwall.sql.masking.views import with_views
 
-__all__ = ["Outcome", "concerned", "is_mask", "masked_text", "treat", "with_views", "written_back"]
+__all__ = ["Outcome", "concerned", "goes_around", "is_mask", "masked_text", "treat", "with_views", "written_back"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from blastwall.model import Facts
 from blastwall.sql.catalogue import Relation, clip
+from blastwall.sql.masking.values import table
 from blastwall.sql.resolve import Found
 from blastwall.sql.surroundings import Surroundings
 from blastwall.sql.tree import Message, everything_within, strings, unwrap
@@ -58,6 +60,20 @@ def concerned(
     ):
         return True
     return kind not in _RESOLVED and mentions(message, surroundings)
+
+
+def goes_around(facts: Facts) -> str:
+    """Why a statement could show masked values without reading the relations that hold them; "" when it could not.
+
+    Asked only where anything is masked.
+    """
+    around = table()["around"]
+    if facts.verb in around["verbs"] or not facts.flags.isdisjoint(around["flags"]):
+        return (
+            f"Masked values could come out of this statement by another road than their tables. {facts.reason} Where "
+            "columns are masked it does not run."
+        )
+    return ""
 
 
 def _named(message: Message) -> Message | None:

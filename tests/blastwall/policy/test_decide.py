@@ -6,6 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from blastwall.masking.patterns import names
+from blastwall.masking.plan import Strategy
+from blastwall.masking.rules import Rule, Rules
 from blastwall.model import (
     Denial,
     DenialCode,
@@ -303,3 +306,12 @@ def test_observing_does_not_open_the_door() -> None:
     assert isinstance(
         decided(target=WATCHED, principal=OWNER, kind=StatementKind.CONNECT, effect=Effect.SESSION), Denial
     )
+
+
+def test_observing_lets_nothing_by_that_masks_could_not_follow() -> None:
+    rules = Rules((Rule(Strategy.REDACT, names("public.customers.ssn", 3)),))
+    for effect in (Effect.UNKNOWN, Effect.ADMINISTER):
+        assert isinstance(decided(target=WATCHED, effect=effect, verb="x"), Permit)
+        assert isinstance(decided(target=replace(WATCHED, masking=rules), effect=effect, verb="x"), Denial)
+        assert isinstance(decided(target=replace(WATCHED, masking=Rules()), effect=effect, verb="x"), Permit)
+    assert isinstance(decided(target=replace(WATCHED, masking=rules), effect=Effect.WRITE, verb="update"), Permit)

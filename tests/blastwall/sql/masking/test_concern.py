@@ -60,3 +60,20 @@ def test_in_whatever_names_a_masked_relation(text: str) -> None:
 def test_without_a_plan_nothing_is_asked() -> None:
     finding = classify("SELECT ssn FROM customers", corpus(plan=Plan()))
     assert finding.masked is None and not finding.statements[0].concerns_masks
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT * FROM pg_stats",
+        "SELECT stavalues1 FROM pg_catalog.pg_statistic",
+        "SELECT query FROM pg_stat_activity",
+        "SELECT query_to_xml('SELECT ssn FROM customers', true, true, '')",
+        "SELECT lo_get(1)",
+        "DO $$ BEGIN END $$",
+        "CALL anything()",
+    ],
+)
+def test_other_roads_to_values_are_closed_where_anything_is_masked(text: str) -> None:
+    assert "another road" in found(text).facts.refusal
+    assert not classify(text, corpus(plan=Plan())).facts.refusal
