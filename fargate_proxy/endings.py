@@ -84,6 +84,7 @@ class Endings:
         for task in followers:
             task.cancel()
         await asyncio.gather(*followers, return_exceptions=True)
+        self._followed.clear()
         for found in await surrender():
             self._tell(found, set())
 
