@@ -28,7 +28,8 @@ def acknowledge(app: IConstruct, name: str) -> None:
     for row in ROWS:
         for where in row["where"]:
             for construct in _meant(constructs, where, name):
-                Validations.of(construct).acknowledge(Acknowledgment(id=f"{PACK}::{row['rule']}", reason=row["reason"]))
+                rule = f"{PACK}::{row['rule']}"
+                Validations.of(construct).acknowledge(Acknowledgment(id=rule, reason=row["reason"]))
 
 
 def _meant(constructs: list[IConstruct], where: str, name: str) -> Iterator[IConstruct]:

@@ -42,9 +42,7 @@ class ApprovalsStack(FunctionStack):
         super().__init__(scope, id, "approvals", ground)
         values, rows = ground.values, self.rows("approvals")
         name = f"{ground.blueprint.name}-approvals".lower()
-        self.topic = sns.Topic(
-            self, "Topic", display_name="Blastwall approvals", master_key=ground.data.key, enforce_ssl=True
-        )
+        self.topic = sns.Topic(self, "Topic", display_name="Blastwall approvals", master_key=self.key, enforce_ssl=True)
         machine_arn = self.format_arn(
             service="states", resource="stateMachine", resource_name=name, arn_format=ArnFormat.COLON_RESOURCE_NAME
         )

@@ -32,13 +32,13 @@ class AuditStack(FunctionStack):
     def __init__(self, scope: Construct, id: str, ground: Foundation) -> None:
         super().__init__(scope, id, "audit events and recordings that nobody finished", ground)
         blueprint, data, values = ground.blueprint, ground.data, ground.values
-        locked = BucketProps(data.key, blueprint.lock_mode, blueprint.lock_days, data.access_log, "audit/")
+        locked = BucketProps(self.key, blueprint.lock_mode, blueprint.lock_days, data.access_log, "audit/")
         self.events: s3.Bucket = LockedBucket(self, "Events", locked).bucket
         self.log_group = logs.LogGroup(
             self,
             "Log",
             retention=logs.RetentionDays.ONE_YEAR,
-            encryption_key=data.key,
+            encryption_key=self.key,
             removal_policy=RemovalPolicy.RETAIN,
         )
         # CloudWatch's unified data store shows log groups by these two tags.
@@ -105,7 +105,7 @@ class AuditStack(FunctionStack):
                 result_configuration=athena.CfnWorkGroup.ResultConfigurationProperty(
                     output_location=f"s3://{data.access_log.bucket_name}/athena/",
                     encryption_configuration=athena.CfnWorkGroup.EncryptionConfigurationProperty(
-                        encryption_option="SSE_KMS", kms_key=data.key.key_arn
+                        encryption_option="SSE_KMS", kms_key=self.key.key_arn
                     ),
                 ),
             ),

@@ -29,7 +29,6 @@ TABLES = {
         ),
         "ttl",
     ),
-    "idempotency": (("id", "S"), None, (), "expiration"),
 }
 
 
@@ -97,6 +96,26 @@ class DataStack(Stack):
             )
         )
 
+    def _mounting(self) -> iam.PolicyDocument:
+        """Who mounts the spool is up to their own policies, in this account alone; over TLS, and never as root."""
+        return iam.PolicyDocument(
+            statements=[
+                iam.PolicyStatement(
+                    sid="OwnAccount",
+                    principals=[iam.AccountRootPrincipal()],
+                    actions=["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"],
+                    conditions={"Bool": {"elasticfilesystem:AccessedViaMountTarget": "true"}},
+                ),
+                iam.PolicyStatement(
+                    sid="TlsOnly",
+                    effect=iam.Effect.DENY,
+                    principals=[iam.AnyPrincipal()],
+                    actions=["*"],
+                    conditions={"Bool": {"aws:SecureTransport": "false"}},
+                ),
+            ]
+        )
+
     def _spool(self, network: NetworkStack) -> tuple[efs.FileSystem, efs.AccessPoint]:
         system = efs.FileSystem(
             self,
@@ -108,7 +127,8 @@ class DataStack(Stack):
             kms_key=self.key,
             throughput_mode=efs.ThroughputMode.ELASTIC,
             enable_automatic_backups=False,  # what is in it moves to the recordings bucket within minutes
-            allow_anonymous_access=False,
+            file_system_policy=self._mounting(),
+            allow_anonymous_access=True,  # adds no statement of the CDK's: ours names nobody anonymous
             removal_policy=RemovalPolicy.RETAIN,
         )
         access = efs.AccessPoint(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aws_cdk import RemovalPolicy, Stack
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
@@ -51,6 +52,8 @@ class FunctionStack(Stack):
     def __init__(self, scope: Construct, id: str, about: str, ground: Foundation) -> None:
         super().__init__(scope, id, description=f"Blastwall: {about}", analytics_reporting=False)
         self.ground = ground
+        # By its ARN: what is built here must not add to the key's own policy, which says for itself who may use it.
+        self.key = kms.Key.from_key_arn(self, "DataKey", ground.data.key.key_arn)
         self.functions: dict[str, Function] = {}
 
     def rows(self, stack: str) -> list[FunctionRow]:
@@ -81,7 +84,7 @@ class FunctionStack(Stack):
                     name=ground.function_name(row.name),
                     code=code,
                     layer=layer,
-                    key=ground.data.key,
+                    key=self.key,
                     environment=self._environment(row),
                     vpc=ground.network.vpc,
                     subnets=ground.network.inside,

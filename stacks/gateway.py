@@ -21,6 +21,7 @@ from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_elasticloadbalancingv2 as elb
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3_assets as s3_assets
 from aws_cdk import aws_secretsmanager as secretsmanager
@@ -59,7 +60,7 @@ class GatewayStack(Stack):
             self,
             "Log",
             retention=logs.RetentionDays.ONE_YEAR,
-            encryption_key=ground.data.key,
+            encryption_key=kms.Key.from_key_arn(self, "DataKey", ground.data.key.key_arn),
             removal_policy=RemovalPolicy.DESTROY,
         )
         self.lake = LakeChannel(self, "Lake", f"{self.stack_name}-audit")

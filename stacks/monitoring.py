@@ -10,6 +10,7 @@ from typing import Any
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
@@ -35,9 +36,8 @@ class MonitoringStack(Stack):
         gateway: GatewayStack,
     ) -> None:
         super().__init__(scope, id, description="Blastwall: alarms and dashboard", analytics_reporting=False)
-        self.topic = sns.Topic(
-            self, "Topic", display_name="Blastwall alarms", master_key=ground.data.key, enforce_ssl=True
-        )
+        key = kms.Key.from_key_arn(self, "DataKey", ground.data.key.key_arn)
+        self.topic = sns.Topic(self, "Topic", display_name="Blastwall alarms", master_key=key, enforce_ssl=True)
         if ground.blueprint.alarm_email:
             self.topic.add_subscription(subscriptions.EmailSubscription(ground.blueprint.alarm_email))
         functions = [function for stack in staffed for function in stack.functions.values()]

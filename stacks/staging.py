@@ -45,10 +45,10 @@ def stage(config: Path, overrides: Mapping[str, Any], cache: Path) -> tuple[Path
     document.override({"targets": {name: {"local": None} for name in written.targets}}, ORIGIN)
     files[GATEWAY] = yaml.safe_dump(document.value, sort_keys=True).encode()
     for path in _named(written):
-        if not path.is_relative_to(config.absolute()):
+        if not path.resolve().is_relative_to(config.resolve()):
             message = f"{path} is outside the configuration directory, so it cannot be deployed; copy it into it"
             raise ConfigFault((Problem(str(config / GATEWAY), 0, message),))
-        files[str(path.relative_to(config.absolute()))] = path.read_bytes()
+        files[str(path.resolve().relative_to(config.resolve()))] = path.read_bytes()
     directory = cache / _hash(files)
     _write(directory / FOLDER, files)
     return directory, load_bundle(directory / FOLDER)

@@ -22,7 +22,7 @@ def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
     """See ``blastwall.aws.office.Office.notify``. Statements and tokens stay out of log and trace."""
     logger.append_keys(approval=event.get("id"))
     answer = office().notify(event)
-    outcome = next(iter(answer), "nothing")
+    outcome = answer.get("state") or next(iter(answer), "nothing")  # approval_notify_expired has an alarm
     metrics.add_metric(name=f"approval_notify_{outcome}", unit=MetricUnit.Count, value=1)
     logger.info("done", outcome=outcome, state=answer.get("state"))
     return answer

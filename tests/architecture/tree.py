@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("blastwall", "fargate_proxy", "cli", "rig")
+PACKAGES = ("blastwall", "fargate_proxy", "lambdas", "stacks", "cli", "rig")
 
 
 @cache

@@ -1,0 +1,60 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.stacks.deployment import Deployment, listed
+
+DEFINITION = (Path(__file__).parents[2] / "lambdas" / "approvals.asl.json").read_text()
+
+
+def machine(deployment: Deployment) -> dict:
+    (found,) = deployment.properties("AWS::StepFunctions::StateMachine").values()
+    return found
+
+
+def test_the_definition_is_the_repositorys_with_every_placeholder_filled(deployed: Deployment) -> None:
+    made = machine(deployed)
+    assert json.loads(made["DefinitionString"]) == json.loads(DEFINITION)
+    assert set(made["DefinitionSubstitutions"]) == set(re.findall(r"\$\{(\w+)\}", DEFINITION))
+    assert made["StateMachineType"] == "STANDARD"
+
+
+def test_the_machine_calls_its_functions_and_nothing_else(deployed: Deployment) -> None:
+    statements = {item.get("Sid"): item for item in deployed.roles["MachineRole"]}
+    assert "approval-notify" in str(statements["CallFunctions"]["Resource"])
+    assert "*" not in str(statements["CallFunctions"]["Resource"])
+    actions = {action for item in deployed.roles["MachineRole"] for action in listed(item["Action"])}
+    assert not [
+        action for action in actions if not action.startswith(("lambda:Invoke", "logs:", "xray:", "dynamodb:Get"))
+    ]
+
+
+def test_what_people_were_asked_stays_out_of_the_machines_log(deployed: Deployment) -> None:
+    logging = machine(deployed)["LoggingConfiguration"]
+    assert logging["IncludeExecutionData"] is False and logging["Level"] == "ALL"
+
+
+def test_functions_know_the_machine_by_its_name(deployed: Deployment) -> None:
+    """Its ARN by reference would be a circle: it names the functions."""
+    functions = deployed.properties("AWS::Lambda::Function", "Approvals")
+    arn = functions["ApprovalRequestFunction"]["Environment"]["Variables"]["BLASTWALL_STATE_MACHINE_ARN"]
+    assert machine(deployed)["StateMachineName"] in json.dumps(arn)
+
+
+def test_topics_are_encrypted_and_take_tls_only(deployed: Deployment) -> None:
+    topics = deployed.properties("AWS::SNS::Topic")
+    assert topics and all("KmsMasterKeyId" in topic for topic in topics.values())
+    policies = deployed.properties("AWS::SNS::TopicPolicy").values()
+    denied = [item for policy in policies for item in policy["PolicyDocument"]["Statement"] if item["Effect"] == "Deny"]
+    assert len(denied) == len(topics)
+    assert all(item["Condition"]["Bool"] == {"aws:SecureTransport": "false"} for item in denied)
+
+
+@pytest.mark.parametrize("status", ["FAILED", "TIMED_OUT", "ABORTED"])
+def test_a_broken_wait_is_told(deployed: Deployment, status: str) -> None:
+    patterns = [
+        rule["EventPattern"] for rule in deployed.properties("AWS::Events::Rule").values() if "EventPattern" in rule
+    ]
+    assert any(status in pattern["detail"]["status"] for pattern in patterns)

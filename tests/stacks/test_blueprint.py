@@ -1,0 +1,66 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from blastwall.errors import ConfigFault
+from stacks.blueprint import KEYS, Blueprint, draw
+
+ROOT = Path(__file__).parents[2]
+VPC = {"id": "vpc-1", "cidr": "10.1.0.0/16", "azs": ["a", "b"], "private_subnets": ["s1", "s2"]}
+
+
+def drawn(tmp_path: Path, **context: Any) -> Blueprint:
+    return draw({"config": "tests/stacks/config", **context}, ROOT, tmp_path)
+
+
+def test_the_defaults_are_two_tasks_behind_one_nat_and_a_year_of_lock(tmp_path: Path) -> None:
+    made = drawn(tmp_path)
+    assert (made.name, made.topology.name, made.lock_mode, made.lock_days) == ("Blastwall", "nat", "governance", 365)
+    assert (made.vpc, made.clients, made.proxy_image, made.endpoint_principals) == (None, (), "", ())
+
+
+def test_one_listener_for_each_protocol_however_many_targets(tmp_path: Path) -> None:
+    made = drawn(tmp_path)
+    assert [manifest.name for manifest in made.served] == ["postgres"]
+    assert len(made.bundle.targets) == 3
+
+
+def test_lists_are_split_and_the_network_may_be_text_or_an_object(tmp_path: Path) -> None:
+    for vpc in (VPC, json.dumps(VPC)):
+        made = drawn(tmp_path, vpc=vpc, clients="10.0.0.0/8, 192.168.0.0/16", endpoint_principals="arn:a,arn:b")
+        assert made.vpc is not None and made.vpc.private_subnets == ("s1", "s2")
+        assert made.clients == ("10.0.0.0/8", "192.168.0.0/16")
+        assert made.endpoint_principals == ("arn:a", "arn:b")
+
+
+@pytest.mark.parametrize(
+    ("context", "message"),
+    [
+        ({"topology": "huge"}, "choose one of dev, nat, isolated, not 'huge'"),
+        ({"lock_mode": "none"}, "governance or compliance"),
+        ({"lock_days": "0"}, "whole days from 1"),
+        ({"lock_days": "a year"}, "whole days from 1"),
+        ({"clients": "10.0.0.1/8"}, "'10.0.0.1/8' is no CIDR range"),
+        ({"vpc": "vpc-1"}, "write a JSON object such as"),
+        ({"vpc": {**VPC, "azs": ["a"]}}, "one private subnet in each of at least two azs"),
+        ({"vpc": {**VPC, "cidr": "10"}}, "give its cidr"),
+    ],
+)
+def test_a_wrong_choice_is_named_with_what_to_write(tmp_path: Path, context: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigFault) as caught:
+        drawn(tmp_path, **context)
+    (problem,) = caught.value.problems
+    assert message in problem.message and next(iter(context)) in problem.file
+
+
+def test_overrides_are_read_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "overrides.json"
+    file.write_text('{"targets": {"ledger": {"host": "127.0.0.1"}}}')
+    assert drawn(tmp_path, overrides=str(file)).bundle.targets["ledger"].host == "127.0.0.1"
+
+
+def test_every_choice_is_explained(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "deploy.md").read_text()
+    assert [key for key in KEYS if f"| `{key}` |" not in text] == []

@@ -1,0 +1,128 @@
+"""What outlives the gateway is locked, encrypted with our keys, recoverable, closed to the public, and stays."""
+
+from tests.stacks.deployment import Deployment, listed
+
+
+def test_recordings_and_events_are_locked_and_versioned(every: list[Deployment]) -> None:
+    for deployment in every:
+        buckets = deployment.properties("AWS::S3::Bucket")
+        for name in ("RecordingsBucket", "EventsBucket"):
+            bucket = buckets[name]
+            assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+            assert bucket["ObjectLockEnabled"] is True
+            retention = bucket["ObjectLockConfiguration"]["Rule"]["DefaultRetention"]
+            assert retention["Mode"] in ("GOVERNANCE", "COMPLIANCE") and retention["Days"] >= 1
+            (encryption,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+            assert encryption["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
+            assert encryption["BucketKeyEnabled"] is True
+
+
+def test_the_lock_is_as_long_and_as_hard_as_chosen(deployed: Deployment, isolated: Deployment) -> None:
+    def retention(deployment: Deployment) -> tuple[str, int]:
+        rule = deployment.properties("AWS::S3::Bucket")["RecordingsBucket"]["ObjectLockConfiguration"]["Rule"]
+        return rule["DefaultRetention"]["Mode"], rule["DefaultRetention"]["Days"]
+
+    assert retention(deployed) == ("GOVERNANCE", 365)
+    assert retention(isolated) == ("COMPLIANCE", 30)
+
+
+def test_nothing_expires_while_it_is_locked(every: list[Deployment]) -> None:
+    for deployment in every:
+        for name in ("RecordingsBucket", "EventsBucket"):
+            bucket = deployment.properties("AWS::S3::Bucket")[name]
+            days = bucket["ObjectLockConfiguration"]["Rule"]["DefaultRetention"]["Days"]
+            (rule,) = bucket["LifecycleConfiguration"]["Rules"]
+            assert rule["ExpirationInDays"] > days
+            assert all(move["TransitionInDays"] < days for move in rule.get("Transitions", []))
+
+
+def test_no_bucket_is_public_and_each_takes_tls_only(every: list[Deployment]) -> None:
+    for deployment in every:
+        buckets = deployment.properties("AWS::S3::Bucket")
+        assert set(buckets) == {"RecordingsBucket", "EventsBucket", "AccessLog"}
+        for bucket in buckets.values():
+            assert all(bucket["PublicAccessBlockConfiguration"].values())
+            assert len(bucket["PublicAccessBlockConfiguration"]) == 4
+            assert "AccessControl" not in bucket
+        policies = deployment.properties("AWS::S3::BucketPolicy").values()
+        assert len(policies) == len(buckets)
+        for policy in policies:
+            denied = [item for item in policy["PolicyDocument"]["Statement"] if item["Effect"] == "Deny"]
+            assert any(item.get("Condition", {}).get("Bool") == {"aws:SecureTransport": "false"} for item in denied)
+            assert any("s3:TlsVersion" in str(item.get("Condition")) for item in denied)
+
+
+def test_objects_with_another_key_are_refused(deployed: Deployment) -> None:
+    for policy in deployed.properties("AWS::S3::BucketPolicy").values():
+        statements = {item.get("Sid"): item for item in policy["PolicyDocument"]["Statement"]}
+        if "AccessLog" in str(policy["Bucket"]):
+            continue
+        assert statements["OnlyOurKey"]["Effect"] == "Deny"
+        assert statements["OnlyOurKey"]["Action"] == "s3:PutObject"
+
+
+def test_tables_are_recoverable_encrypted_and_expire_by_themselves(deployed: Deployment) -> None:
+    tables = deployed.properties("AWS::DynamoDB::Table")
+    assert set(tables) == {"SessionsTable", "LeasesTable", "ApprovalsTable"}
+    for name, table in tables.items():
+        assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+        assert table["SSESpecification"]["SSEType"] == "KMS" and table["SSESpecification"]["SSEEnabled"] is True
+        assert "KMSMasterKeyId" in table["SSESpecification"]
+        assert table["BillingMode"] == "PAY_PER_REQUEST"
+        assert table["DeletionProtectionEnabled"] is True
+        assert table["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}, name
+
+
+def test_the_tables_keys_are_what_the_adapters_read(deployed: Deployment) -> None:
+    tables = deployed.properties("AWS::DynamoDB::Table")
+
+    def keys(schema: list[dict]) -> list[str]:
+        return [key["AttributeName"] for key in schema]
+
+    def indexes(name: str) -> dict[str, list[str]]:
+        found = tables[name].get("GlobalSecondaryIndexes", [])
+        assert all(index["Projection"] == {"ProjectionType": "ALL"} for index in found)
+        return {index["IndexName"]: keys(index["KeySchema"]) for index in found}
+
+    assert keys(tables["SessionsTable"]["KeySchema"]) == ["id"]
+    assert indexes("SessionsTable") == {"by_agent": ["agent"]}
+    assert keys(tables["LeasesTable"]["KeySchema"]) == ["session", "lease"]
+    assert indexes("LeasesTable") == {"by_state": ["state", "expires_at"]}
+    assert keys(tables["ApprovalsTable"]["KeySchema"]) == ["id"]
+    assert indexes("ApprovalsTable") == {"by_state": ["state", "requested_at"], "by_agent": ["agent", "requested_at"]}
+
+
+def test_keys_rotate_and_the_manifest_key_only_signs(deployed: Deployment) -> None:
+    keys = deployed.properties("AWS::KMS::Key")
+    assert set(keys) == {"Key", "TokenKey", "ManifestKey"}
+    assert keys["Key"]["EnableKeyRotation"] is True and keys["TokenKey"]["EnableKeyRotation"] is True
+    assert (keys["ManifestKey"]["KeySpec"], keys["ManifestKey"]["KeyUsage"]) == ("ECC_NIST_P256", "SIGN_VERIFY")
+
+
+def test_no_key_is_open_to_everybody(deployed: Deployment) -> None:
+    for key in deployed.properties("AWS::KMS::Key").values():
+        for statement in key["KeyPolicy"]["Statement"]:
+            assert statement["Principal"] != "*" and statement["Principal"] != {"AWS": "*"}
+            if "Service" in statement["Principal"]:
+                assert statement["Condition"], "a service may use the key for this account's resources only"
+
+
+def test_the_spool_is_encrypted_and_asks_who_mounts_it(deployed: Deployment) -> None:
+    (system,) = deployed.properties("AWS::EFS::FileSystem").values()
+    assert system["Encrypted"] is True and "KmsKeyId" in system
+    assert system["ThroughputMode"] == "elastic"
+    allowed, denied = system["FileSystemPolicy"]["Statement"]
+    assert allowed["Effect"] == "Allow" and ":root" in str(allowed["Principal"])
+    assert set(listed(allowed["Action"])) == {"elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"}
+    assert denied["Effect"] == "Deny" and denied["Condition"]["Bool"] == {"aws:SecureTransport": "false"}
+    (access,) = deployed.properties("AWS::EFS::AccessPoint").values()
+    assert access["PosixUser"] == {"Uid": "10001", "Gid": "10001"}
+    assert access["RootDirectory"]["CreationInfo"]["Permissions"] == "0700"
+
+
+def test_data_stays_when_its_stack_goes(every: list[Deployment]) -> None:
+    kept = ("AWS::S3::Bucket", "AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::EFS::FileSystem")
+    for deployment in every:
+        for type_ in kept:
+            for name, resource in deployment.all(type_).items():
+                assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain"), name

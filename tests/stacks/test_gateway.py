@@ -1,0 +1,157 @@
+"""The service as it runs: confined, drained, spread, and never open but on its protocols' ports."""
+
+from typing import Any
+
+from tests.stacks.deployment import Deployment
+
+
+def container(deployment: Deployment) -> dict[str, Any]:
+    (task,) = deployment.properties("AWS::ECS::TaskDefinition").values()
+    (found,) = task["ContainerDefinitions"]
+    return found
+
+
+def environment(deployment: Deployment) -> dict[str, Any]:
+    return {item["Name"]: item["Value"] for item in container(deployment)["Environment"]}
+
+
+def test_the_process_is_nobody_and_can_write_nothing_but_its_volumes(every: list[Deployment]) -> None:
+    for deployment in every:
+        made = container(deployment)
+        assert made["ReadonlyRootFilesystem"] is True
+        assert made["User"] == "10001:10001"
+        assert made.get("Privileged", False) is False
+        assert made["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
+        assert {mount["ContainerPath"] for mount in made["MountPoints"]} == {"/run/blastwall", "/var/spool/blastwall"}
+
+
+def test_a_task_has_the_time_to_say_goodbye(deployed: Deployment) -> None:
+    made = container(deployed)
+    assert made["StopTimeout"] == 120
+    assert 0 < float(environment(deployed)["BLASTWALL_DRAIN_SECONDS"]) <= 110
+
+
+def test_it_runs_on_arm_at_the_topologys_size(deployed: Deployment, trial: Deployment) -> None:
+    for deployment, size in ((deployed, ("512", "1024")), (trial, ("256", "512"))):
+        (task,) = deployment.properties("AWS::ECS::TaskDefinition").values()
+        assert task["RuntimePlatform"] == {"CpuArchitecture": "ARM64", "OperatingSystemFamily": "LINUX"}
+        assert (task["Cpu"], task["Memory"]) == size
+        assert task["RequiresCompatibilities"] == ["FARGATE"]
+
+
+def test_secrets_are_references_and_never_values(every: list[Deployment]) -> None:
+    for deployment in every:
+        made = container(deployment)
+        assert {item["Name"] for item in made["Secrets"]} == {"BLASTWALL_TLS_CERTIFICATE", "BLASTWALL_TLS_KEY"}
+        assert not {item["Name"] for item in made["Secrets"]} & {item["Name"] for item in made["Environment"]}
+        for name, value in environment(deployment).items():
+            assert "BEGIN" not in str(value) and "resolve:" not in str(value), name
+
+
+def test_the_environment_names_what_the_stacks_made(deployed: Deployment) -> None:
+    known = environment(deployed)
+    assert known["BLASTWALL_ADAPTERS"] == "aws"
+    assert known["BLASTWALL_HEALTH_PORT"] == "8080" and known["BLASTWALL_PROXY_PROTOCOL"] == "True"
+    assert known["BLASTWALL_SPOOL"] == "/var/spool/blastwall"
+    assert len(known["BLASTWALL_CONFIG_VERSION"]) == 64
+    assert "Fn::ImportValue" in known["BLASTWALL_RECORDINGS_BUCKET"]
+    assert known["BLASTWALL_APPROVAL_REQUEST_FUNCTION"] == "blastwall-approval-request"
+
+
+def test_proxies_and_functions_have_one_version_of_the_configuration(every: list[Deployment]) -> None:
+    for deployment in every:
+        versions = {environment(deployment)["BLASTWALL_CONFIG_VERSION"]}
+        for function in deployment.properties("AWS::Lambda::Function").values():
+            versions.add(function["Environment"]["Variables"]["BLASTWALL_CONFIG_VERSION"])
+            assert function["Environment"]["Variables"]["BLASTWALL_CONFIG"] == "/opt/config"
+            assert function["Layers"]
+        assert len(versions) == 1
+
+
+def test_a_deployment_replaces_without_a_gap_and_rolls_back(every: list[Deployment]) -> None:
+    for deployment in every:
+        (service,) = deployment.properties("AWS::ECS::Service").values()
+        how = service["DeploymentConfiguration"]
+        assert how["DeploymentCircuitBreaker"] == {"Enable": True, "Rollback": True}
+        assert (how["MinimumHealthyPercent"], how["MaximumPercent"]) == (100, 200)
+        assert service["AvailabilityZoneRebalancing"] == "DISABLED"
+        assert service["NetworkConfiguration"]["AwsvpcConfiguration"]["AssignPublicIp"] == "DISABLED"
+        assert service.get("EnableExecuteCommand", False) is False
+        assert "DesiredCount" not in service, "a deployment must not undo what scaling did"
+
+
+def test_each_protocol_that_a_target_speaks_has_a_listener(every: list[Deployment]) -> None:
+    for deployment in every:
+        listeners = deployment.properties("AWS::ElasticLoadBalancingV2::Listener").values()
+        assert {(item["Protocol"], item["Port"]) for item in listeners} == {("TCP", 5432)}
+        groups = deployment.properties("AWS::ElasticLoadBalancingV2::TargetGroup").values()
+        assert len(groups) == len(listeners)
+        for group in groups:
+            attributes = {item["Key"]: item["Value"] for item in group["TargetGroupAttributes"]}
+            assert attributes["proxy_protocol_v2.enabled"] == "true"
+            assert attributes["preserve_client_ip.enabled"] == "false"
+            assert attributes["deregistration_delay.connection_termination.enabled"] == "false"
+            assert attributes["deregistration_delay.timeout_seconds"] == "120"
+            assert (group["HealthCheckProtocol"], group["HealthCheckPort"]) == ("HTTP", "8080")
+            assert group["HealthCheckPath"] == "/ready"
+        ports = {item["ContainerPort"] for item in container(deployment)["PortMappings"]}
+        assert ports == {5432, 8080}
+
+
+def test_the_load_balancer_is_inside_and_patient(every: list[Deployment]) -> None:
+    for deployment in every:
+        (balancer,) = deployment.properties("AWS::ElasticLoadBalancingV2::LoadBalancer").values()
+        assert (balancer["Type"], balancer["Scheme"]) == ("network", "internal")
+        assert balancer["SecurityGroups"]
+        for listener in deployment.properties("AWS::ElasticLoadBalancingV2::Listener").values():
+            attributes = {item["Key"]: item["Value"] for item in listener["ListenerAttributes"]}
+            assert int(attributes["tcp.idle_timeout.seconds"]) == 6000
+
+
+def test_it_scales_on_connections_and_cpu_between_the_topologys_bounds(deployed: Deployment) -> None:
+    (target,) = deployed.properties("AWS::ApplicationAutoScaling::ScalableTarget").values()
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (2, 10)
+    policies = [
+        item["TargetTrackingScalingPolicyConfiguration"]
+        for item in deployed.properties("AWS::ApplicationAutoScaling::ScalingPolicy").values()
+    ]
+    predefined = {
+        item["PredefinedMetricSpecification"]["PredefinedMetricType"]
+        for item in policies
+        if "PredefinedMetricSpecification" in item
+    }
+    assert predefined == {"ECSServiceAverageCPUUtilization"}
+    (custom,) = [item["CustomizedMetricSpecification"] for item in policies if "CustomizedMetricSpecification" in item]
+    assert (custom["Namespace"], custom["MetricName"]) == ("Blastwall", "LiveConnections")
+
+
+def test_the_image_comes_by_uri_or_from_an_asset(deployed: Deployment, given: Deployment) -> None:
+    assert "cdk-hnb659fds-container-assets" in str(container(deployed)["Image"])
+    image = str(container(given)["Image"])
+    assert "blast/wall:1.2" in image and "123456789012.dkr.ecr.eu-west-1" in image
+    assert "container-assets" not in image
+    pulls = [item for item in given.roles["ExecutionRole"] if "ecr:BatchGetImage" in item["Action"]]
+    assert "123456789012:repository/blast/wall" in str(pulls[0]["Resource"])
+
+
+def test_privatelink_only_where_somebody_is_named(deployed: Deployment, given: Deployment) -> None:
+    assert not deployed.all("AWS::EC2::VPCEndpointService")
+    (service,) = given.properties("AWS::EC2::VPCEndpointService").values()
+    assert service["AcceptanceRequired"] is True
+    (allowed,) = given.properties("AWS::EC2::VPCEndpointServicePermissions").values()
+    assert allowed["AllowedPrincipals"] == ["arn:aws:iam::210987654321:root"]
+
+
+def test_lakes_channel_is_made_only_for_a_store_that_is_there(every: list[Deployment]) -> None:
+    for deployment in every:
+        assert not deployment.all("AWS::CloudTrail::EventDataStore")
+        template = deployment.templates["Gateway"]
+        assert template["Parameters"]["ExistingEventDataStoreArn"]["Default"] == ""
+        (condition,) = template["Conditions"]
+        made = [
+            *deployment.all("AWS::CloudTrail::Channel").values(),
+            *deployment.all("AWS::CloudTrail::ResourcePolicy").values(),
+        ]
+        made += [item for id, item in deployment.all("AWS::IAM::Policy").items() if id == "LakePolicy"]
+        assert len(made) == 3
+        assert all(item["Condition"] == condition for item in made)

@@ -1,0 +1,84 @@
+"""Who can reach whom: agents the load balancer, it the tasks, tasks and functions the targets, nobody anything else."""
+
+from typing import Any
+
+from tests.stacks.deployment import Deployment, plain
+
+
+def rules(deployment: Deployment, direction: str) -> dict[str, set[tuple[str, int]]]:
+    """For each group: what stands on the other side (a range or a group) and the port."""
+    found: dict[str, set[tuple[str, int]]] = {}
+    inline = f"SecurityGroup{direction}"
+    for id, group in deployment.properties("AWS::EC2::SecurityGroup", "Network").items():
+        found[id] = {
+            (rule["CidrIp"] if isinstance(rule.get("CidrIp"), str) else "?", rule["FromPort"])
+            for rule in group.get(inline, [])
+            if "FromPort" in rule
+        }
+        found[id] = {rule for rule in found[id] if rule != ("255.255.255.255/32", 252)}
+    for rule in deployment.properties(f"AWS::EC2::{inline}", "Network").values():
+        other = rule["SourceSecurityGroupId" if direction == "Ingress" else "DestinationSecurityGroupId"]
+        found[group_of(rule["GroupId"])].add((group_of(other), rule["FromPort"]))
+        assert rule["FromPort"] == rule["ToPort"] and rule["IpProtocol"] == "tcp"
+    return found
+
+
+def group_of(reference: Any) -> str:
+    return plain(reference["Fn::GetAtt"][0])
+
+
+def test_agents_reach_the_load_balancer_on_their_protocols_port_only(deployed: Deployment, given: Deployment) -> None:
+    assert rules(deployed, "Ingress")["Balancer"] == {("10.80.0.0/16", 5432)}
+    assert rules(given, "Ingress")["Balancer"] == {("10.2.0.0/16", 5432), ("192.168.7.0/24", 5432)}
+
+
+def test_only_the_load_balancer_reaches_the_tasks(every: list[Deployment]) -> None:
+    for deployment in every:
+        assert rules(deployment, "Ingress")["Proxy"] == {("Balancer", 5432), ("Balancer", 8080)}
+        assert rules(deployment, "Egress")["Balancer"] == {("Proxy", 5432), ("Proxy", 8080)}
+        assert rules(deployment, "Ingress")["Functions"] == set()
+        assert rules(deployment, "Ingress")["Spool"] == {("Proxy", 2049), ("Functions", 2049)}
+
+
+def test_targets_are_reached_where_the_configuration_says_they_are(given: Deployment) -> None:
+    for group in ("Proxy", "Functions"):
+        assert rules(given, "Egress")[group] == {
+            ("0.0.0.0/0", 443),
+            ("Spool", 2049),
+            ("10.1.8.0/24", 5432),
+            ("10.1.0.0/16", 6432),
+            ("10.1.0.0/16", 5432),
+        }
+
+
+def test_each_topology_has_its_own_way_out(deployed: Deployment, trial: Deployment, isolated: Deployment) -> None:
+    assert len(deployed.all("AWS::EC2::NatGateway")) == 1
+    assert not trial.all("AWS::EC2::NatGateway")
+    (instance,) = trial.properties("AWS::EC2::Instance").values()
+    assert instance["InstanceType"] == "t4g.nano" and instance["SourceDestCheck"] is False
+    for nothing in ("AWS::EC2::NatGateway", "AWS::EC2::Instance", "AWS::EC2::InternetGateway"):
+        assert not isolated.all(nothing)
+    names = {str(item["ServiceName"]) for item in isolated.properties("AWS::EC2::VPCEndpoint").values()}
+    for service in ("sts", "kms", "lambda", "secretsmanager", "logs", "ecr.dkr", "s3", "dynamodb"):
+        assert any(f".{service}" in name for name in names), service
+
+
+def test_a_given_network_is_used_and_none_is_made(given: Deployment) -> None:
+    for type_ in ("AWS::EC2::VPC", "AWS::EC2::Subnet", "AWS::EC2::RouteTable"):
+        assert not given.all(type_)
+    (service,) = given.properties("AWS::ECS::Service").values()
+    subnets = service["NetworkConfiguration"]["AwsvpcConfiguration"]["Subnets"]
+    assert subnets == ["subnet-0a1b2c3d", "subnet-1a2b3c4d"]
+
+
+def test_a_network_of_our_own_gives_no_addresses_away_and_logs_its_flows(deployed: Deployment) -> None:
+    for subnet in deployed.properties("AWS::EC2::Subnet").values():
+        assert subnet["MapPublicIpOnLaunch"] is False
+    assert len(deployed.all("AWS::EC2::FlowLog")) == 1
+
+
+def test_no_template_looks_anything_up(every: list[Deployment]) -> None:
+    """Templates fit any account and region: synthesis asked nobody."""
+    for deployment in every:
+        assert '"missing"' not in (deployment.folder / "manifest.json").read_text()
+        assert "aws://unknown-account/unknown-region" in (deployment.folder / "manifest.json").read_text()

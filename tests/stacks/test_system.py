@@ -1,0 +1,113 @@
+"""The whole: which stacks, what stands on what, who may do what, and that nothing the checks find is left."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.stacks.deployment import Deployment, listed
+
+ROOT = Path(__file__).parents[2]
+
+
+def only(deployment: Deployment, prefix: str, *roles: str) -> None:
+    """Of these roles, those that are deployed may do it, and nobody else."""
+    assert deployment.holders(prefix) == set(roles) & set(deployment.roles), prefix
+
+
+def test_the_stacks_stand_on_each_other_in_one_direction(deployed: Deployment) -> None:
+    manifest = json.loads((deployed.folder / "manifest.json").read_text())["artifacts"]
+    needs = {
+        name.removeprefix("Blastwall-"): {
+            need.removeprefix("Blastwall-") for need in artifact.get("dependencies", []) if "assets" not in need
+        }
+        for name, artifact in manifest.items()
+        if artifact["type"] == "aws:cloudformation:stack"
+    }
+    assert set(needs) == {"Network", "Data", "Audit", "Credentials", "Approvals", "Gateway", "Monitoring"}
+    assert needs["Network"] == set() and needs["Data"] == {"Network"}
+    assert {"Credentials", "Approvals", "Data", "Audit"} <= needs["Gateway"]
+    assert not any("Monitoring" in found for found in needs.values())
+
+
+def test_the_proxy_cannot_touch_iam_roles_tasks_or_what_it_recorded(every: list[Deployment]) -> None:
+    for deployment in every:
+        actions = deployment.actions("TaskRole")
+        assert not [action for action in actions if action.startswith(("iam:", "sts:", "rds-db:", "ec2:"))]
+        assert not [action for action in actions if action.startswith("states:SendTask")]
+        assert not [action for action in actions if action.startswith("secretsmanager:")]
+        objects = {action for action in actions if action.startswith("s3:")}
+        assert objects == {"s3:PutObject", "s3:GetObject"}
+        readable = [item for item in deployment.roles["TaskRole"] if "s3:GetObject" in listed(item["Action"])]
+        assert [item["Sid"] for item in readable] == ["ReadConfiguration"]
+        assert ".zip" in str(readable[0]["Resource"]) and "*" not in str(readable[0]["Resource"])
+        writable = [item for item in deployment.roles["TaskRole"] if "s3:PutObject" in listed(item["Action"])]
+        assert {item["Sid"] for item in writable} == {"WriteRecordings", "WriteAudit"}
+
+
+def test_nobody_can_delete_or_unlock_a_recording(every: list[Deployment]) -> None:
+    for deployment in every:
+        for forbidden in ("s3:Delete", "s3:PutObjectRetention", "s3:PutObjectLegalHold", "s3:Bypass", "s3:PutBucket"):
+            assert deployment.holders(forbidden) == set()
+
+
+def test_only_decide_answers_tasks(every: list[Deployment]) -> None:
+    for deployment in every:
+        only(deployment, "states:SendTask", "ApprovalDecideRole")
+        assert deployment.holders("states:SendTask")
+
+
+def test_only_the_vendor_takes_roles_and_only_the_revoker_edits_policies(every: list[Deployment]) -> None:
+    for deployment in every:
+        assert deployment.holders("sts:") <= {"CredentialVendorRole"}
+        assert deployment.holders("iam:") <= {"SessionRevokerRole"}
+        for statement in deployment.roles.get("SessionRevokerRole", []):
+            if any(action.startswith("iam:") for action in listed(statement["Action"])):
+                assert statement["Sid"] == "EditOwnDenials"
+
+
+def test_task_tokens_are_sealed_by_one_and_opened_by_another(every: list[Deployment]) -> None:
+    for deployment in every:
+        sealers = {
+            role for role, items in deployment.roles.items() if any(i.get("Sid") == "SealTaskTokens" for i in items)
+        }
+        openers = {
+            role for role, items in deployment.roles.items() if any(i.get("Sid") == "OpenTaskTokens" for i in items)
+        }
+        assert (sealers, openers) == ({"ApprovalNotifyRole"}, {"ApprovalDecideRole"})
+
+
+def test_only_those_who_answer_for_targets_log_in_to_them(given: Deployment) -> None:
+    known = {"CredentialVendorRole", "SessionRevokerRole", "SessionReconcilerRole"}
+    assert given.holders("rds-db:") <= known
+    holders = {
+        role
+        for role, statements in given.roles.items()
+        if any(statement.get("Sid") == "ReadTargetSecrets" for statement in statements)
+    }
+    assert holders <= known
+
+
+def test_a_role_is_assumed_by_one_service_and_by_nobody_else(every: list[Deployment]) -> None:
+    for deployment in every:
+        for name, role in deployment.properties("AWS::IAM::Role").items():
+            for statement in role["AssumeRolePolicyDocument"]["Statement"]:
+                assert set(statement["Principal"]) == {"Service"}, name
+                assert isinstance(statement["Principal"]["Service"], str), name
+            assert not role.get("ManagedPolicyArns"), f"{name}: policies of our own only"
+
+
+def test_the_templates_are_clean(assemblies: Path) -> None:
+    """cdk-nag, CloudFormation's own validation and our wildcards ran while they were synthesized: here cfn-lint."""
+    templates = sorted(str(file) for file in assemblies.glob("nat/*.template.json"))
+    command = [str(Path(sys.executable).with_name("cfn-lint")), "--config-file", ".cfnlintrc", "--", *templates]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_no_custom_resources(every: list[Deployment]) -> None:
+    """Code in a template would be reviewed by nobody."""
+    for deployment in every:
+        for template in deployment.templates.values():
+            assert not [item["Type"] for item in template.get("Resources", {}).values() if "Custom" in item["Type"]]
+            assert "ZipFile" not in json.dumps(template)

@@ -1,0 +1,23 @@
+from pathlib import Path
+
+from blastwall.config.bundle import load_bundle
+from stacks.targets import Login, logins, secrets
+
+BUNDLE = load_bundle(Path(__file__).parent / "config")
+
+
+def test_a_role_for_each_session_needs_its_admin_and_its_sessions_users() -> None:
+    assert logins(BUNDLE) == (
+        Login("eu-west-1", "cluster-ORDERS", "blastwall_admin"),
+        Login("eu-west-1", "cluster-ORDERS", "bw_*"),
+        Login("eu-west-1", "db-REPORTS", "reports_agent"),
+    )
+
+
+def test_secrets_are_named_by_their_whole_arn() -> None:
+    assert secrets(BUNDLE) == ("arn:aws:secretsmanager:eu-west-1:123456789012:secret:ledger-AbCdEf",)
+
+
+def test_a_configuration_without_aws_needs_nothing() -> None:
+    bundle = load_bundle(Path(__file__).parents[2] / "config")
+    assert (logins(bundle), secrets(bundle)) == ((), ())
