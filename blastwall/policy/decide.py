@@ -41,6 +41,7 @@ from blastwall.policy.question import (
     agent_entity,
     context_of,
     environment_of,
+    masks,
     principal_key,
     question_key,
     target_entity,
@@ -261,7 +262,7 @@ def _observe(decision: Decision, question: Question) -> Decision:
     """
     if question.target.mode != OBSERVE or isinstance(decision, Permit):
         return decision
-    if getattr(question.target.masking, "rules", ()) and question.facts.effect in (Effect.ADMINISTER, Effect.UNKNOWN):
+    if masks(question.target) and question.facts.effect in (Effect.ADMINISTER, Effect.UNKNOWN):
         return decision
     if question.statement_kind not in _OBSERVED_KINDS:
         return decision

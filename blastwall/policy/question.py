@@ -67,6 +67,11 @@ def target_key(target: Target) -> tuple[object, ...]:
     return target.name, target.protocol, target.mode, tuple(sorted(target.labels.items()))
 
 
+def masks(target: Target) -> bool:
+    """Whether anything is masked there for whoever asks: rules that exempt somebody from all of them are empty."""
+    return bool(getattr(target.masking, "rules", ()))
+
+
 def question_key(question: Question) -> tuple[object, ...]:
     """Everything that policy, risk or the answer's wording can see."""
     facts = question.facts
@@ -75,7 +80,8 @@ def question_key(question: Question) -> tuple[object, ...]:
         target_key(question.target),
         question.statement_kind.value,
         (facts.effect.value, facts.verb, facts.objects, facts.flags, facts.bounded, facts.statements, facts.reason),
-        (question.target.masking is not None, facts.masked_columns, facts.filters_masked, facts.refusal),
+        (question.target.masking is not None, masks(question.target)),
+        (facts.masked_columns, facts.filters_masked, facts.refusal),
         question.hour,
         question.exhausted,
         question.break_glass,
