@@ -143,9 +143,14 @@ class Stack:
     # the record
 
     def recordings(self, agent: str = "") -> list[Entry]:
-        """Recordings on disk, oldest first; of one agent if named."""
-        found = [entry for entry in Shelf(self.state).entries() if not agent or entry.summary().get("agent") == agent]
-        return sorted(found, key=lambda entry: float(entry.summary()["started_at"]))
+        """Connections' recordings on disk, oldest first; of one agent if named."""
+        found = [(entry.summary(), entry) for entry in Shelf(self.state).entries()]
+        kept = [
+            (float(summary["started_at"]), entry)
+            for summary, entry in found
+            if str(summary.get("connection")).startswith("c-") and (not agent or summary.get("agent") == agent)
+        ]
+        return [entry for _, entry in sorted(kept, key=lambda pair: pair[0])]
 
     def played(self, entry: Entry, rows: int = 1000) -> list[dict[str, Any]]:
         """What playback tells of a recording."""
