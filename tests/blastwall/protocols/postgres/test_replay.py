@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from dataclasses import replace
 import threading
 from itertools import pairwise
 
@@ -124,6 +125,29 @@ def test_rows_of_a_prepared_statement_get_its_columns(answered):
     assert tables[0] == Table(0, 2, ("id", "name"), (("7", "ana"),), 0)
     assert tables[1].columns == ("column 1", "column 2")
     assert tables[1].rows[0][1] == "ana"
+
+
+@pytest.mark.parametrize(
+    ("asked", "shown"),
+    [
+        (b"", "1234"),  # every column is text
+        (b"\0", "1234"),
+        (b"\1", "825373492"),  # the same four bytes as a binary integer
+        (b"\1\0", "825373492"),
+        (b"\0\1", "1234"),
+    ],
+)
+def test_the_recorded_formats_tell_text_from_binary(asked, shown):
+    """Four digits are four bytes: without what Bind asked for nobody could tell what the client was shown."""
+    executed = replace(intent(2, "execute", "ps1"), results=asked)
+    records = [
+        intent(1, "prepare", "ps1"),
+        relayed(frame(b"1") + frame(b"t", b"\0\0") + description(("id", 23), ("name", 25)) + READY, 1),
+        executed,
+        relayed(frame(b"2") + row(b"1234", b"ana") + complete("SELECT 1") + READY, 2),
+    ]
+    (table,) = [value for value in show(*records) if isinstance(value, Table)]
+    assert table.rows == ((shown, "ana"),)
 
 
 def test_copy_out_is_a_table_of_lines():
