@@ -275,6 +275,8 @@ class Answers:
                     self._queue.popleft()
                 return self._condemn(head, str(disagreement))
         if kind == COMPLETE:
+            if head.marking is not None:
+                head.marking.sheet = None
             self.tag = replies.command_tag(data)
             if self._tainted and not speech.plain_tag(self.tag):
                 raise UpstreamFault("the target sent a completion tag that is none", code="08P01")
@@ -328,7 +330,7 @@ class Answers:
         if head.replacement is not None:
             self.error = replies.error_fields(head.replacement).get("C", self.error)
             spoken = head.replacement
-        elif head.hidden:
+        elif head.hidden and head.step is not Step.DESCRIBE_PORTAL:  # there it stands for the client's own Execute
             spoken = b""
         else:
             naming = head.step is Step.PARSE

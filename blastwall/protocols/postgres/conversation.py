@@ -249,12 +249,15 @@ def _net(rules: Rules | None, reader: Callable[[], SessionReader | None]) -> Net
     """The sink's net for a target with masking."""
     if rules is None:
         return None
+    found = detectors(rules.detectors.value)
+    if found is None and not rules.rules:  # nothing is masked for whoever this is
+        return None
 
     def plan() -> Plan:
         known = reader()
         return known.plan if known is not None else Plan()
 
-    return Net(detectors(rules.detectors.value), rules.pseudonym, plan)
+    return Net(found, rules.pseudonym, plan)
 
 
 def _silent(name: str, fields: Mapping[str, object]) -> None:

@@ -99,6 +99,8 @@ class RowSheet:
     def masked(self, data: bytes) -> tuple[bytes, int]:
         """See :class:`blastwall.model.Sheet`. Raises UpstreamFault for rows that are not laid out as described."""
         self._cells = 0
+        if self._detectors is None and not self._sinks:
+            return data, 0
         if self._held:
             data = self._held + data
             self._held = b""

@@ -105,6 +105,15 @@ async def test_a_portal_that_nobody_describes_is_described_for_the_gateway(play:
     assert rows(told) == [(b"1", b"<20>")]
 
 
+async def test_an_error_at_the_gateways_own_description_is_the_clients(play: Playbook) -> None:
+    """In a failed transaction a server refuses Describe already; a client that hears nothing waits for ever."""
+    await play.say(messages.parse(b"", PLAIN.encode()) + BATCH)
+    aborted = messages.error_response("ERROR", "25P02", "current transaction is aborted")
+    told = await play.answer(messages.PARSE_COMPLETE + messages.BIND_COMPLETE + aborted + IDLE)
+    assert types(told) == "12EZ"
+    assert errors(told) == ["25P02"]
+
+
 async def test_a_portal_that_the_client_describes_is_not_asked_for_twice(play: Playbook) -> None:
     batch = messages.bind(b"", b"") + messages.describe(b"P", b"") + messages.execute(b"") + messages.SYNC
     sent = await play.say(messages.parse(b"", BARE.encode()) + batch)
@@ -136,6 +145,14 @@ async def test_an_untouched_statement_is_described_once_under_its_name(play: Pla
     assert rows(told) == [(b"*" * 13, b"x")]
     sent = await play.say(messages.parse(b"", PLAIN.encode()) + BATCH)
     assert types(sent) == "PBDES"
+
+
+async def test_a_description_holds_for_one_result(play: Playbook) -> None:
+    await play.say(messages.query(f"{PLAIN}; {BARE}".encode()))
+    plain = layout((ORDERS, 2)) + messages.data_row((b"5",)) + DONE
+    told = await play.answer(plain + messages.data_row((CANARY,)) + DONE + IDLE)
+    assert isinstance(play.fault, UpstreamFault)
+    assert CANARY not in told
 
 
 async def test_rows_that_nobody_described_end_the_session(play: Playbook) -> None:

@@ -87,6 +87,11 @@ def test_an_untouched_buffer_is_the_same_object() -> None:
     assert cells == 0
 
 
+def test_without_sinks_and_detectors_nothing_is_looked_at() -> None:
+    data = messages.data_row((b"alice@example.com",))
+    assert sheet(Column(SEARCH), found=None).masked(data)[0] is data
+
+
 def test_detectors_look_into_texts_only() -> None:
     told: list[tuple[str, str]] = []
     row = (b"4111111111111111", b"card 4111111111111111", b'{"a": 4111111111111111}', None, b"+14155552671")
