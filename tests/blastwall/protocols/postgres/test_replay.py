@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 import struct
-from dataclasses import replace
 import threading
+from dataclasses import replace
 from itertools import pairwise
 
 import psycopg
