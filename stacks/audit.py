@@ -18,9 +18,9 @@ from blastwall.audit.columns import (
     hive_columns,
     table_parameters,
 )
-from stacks.data import DataStack
 from stacks.function_stack import Foundation, FunctionStack
 from stacks.parts.bucket import BucketProps, LockedBucket
+from stacks.storage import DataStack
 
 
 class AuditStack(FunctionStack):

@@ -13,12 +13,12 @@ from constructs import Construct
 
 from stacks.blueprint import Blueprint
 from stacks.bundling import function_code
-from stacks.data import DataStack
 from stacks.functions import FunctionRow
 from stacks.grants import grant
 from stacks.network import NetworkStack
 from stacks.parts.function import SPOOL, Function, FunctionProps
 from stacks.staging import FOLDER
+from stacks.storage import DataStack
 from stacks.values import Values
 
 #: What every function needs to run at all; its row adds what it is for.

@@ -27,12 +27,12 @@ from aws_cdk import aws_s3_assets as s3_assets
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from stacks.data import USER
 from stacks.function_stack import Foundation
 from stacks.grants import grant
 from stacks.network import HEALTH_PORT
 from stacks.parts.function import NAMESPACE
 from stacks.parts.lake import LakeChannel
+from stacks.storage import USER
 
 TABLE: dict[str, Any] = tomllib.loads(Path(__file__).with_name("gateway.toml").read_text("utf-8"))
 #: Where the image lets its user write: nothing else of its root is writable.

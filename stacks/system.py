@@ -11,12 +11,12 @@ from stacks.approvals import ApprovalsStack
 from stacks.audit import AuditStack
 from stacks.blueprint import Blueprint
 from stacks.credentials import CredentialsStack
-from stacks.data import DataStack
 from stacks.function_stack import Foundation
 from stacks.functions import TABLE, read_functions
 from stacks.gateway import GatewayStack
 from stacks.monitoring import MonitoringStack
 from stacks.network import NetworkStack
+from stacks.storage import DataStack
 from stacks.values import Values
 
 
