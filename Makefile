@@ -53,6 +53,7 @@ image-check: setup ## everything the image does, without Docker: build, install,
 
 bench: setup compiled ## benchmarks, each a ratio against a peer measured in the same run
 	@$(PY) -m bench
+	@$(PY) -m bench.vending
 	@$(PY) -m bench.recording
 
 clean: ## remove what the other targets made: .venv, state, caches, builds
