@@ -7,7 +7,7 @@ import logging
 from collections.abc import Coroutine, Mapping
 from typing import Any, Final
 
-from blastwall.aws.sessions import SessionTable
+from blastwall.aws.sessions import SessionTable, Standing
 from blastwall.errors import Fault, OurFault
 from blastwall.model import Principal, Session, Target
 
@@ -37,6 +37,10 @@ class AwsSessions:
 
     async def usage(self, session: Session) -> Mapping[str, int]:
         return await asyncio.to_thread(self._table.usage, session)
+
+    async def show(self, id: str) -> Standing | None:
+        """One session as it stands now."""
+        return await asyncio.to_thread(self._table.show, id)
 
     def ended(self, session: Session) -> Coroutine[Any, Any, str]:
         """Completes with the reason when the session is killed, its agent is locked, or it expires or idles out."""

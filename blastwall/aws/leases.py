@@ -18,6 +18,7 @@ from blastwall.errors import OurFault, TokenFault
 
 KEPT_SECONDS: Final = 30 * 86_400.0
 ATTEMPTS: Final = 8
+GRACE_SECONDS: Final = 10.0  # in which a session's own task ends its leases
 
 
 class AwsLeases:
@@ -26,6 +27,7 @@ class AwsLeases:
     def __init__(self, client: Any, name: str, sessions: str) -> None:  # noqa: ANN401  boto3 has no types
         self._calls = Calls(client, name)
         self._sessions = sessions
+        self._other = Calls(client, sessions)
 
     async def write(self, lease: Lease) -> None:
         await asyncio.to_thread(self._write, lease)
@@ -68,9 +70,10 @@ class AwsLeases:
         item = await asyncio.to_thread(self._calls.get, _key(lease))
         return int(real_of(item, "attempts")) if item else 0
 
-    async def unclosed(self) -> Sequence[Lease]:
-        """All leases that are not closed, as the index knows them: a moment ago."""
-        return await asyncio.to_thread(self._unclosed)
+    async def abandoned(self, holder: str, now: float) -> Sequence[Lease]:
+        """Those of sessions that ended ten seconds ago, ran out, or that no task follows any more; and those that are
+        due again. ``holder`` is not asked: it is a function, which holds nothing. An index tells, a moment late."""
+        return await asyncio.to_thread(self._abandoned, now)
 
     def _write(self, lease: Lease) -> None:
         item = _key(lease) | {
@@ -118,12 +121,20 @@ class AwsLeases:
         )
         return sorted(map(_lease, found), key=lambda lease: lease.made_at)
 
-    def _unclosed(self) -> list[Lease]:
-        return [
-            _lease(item)
-            for state in (LeaseState.ENDING, LeaseState.OPEN)
-            for item in self._calls.query("#state = :state", {":state": text(state)}, index="by_state")
-        ]
+    def _abandoned(self, now: float) -> list[Lease]:
+        found = []
+        for state in (LeaseState.ENDING, LeaseState.OPEN):
+            for item in self._calls.query("#state = :state", {":state": text(state)}, index="by_state"):
+                if real_of(item, "not_before") <= now and (state is LeaseState.ENDING or self._over(item, now)):
+                    found.append(_lease(item))
+        return found
+
+    def _over(self, item: Item, now: float) -> bool:
+        session = self._other.get({"id": item["session"]})
+        if session is None:
+            return True
+        ends = min(real_of(session, "ended_at", now), real_of(session, "expires_at"))
+        return ends <= now - GRACE_SECONDS or real_of(session, "alive_until") <= now
 
 
 def _key(lease: Lease) -> Item:
