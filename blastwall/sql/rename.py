@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from blastwall.sql import grammar, worker
 from blastwall.sql.grammar import Message, Unparsed
 from blastwall.sql.limits import LIMITS
 from blastwall.sql.parser import Tree
+from blastwall.sql.tree import MESSAGES
 
 _PREPARE, _EXECUTE, _DEALLOCATE = "PrepareStmt", "ExecuteStmt", "DeallocateStmt"
 _DECLARE, _FETCH, _CLOSE, _CURRENT_OF = "DeclareCursorStmt", "FetchStmt", "ClosePortalStmt", "CurrentOfExpr"
@@ -112,24 +114,40 @@ def rename_inline(raw: bytes, statements: Mapping[str, str], cursors: Mapping[st
 
 def same(one: Message, other: Message) -> bool:
     """Whether two messages are equal apart from positions in the text. Iterative: any depth will do."""
+    places = _place_fields()
     waiting = [(one, other)]
     while waiting:
         left, right = waiting.pop()
-        if not hasattr(left, "DESCRIPTOR"):
-            if left != right:
-                return False
-            continue
-        ours, theirs = _fields(left), _fields(right)
-        if left.DESCRIPTOR is not right.DESCRIPTOR or [name for name, _ in ours] != [name for name, _ in theirs]:
+        if left.DESCRIPTOR is not right.DESCRIPTOR:
             return False
-        for (_, value), (_, counterpart) in zip(ours, theirs, strict=True):
-            if _is_list(value):
-                if len(value) != len(counterpart):
+        ours = [each for each in left.ListFields() if each[0] not in places]
+        theirs = [each for each in right.ListFields() if each[0] not in places]
+        if len(ours) != len(theirs):
+            return False
+        for (field, value), (counterpart_field, counterpart) in zip(ours, theirs, strict=True):
+            if field is not counterpart_field:
+                return False
+            if field.message_type is None:
+                if value != counterpart:
                     return False
-                waiting.extend(zip(value, counterpart, strict=True))
-            else:
+            elif not field.is_repeated:
                 waiting.append((value, counterpart))
+            elif len(value) != len(counterpart):
+                return False
+            else:
+                waiting.extend(zip(value, counterpart, strict=True))
     return True
+
+
+@cache
+def _place_fields() -> frozenset[Any]:
+    """The descriptors of the fields that say where in the text a node stood."""
+    return frozenset(
+        field
+        for kind in MESSAGES.values()
+        for field in kind.DESCRIPTOR.fields
+        if field.name in _PLACES and field.type == field.TYPE_INT32
+    )
 
 
 def _names(statement: Message) -> Names:
@@ -181,12 +199,6 @@ def _messages(root: Message) -> Iterator[Message]:
                 waiting.extend(each for each in value if hasattr(each, "DESCRIPTOR"))
             elif hasattr(value, "DESCRIPTOR"):
                 waiting.append(value)
-
-
-def _fields(message: Message) -> list[tuple[str, Any]]:
-    """The fields that are set, but for positions."""
-    fields = ((field.name, value) for field, value in message.ListFields())
-    return [(name, value) for name, value in fields if not (name in _PLACES and isinstance(value, int))]
 
 
 def _is_list(value: object) -> bool:
