@@ -6,15 +6,13 @@ import hmac
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from hashlib import sha256
 from typing import Any
 
 from blastwall.conversation import Hello, Host, Note
 from blastwall.errors import UpstreamFault
-from blastwall.masking.detectors import detectors
 from blastwall.masking.plan import Plan
-from blastwall.masking.rules import Rules
 from blastwall.model import Credential, Denial, Facts, Secret, Statement, Target
 from blastwall.protocols.postgres import messages, requests
 from blastwall.protocols.postgres.answers import Answers
@@ -25,7 +23,7 @@ from blastwall.protocols.postgres.classify import Classifier
 from blastwall.protocols.postgres.legs import Legs
 from blastwall.protocols.postgres.link import Link, Route, cancel, open_link
 from blastwall.protocols.postgres.names import Names
-from blastwall.protocols.postgres.net import Net
+from blastwall.protocols.postgres.net import Net, net_for
 from blastwall.protocols.postgres.options import Options
 from blastwall.protocols.postgres.reading import SessionReader
 from blastwall.protocols.postgres.refusal import refusal
@@ -37,7 +35,6 @@ PINNED: Mapping[str, str] = {"client_encoding": "UTF8", "standard_conforming_str
 #: them.
 SAFE: Mapping[str, str] = {"backslash_quote": "safe_encoding"}
 
-MASKING_ON = "blastwall: masking is on"
 #: Tokens whose sessions are remembered to have been told so; a later connection of an older one hears it again.
 MOST_TOLD = 10_000
 #: Wrong cancel keys the gateway answers in a minute before it stops looking them up: 3.0 keys hold only 32 bits.
@@ -123,7 +120,7 @@ class PostgresConversation:
             parameters["application_name"] = application_name(bearer, parameters.get("application_name", ""))
         self._link = await open_link(self._route, parameters, credential, arrival.signal)
         names = Names()
-        net = _net(target.masking, lambda: self._reader)
+        net = net_for(target.masking, lambda: self._reader.plan if self._reader is not None else Plan())
         answers = Answers(names, PINNED, options.allow_listen, net)
         self._legs = Legs(arrival.down, arrival.wire, self._link.up, self._link.wire, arrival.signal, answers)
         if bearer is not None and "comment" in options.attribution:
@@ -156,7 +153,7 @@ class PostgresConversation:
 
     def _notice(self, token: Secret, net: Net | None) -> bytes:
         """That masking is on, once for each token: its connections are one session."""
-        if net is None or not (net.plan or net.detectors):
+        if net is None:
             return b""
         told: dict[bytes, None] = self._host.shared.setdefault("told_of_masking", {})
         digest = sha256(token.reveal().encode()).digest()
@@ -165,13 +162,7 @@ class PostgresConversation:
         if len(told) >= MOST_TOLD:
             del told[next(iter(told))]
         told[digest] = None
-        count = sum(len(masks) for masks in net.plan.relations.values())
-        columns = f"{count} columns show masks" if count != 1 else "1 column shows masks"
-        detail = f"{columns} instead of their values." if count else ""
-        if net.detectors is not None:
-            detail += " Values that look like personal data or secrets are overwritten with asterisks."
-        hint = "Do not write masks back: they are not the values. Counting and joining work as ever."
-        return messages.notice_response("NOTICE", "00000", MASKING_ON, detail=detail.strip(), hint=hint)
+        return net.notice()
 
     def _welcome(self, arrival: Arrival, reported: Mapping[str, str], notice: bytes) -> None:
         """What a server says once it trusts a client, with a cancel key of the gateway's own."""
@@ -243,21 +234,6 @@ class PostgresConversation:
     def _arrived(self) -> Arrival:
         assert self._arrival is not None, "greet first"
         return self._arrival
-
-
-def _net(rules: Rules | None, reader: Callable[[], SessionReader | None]) -> Net | None:
-    """The sink's net for a target with masking."""
-    if rules is None:
-        return None
-    found = detectors(rules.detectors.value)
-    if found is None and not rules.rules:  # nothing is masked for whoever this is
-        return None
-
-    def plan() -> Plan:
-        known = reader()
-        return known.plan if known is not None else Plan()
-
-    return Net(found, rules.pseudonym, plan)
 
 
 def _silent(name: str, fields: Mapping[str, object]) -> None:

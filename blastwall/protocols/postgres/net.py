@@ -7,12 +7,13 @@ noted for the recording: which columns are masked, what the content detectors sa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from blastwall.errors import UpstreamFault
-from blastwall.masking.detectors import Detectors
+from blastwall.masking.detectors import Detectors, detectors
 from blastwall.masking.plan import Plan
-from blastwall.protocols.postgres import replies
+from blastwall.masking.rules import Rules
+from blastwall.protocols.postgres import messages, replies
 from blastwall.protocols.postgres.brief import UNTOUCHED_BRIEF, Brief
 from blastwall.protocols.postgres.layout import Disagreement, Replace, columns, copied, formatted
 from blastwall.protocols.postgres.sheet import RowSheet
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from blastwall.protocols.postgres.names import Portal, Prepared
 
 Note = Callable[[str, Mapping[str, object]], None]
+
+
+MASKING_ON: Final = "blastwall: masking is on"
+HINT: Final = "Do not write masks back: they are not the values."
 
 
 class Marking:
@@ -66,6 +71,19 @@ class Net:
     @property
     def plan(self) -> Plan:
         return self._plan()
+
+    def notice(self) -> bytes:
+        """What an agent is told at the beginning of its session."""
+        count = sum(len(masks) for masks in self.plan.relations.values())
+        told = []
+        if count:
+            told.append(f"{count} columns show masks" if count != 1 else "1 column shows masks")
+        if self.detectors is not None and self.detectors.masks:
+            told.append("values that look like personal data or secrets are overwritten with asterisks")
+        detail = "; ".join(told)
+        return messages.notice_response(
+            "NOTICE", "00000", MASKING_ON, detail=detail[:1].upper() + detail[1:], hint=HINT
+        )
 
     @property
     def talk(self) -> RowSheet | None:
@@ -138,6 +156,16 @@ class Net:
             self.note("detected", {"statement": number, "kind": kind, "mode": mode})
 
         return told
+
+
+def net_for(rules: Rules | None, plan: Callable[[], Plan]) -> Net | None:
+    """The net for whoever these rules are narrowed to; None when nothing is masked for them."""
+    if rules is None:
+        return None
+    found = detectors(rules.detectors.value)
+    if found is None and not any(rule.strategy is not None for rule in rules.rules):
+        return None
+    return Net(found, rules.pseudonym, plan)
 
 
 def _silent(name: str, fields: Mapping[str, object]) -> None:

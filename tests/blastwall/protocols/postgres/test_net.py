@@ -13,8 +13,10 @@ import pytest
 from blastwall.errors import UpstreamFault
 from blastwall.masking.detectors import detectors
 from blastwall.masking.plan import Mask, Output, Plan, Predicates, Strategy, Treatment
+from blastwall.masking.rules import Detectors as Found
+from blastwall.masking.rules import Rule, Rules
 from blastwall.protocols.postgres import messages, replies
-from blastwall.protocols.postgres.net import Net
+from blastwall.protocols.postgres.net import Net, net_for
 from tests.blastwall.protocols.postgres.playbook import Playbook, frames, types
 
 CANARY = b"078-05-1120"
@@ -317,3 +319,24 @@ async def test_without_masking_nothing_is_added_or_looked_at() -> None:
         answered = messages.PARSE_COMPLETE + messages.BIND_COMPLETE + ROW + DONE + IDLE
         assert await plain.answer(answered) == answered
         assert all(chunk.sheet is None for chunk in plain.chunks)
+
+
+# ------------------------------------------------------------ who has a net
+
+
+def test_whoever_sees_everything_has_none() -> None:
+    hidden, shown = Rule(Strategy.REDACT), Rule(None)
+    off = dict.fromkeys(("detectors",), Found.OFF)
+    assert net_for(None, Plan) is None
+    assert net_for(Rules((), **off), Plan) is None
+    assert net_for(Rules((shown,), **off), Plan) is None
+    assert net_for(Rules((hidden,), **off), Plan) is not None
+    assert net_for(Rules(), Plan) is not None, "detectors are on unless somebody turns them off"
+
+
+def test_the_notice_says_what_is_masked() -> None:
+    net = Net(detectors(), lambda mask, text: text, lambda: PLAN)
+    fields = replies.error_fields(net.notice())
+    assert fields["M"] == "blastwall: masking is on"
+    assert fields["D"].startswith("2 columns show masks; values that look like")
+    assert "D" not in replies.error_fields(Net(detectors("flag"), lambda mask, text: text, Plan).notice())
