@@ -16,6 +16,7 @@ from bench.bulk import bulk
 from bench.masking import masking
 from bench.measure import Measure, Pace, machine
 from bench.select import connect, latency, select
+from bench.ssh import ssh
 from bench.stage import Stage
 from blastwall.errors import Fault
 
@@ -32,6 +33,7 @@ BENCHMARKS: Mapping[str, tuple[str, Callable[[Stage, Pace], Sequence[Measure]]]]
     "connect": ("Connections", connect),
     "bulk": ("Large results", bulk),
     "masking": ("Masking", masking),
+    "ssh": ("SSH (the peer: ssh -J through an OpenSSH bastion)", ssh),
 }
 
 

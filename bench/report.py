@@ -17,9 +17,9 @@ HEADINGS = (
     "measure",
     "unit",
     "direct",
-    "PgBouncer",
+    "peer",
     "Blastwall",
-    "Blastwall / PgBouncer",
+    "Blastwall / peer",
     "Blastwall / direct",
     "must",
 )

@@ -99,14 +99,18 @@ class LocalHost:
         """Whether its server lives."""
         return self.server.running
 
+    @property
+    def host_key(self) -> str:
+        """The host's public key, without a comment."""
+        return " ".join(self._host_key.export_public_key("openssh").decode().split()[:2])
+
     def overrides(self) -> Mapping[str, object]:
         """The target's section as it is here, to be merged over the one in gateway.yaml."""
-        pinned = self._host_key.export_public_key("openssh").decode().split()
         return {
             "host": self.server.host,
             "port": self.server.port,
             "credential": [{"kind": "certificate", "user": USER}],
-            "options": {"host_keys": [" ".join(pinned[:2])]},
+            "options": {"host_keys": [self.host_key]},
         }
 
     def _fill(self) -> None:

@@ -54,6 +54,7 @@ class LocalStack:
         self._listen = dict(listen or {})
         self._say = say
         self._parts: list[Part] = []
+        self.targets: list[LocalTarget | LocalHost] = []  # those it started itself
         self._stack = ExitStack()
         self.running: Running | None = None
 
@@ -96,7 +97,7 @@ class LocalStack:
         issuer = self._begin("issuer", lambda: LocalIssuer.open(self.state))
         self._begin("issuer", issuer.serve)
         self._stack.callback(issuer.stop)
-        targets: list[LocalTarget | LocalHost] = []
+        targets = self.targets
         ssh = SshKeys.ensure(self.state / "ssh") if "ssh" in bundle.config.listen else None
         for name, section in bundle.config.targets.items():
             if section.local is not None:

@@ -22,7 +22,7 @@ def _cells(text: str) -> list[list[str]]:
 
 def test_the_table_shows_medians_ratios_and_the_verdict() -> None:
     head, rule, row = _cells(table([_measure()], {"m": Goal("pgbouncer", least=0.85)}))
-    assert head[:5] == ["measure", "unit", "direct", "PgBouncer", "Blastwall"]
+    assert head[:5] == ["measure", "unit", "direct", "peer", "Blastwall"]
     assert set("".join(rule)) == {"-"}
     assert row == [
         "point select",
