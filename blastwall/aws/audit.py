@@ -18,6 +18,8 @@ from blastwall.local.audit import follow, stdin_closed
 from blastwall.local.audit_stdout import StreamSink
 from blastwall.settings import AuditSettings
 
+#: Days that the spool keeps events which every sink has: it is a passage, the bucket keeps them.
+KEEP_DAYS = 7
 #: The outbox tries again by itself, with everything kept on disk: the client does so twice only, and waits for seconds.
 _CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})
 
@@ -41,4 +43,5 @@ if __name__ == "__main__":
     os.nice(10)
     state = Path(sys.argv[1])
     # A stream has one writer: the task, which its host name names.
-    follow(state, stdin_closed, sinks(AuditSettings.from_env(os.environ), f"{os.uname().nodename}-{os.getpid()}"))
+    chosen = sinks(AuditSettings.from_env(os.environ), f"{os.uname().nodename}-{os.getpid()}")
+    follow(state, stdin_closed, chosen, keep_days=KEEP_DAYS)

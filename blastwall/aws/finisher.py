@@ -17,7 +17,7 @@ from blastwall.aws.shipping import read_slice
 from blastwall.aws.signer import KmsSigner
 from blastwall.errors import RecordingFault
 from blastwall.local.finisher import Finisher, Report
-from blastwall.local.recordings import Entry, Shelf
+from blastwall.local.recordings import Entry, Shelf, retire
 from blastwall.local.spool import manifest_beside
 from blastwall.ports import Clock
 from blastwall.recording.codec import FormatFault
@@ -74,7 +74,7 @@ class AwsFinisher:
             file.seek(0)
             place = Place.of_header(read_header(file).raw)
         report.shipped += self._ship(place, descriptor, manifest)
-        path.unlink()
+        retire(path)
         manifest_beside(path).unlink()
 
     def _ship(self, place: Place, descriptor: int, manifest: bytes) -> int:

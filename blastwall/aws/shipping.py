@@ -23,6 +23,7 @@ from typing import Final
 
 from blastwall.aws.objects import Bucket, Busy, Stands
 from blastwall.errors import RecordingFault
+from blastwall.local.recordings import retire
 from blastwall.local.spool import PATIENCE, SpoolSink, manifest_beside
 from blastwall.recording.segments import Place
 
@@ -250,7 +251,7 @@ class Shipment:
         self._put(self._place.manifest, manifest)
         if not self._doubtful:
             # The bucket has it whole, by its own word: nothing needs the spool any more.
-            self._path.unlink(missing_ok=True)
+            retire(self._path)
             manifest_beside(self._path).unlink(missing_ok=True)
         with self._lock:
             self._ended_at = None

@@ -19,6 +19,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -30,7 +31,7 @@ from blastwall.local.audit_stdout import StreamSink
 from blastwall.local.clock import SystemClock
 from blastwall.local.outbox import Alarm, Outbox
 from blastwall.local.recorder import LocalRecorder
-from blastwall.local.recordings import Entry, Shelf
+from blastwall.local.recordings import AUDIT, Entry, Shelf
 from blastwall.local.signer import load_signer
 from blastwall.ports import Clock
 from blastwall.recording.codec import FormatFault
@@ -57,7 +58,7 @@ class AuditTrail:
     """The audit events of one state directory."""
 
     def __init__(self, state: Path, outboxes: Sequence[Outbox] = ()) -> None:
-        self.directory = state / "audit"
+        self.directory = state / AUDIT
         self._shelf = Shelf(state)
         self._outboxes = outboxes
         self._looked = False
@@ -77,7 +78,8 @@ class AuditTrail:
                 # The first time everything is looked at; later what is unfinished, and what may be new.
                 entries = list(self._shelf.entries(days=2 if self._looked else None)) + list(self._open.values())
                 self._looked = True
-                return sum(self._follow(entry, places / f"{entry.id}.json") for entry in entries)
+                written = sum(self._follow(entry, places / f"{entry.id}.json") for entry in entries)
+                return written + sum(self._take(entry, places / f"{entry.id}.json") for entry in self._shelf.retired())
         except OSError as error:
             raise OurFault(f"Audit events could not be written to {self.directory}: {error.strerror}.") from error
 
@@ -122,14 +124,16 @@ class AuditTrail:
         if entry.id in self._done:
             return 0
         before = _read_place(place)
+        live = False
         try:
             live = entry.live()
             if before.done or entry.path.stat().st_size <= before.position:
                 written, done = 0, before.done
             else:
                 written, done = self._project(entry, before, place)
-        except (FormatFault, RecordingFault):
-            written, done = 0, False  # no recording, or none yet; verification says what is wrong with it
+        except (FormatFault, RecordingFault, FileNotFoundError):
+            # No recording, or none yet, or it has just been retired; verification says what is wrong with one.
+            written, done = 0, False
         if done or not live:
             self._done.add(entry.id)
             self._open.pop(entry.id, None)
@@ -137,6 +141,32 @@ class AuditTrail:
         else:
             self._open[entry.id] = entry
         return written
+
+    def _take(self, entry: Entry, place: Path) -> int:
+        """Project what is left of a recording that stands elsewhere, and let go of it; what does not read is kept."""
+        self._done.discard(entry.id)
+        self._readers.pop(entry.id, None)
+        written = self._follow(entry, place)
+        if _read_place(place).done:
+            entry.path.unlink()
+            place.unlink()
+        return written
+
+    def prune(self, days: int) -> int:
+        """Remove day files that are older and that every sink has read; return how many. Raises OurFault.
+
+        For a disk that is only a passage. Without sinks nothing is removed.
+        """
+        oldest = (datetime.now(UTC) - timedelta(days=days)).date().isoformat()
+        try:
+            with self._alone():
+                old = [path for path in self.directory.iterdir() if _DAY.match(path.name) and path.stem < oldest]
+                gone = [path for path in old if self._outboxes and all(box.has_read(path) for box in self._outboxes)]
+                for path in gone:
+                    path.unlink()
+                return len(gone)
+        except OSError as error:
+            raise OurFault(f"Old audit events cannot be removed from {self.directory}: {error.strerror}.") from error
 
     def _project(self, entry: Entry, before: Place, place: Path) -> tuple[int, bool]:
         events: list[dict[str, Any]] = []
@@ -185,6 +215,7 @@ class Follower:
     """
 
     def __init__(self, state: Path, program: str = "blastwall.local.audit") -> None:
+        (state / AUDIT).mkdir(mode=0o700, parents=True, exist_ok=True)  # from now on nothing leaves the disk unread
         command = [sys.executable, "-m", program, str(state)]
         # Its own program with fixed arguments; it lives as long as the pipe does.
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603
@@ -200,10 +231,17 @@ class Follower:
             self._process.wait()
 
 
-def follow(state: Path, gone: Callable[[float], bool], sinks: Sequence[Sink] = (), clock: Clock | None = None) -> None:
+def follow(
+    state: Path,
+    gone: Callable[[float], bool],
+    sinks: Sequence[Sink] = (),
+    clock: Clock | None = None,
+    keep_days: int | None = None,
+) -> None:
     """Keep catching up until ``gone`` (which waits so many seconds) says that the starter has; then once more.
 
-    What ``sinks`` do not take is kept in ``STATE/audit/outbox``, and told: in the log, and as an audit event.
+    What ``sinks`` do not take is kept in ``STATE/audit/outbox``, and told: in the log, and as an audit event. After
+    ``keep_days`` (None: never) what every sink has read is removed.
     """
     clock = clock or SystemClock()
     alarms: list[Alarm] = []
@@ -216,6 +254,8 @@ def follow(state: Path, gone: Callable[[float], bool], sinks: Sequence[Sink] = (
         try:
             trail.catch_up()
             trail.deliver()
+            if keep_days is not None:
+                trail.prune(keep_days)
             while alarms:
                 tell(alarms.pop(0), state, clock)
         except OurFault as fault:

@@ -90,6 +90,10 @@ class Outbox:
             fed += len(lines)
         return fed
 
+    def has_read(self, day: Path) -> bool:
+        """Whether everything in a day file was taken over."""
+        return self._offsets().get(day.name, 0) >= day.stat().st_size
+
     def deliver(self) -> int:
         """Send what waits, unless it is too early after a failure; return how many were taken. Raises OSError."""
         if self._clock.monotonic() < self._not_before:

@@ -17,6 +17,8 @@ from blastwall.recording.records import Decoder, Intent
 from blastwall.recording.verify import Verdict, verify
 
 MAX_MANIFEST = 64 * 1024  # bytes
+AUDIT = "audit"  # the audit trail's directory, beside that of the recordings
+SHIPPED = ".shipped"  # in it: recordings that wait for the trail only
 _ID = re.compile(r"[0-9A-Za-z_-]{1,64}\Z")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 
@@ -142,6 +144,11 @@ class Shelf:
             for _, file in sorted(found, reverse=True):
                 yield Entry(file)
 
+    def retired(self) -> list[Entry]:
+        """What :func:`retire` left for the audit trail."""
+        place = self.root.parent / AUDIT / SHIPPED
+        return [Entry(file) for file in sorted(place.glob(f"*{SUFFIX}")) if _recording(file)]
+
     def find(self, prefix: str) -> Entry:
         """The recording whose id begins with ``prefix``. Raises RecordingFault when there is none, or are several."""
         found = [entry for entry in self.entries() if _ID.match(prefix) and entry.id.startswith(prefix)]
@@ -154,6 +161,20 @@ class Shelf:
             some = ", ".join(entry.id for entry in found[:4])
             raise RecordingFault(f"{len(found)} recordings begin with {prefix!r} ({some} ...). Give more of the id.")
         return found[0]
+
+
+def retire(path: Path) -> None:
+    """Take a finished recording off this disk that is whole elsewhere; a trail that follows this disk gets it first.
+
+    It then stands in ``STATE/audit/.shipped`` until its events were taken over. Raises OSError.
+    """
+    trail = path.parents[2] / AUDIT
+    if trail.is_dir():
+        waiting = trail / SHIPPED
+        waiting.mkdir(mode=0o700, exist_ok=True)
+        path.replace(waiting / path.name)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _recording(file: Path) -> bool:

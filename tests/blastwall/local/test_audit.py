@@ -17,8 +17,9 @@ from blastwall.audit.project import project_all
 from blastwall.errors import OurFault
 from blastwall.local.audit import AuditTrail, Follower, follow
 from blastwall.local.clock import ManualClock, SystemClock
+from blastwall.local.outbox import Outbox
 from blastwall.local.recorder import LocalRecorder
-from blastwall.local.recordings import Shelf
+from blastwall.local.recordings import Shelf, retire
 from blastwall.model import Denial, DenialCode, Effect, Facts, Masked, Permit, Principal, Session, Statement, Target
 from blastwall.recording.reader import Reader
 
@@ -281,3 +282,47 @@ def test_sinks_get_what_others_projected_and_a_failing_one_is_told_and_an_audit_
     found = trail(tmp_path)
     assert [event["unmapped"]["blastwall"].get("event") for event in found.values()].count("sink_failing") == 1
     assert sorted(far.got) == sorted(found)
+
+
+def test_what_leaves_the_disk_is_read_first(tmp_path, recorder):
+    """A recording is closed, kept elsewhere and taken off the disk before anybody has looked at it."""
+    (tmp_path / "audit").mkdir()
+    keeper = AuditTrail(tmp_path)
+    begun = recorder.open(SESSION, TARGET, "c-1", {})
+    work(begun, 1, 4)
+    keeper.catch_up()
+    unseen = recorder.open(SESSION, TARGET, "c-2", {})
+    work(unseen, 1, 4)
+    for recording in (begun, unseen):
+        recording.close("end")
+    expected = reprojected(tmp_path)
+    for recording in (begun, unseen):
+        retire(Shelf(tmp_path).find(recording.id).path)
+    assert not list(Shelf(tmp_path).entries())
+    keeper.catch_up()
+    assert trail(tmp_path) == expected
+    assert len(lines(tmp_path)) == len(expected)
+    assert not list(tmp_path.rglob("*.bwr"))
+    assert not list((tmp_path / "audit" / ".places").iterdir())
+
+
+def test_a_disk_that_no_trail_follows_lets_go_at_once(tmp_path, recorder):
+    recording = recorder.open(SESSION, TARGET, "c", {})
+    recording.close("end")
+    retire(Shelf(tmp_path).find(recording.id).path)
+    assert not list(tmp_path.rglob("*.bwr"))
+    assert not (tmp_path / "audit").exists()
+
+
+def test_only_old_days_that_every_sink_has_read_are_removed(tmp_path, recorder):
+    far, clock = Far(), ManualClock()
+    boxes = [Outbox(tmp_path / "audit" / "outbox", far, clock, lambda alarm: None)]
+    (tmp_path / "audit" / "2020-01-01.jsonl").write_text('{"metadata":{"uid":"r-1"},"time":1}\n')
+    assert AuditTrail(tmp_path, boxes).prune(7) == 0, "nobody has read it"
+    recorder.open(SESSION, TARGET, "c", {}).close("end")
+    kept = AuditTrail(tmp_path, boxes)
+    kept.catch_up()
+    kept.deliver()
+    assert AuditTrail(tmp_path).prune(7) == 0, "without a sink this is all there is"
+    assert kept.prune(7) == 1
+    assert [path.name for path in (tmp_path / "audit").glob("*.jsonl")] != []
