@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from blastwall.config.bundle import load_bundle
+from blastwall.config.judging import Judge
 from blastwall.masking.plan import Predicates, Strategy
 from blastwall.model import SEVERITY, Effect, Facts
 from blastwall.protocols.postgres.classify import Finding
@@ -93,3 +95,21 @@ def test_ordinary_statements_are_refused_only_where_they_compute_with_what_is_ma
     refused = [text for text in texts() if found(text).facts.refusal]
     assert len(refused) == 3
     assert all('"profile"' in text.partition("WHERE")[2] for text in refused)
+
+
+def test_the_corpus_own_rules_mask_its_own_columns() -> None:
+    """Through the configuration, as `policy judge` asks."""
+    target = load_bundle(HERE.parent / "fixtures" / "corpus").targets["corpus"]
+    judge = Judge()
+    for row in MASKING:
+        facts = judge.judge(target, payload(row))
+        treatments = judge.treatments(target, payload(row))
+        outcome = (
+            "deny" if denied(facts) else "mask" if treatments and all(each.touches for each in treatments) else "allow"
+        )
+        assert outcome in row["accept"], (row, facts)
+    assert [output.name for output in judge.treatments(target, "TABLE customers")[0].outputs or () if output.masks] == [
+        "email",
+        "ssn",
+        "profile",
+    ]

@@ -48,6 +48,12 @@ class Place:
         assert finding.error is None and "internal_error" not in finding.facts.flags, text
         result = self.session.execute((finding.masked or text).encode()).pgresult
         assert result is not None
+        told = [(result.ftable(each), result.ftablecol(each)) for each in range(result.nfields)]
+        outputs = finding.treatment.outputs
+        if outputs is not None and not text.startswith("COPY"):
+            assert len(outputs) == len(told), text
+            for output, origin in zip(outputs, told, strict=True):
+                assert output.origin in (origin, None), (text, output.name, output.origin, origin)
         found = [[result.get_value(row, each) for each in range(result.nfields)] for row in range(result.ntuples)]
         heard = b" ".join(value or b"" for row in found for value in row)
         assert not any(canary in heard for canary in self.canaries), text
@@ -148,8 +154,9 @@ def test_old_and_new_rows(place: Place) -> None:
         assert classify(text, place.around(Predicates.DENY)).facts.refusal
         return
     with place.session.transaction(force_rollback=True):
-        _, found = place.run(text)
+        finding, found = place.run(text)
         assert found[0][:2] == [b"***", b"***"]
+        assert finding.treatment.outputs is not None and finding.treatment.outputs[2].origin != (0, 0)
         _, found = place.run(
             text.replace("RETURNING", "RETURNING WITH (OLD AS o, NEW AS n)").replace("old.", "o.").replace("new.", "n.")
         )
