@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import shutil
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import psycopg
 import pytest
+import sqlalchemy
 import yaml
 from psycopg import errors
 
@@ -156,6 +160,40 @@ def test_every_way_of_asking_shows_the_same(people: Stack, agent: psycopg.Connec
     assert agent.execute(f"WITH x AS ({ALL}) SELECT * FROM x").fetchall() == shown
     with people.connect(autocommit=True) as other:
         assert other.execute(ALL).fetchall() == shown, "equal values stay equal, in every session"
+
+
+async def test_asyncpg_shows_the_same(people: Stack, agent: psycopg.Connection[Any]) -> None:
+    """It describes each text once, asks for binary, and reads cursors in parts."""
+    shown = [tuple(map(str, row)) for row in agent.execute(ALL).fetchall()]
+    context = ssl.create_default_context(cafile=people.ca)
+    connection = await asyncpg.connect(
+        host=people.host, port=people.port, user="shop", database="shop", password=people.token(), ssl=context
+    )
+    try:
+        for _ in range(3):
+            assert [tuple(map(str, row)) for row in await connection.fetch(ALL)] == shown
+        async with connection.transaction():
+            read = [tuple(map(str, row)) async for row in connection.cursor(ALL, prefetch=1)]
+        assert read == shown
+        assert await connection.fetchval("SELECT id FROM people WHERE email = $1", CANARIES[4]) == 2
+        copied = io.BytesIO()
+        await connection.copy_from_query("SELECT id, ssn, email FROM people", output=copied, format="csv")
+        clean(copied.getvalue())
+        assert copied.getvalue().count(b"hash:") == 3
+    finally:
+        await connection.close()
+
+
+def test_sqlalchemy_shows_the_same(people: Stack, agent: psycopg.Connection[Any]) -> None:
+    shown = agent.execute(ALL).fetchall()
+    engine = sqlalchemy.create_engine(
+        people.uri().replace("postgresql:", "postgresql+psycopg:"), connect_args={"password": people.token()}
+    )
+    with engine.connect() as connection:
+        table = sqlalchemy.Table("people", sqlalchemy.MetaData(), autoload_with=connection)
+        rows = connection.execute(sqlalchemy.select(table).order_by(table.c.id)).fetchall()
+        assert [tuple(row) for row in rows] == shown
+    engine.dispose()
 
 
 def test_raw_bytes_of_every_protocol_path(tap: Tap) -> None:
