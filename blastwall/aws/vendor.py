@@ -83,6 +83,14 @@ class AwsVerifier:
         return principal
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What was taken back, and from which session."""
+
+    session: Session
+    revocation: Revocation
+
+
 @dataclass(slots=True)
 class _Held:
     session: Session
@@ -153,13 +161,17 @@ class AwsVendor:
             self._forget(key)
         return [_judged(revocation, tried.get(revocation.user)) for revocation in done]
 
-    async def close(self) -> Sequence[Revocation]:
+    async def reclaim(self) -> Sequence[Taken]:
+        """Nothing: what nobody looks after is the reconciler's."""
+        return ()
+
+    async def close(self) -> Sequence[Taken]:
         """Take back what this task holds: nobody else knows the secrets."""
         sessions = {held.session.id: held.session for held in self._held.values()}
-        found: list[Revocation] = []
+        found: list[Taken] = []
         for session in sessions.values():
             try:
-                found += await self.revoke(session)
+                found += [Taken(session, done) for done in await self.revoke(session)]
             except Fault as fault:
                 log.warning("session %s is left for the reconciler: %s", session.id, fault)
         for roles in self._roles.values():

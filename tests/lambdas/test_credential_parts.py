@@ -264,6 +264,7 @@ async def test_a_credential_that_still_works_is_an_alarm(cloud: Cloud, monkeypat
 
     vendor = AwsVendor(functions, "credential_vendor", "session_revoker", "t", {"postgres": Open()}, SystemClock())
     await vendor.vend(session, cloud.target, Permit(f"connect to {DATABASE} at shop"), None, Secret(token))
-    (ended,) = await vendor.close()
-    assert not ended.verified and ended.proof == "it still opens the target"
+    (taken,) = await vendor.close()
+    ended = taken.revocation
+    assert taken.session == session and not ended.verified and ended.proof == "it still opens the target"
     assert replace(ended, verified=True) != ended and cloud.logins() == ""
