@@ -35,9 +35,15 @@ def start(rig_directory: Path, stacks: list[Stack]) -> Iterator[Start]:
     """Starts a stack of a configuration folder: ``start(name, config, target, change)``. All end with the tests."""
 
     def start(
-        name: str, config: Path, target: str, change: Change | None = None, *, protocol: str = "postgres"
+        name: str,
+        config: Path,
+        target: str,
+        change: Change | None = None,
+        *,
+        protocol: str = "postgres",
+        masked: bool = True,
     ) -> Stack:
-        stack = begin(rig_directory / name, config, target, change, protocol=protocol)
+        stack = begin(rig_directory / name, config, target, change, protocol=protocol, masked=masked)
         stacks.append(stack)
         return stack
 
@@ -48,8 +54,8 @@ def start(rig_directory: Path, stacks: list[Stack]) -> Iterator[Start]:
 
 @pytest.fixture(scope="session")
 def shop(start: Start) -> Stack:
-    """The shipped configuration."""
-    return start("shop", ROOT / "config", "shop")
+    """The shipped configuration, without its masks: what clients receive is held against the database."""
+    return start("shop", ROOT / "config", "shop", masked=False)
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +86,7 @@ def variants(start: Start, shop: Stack) -> Stack:
             "watched": base | {"mode": "observe"},
         }
 
-    return start("variants", ROOT / "config", "brief", differ)
+    return start("variants", ROOT / "config", "brief", differ, masked=False)
 
 
 @pytest.fixture(scope="session")

@@ -170,10 +170,23 @@ class Stack:
         self.local.stop()
 
 
-def begin(home: Path, config: Path, target: str, change: Change | None = None, *, protocol: str = "postgres") -> Stack:
-    """Copy a configuration folder below ``home``, change its gateway.yaml if wanted, and start everything in it."""
+def begin(
+    home: Path,
+    config: Path,
+    target: str,
+    change: Change | None = None,
+    *,
+    protocol: str = "postgres",
+    masked: bool = True,
+) -> Stack:
+    """Copy a configuration folder below ``home``, change its gateway.yaml if wanted, and start everything in it.
+
+    ``masked`` False leaves its masking.yaml out: for tests that hold what a client receives against the database.
+    """
     home.mkdir(mode=0o711)
     shutil.copytree(config, home / "config")
+    if not masked:
+        (home / "config" / "masking.yaml").unlink(missing_ok=True)
     shutil.copytree(ROOT / "demo", home / "demo", ignore=shutil.ignore_patterns("__pycache__"))
     if change is not None:
         file = home / "config" / "gateway.yaml"
