@@ -277,7 +277,8 @@ def tell(alarm: Alarm, state: Path, clock: Clock, stream: TextIO | None = None) 
         "UndeliverableAuditEvents": alarm.undeliverable,
     }
     (stream or sys.stderr).write(json.dumps(told, sort_keys=True) + "\n")
-    recorder = LocalRecorder(state, clock, signer=load_signer(state / "keys"))
+    keys = state / "keys"  # there are none on a spool: those who may sign are elsewhere, and an own key proves nothing
+    recorder = LocalRecorder(state, clock, signer=load_signer(keys) if keys.is_dir() else None)
     try:
         fields = {"sink": alarm.sink, "reason": alarm.reason, "count": alarm.waiting + alarm.undeliverable}
         asyncio.run(note(recorder, clock, GATEWAY, "sink_failing", fields))
