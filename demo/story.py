@@ -11,6 +11,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from demo.held import HeldStatement
+from demo.masks import TRICKS, look_at_customers
 from demo.promises import Promises
 from demo.stage import AGENT, PERSON, Stage
 
@@ -35,6 +36,7 @@ class Story:
         """All acts; one that breaks is a broken promise, and the story goes on."""
         acts: tuple[Callable[[], None], ...] = (
             self.read,
+            self.look_at_personal_data,
             self.drop,
             self.delete_everything,
             self.delete_with_approval,
@@ -61,8 +63,12 @@ class Story:
         truth = [tuple(str(cell) for cell in row) for row in self.stage.truth(sql)]
         self.promises.check("the result is the database's own", shown[1:], truth)
 
+    def look_at_personal_data(self) -> None:
+        """2. The agent reads customers: it sees masks, and its tricks do not help"""
+        look_at_customers(self.stage, self.promises, self._psql)
+
     def drop(self) -> None:
-        """2. The agent drops a table: refused, with a reason"""
+        """3. The agent drops a table: refused, with a reason"""
         ((owner,),) = self.stage.truth("SELECT tableowner FROM pg_tables WHERE tablename = 'customers'")
         done = self._psql("DROP TABLE customers CASCADE")
         self.promises.check("the database would have let it: the agent's role owns the table", owner, "shop_agent")
@@ -73,7 +79,7 @@ class Story:
         self.promises.check("the table is still there, with all rows", self.stage.count("customers"), 200)
 
     def delete_everything(self) -> None:
-        """3. The agent forgets a WHERE: refused"""
+        """4. The agent forgets a WHERE: refused"""
         before = self.stage.count("carts")
         done = self._psql("DELETE FROM carts")
         self.promises.check("psql failed", done.returncode, 1)
@@ -81,7 +87,7 @@ class Story:
         self.promises.check("no row is gone", self.stage.count("carts"), before)
 
     def delete_with_approval(self) -> None:
-        """4. The agent deletes what it was asked to: held until a person approves, then run once"""
+        """5. The agent deletes what it was asked to: held until a person approves, then run once"""
         before, self.deleted = self.stage.count("carts"), self.stage.count(OLD_CARTS)
         self._show(CLEAN_UP)
         with self.stage.connect(self.token) as connection:
@@ -99,7 +105,7 @@ class Story:
         self.promises.check("and there were some", self.deleted > 0, True)
 
     def ask_again(self) -> None:
-        """5. The same session sends the identical statement again: that takes a new approval"""
+        """6. The same session sends the identical statement again: that takes a new approval"""
         self.stage.truth("INSERT INTO carts VALUES (9001, 1, 'abandoned', '2026-09-02')")
         with self.stage.connect(self.token) as connection:
             held = HeldStatement(connection, CLEAN_UP)
@@ -113,7 +119,7 @@ class Story:
         self.promises.check("the row it would have taken is there", self.stage.count(OLD_CARTS), 1)
 
     def forge(self) -> None:
-        """6. A token that was tampered with opens nothing"""
+        """7. A token that was tampered with opens nothing"""
         head, _, signature = self.token.rpartition(".")
         swapped = signature[:10] + ("A" if signature[10] != "A" else "B") + signature[11:]
         done = self.stage.psql("SELECT 1", f"{head}.{swapped}")
@@ -123,7 +129,7 @@ class Story:
         )
 
     def replay(self) -> None:
-        """7. What happened can be replayed"""
+        """8. What happened can be replayed"""
         dropped = self._recorded("DROP TABLE customers CASCADE")
         self.promises.check("the recording says that DROP TABLE was denied", dropped["verdict"], "denied")
         self.promises.check("... by which rule", dropped["policies"], ["no-destruction"])
@@ -147,13 +153,14 @@ class Story:
         self.promises.check("a byte changed in one of them is found out", self._tamper(number), 1)
 
     def audit(self) -> None:
-        """8. And audited: who, on whose behalf, what, and what became of it"""
+        """9. And audited: who, on whose behalf, what, and what became of it"""
         events = self.stage.lines("audit", "ls", "--agent", AGENT, "--limit", "1000")
         statements = [
             event for event in events if "verdict" in event["unmapped"]["blastwall"] and event.get("query_info")
         ]
         denied = [self._audited(event) for event in statements if event["status_id"] == 2]
         expected = {
+            *((sql, AGENT, PERSON, "denied") for _, sql in TRICKS),
             ("DROP TABLE customers CASCADE", AGENT, PERSON, "denied"),
             ("DELETE FROM carts", AGENT, PERSON, "denied"),
             (CLEAN_UP, AGENT, PERSON, "denied"),
