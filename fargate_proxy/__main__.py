@@ -11,7 +11,6 @@ import logging
 import os
 import signal
 import socket
-import ssl
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,19 +20,26 @@ from typing import Any
 import uvloop
 
 from blastwall import registry
+from blastwall.aws.clients import client
+from blastwall.aws.configuration import fetch
 from blastwall.config.bundle import Bundle, load_bundle
 from blastwall.conversation import ProtocolSpec
-from blastwall.errors import ConfigFault, Fault, RecordingFault
+from blastwall.errors import ConfigFault, Fault, Problem, RecordingFault
 from blastwall.local.finisher import Finisher
 from blastwall.local.masking_key import load_masking_key
 from blastwall.local.recordings import Shelf
 from blastwall.local.sessions import LocalSessions
 from blastwall.local.signer import load_signer
 from blastwall.settings import ProxySettings
+from fargate_proxy import aws
 from fargate_proxy.check import examine
 from fargate_proxy.gateway import Gateway, Ports
+from fargate_proxy.health import Health
 from fargate_proxy.listener import Listener, address_of, bind
 from fargate_proxy.local import compose
+from fargate_proxy.proxied import NotProxied, announced
+from fargate_proxy.pulse import Pulse
+from fargate_proxy.tls import server_context
 from fargate_proxy.watch import finish_for_ever, reload_or_keep
 
 log = logging.getLogger("blastwall")
@@ -49,12 +55,14 @@ def main(argv: list[str] | None = None) -> int:
     if checking:
         return _check(settings)
     try:
+        if settings.config_url:
+            fetch(client("s3"), settings.config_url, settings.config_path)
         bundle = _load(settings)
         uvloop.run(_run(settings, bundle))
     except ConfigFault as fault:
         sys.stderr.write(f"{fault}\n")
         return CONFIG_EXIT
-    except (OSError, Fault) as fault:
+    except (OSError, ValueError, Fault) as fault:
         sys.stderr.write(f"the gateway cannot start: {fault}\n")
         return MACHINE_EXIT
     return 0
@@ -88,6 +96,9 @@ def _load(settings: ProxySettings) -> Bundle:
     overrides: Mapping[str, Any] | None = None
     if settings.overrides:
         overrides = json.loads(Path(settings.overrides).read_text("utf-8"))
+    if settings.config_version and (found := load_bundle(settings.config_path).version) != settings.config_version:
+        message = f"this is version {found[:12]}, not {settings.config_version[:12]}, which was deployed"
+        raise ConfigFault((Problem(settings.config_url or settings.config, 0, message),))
     bundle = load_bundle(settings.config_path, overrides, settings.overrides or "overrides")
     own = (lambda: load_masking_key(settings.state_path / "keys")) if settings.adapters == "local" else None
     return bundle.with_masking_key(os.environ, own)
@@ -95,10 +106,15 @@ def _load(settings: ProxySettings) -> Bundle:
 
 async def _run(settings: ProxySettings, bundle: Bundle) -> None:
     loop = asyncio.get_running_loop()
-    parts = compose(bundle, settings.state_path, os.environ)
+    parts = (
+        aws.compose(bundle, settings, os.environ)
+        if settings.adapters == "aws"
+        else compose(bundle, settings.state_path, os.environ)
+    )
     ports = Ports(parts.verifier, parts.vendor, parts.people, parts.sessions, parts.recorder, parts.clock)
-    gateway = Gateway(bundle, ports, _tls(bundle))
-    finisher = Finisher(Shelf(settings.state_path), parts.clock, signer=load_signer(settings.state_path / "keys"))
+    gateway = Gateway(bundle, ports, server_context(bundle.config.tls, os.environ))
+    health = Health()
+    pulse = Pulse(gateway.watch.live, parts.clock.now, sys.stdout, os.environ.get("ECS_AGENT_URI", ""))
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
@@ -120,19 +136,29 @@ async def _run(settings: ProxySettings, bundle: Bundle) -> None:
 
     loop.add_signal_handler(signal.SIGHUP, hang_up)
     ends = [registry.protocol(name).start() for name in bundle.config.listen]
-    listeners, listening = _listen(gateway, bundle)
+    listeners, listening = _listen(gateway, bundle, settings.proxy_protocol)
+    if settings.health_port:
+        await health.listen(next(iter(bundle.config.listen.values())).host, settings.health_port)
+        health.ready()
     beside = [
         asyncio.create_task(gateway.watch.flush_lazily()),
         asyncio.create_task(gateway.watch.reload_on_change(settings.config_path, reload)),
-        asyncio.create_task(_sweep(parts.sessions)),
-        asyncio.create_task(gateway.endings.reclaim_for_ever(parts.vendor.reclaim)),
-        asyncio.create_task(finish_for_ever(finisher)),
     ]
+    if isinstance(parts, aws.Parts):  # functions sweep, reclaim and finish there
+        beside.append(asyncio.create_task(pulse.beat_for_ever()))
+    else:
+        finisher = Finisher(Shelf(settings.state_path), parts.clock, signer=load_signer(settings.state_path / "keys"))
+        beside += [
+            asyncio.create_task(_sweep(parts.sessions)),
+            asyncio.create_task(gateway.endings.reclaim_for_ever(parts.vendor.reclaim)),
+            asyncio.create_task(finish_for_ever(finisher)),
+        ]
     gc.collect()
     gc.set_threshold(50_000, 20, 100)  # statements leave no cycles behind: look for some far less often
     gc.freeze()  # what start-up made lives as long as the process: the collector need not look at it again
     _tell(settings.ready_fd, listening)
     await stop.wait()
+    health.drain()
     for listener in listeners:
         listener.stop()
     await gateway.watch.empty(settings.drain_seconds)
@@ -144,12 +170,13 @@ async def _run(settings: ProxySettings, bundle: Bundle) -> None:
     await gateway.endings.finish(parts.vendor.close)
     for end in ends:
         end()
+    await health.close()
     with contextlib.suppress(RecordingFault):  # what it held was recorded when it was noted
         await asyncio.to_thread(gateway.journal.close, "the gateway stopped")
     parts.close()
 
 
-def _listen(gateway: Gateway, bundle: Bundle) -> tuple[list[Listener], dict[str, str]]:
+def _listen(gateway: Gateway, bundle: Bundle, proxied: bool) -> tuple[list[Listener], dict[str, str]]:
     listeners: list[Listener] = []
     listening: dict[str, str] = {}
     for name, address in bundle.config.listen.items():
@@ -157,7 +184,13 @@ def _listen(gateway: Gateway, bundle: Bundle) -> tuple[list[Listener], dict[str,
         sock = bind(f"{address.host}:{address.port}")
 
         async def serve(accepted: socket.socket, spec: ProtocolSpec = spec) -> None:
-            await gateway.serve(accepted, spec)
+            try:
+                client_address = await announced(accepted) if proxied else ""
+            except (NotProxied, OSError, TimeoutError) as fault:
+                log.info("a connection was not taken: %s", fault)
+                accepted.close()
+                return
+            await gateway.serve(accepted, spec, client_address)
 
         listener = Listener(sock, serve)
         listener.start()
@@ -165,17 +198,6 @@ def _listen(gateway: Gateway, bundle: Bundle) -> tuple[list[Listener], dict[str,
         listening[name] = address_of(sock)
         log.info("%s at %s", name, listening[name])
     return listeners, listening
-
-
-def _tls(bundle: Bundle) -> ssl.SSLContext | None:
-    files = bundle.config.tls
-    if files is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(files.certificate, files.key)
-    context.set_alpn_protocols(["postgresql"])
-    return context
 
 
 async def _sweep(sessions: LocalSessions) -> None:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 
 from blastwall import registry
 from blastwall.config.bundle import Bundle
 from blastwall.settings import AuditSettings, ProxySettings, RecordingSettings
+from fargate_proxy import aws
 
-#: What composes the ports, by ``adapters``; importing it imports every adapter.
-COMPOSERS = {"local": "fargate_proxy.local", "aws": "fargate_proxy.aws"}
+ADAPTERS = ("aws", "local")
 
 
 def examine(settings: ProxySettings, bundle: Bundle, environ: Mapping[str, str]) -> str:
     """One line that says what would start.
 
-    Raises ValueError naming the setting that is wrong or missing, and ImportError when something is not installed.
+    Raises ValueError naming the setting that is wrong or missing, ConfigFault for an unknown protocol.
     """
-    if settings.adapters not in COMPOSERS:
-        raise ValueError(f"BLASTWALL_ADAPTERS={settings.adapters!r}: choose one of {', '.join(sorted(COMPOSERS))}")
-    importlib.import_module(COMPOSERS[settings.adapters])
+    if settings.adapters not in ADAPTERS:
+        raise ValueError(f"BLASTWALL_ADAPTERS={settings.adapters!r}: choose one of {', '.join(ADAPTERS)}")
     if settings.adapters == "aws":
+        if absent := aws.missing(settings):
+            raise ValueError(f"set {', '.join(absent)}")
         RecordingSettings.from_env(environ)
         AuditSettings.from_env(environ)
     specs = [registry.protocol(name) for name in bundle.config.listen]

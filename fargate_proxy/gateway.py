@@ -76,8 +76,11 @@ class Gateway:
         self.journal = Journal(ports.recorder, ports.clock)
         self.endings = Endings(ports.sessions, ports.vendor, ports.recorder, lambda: self.bundle.targets)
 
-    async def serve(self, sock: socket.socket, spec: ProtocolSpec) -> None:
-        """Take one accepted socket to its end. Never raises but for cancellation."""
+    async def serve(self, sock: socket.socket, spec: ProtocolSpec, client: str = "") -> None:
+        """Take one accepted socket to its end. Never raises but for cancellation.
+
+        ``client`` is whose connection it is when something stands in front that says so.
+        """
         name = spec.manifest.name
         host = Host(
             self.tls,
@@ -98,7 +101,7 @@ class Gateway:
             except TimeoutError:
                 return
             if hello is not None:
-                await self._admit(conversation, hello, spec)
+                await self._admit(conversation, _told(hello, client), spec)
         except ClientFault as fault:
             log.info("client fault: %s", fault)
         except Fault as fault:
@@ -385,3 +388,7 @@ async def _run(conversation: Conversation, road: Road) -> None:
 async def _drive(channel: Channel, road: Road) -> None:
     async for exchange in channel.exchanges():
         await road.run(exchange)
+
+
+def _told(hello: Hello, client: str) -> Hello:
+    return replace(hello, attributes={**hello.attributes, "client_address": client}) if client else hello

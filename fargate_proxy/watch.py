@@ -31,6 +31,10 @@ class Watch:
         self._empty = asyncio.Event()
         self._empty.set()
 
+    def live(self) -> int:
+        """How many connections are followed now."""
+        return len(self._recordings)
+
     @contextlib.contextmanager
     def following(self, recording: Recording) -> Iterator[asyncio.Future[None]]:
         """While inside, the recording is flushed lazily.

@@ -1,0 +1,87 @@
+"""All ports on AWS: what a gateway task runs on. Tables and functions are named by its environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from blastwall.approvals.flood import Limits
+from blastwall.aws.approvals import ApprovalTable, AwsApprovals
+from blastwall.aws.clients import client, invoker
+from blastwall.aws.following import AwsSessions
+from blastwall.aws.recorder import AwsRecorder, compose_recorder
+from blastwall.aws.sessions import SessionTable
+from blastwall.aws.vendor import AwsVendor, AwsVerifier, Functions
+from blastwall.config.bundle import Bundle
+from blastwall.config.vending import Composer
+from blastwall.local.audit import Follower
+from blastwall.local.clock import SystemClock
+from blastwall.settings import ProxySettings, RecordingSettings
+
+#: What must be named for these adapters.
+REQUIRED = (
+    "sessions_table",
+    "approvals_table",
+    "token_verifier_function",
+    "credential_vendor_function",
+    "session_revoker_function",
+    "approval_request_function",
+    "approval_decide_function",
+)
+
+
+@dataclass(slots=True)
+class Parts:
+    """One adapter for each port."""
+
+    verifier: AwsVerifier
+    vendor: AwsVendor
+    people: AwsApprovals
+    sessions: AwsSessions
+    recorder: AwsRecorder
+    clock: SystemClock
+    follower: Follower
+
+    def adopt(self, bundle: Bundle) -> None:
+        """Nothing here depends on the configuration: the functions have their own, of the same version."""
+
+    def close(self) -> None:
+        """Let what was recorded reach the bucket, and the audit events their sinks."""
+        self.recorder.close()
+        self.follower.close()
+
+
+def missing(settings: ProxySettings) -> tuple[str, ...]:
+    """The environment variables that these adapters need and do not have."""
+    return tuple(f"BLASTWALL_{name.upper()}" for name in REQUIRED if not getattr(settings, name))
+
+
+def compose(bundle: Bundle, settings: ProxySettings, environ: Mapping[str, str]) -> Parts:
+    """Make every adapter, with clients of its own. Raises ValueError naming variables that are missing."""
+    if absent := missing(settings):
+        raise ValueError(f"set {', '.join(absent)}")
+    recording = RecordingSettings.from_env(environ)
+    clock = SystemClock()
+    limits = Limits(**bundle.config.approvals.limits.model_dump())
+    functions = {
+        "approval_request": settings.approval_request_function,
+        "approval_decide": settings.approval_decide_function,
+    }
+    invoke = Functions(client("lambda"))
+    return Parts(
+        AwsVerifier(invoke, settings.token_verifier_function, clock),
+        AwsVendor(
+            invoke,
+            settings.credential_vendor_function,
+            settings.session_revoker_function,
+            f"{os.uname().nodename}-{os.getpid()}",
+            Composer(environ).roles(bundle),
+            clock,
+        ),
+        AwsApprovals(ApprovalTable(client("dynamodb"), settings.approvals_table, clock, limits), invoker(functions)),
+        AwsSessions(SessionTable(client("dynamodb"), settings.sessions_table, clock)),
+        compose_recorder(recording, clock),
+        clock,
+        Follower(recording.spool_path, "blastwall.aws.audit"),
+    )
