@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from blastwall.sql.catalogue import clip
 from blastwall.sql.columns import column_name
@@ -110,7 +110,7 @@ def targets(binder: Binder, nodes: Message, level: Level) -> list[Entry]:
             columns += _expanded(binder, items, level)
             continue
         name = clip(target.name) if target.name else column_name(target.val)
-        columns.append(Entry(name, value_of(binder, target.val, level)))
+        columns.append(Entry(name, value_of(binder, target.val, level), _plain(binder, target.val, level)))
     return columns
 
 
@@ -141,7 +141,7 @@ def _expanded(binder: Binder, items: Sequence[Item], level: Level) -> list[Entry
                 f"Selects every column of {item.alias or 'a FROM item'}, whose columns the gateway cannot tell, beside "
                 "a masked table's; name the columns."
             )
-        columns += [Entry(entry.name, binder.take(item, entry, level)) for entry in item.entries]
+        columns += [Entry(entry.name, binder.take(item, entry, level), entry.cell) for entry in item.entries]
     return columns
 
 
@@ -231,9 +231,18 @@ def _distinct(binder: Binder, select: Message, level: Level, columns: Sequence[E
             if value.leaves:
                 binder.compute(value, DISTINCT)
         return
+    cells = {column.cell for column in columns if column.cell is not None}
     for column in columns:
-        if column.value.leaves:
+        if column.value.leaves and not _depends(column.cell, cells):
             binder.compare(column.value, DISTINCT)
+
+
+def _depends(cell: Cell | None, cells: Set[Cell]) -> bool:
+    """Whether a column adds nothing to what makes rows distinct: its table's primary key is among the others."""
+    if cell is None or cell.scan is None or not cell.scan.relation.primary_key:
+        return False
+    shown = {each.column.number for each in cells if each.scan is cell.scan and each.leaf is None}
+    return shown.issuperset(cell.scan.relation.primary_key)
 
 
 # -- WITH

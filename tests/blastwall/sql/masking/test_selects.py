@@ -80,3 +80,21 @@ def test_no_use_is_missed(text: str) -> None:
 
 def test_names_of_a_with_query_may_be_read_before_they_are_given() -> None:
     assert shown("WITH RECURSIVE b AS (SELECT * FROM a), a AS (SELECT ssn FROM customers) SELECT * FROM b") == ["sink"]
+
+
+def test_distinct_rows_of_a_table_whose_key_is_shown_compare_nothing_masked() -> None:
+    """What libraries send to leave out the doubles that a join makes."""
+    for text in (
+        "SELECT DISTINCT c.* FROM customers c JOIN orders o ON o.customer_id = c.id",
+        "SELECT DISTINCT ssn, id FROM customers",
+        "SELECT DISTINCT c.id, c.ssn, o.id FROM customers c, orders o",
+    ):
+        assert not refusal(text) and not found(text).facts.filters_masked
+    for text in (
+        "SELECT DISTINCT c.ssn, o.id FROM customers c, orders o",
+        "SELECT DISTINCT c.ssn, d.id FROM customers c, customers d",
+        "SELECT DISTINCT id + 1, ssn FROM customers",
+        "SELECT DISTINCT x, id FROM v_customers",  # a view has no key
+        "SELECT DISTINCT q.id, q.ssn FROM (SELECT * FROM customers) AS q",
+    ):
+        assert "with DISTINCT" in refusal(text), text
