@@ -78,8 +78,8 @@ def command(config: Path, state: Path, port: int | None, listen: str | None) -> 
         try:
             running = stack.start()
             signals.starting = False
-            click.echo(announcement(running, state))
             click.echo(f"sign in once as {place.user()}: {login_link(running.page, state, place.user(), ('owners',))}")
+            click.echo(announcement(running, state))
             while not signals.stop.wait(CHECK_SECONDS):
                 stack.check()
                 if signals.reload.is_set():

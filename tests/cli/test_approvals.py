@@ -353,3 +353,45 @@ def test_an_unknown_request_is_a_no(rig, capsys):
     rig.ask()
     assert rig.call("show", "a-none") == 1
     assert "ls --all" in capsys.readouterr().err
+
+
+# --- what was shown, shapes, links ----------------------------------------------------------------------------------
+
+
+def test_a_hash_of_something_else_decides_nothing(rig, capsys):
+    request = rig.ask()
+    assert rig.call("approve", "a-1", "--as", "bob", "--shown", "0" * 64) == 1
+    assert "not what is stored" in capsys.readouterr().err
+    assert rig.state_of(request) is ApprovalState.REQUESTED
+    shown_hash = json.loads(shown(rig, capsys, "--format", "json"))["view"]["shown"]
+    assert rig.call("approve", "a-1", "--as", "bob", "--shown", shown_hash) == 0
+
+
+@pytest.mark.parametrize("arguments", [("--for", "10m"), ("--same-shape",), ("--for", "soon", "--same-shape")])
+def test_a_grant_says_what_and_for_how_long(rig, arguments):
+    rig.ask()
+    assert rig.call("approve", "a-1", "--as", "bob", *arguments) == 2
+
+
+def test_a_grant_needs_a_rule_of_its_own(rig, capsys):
+    about = {"shape": "s" * 64, "statement": Statement("DELETE FROM orders WHERE id = 7")}
+    request = rig.ask(**about)
+    assert rig.call("approve", "a-1", "--as", "bob", "--for", "10m", "--same-shape") == 1
+    assert "no rule permits grant" in capsys.readouterr().err
+    grant = '@id("g") permit (principal, action == Action::"grant", resource) when { context.seconds <= 600 };'
+    (rig.config / "policies" / "grants.cedar").write_text(grant)
+    assert rig.call("approve", "a-1", "--as", "bob", "--for", "11m", "--same-shape") == 1
+    assert rig.call("approve", "a-1", "--as", "bob", "--for", "10m", "--same-shape") == 0
+    assert "every statement of its shape until" in capsys.readouterr().out
+    status = rig.do(lambda approvals: approvals.latest(request.binding))
+    assert status.same_shape and status.uses == 1000
+
+
+def test_a_link_needs_a_page_that_runs(rig, capsys):
+    assert run(["approvals", "link", "--state", str(rig.state)]) == 4
+    assert "blastwall up" in capsys.readouterr().err
+
+
+def test_watching_needs_a_terminal(rig, capsys):
+    assert run(["approvals", "watch", "--state", str(rig.state)]) == 2
+    assert "terminal" in capsys.readouterr().err
