@@ -6,8 +6,8 @@ event as their projection. There is no second way to write one.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Final
 
 from blastwall.audit.project import JOURNAL
@@ -47,7 +47,8 @@ class Journal:
         """Record an event; it is durable on return. Raises RecordingFault."""
         if self._recording is None:
             now = self._clock.now()
-            session = Session(f"j-{secrets.token_hex(8)}", self._who, self._target.name, now, now)
+            begun = sha256(f"{self._who.identity} {now} {self._clock.monotonic()}".encode()).hexdigest()
+            session = Session(f"j-{begun[:16]}", self._who, self._target.name, now, now)
             self._recording = self._recorder.open(session, self._target, "none", {})
         self._recording.event(name, fields)
         pending = self._recording.commit()

@@ -23,7 +23,5 @@ def test_a_stream_that_fails_took_nothing():
     closed = io.StringIO()
     closed.close()
     assert StreamSink(closed).put(EVENTS) == {"r-0", "r-1", "r-2"}
-    full = Path("/dev/full").open("w")  # closed below, where it fails once more
-    assert StreamSink(full).put(EVENTS) == {"r-0", "r-1", "r-2"}
-    with contextlib.suppress(OSError):
-        full.close()
+    with contextlib.suppress(OSError), Path("/dev/full").open("w") as full:  # its close fails once more
+        assert StreamSink(full).put(EVENTS) == {"r-0", "r-1", "r-2"}
