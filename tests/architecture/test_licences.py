@@ -22,11 +22,22 @@ def licence(name: str) -> str:
     return " ".join(filter(None, [about.get("License-Expression"), (about.get("License") or "")[:80], *classifiers]))
 
 
+def free_to_ship(name: str) -> bool:
+    """Whether it comes under a licence that is not the GPL's kind; of several offered (``A OR B``) one is enough, and
+    docs/licences.md says which is taken."""
+    offered = importlib.metadata.metadata(name).get("License-Expression") or ""
+    choices = offered.split(" OR ")
+    if len(choices) > 1:
+        taken = re.search(rf"^\| {re.escape(name)} \|.*taken under ([A-Za-z0-9.-]+)", DOCUMENT, re.MULTILINE)
+        return taken is not None and taken[1] in choices and not COPYLEFT.search(taken[1])
+    return not COPYLEFT.search(licence(name))
+
+
 def test_nothing_shipped_is_copyleft_and_everything_shipped_is_listed() -> None:
     shipped = names("fargate_proxy/requirements.txt")
     assert len(shipped) > 10
     for name in shipped:
-        assert not COPYLEFT.search(licence(name)), f"{name}: {licence(name)}"
+        assert free_to_ship(name), f"{name}: {licence(name)}"
         assert re.search(rf"^\| {re.escape(name)} \|", DOCUMENT, re.MULTILINE), f"docs/licences.md does not list {name}"
 
 
