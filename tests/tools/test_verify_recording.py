@@ -18,7 +18,12 @@ from pathlib import Path
 
 import pytest
 
-from blastwall.local.signer import trusted_keys
+from blastwall.local.clock import ManualClock
+from blastwall.local.finisher import Finisher
+from blastwall.local.recorder import LocalRecorder
+from blastwall.local.recordings import Shelf
+from blastwall.local.signer import load_signer, trusted_keys
+from blastwall.model import Effect, Facts, Masked, Permit, Principal, Session, Statement, Target
 from blastwall.recording.codec import FormatFault
 from blastwall.recording.verify import State, verify
 
@@ -234,3 +239,52 @@ def test_both_verifiers_agree_on_every_mutation(seed):
         assert one == two, (seed, round_, data.hex(), beside, name)
         said[one[0]] += 1
     assert all(count >= 3 for count in said.values()), said
+
+
+# And what the program writes is what the document says.
+
+
+def test_the_golden_recordings_of_both_versions_are_intact():
+    for name in ("golden.bwr", "golden-1.bwr"):
+        data = (HERE.parent / "blastwall" / "recording" / name).read_bytes()
+        assert theirs(data)[0] == ours(data)[0] == "intact", name
+
+
+@pytest.mark.parametrize("end", ["closed", "killed", "completed"])
+def test_what_is_written_today_is_what_the_tool_reads(tmp_path, end):
+    """A session with checkpoints and compressed blocks: closed, killed, or completed by the finisher."""
+    signer = load_signer(tmp_path / "keys")
+    keys = [tool.load_key((tmp_path / "keys" / "recording.pub").read_bytes())]
+    clock = ManualClock()
+    recorder = LocalRecorder(tmp_path, clock, signer=signer, compress=True, checkpoint_seconds=0.0)
+    session = Session("s-1", Principal("i", "s", "agent"), "shop", 0.0, 1.0)
+    recording = recorder.open(session, Target("shop", "postgres", "db", 5432), "c", {})
+    for number in range(1, 30):
+        recording.intent(Statement(f"SELECT {number}", number=number), Facts(Effect.READ, "select"), Permit("x"))
+        recording.relayed(Masked(b"row " * 2_000 * (number % 3), number, 1, "SELECT 1"))
+        recording.commit()
+        recording.flush()
+    shelf = Shelf(tmp_path)
+    entry = shelf.find(recording.id)
+    if end == "closed":
+        recording.close("the client left")
+    else:
+        recording._blocks.close()
+        with entry.path.open("ab") as file:
+            file.write(b"\0\0\0\1torn")
+    if end == "completed":
+        Finisher(shelf, clock, signer=signer, abandoned_seconds=-1e12).run()
+    recorder.close()
+    found = tool.verify(io.BytesIO(entry.path.read_bytes()), keys, entry.beside(), recording.id)
+    verdict = entry.verify(trusted_keys(tmp_path / "keys" / "recording.pub"))
+    assert (found.answer, found.block, found.offset, found.records, found.proven, found.completed_by) == (
+        str(verdict.state),
+        verdict.block,
+        verdict.offset,
+        verdict.records,
+        verdict.proven,
+        verdict.completed_by,
+    )
+    assert found.answer == ("truncated" if end == "killed" else "intact")
+    assert found.proven > 1000
+    assert bool(found.completed_by) == (end == "completed")
