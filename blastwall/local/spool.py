@@ -138,6 +138,7 @@ class SpoolSink:
         self._queue: list[bytes] = []
         self._queued = 0  # bytes not yet written
         self._waiting: list[_Waiter] = []  # for everything up to now to be durable
+        self._served: list[_Waiter] = []  # by the round that is under way
         self._entering: list[_Waiter] = []  # for room
         self._dirty = False  # is there anything that was not synchronised?
         self._running = False
@@ -237,6 +238,7 @@ class SpoolSink:
                     self._rest()
                     return
                 self._queue, self._waiting, self._beat = [], [], False
+                self._served = waiting
             failure: OSError | None = None
             sync = bool(waiting) or closing
             try:
@@ -251,9 +253,9 @@ class SpoolSink:
             except Exception as error:  # noqa: BLE001 - whatever it is, it must not leave somebody waiting for ever
                 failure = OSError(f"{type(error).__name__}: {error}")
             with self._changed:
-                self._done(length, waiting, sync, closing, failure)
+                self._done(length, sync, closing, failure)
 
-    def _done(self, length: int, waiting: list[_Waiter], sync: bool, closing: bool, failure: OSError | None) -> None:
+    def _done(self, length: int, sync: bool, closing: bool, failure: OSError | None) -> None:
         now = self._monotonic()
         if failure is None and self._lease is not None and now - self._renewed > self._lease.most:
             failure = OSError("its file could not be written to for so long that another may have completed it")
@@ -266,7 +268,8 @@ class SpoolSink:
             self._dirty = self._dirty and not (sync and not self._queue)
             if length:
                 self._grown(self._length)
-        for waiter in waiting:
+        served, self._served = self._served, []
+        for waiter in served:
             waiter.complete(self._lost)
         if self._queued < ROOM or self._lost is not None:
             entering, self._entering = self._entering, []
@@ -292,10 +295,11 @@ class SpoolSink:
         self._changed.notify_all()
 
     def _lose(self, error: OSError) -> None:
+        """From now on nothing is taken. Whoever waits is told at once, also for a round that may never end."""
         if self._lost is None:
             self._lost = error
-        waiting, self._waiting = self._waiting + self._entering, []
-        self._entering = []
+        waiting = self._served + self._waiting + self._entering
+        self._served, self._waiting, self._entering = [], [], []
         for waiter in waiting:
             waiter.complete(self._lost)
         self._changed.notify_all()

@@ -9,6 +9,7 @@ import json
 import os
 import random
 import re
+import secrets
 import signal
 import threading
 import time
@@ -35,7 +36,7 @@ from rig.gateway import GatewayProcess
 from rig.issuer import LocalIssuer
 from rig.postgres import EmbeddedPostgres, RigFault
 
-KILLS = max(int(os.environ.get("KILLS", "50")) // 16, 1)
+KILLS = max(int(os.environ.get("KILLS", "50")) // 25, 1)
 SEED = int(os.environ.get("SEED", "0")) or time.time_ns() % 1_000_000
 CONFIG = Path(__file__).parents[2] / "bench" / "config"
 TARGETS = {"bench": "kernel", "durable": "power_loss"}
@@ -91,7 +92,8 @@ def place(rig_directory: Path) -> Iterator[Place]:
         }
         file = state / "overrides.json"
         account.write_private(file, json.dumps(overrides).encode())
-        gateway = GatewayProcess(CONFIG, state, file, state / "gateway.log")
+        environment = {**os.environ, "BLASTWALL_BENCH_MASKING_KEY": secrets.token_hex(32)}
+        gateway = GatewayProcess(CONFIG, state, file, state / "gateway.log", environment)
         yield Place(state, server, gateway, issuer)
         issuer.stop()
     server.destroy()

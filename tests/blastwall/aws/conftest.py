@@ -6,7 +6,9 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
 from blastwall.aws.objects import Bucket, client
@@ -34,7 +36,8 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def s3(endpoint: str, credentials: None) -> Faulty:
     """An S3 client with one empty bucket behind it, as the stacks make it: nothing in it can be replaced."""
-    real: Any = client("s3", endpoint)
+    patient = Config(read_timeout=60, retries={"total_max_attempts": 1})  # moto on a busy machine is no lost answer
+    real: Any = boto3.client("s3", endpoint_url=endpoint, config=patient)
     for bucket in real.list_buckets()["Buckets"]:
         for item in real.list_objects_v2(Bucket=bucket["Name"]).get("Contents", ()):
             real.delete_object(Bucket=bucket["Name"], Key=item["Key"])

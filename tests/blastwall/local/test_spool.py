@@ -185,7 +185,7 @@ async def test_a_silent_disk_is_a_failed_one(pool, slow, tmp_path):
     with pytest.raises(OSError, match="no sign for 4 seconds"):
         sink.check()
     with pytest.raises(RecordingFault, match="no sign"):
-        await pending
+        await asyncio.wait_for(pending, 1)  # while the disk still does not answer
     slow.allowed.release(5)
     with pytest.raises(OSError, match="no sign"):
         sink.write((b"y",), 1)
