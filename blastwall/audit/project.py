@@ -21,6 +21,7 @@ LOCAL = frozenset({PUBLIC, SENSITIVE})
 MAX_TEXT = 32_768  # characters of one text in an event; the recording has the rest
 
 _TABLE: dict[str, Any] = tomllib.loads(Path(__file__).with_name("audit_map.toml").read_text(encoding="utf-8"))
+_KEPT = frozenset(_TABLE["kept"]["events"])
 _QUIET = tuple(_TABLE["outcomes"]["quiet"])
 _LARGE: int = _TABLE["outcomes"]["large"]
 _FAILURES = frozenset(_TABLE["failures"]["events"])
@@ -97,7 +98,7 @@ class Projection:
         match record:
             case Intent():
                 return self._intent(record)
-            case Event():
+            case Event() if record.name not in _KEPT:
                 return self._event(record)
             case End() if self._header.protocol != JOURNAL and not self._header.raw.get("purpose"):
                 event = self._new("end", "authentication", "end", _SEVERITY["default"], record)

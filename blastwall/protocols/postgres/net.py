@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from blastwall.errors import UpstreamFault
-from blastwall.masking.detectors import Detectors, detectors
+from blastwall.masking.detectors import Detectors, detectors, kinds
 from blastwall.masking.plan import Plan
 from blastwall.masking.rules import Rules
 from blastwall.protocols.postgres import messages, replies
@@ -153,7 +153,9 @@ class Net:
 
     def _telling(self, number: int) -> Callable[[str, str], None]:
         def told(kind: str, mode: str) -> None:
-            self.note("detected", {"statement": number, "kind": kind, "mode": mode})
+            done = "is masked" if mode == "mask" else "passed"
+            reason = f"a value that looks like this {done}: {kinds()[kind]}"
+            self.note("detected", {"statement": number, "found": kind, "mode": mode, "reason": reason})
 
         return told
 

@@ -154,6 +154,14 @@ def test_decisions_become_security_control(decision, action, disposition, severi
     assert event["unmapped"]["blastwall"]["verdict"] == verdict
 
 
+def test_what_only_playback_needs_is_no_event_and_what_was_found_is_one():
+    assert project(Event(2, 1, "masked", {"statement": 3, "columns": {"2": "public.t.c (hash)"}}), HEADER) is None
+    for name, severity in (("withheld", 3), ("detected", 2)):
+        event = project(Event(2, 1, name, {"statement": 3, "reason": "why"}), HEADER)
+        assert event["severity_id"] == severity
+        assert event["message"] == "why"
+
+
 def test_sessions_are_authentication_and_leases_are_authorisation():
     on = project(intent({"verdict": "permit"}, kind="connect", facts={"effect": "session", "verb": "connect"}), HEADER)
     off = project(End(9, 2, "client closed", 0.0, {"statements": 4}), HEADER)

@@ -290,6 +290,17 @@ async def test_detectors_look_into_what_is_not_reduced(play: Playbook) -> None:
     assert errors(told) == ["22P02"]
 
 
+async def test_what_is_found_is_noted_once_for_each_result(play: Playbook, heard: Heard) -> None:
+    await play.say(messages.query(PLAIN.encode()))
+    row = messages.data_row((b"a@example.com",)) + messages.data_row((b"+14155552671",))
+    await play.answer(layout((ORDERS, 2)) + row * 3 + DONE + IDLE)
+    assert [(name, fields["found"], fields["mode"], fields["statement"]) for name, fields in heard] == [
+        ("detected", "email", "mask", 1),
+        ("detected", "phone", "flag", 1),
+    ]
+    assert heard[1][1]["reason"] == "a value that looks like this passed: telephone number"
+
+
 async def test_settings_and_notifications(play: Playbook) -> None:
     play.answers._listening = True
     name = messages.parameter_status("application_name", CANARY.decode())
