@@ -1,0 +1,21 @@
+"""The arithmetic of the approvals' latency: the person's time is left out."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.approvals import Moments, line
+
+
+def test_what_a_person_thinks_is_nobodys_time() -> None:
+    moments = Moments({"a": 1.0}, {"a": 1.25}, {"a": 61.25}, {"a": 61.75})
+    assert moments.steps(["a"]) == {
+        "sent until shown": [0.25], "approved until executed": [0.5], "the machine's part": [0.75],
+    }  # fmt: skip
+    with pytest.raises(KeyError):
+        moments.steps(["b"])
+
+
+def test_a_line_has_median_and_tail_in_milliseconds() -> None:
+    text = line("step", [number / 1000 for number in range(1, 101)])
+    assert "p50    50.5 ms" in text and "p95    96.0 ms" in text and text.endswith("n 100")
