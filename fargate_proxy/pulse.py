@@ -26,7 +26,7 @@ AGENT_SECONDS = 5.0
 
 @dataclass(slots=True)
 class Pulse:
-    """``live`` counts connections; ``agent`` is the ECS agent's address ("": not on ECS), ``now`` gives epoch seconds."""
+    """``live`` counts connections, ``now`` gives epoch seconds; ``agent`` is the ECS agent's address or empty."""
 
     live: Callable[[], int]
     now: Callable[[], float]

@@ -1,0 +1,88 @@
+import io
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from fargate_proxy.pulse import PROTECTED_MINUTES, Pulse, metrics, protect
+
+
+class Agent(HTTPServer):
+    """ECS's agent, as far as a task asks it."""
+
+    asked: list[dict]
+    answer: dict
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Agent
+
+    def do_PUT(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.asked.append({"path": self.path, **body})
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(self.server.answer).encode())
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def agent() -> Iterator[Agent]:
+    server = Agent(("127.0.0.1", 0), Handler)
+    server.asked, server.answer = [], {"protection": {"ProtectionEnabled": True}}
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def address(agent: Agent) -> str:
+    return f"http://127.0.0.1:{agent.server_port}/api/abc"
+
+
+def test_a_count_is_an_embedded_metric() -> None:
+    document = metrics({"LiveConnections": 3}, 1_700_000_000.5)
+    assert document["LiveConnections"] == 3 and document["service"] == "gateway"
+    about = document["_aws"]
+    assert about == {
+        "Timestamp": 1_700_000_000_500,
+        "CloudWatchMetrics": [
+            {
+                "Namespace": "Blastwall",
+                "Dimensions": [["service"]],
+                "Metrics": [{"Name": "LiveConnections", "Unit": "Count"}],
+            }
+        ],
+    }
+
+
+async def test_a_task_is_protected_while_connections_live_and_released_once(agent: Agent) -> None:
+    live, out = [2], io.StringIO()
+    pulse = Pulse(lambda: live[0], lambda: 1.0, out, address(agent))
+    await pulse.beat()
+    live[0] = 0
+    await pulse.beat()
+    await pulse.beat()
+    path = "/api/abc/task-protection/v1/state"
+    assert agent.asked == [
+        {"path": path, "ProtectionEnabled": True, "ExpiresInMinutes": PROTECTED_MINUTES},
+        {"path": path, "ProtectionEnabled": False},
+    ]
+    assert [json.loads(line)["LiveConnections"] for line in out.getvalue().splitlines()] == [2, 0, 0]
+
+
+async def test_an_agent_that_refuses_stops_nothing(agent: Agent, caplog: pytest.LogCaptureFixture) -> None:
+    agent.answer = {"failure": {"Reason": "TASK_NOT_VALID"}}
+    pulse = Pulse(lambda: 1, lambda: 1.0, io.StringIO(), address(agent))
+    await pulse.beat()
+    assert "TASK_NOT_VALID" in caplog.text and not pulse.protected
+    with pytest.raises(ValueError, match="TASK_NOT_VALID"):
+        protect(address(agent), True)
+
+
+async def test_elsewhere_nobody_is_asked() -> None:
+    await Pulse(lambda: 1, lambda: 1.0, io.StringIO()).beat()
