@@ -25,7 +25,8 @@ def licence(name: str) -> str:
 def free_to_ship(name: str) -> bool:
     """Whether it comes under a licence that is not the GPL's kind; of several offered (``A OR B``) one is enough, and
     docs/licences.md says which is taken."""
-    offered = importlib.metadata.metadata(name).get("License-Expression") or ""
+    about = importlib.metadata.metadata(name)
+    offered = about.get("License-Expression") or about.get("License") or ""
     choices = offered.split(" OR ")
     if len(choices) > 1:
         taken = re.search(rf"^\| {re.escape(name)} \|.*taken under ([A-Za-z0-9.-]+)", DOCUMENT, re.MULTILINE)
