@@ -9,6 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
 from blastwall.aws.approvals import ApprovalTable, AwsApprovals
 from blastwall.aws.clients import client
 from blastwall.aws.following import AwsSessions
@@ -144,16 +147,32 @@ def serve(work: Callable[[Desk], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
 
 
 def reclaim() -> Sequence[Reclaimed]:
-    """Take back what nobody looks after."""
+    """Take back the logins that nobody looks after."""
 
     async def one() -> Sequence[Reclaimed]:
         made = logins(None)
         try:
-            return [*await made.reclaim(), *await endings().reclaim("")]
+            return await made.reclaim()
         finally:
             await made.release()
 
     return _loop().run_until_complete(one())
+
+
+def reclaim_roles() -> Sequence[Reclaimed]:
+    """The same for AWS roles; only where nobody else rewrites their policies at the same time."""
+    return _loop().run_until_complete(endings().reclaim(""))
+
+
+def counted(found: Sequence[Reclaimed], logger: Logger, metrics: Metrics) -> dict[str, Any]:
+    """Tell what became of what was taken back: what could not be shown to be dead raises an alarm."""
+    for one in found:
+        log = logger.info if one.revocation.verified or one.revocation.kind == "iam" else logger.error
+        log(one.revocation.proof, session=one.lease.session, user=one.lease.id, target=one.lease.target)
+    failed = sum(not one.revocation.verified and one.revocation.kind != "iam" for one in found)
+    metrics.add_metric(name="revocation_failed", unit=MetricUnit.Count, value=failed)
+    metrics.add_metric(name="revocation_verified", unit=MetricUnit.Count, value=len(found) - failed)
+    return {"verified": len(found) - failed, "failed": failed}
 
 
 @cache

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from lambdas.credential_parts import Event, reclaim
+from lambdas.credential_parts import Event, counted, reclaim
 
 logger = Logger(service="session_reconciler")
 tracer = Tracer(service="session_reconciler")
@@ -20,11 +19,4 @@ metrics = Metrics(namespace="Blastwall", service="session_reconciler")
 @metrics.log_metrics
 def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
     """See ``blastwall.credentials.logins.Logins.reclaim``. What could not be shown to be dead raises an alarm."""
-    found = reclaim()
-    for one in found:
-        log = logger.info if one.revocation.verified else logger.error
-        log(one.revocation.proof, session=one.lease.session, user=one.lease.id, target=one.lease.target)
-    failed = sum(not one.revocation.verified for one in found)
-    metrics.add_metric(name="revocation_failed", unit=MetricUnit.Count, value=failed)
-    metrics.add_metric(name="revocation_verified", unit=MetricUnit.Count, value=len(found) - failed)
-    return {"verified": len(found) - failed, "failed": failed}
+    return counted(reclaim(), logger, metrics)

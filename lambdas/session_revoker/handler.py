@@ -1,4 +1,7 @@
-"""Takes back what was vended to a session. JSON: ``{session, holder}`` to ``{revocations}``, or {fault}."""
+"""Takes back what was vended to a session. JSON: ``{session, holder}`` to ``{revocations}``, or {fault}.
+
+Each minute, without a session, it ends the AWS roles that nobody looks after: it alone rewrites their policies.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from lambdas.credential_parts import Event, serve
+from lambdas.credential_parts import Event, counted, reclaim_roles, serve
 
 logger = Logger(service="session_revoker")
 tracer = Tracer(service="session_revoker")
@@ -20,6 +23,8 @@ metrics = Metrics(namespace="Blastwall", service="session_revoker")
 @metrics.log_metrics
 def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
     """See ``blastwall.credentials.desk.Desk.revoke``. Tokens and secrets stay out of log and trace."""
+    if "session" not in event:  # the schedule
+        return counted(reclaim_roles(), logger, metrics)
     logger.append_keys(session=event.get("session"), target=event.get("target"))
     answer = serve(lambda desk: desk.revoke(event))
     fault = answer.get("fault", {}).get("kind")
