@@ -33,6 +33,7 @@ from blastwall.local.signer import load_signer
 from blastwall.settings import ProxySettings
 from fargate_proxy import aws
 from fargate_proxy.check import examine
+from fargate_proxy.failures import TALLY
 from fargate_proxy.gateway import Gateway, Ports
 from fargate_proxy.health import Health
 from fargate_proxy.listener import Listener, address_of, bind
@@ -114,7 +115,9 @@ async def _run(settings: ProxySettings, bundle: Bundle) -> None:
     ports = Ports(parts.verifier, parts.vendor, parts.people, parts.sessions, parts.recorder, parts.clock)
     gateway = Gateway(bundle, ports, server_context(bundle.config.tls, os.environ))
     health = Health()
-    pulse = Pulse(gateway.watch.live, parts.clock.now, sys.stdout, os.environ.get("ECS_AGENT_URI", ""))
+    pulse = Pulse(
+        gateway.watch.live, parts.clock.now, sys.stdout, os.environ.get("ECS_AGENT_URI", ""), happened=TALLY.take
+    )
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 
 from blastwall.errors import RecordingFault
@@ -14,6 +15,28 @@ from blastwall.ports import Recorder, Recording
 log = logging.getLogger("blastwall.recording")
 
 EVENT = "recording_failed"
+
+
+class Tally:
+    """How many recordings have failed since somebody asked: for the metric that wakes an operator. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def add(self) -> None:
+        with self._lock:
+            self._count += 1
+
+    def take(self) -> dict[str, float]:
+        """The metric, and from now on count anew."""
+        with self._lock:
+            count, self._count = self._count, 0
+        return {"RecordingFailed": float(count)}
+
+
+#: Of this process.
+TALLY = Tally()
 
 
 def tell(recorder: Recorder, session: Session, target: Target, connection: str, recording: str, reason: str) -> None:
@@ -29,6 +52,7 @@ def tell(recorder: Recorder, session: Session, target: Target, connection: str, 
         "reason": reason,
     }
     about = {"event": EVENT, "session": session.id, "agent": session.principal.agent, "target": target.name}
+    TALLY.add()
     log.error("%s", json.dumps(about | fields, sort_keys=True))
     try:
         header = {"protocol": target.protocol, "mode": target.mode, "purpose": EVENT}

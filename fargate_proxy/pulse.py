@@ -33,6 +33,7 @@ class Pulse:
     out: TextIO
     agent: str = ""
     protected: bool = False
+    happened: Callable[[], dict[str, float]] = dict  # metrics of what has happened since the last beat
 
     async def beat_for_ever(self) -> None:
         """Runs until it is cancelled; a beat that fails is told and does not stop the next."""
@@ -43,7 +44,7 @@ class Pulse:
     async def beat(self) -> None:
         """One count, and protection as it says."""
         live = self.live()
-        self.out.write(json.dumps(metrics({"LiveConnections": live}, self.now())) + "\n")
+        self.out.write(json.dumps(metrics({"LiveConnections": live, **self.happened()}, self.now())) + "\n")
         self.out.flush()
         if self.agent and (live or self.protected):
             try:

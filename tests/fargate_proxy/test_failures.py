@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 from pathlib import Path
@@ -15,7 +16,8 @@ from blastwall.local.recorder import LocalRecorder
 from blastwall.local.recordings import Shelf
 from blastwall.model import Effect, Facts, Masked, Permit, Principal, Secret, Session, Statement, Target
 from blastwall.recording.reader import Reader
-from fargate_proxy.failures import BestEffort, tell
+from fargate_proxy.failures import TALLY, BestEffort, tell
+from fargate_proxy.pulse import Pulse
 
 SESSION = Session("s-1", Principal("issuer", "sub", "robot"), "shop", 0.0, 1.0)
 TARGET = Target("shop", "postgres", "h", 1)
@@ -90,3 +92,16 @@ async def test_a_wait_that_fails_is_told_too() -> None:
     assert pending is not None
     await pending
     assert told == ["too late"]
+
+
+async def test_the_alarm_counts_each_failure_once(tmp_path: Path) -> None:
+    TALLY.take()
+    recorder = LocalRecorder(tmp_path, SystemClock())
+    for number in range(3):
+        tell(recorder, SESSION, TARGET, f"c-{number}", "0123", "full")
+    recorder.close()
+    out = io.StringIO()
+    pulse = Pulse(lambda: 0, lambda: 1.0, out, happened=TALLY.take)
+    await pulse.beat()
+    await pulse.beat()
+    assert [json.loads(line)["RecordingFailed"] for line in out.getvalue().splitlines()] == [3.0, 0.0]
