@@ -28,7 +28,7 @@ def free_to_ship(name: str) -> bool:
     about = importlib.metadata.metadata(name)
     offered = about.get("License-Expression") or about.get("License") or ""
     choices = offered.split(" OR ")
-    if len(choices) > 1:
+    if len(choices) > 1 and any(map(COPYLEFT.search, choices)):
         taken = re.search(rf"^\| {re.escape(name)} \|.*taken under ([A-Za-z0-9.-]+)", DOCUMENT, re.MULTILINE)
         return taken is not None and taken[1] in choices and not COPYLEFT.search(taken[1])
     return not COPYLEFT.search(licence(name))
