@@ -92,6 +92,11 @@ class Reader:
         """
         with entry.open() as file:
             header = read_header(file)
+        self.admit(header, how)
+        return header
+
+    def admit(self, header: Header, how: str) -> None:
+        """As :meth:`open`, of a header that was read elsewhere. Raises NotForYou, TokenFault, RecordingFault."""
         _, who, known_by = self._identified()
         denial = self.refusal(header)
         fields: dict[str, object] = {
@@ -106,7 +111,6 @@ class Reader:
         self._note(who, fields, str(header.raw["target"].get("name")))
         if denial is not None:
             raise NotForYou(f"{denial.reason}." + (f" {denial.hint}" if denial.hint else ""))
-        return header
 
     def refusal(self, header: Header) -> Denial | None:
         """What policy says to this reader reading this recording; nothing is put on record."""

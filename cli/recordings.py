@@ -264,6 +264,26 @@ def _over(state: Path, session: str) -> bool:
     return asyncio.run(look())
 
 
+@command.command("fetch")
+@click.argument("id")
+@click.option(
+    "--bucket", required=True, envvar="BLASTWALL_RECORDINGS_BUCKET", help="Where a gateway on AWS keeps them."
+)
+@state_option
+@options
+def fetch(id: str, bucket: str, state: Path, reader: Reader) -> None:
+    """Bring a recording out of a bucket into a state directory of its own, for `verify`, `play` and `export`.
+
+    It takes a role that may read the bucket (your AWS credentials), and policy decides as for the others.
+    """
+    if (state / "blastwall.db").exists():  # its finisher would complete what is still being written elsewhere
+        raise click.UsageError(f"a gateway uses {state}: give what is fetched a directory of its own, with --state")
+    from cli.bucket import bring  # boto3 is slow to load, and no other verb here needs it
+
+    entry = bring(bucket, id, Shelf(state), lambda header: reader.admit(header, "fetch"))
+    click.echo(entry.id)
+
+
 @command.command("export")
 @click.argument("id")
 @click.option(
