@@ -133,7 +133,7 @@ def _literals(binder: Binder, select: Message, cells: Sequence[Cell]) -> None:
             waiting += [arm.larg, arm.rarg]
             continue
         rows = [row.list.items for row in arm.values_lists]
-        if arm.target_list:
+        if arm.target_list and not any(_is_star(each.res_target.val) for each in arm.target_list):
             rows.append([each.res_target.val for each in arm.target_list])
         for row in rows:
             for place, value in enumerate(row):

@@ -101,7 +101,7 @@ def mentions(message: Message, surroundings: Surroundings) -> bool:
     for node in everything_within(message):
         if type(node).__name__ == "RangeVar":
             names.append((node.schemaname, node.relname))
-    if kind == "CommentStmt" and message.objtype == _COLUMN:
+    if kind in ("CommentStmt", "SecLabelStmt") and message.objtype == _COLUMN:
         path = strings(message.object.list.items)
         found = _relation(surroundings, path[:-1])
         column = found.column(path[-1]) if found is not None else None

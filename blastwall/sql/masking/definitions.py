@@ -113,8 +113,8 @@ def _create(binder: Binder, message: Message) -> None:
 
 
 def _comment(binder: Binder, message: Message) -> None:
-    """COMMENT may be what marks a column as masked."""
-    raise Refused("Changes the comment of a masked table, by which columns may be masked; ask whoever keeps its masks.")
+    """A comment or label may be what marks a column as masked."""
+    raise Refused("Changes what is said of a masked column, by which it may be masked; ask whoever keeps its mask.")
 
 
 _RULES: Mapping[str, Callable[[Binder, Message], None]] = {
@@ -127,6 +127,7 @@ _RULES: Mapping[str, Callable[[Binder, Message], None]] = {
     "LockStmt": _nothing,
     "RefreshMatViewStmt": _nothing,
     "ReindexStmt": _nothing,
+    "SecLabelStmt": _comment,
     "TruncateStmt": _nothing,
     "VacuumStmt": _nothing,
 }

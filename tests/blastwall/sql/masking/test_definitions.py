@@ -58,6 +58,7 @@ def test_what_leaves_values_and_masks_alone(text: str) -> None:
         "CREATE RULE r AS ON SELECT TO customers DO INSTEAD SELECT 1",
         "CREATE PUBLICATION p FOR TABLE customers",
         "COMMENT ON COLUMN customers.ssn IS 'public'",
+        "SECURITY LABEL ON COLUMN customers.ssn IS NULL",
     ],
 )
 def test_what_does_not(text: str) -> None:
