@@ -56,12 +56,13 @@ class Endings:
         try:
             reason = await self._sessions.ended(session)
             if credential.kind == "iam":
-                self._record(session, reason, (_outliving(credential),))
+                await self._recorded(session, reason, (_outliving(credential),))
                 return
             try:
-                self._record(session, reason, await self._vendor.revoke(session))
+                await self._recorded(session, reason, await self._vendor.revoke(session))
             except UpstreamFault as fault:
-                self._record(session, reason, (Revocation(credential.user, credential.kind, False, str(fault), 0.0),))
+                failed = Revocation(credential.user, credential.kind, False, str(fault), 0.0)
+                await self._recorded(session, reason, (failed,))
         except Fault as fault:  # the store, say: the reclaiming takes over once it answers again
             log.error("the end of session %s cannot be followed: %s", session.id, fault)
         finally:
@@ -73,7 +74,7 @@ class Endings:
         while True:
             try:
                 for found in await reclaim():
-                    self._tell(found, failed)
+                    await self._tell(found, failed)
             except Fault as fault:
                 log.error("abandoned credentials cannot be looked for: %s", fault)
             await asyncio.sleep(RECLAIM_SECONDS)
@@ -86,9 +87,9 @@ class Endings:
         await asyncio.gather(*followers, return_exceptions=True)
         self._followed.clear()
         for found in await surrender():
-            self._tell(found, set())
+            await self._tell(found, set())
 
-    def _tell(self, found: Reclaimed, failed: set[str]) -> None:
+    async def _tell(self, found: Reclaimed, failed: set[str]) -> None:
         """A failure is told once: it is tried again every few seconds."""
         user = found.revocation.user
         if not found.revocation.verified and user in failed:
@@ -97,7 +98,11 @@ class Endings:
         if found.session is None:
             log.warning("a credential without a session, %s: %s", user, found.revocation.proof)
             return
-        self._record(found.session, "nobody looked after it any more", (found.revocation,))
+        await self._recorded(found.session, "nobody looked after it any more", (found.revocation,))
+
+    async def _recorded(self, session: Session, reason: str, revocations: Sequence[Revocation]) -> None:
+        """Off the event loop: a recording waits for its disk when it begins, and for who signs it when it ends."""
+        await asyncio.to_thread(self._record, session, reason, revocations)
 
     def _record(self, session: Session, reason: str, revocations: Sequence[Revocation]) -> None:
         """A recording of its own: the connections' have been closed by then."""

@@ -110,6 +110,7 @@ class Shipment:
         self._path = path
         self._place = place
         self._strict = strict
+        self.renew: Callable[[], None] = lambda: None  # keeps the lease of the spool's file
         self._lock = threading.Lock()
         self._spooled = 0  # bytes in the spool file
         self._sent = 0  # bytes in the bucket
@@ -177,6 +178,8 @@ class Shipment:
 
     def look(self) -> None:
         """Have it shipped when it is time."""
+        if self._ended_at is None:
+            self.renew()
         now = self._shipper.monotonic()
         with self._lock:
             if self._running or now < self._not_before:
@@ -287,6 +290,7 @@ class ShippedSink:
     def __init__(self, spool: SpoolSink, shipment: Shipment) -> None:
         self._spool = spool
         self._shipment = shipment
+        shipment.renew = spool.renew
 
     def write(self, parts: Sequence[bytes], length: int) -> None:
         self._shipment.check()

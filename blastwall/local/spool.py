@@ -185,9 +185,18 @@ class SpoolSink:
                 self._lose(OSError(f"the disk has given no sign for {self._patience:g} seconds"))
             if self._lost is not None:
                 raise self._lost
-            if self._lease is not None and now - self._renewed > self._lease.beat and not self._closing:
-                self._beat = True
-                self._kick()
+            self._renew(now)
+
+    def renew(self) -> None:
+        """Keep the lease, if it is time: for a timer that looks after recordings nobody else follows."""
+        with self._changed:
+            if self._lost is None:
+                self._renew(self._monotonic())
+
+    def _renew(self, now: float) -> None:
+        if self._lease is not None and now - self._renewed > self._lease.beat and not self._closing:
+            self._beat = True
+            self._kick()
 
     def seal(self, manifest: bytes) -> None:
         """Put the manifest beside, once the file is whole and durable. It waits: call it off the event loop."""
