@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from blastwall.approvals.visible import visible
+from blastwall.credentials.lease import Lease, LeaseState
 from blastwall.local.clock import SystemClock
+from blastwall.local.leases import LocalLeases
 from blastwall.local.sessions import LocalSessions, SessionRow
 from cli import place
-from blastwall.approvals.visible import visible
 
 T = TypeVar("T")
 
@@ -61,8 +63,9 @@ def show(id: str, state: Path, form: str) -> int:
     row = _with(state, lambda sessions: sessions.show(id))
     if row is None:
         return _unknown(id)
+    leases = _leases(state, id)
     if form == "json":
-        place.echo_json(_document(row))
+        place.echo_json(_document(row) | {"credentials": [asdict(lease) for lease in leases]})
         return 0
     session, principal = row.session, row.session.principal
     lines = {
@@ -77,6 +80,7 @@ def show(id: str, state: Path, form: str) -> int:
         "break-glass": session.break_glass or "no",
         "connections": ", ".join(row.connections) or "none at present",
         "used": ", ".join(f"{amount} {name}" for name, amount in sorted(row.usage.items())) or "nothing yet",
+        "credentials": "; ".join(map(_told, leases)) or "none of its own",
         "ended": "no" if row.ended_at is None else f"{place.moment(row.ended_at)}: {row.reason}",
     }
     for name, text in lines.items():
@@ -133,6 +137,25 @@ def _with(state: Path, ask: Callable[[LocalSessions], Awaitable[T]]) -> T:
             store.close()
 
     return asyncio.run(run())
+
+
+def _leases(state: Path, id: str) -> Sequence[Lease]:
+    async def run() -> Sequence[Lease]:
+        store = place.open_store(state)
+        try:
+            return await LocalLeases(store).history(id)
+        finally:
+            store.close()
+
+    return asyncio.run(run())
+
+
+def _told(lease: Lease) -> str:
+    """A credential in words: whether it can still be used, and what showed that it cannot."""
+    if lease.state is LeaseState.CLOSED:
+        return f"{lease.id}, dead: {lease.note}"
+    ending = f", being taken back ({lease.note})" if lease.state is LeaseState.ENDING else ""
+    return f"{lease.id} until {place.moment(lease.expires_at)} at the latest{ending}"
 
 
 def _document(row: SessionRow) -> dict[str, Any]:

@@ -97,6 +97,10 @@ class LocalLeases:
     async def of(self, session: str) -> Sequence[Lease]:
         return await self._write(lambda db: _found(db, "leases.session = ? AND state <> 'closed'", (session,)))
 
+    async def history(self, session: str) -> Sequence[Lease]:
+        """All of the session's leases, closed ones too, for whoever asks what became of them."""
+        return await self._write(lambda db: _found(db, "leases.session = ?", (session,)))
+
     async def attempts(self, lease: Lease) -> int:
         """How often it could not be ended."""
         question = "SELECT attempts FROM leases WHERE session = ? AND id = ?"

@@ -9,8 +9,10 @@ import time
 
 import pytest
 
+from blastwall.credentials.lease import Lease
 from blastwall.errors import TokenFault
 from blastwall.local.clock import SystemClock
+from blastwall.local.leases import LocalLeases
 from blastwall.local.sessions import LocalSessions
 from blastwall.local.store import Store
 from blastwall.model import Principal, Target
@@ -126,3 +128,40 @@ def test_a_state_directory_that_was_never_used_says_so_and_stays_unmade(tmp_path
     assert run(["sessions", "ls", "--state", str(tmp_path / "none")]) == 4
     assert "blastwall up" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
+
+
+def test_a_session_shows_its_credentials_and_what_became_of_them(gateway, capsys):
+    session = gateway.open()
+    now = time.time()
+    leases = [
+        Lease(session.id, id, "shop", "role", "app", "here", now, now + 60)
+        for id in ("bw_s_a", "bw_s_a__2", "bw_s_a__3")
+    ]
+
+    async def keep(store):
+        kept = LocalLeases(store)
+        for lease in leases:
+            await kept.write(lease)
+        await kept.claim(leases[1], now)
+        await kept.retry(leases[1], now, "the target is away")
+        await kept.close(leases[2], now, "the target refuses it 0.05 s after the end")
+
+    async def inside():
+        store = Store(gateway.state / "blastwall.db")
+        try:
+            await keep(store)
+        finally:
+            store.close()
+
+    asyncio.run(inside())
+    assert call(gateway, "show", session.id) == 0
+    shown = capsys.readouterr().out
+    assert "bw_s_a until 20" in shown
+    assert "being taken back (the target is away)" in shown
+    assert "bw_s_a__3, dead: the target refuses it 0.05 s after the end" in shown
+    assert call(gateway, "show", session.id, "--format", "json") == 0
+    assert [lease["state"] for lease in json.loads(capsys.readouterr().out)["credentials"]] == [
+        "open",
+        "ending",
+        "closed",
+    ]
