@@ -135,3 +135,41 @@ def test_what_cannot_be_started_here_is_refused(directory: Path, certificates: C
         target(directory, certificates, local=None)
     with pytest.raises(RigFault, match="database of its own"):
         target(directory, certificates, options={"databases": ["postgres"]})
+
+
+def test_a_credential_of_kind_role_gets_a_profile_and_an_admin_with_the_least_that_it_needs(
+    directory: Path, certificates: Certificates
+) -> None:
+    wanted = {
+        "kind": "role",
+        "profile": "reader",
+        "admin": {"user": "maker", "password_env": "NOT_HERE"},
+        "connections": 3,
+    }
+    made = target(directory, certificates, credential=wanted)
+    try:
+        made.start()
+        merged: Any = made.overrides()
+        (entry,) = merged["credential"]
+        again = section(credential=entry).credential[0]
+        assert (again.kind, again.user, again.connections) == ("role", "reader", 3)
+        assert entry["admin"]["user"] == "maker"
+        place = {"host": merged["host"], "port": merged["port"], "dbname": "shop"}
+        admin = {"user": "maker", "password": Path(entry["admin"]["password_file"]).read_text()}
+        with psycopg.connect(**place, **admin, autocommit=True) as connection:
+            connection.execute("CREATE ROLE bw_x LOGIN IN ROLE reader")
+            connection.execute("DROP ROLE bw_x")
+            for beyond in (
+                "SELECT kettles FROM stock",
+                "SET ROLE reader",
+                "CREATE DATABASE x",
+                "CREATE ROLE x SUPERUSER",
+            ):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(beyond)
+        login = "SELECT rolcanlogin FROM pg_roles WHERE rolname = 'reader'"
+        assert made.server.psql(login) == "f"
+        made.server.stop()
+        made.start()  # everything is there already
+    finally:
+        made.server.destroy()
