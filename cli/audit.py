@@ -147,6 +147,9 @@ def _listing(events: deque[dict[str, Any]]) -> Table:
         if "status_code" in event:
             what = f"failed: {event['status_code']}"
         said = _at(event, "query_info").get("query_string") or own.get("command") or own.get("request")
+        read = _at(own, "read")
+        if read.get("how"):
+            said = f"{read['how']} {read.get('recording', '')}".strip()
         table.add_row(
             datetime.fromtimestamp(event["time"] / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S"),
             Text(neutral(str(_at(event, "actor", "user").get("name", "")), 60)),

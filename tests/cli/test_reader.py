@@ -176,6 +176,13 @@ def test_what_cannot_be_put_on_record_is_not_shown(state, capsys):
     assert "could not be begun" in err
 
 
+def test_audit_ls_tells_who_read_what(state, capsys):
+    recording = record(state)
+    call(capsys, "play", recording.id, "--no-wait", "--as", "bob")
+    assert run(["audit", "ls", "--agent", "bob"]) == 0
+    assert f"play {recording.id}" in capsys.readouterr().out
+
+
 def test_verifying_needs_no_leave_and_leaves_no_trace(state, capsys, monkeypatch, tmp_path):
     recording = record(state)
     monkeypatch.setenv("BLASTWALL_TOKEN", "nonsense")
