@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from bench.client import Client
-from bench.measure import BLASTWALL, DIRECT, Measure, Pace
+from bench.measure import BLASTWALL, DIRECT, Measure, Pace, processor_seconds
 from bench.pgbench import BenchFault
 from bench.stage import BULK_ROWS, CONFIG, MASKED, Route, Stage
 from blastwall.config.bundle import load_bundle
@@ -54,17 +54,45 @@ def masking(stage: Stage, pace: Pace) -> list[Measure]:
 
 def _scans(stage: Stage, pace: Pace) -> Iterator[Measure]:
     assert stage.masked is not None, "the stage has started"
-    ways: dict[str, tuple[str, str, str]] = {
-        "masking-source": ("two columns masked where they are scanned; direct: by hand", BY_HAND, SOURCE),
-        "masking-raw": ("two columns masked where they are scanned; direct: unmasked", SOURCE, SOURCE),
-        "masking-sink": ("two columns hashed and faked at the gateway; direct: unmasked", SINK, SINK),
+    plain = stage.routes[BLASTWALL]
+    ways: dict[str, tuple[str, str, Route, str]] = {
+        "masking-rewrite": (
+            "two columns masked where they are scanned; direct: by hand, through the gateway",
+            BY_HAND,
+            plain,
+            SOURCE,
+        ),
+        "masking-source": (
+            "two columns masked where they are scanned; direct: by hand",
+            BY_HAND,
+            stage.routes[DIRECT],
+            SOURCE,
+        ),
+        "masking-raw": (
+            "two columns masked where they are scanned; direct: unmasked",
+            SOURCE,
+            stage.routes[DIRECT],
+            SOURCE,
+        ),
+        "masking-sink": (
+            "two columns hashed and faked at the gateway; direct: unmasked",
+            SINK,
+            stage.routes[DIRECT],
+            SINK,
+        ),
     }
-    for id, (words, theirs, ours) in ways.items():
+    for id, (words, theirs, peer, ours) in ways.items():
         measure = Measure(id, f"SELECT of {BULK_ROWS:,} rows, {words}", "rows/s")
-        for route in pace.interleave((stage.routes[DIRECT], stage.masked), measure.name):
-            masked = route.name == MASKED
-            measure.add(BLASTWALL if masked else DIRECT, _rows_per_second(stage, route, ours if masked else theirs))
+        cost = Measure(f"{id}-cpu", f"proxy CPU of it, {words}", "ms")
+        for route in pace.interleave((peer, stage.masked), measure.name):
+            masked = route is stage.masked
+            name = BLASTWALL if masked else DIRECT
+            before = processor_seconds(route.pid) if route.pid else 0.0
+            measure.add(name, _rows_per_second(stage, route, ours if masked else theirs))
+            if route.pid:
+                cost.add(name, (processor_seconds(route.pid) - before) * 1000)
         yield measure
+        yield cost
 
 
 def _rows_per_second(stage: Stage, route: Route, sql: str) -> float:

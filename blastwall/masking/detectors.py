@@ -90,13 +90,14 @@ class Detectors:
     def suspects(self, data: bytes, flags: bool = True) -> list[int]:
         """Places in ``data`` at or around which a value may be, in order. Empty for nearly every buffer.
 
-        ``data`` may be whole wire frames: a place says only that the value it lies in must be looked at. ``flags``
-        False leaves out kinds that are only flagged.
+        ``data`` may be whole wire frames: a place (the middle of what the gate matched, which may reach a byte or two
+        into its neighbours) says only that the value it lies in must be looked at. ``flags`` False leaves out kinds
+        that are only flagged.
         """
         gate = self._gate if flags else self._gate_masked
         if gate is None:
             return []
-        return [found.end() - 1 for found in gate.finditer(data)]
+        return [(found.start() + found.end()) // 2 for found in gate.finditer(data)]
 
     def scan(self, text: bytes, before: bytes = b"") -> list[Hit]:
         """The values in one text, in order; ``before`` is the byte that stood directly before it, if any.
