@@ -32,6 +32,7 @@ from blastwall.recording.records import Intent
 from blastwall.recording.shown import decode_opaque
 from blastwall.recording.verify import State, verify
 from blastwall.settings import RecordingSettings
+from tests.blastwall.aws.cloud import patient
 
 RUNS = int(os.environ.get("KILLS", "50"))
 SEED = int(os.environ.get("SEED", "0")) or time.time_ns() % 1_000_000
@@ -54,8 +55,8 @@ def cloud() -> Iterator[dict[str, str]]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in given.items():
             patch.setenv(name, value)
-        client("s3", given["KILLS_ENDPOINT"]).create_bucket(Bucket=NAME, ObjectLockEnabledForBucket=True)
-        kms = client("kms", given["KILLS_ENDPOINT"])
+        patient("s3", given["KILLS_ENDPOINT"]).create_bucket(Bucket=NAME, ObjectLockEnabledForBucket=True)
+        kms = patient("kms", given["KILLS_ENDPOINT"])
         key = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
         yield given | {"KILLS_KEY": key["KeyMetadata"]["KeyId"]}
     server.stop()

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import boto3
+from botocore.config import Config
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from blastwall.aws.objects import Bucket
@@ -55,6 +57,12 @@ class Faulty:
         self.after(key)
         self.put.set()
         return answer
+
+
+def patient(service: str, endpoint: str) -> Any:
+    """A client for setting up: moto's first answers, on a machine that is busy, are not lost answers."""
+    config = Config(read_timeout=60, retries={"total_max_attempts": 1})
+    return boto3.client(service, endpoint_url=endpoint, config=config)
 
 
 def fail(error: Exception, times: int = 10**9) -> Callable[[str], None]:

@@ -6,14 +6,12 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
-from blastwall.aws.objects import Bucket, client
+from blastwall.aws.objects import Bucket
 from blastwall.aws.signer import KmsSigner
-from tests.blastwall.aws.cloud import NAME, REGION, Faulty
+from tests.blastwall.aws.cloud import NAME, REGION, Faulty, patient
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +34,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def s3(endpoint: str, credentials: None) -> Faulty:
     """An S3 client with one empty bucket behind it, as the stacks make it: nothing in it can be replaced."""
-    patient = Config(read_timeout=60, retries={"total_max_attempts": 1})  # moto on a busy machine is no lost answer
-    real: Any = boto3.client("s3", endpoint_url=endpoint, config=patient)
+    real: Any = patient("s3", endpoint)
     for bucket in real.list_buckets()["Buckets"]:
         for item in real.list_objects_v2(Bucket=bucket["Name"]).get("Contents", ()):
             real.delete_object(Bucket=bucket["Name"], Key=item["Key"])
@@ -59,7 +56,7 @@ def bucket(s3: Faulty) -> Bucket:
 
 @pytest.fixture
 def kms(endpoint: str, credentials: None) -> Any:
-    return client("kms", endpoint)
+    return patient("kms", endpoint)
 
 
 @pytest.fixture

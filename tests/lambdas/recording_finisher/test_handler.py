@@ -21,6 +21,7 @@ from blastwall.model import Effect, Facts, Permit, Principal, Session, Statement
 from blastwall.recording.verify import State, verify
 from blastwall.settings import RecordingSettings
 from lambdas.recording_finisher import handler as module
+from tests.blastwall.aws.cloud import patient
 
 CONTEXT = SimpleNamespace(
     function_name="recording_finisher", memory_limit_in_mb=512, invoked_function_arn="arn", aws_request_id="1",
@@ -38,8 +39,8 @@ def settings(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recordi
     server.start()
     host, port = server.get_host_and_port()
     url = f"http://{host}:{port}"
-    client("s3", url).create_bucket(Bucket="recordings-of-function")
-    key = client("kms", url).create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+    patient("s3", url).create_bucket(Bucket="recordings-of-function")
+    key = patient("kms", url).create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
     made = RecordingSettings("recordings-of-function", key, str(tmp_path), endpoint_url=url)
     for name, value in made.to_env().items():
         monkeypatch.setenv(name, value)
