@@ -110,12 +110,14 @@ class Treatment:
     ``touches``: it reads or writes a masked relation, so what the database says of it (errors, notices, tags) is
     reduced to what cannot carry a value. ``outputs`` None: it returns no rows whose columns the text tells.
     ``parameters`` are the numbers (from 1) of bound parameters compared with or stored into masked columns: the
-    recording leaves their values out.
+    recording leaves their values out. ``stores`` are those (with the mask of their column) that are written to one:
+    none may be a mask that comes back.
     """
 
     touches: bool = False
     outputs: tuple[Output, ...] | None = None
     parameters: frozenset[int] = frozenset()
+    stores: tuple[tuple[int, Mask], ...] = ()
 
 
 UNTOUCHED = Treatment()

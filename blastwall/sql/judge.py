@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from blastwall.masking.plan import UNTOUCHED, Mask, Treatment
+from blastwall.masking.plan import UNTOUCHED, Treatment
 from blastwall.model import Effect, Facts
 from blastwall.sql.callables import settle_hazards
 from blastwall.sql.changes import CHANGE_RULES
@@ -33,8 +33,7 @@ class Judgement:
     facts. ``session_names``: the facts depend on what the session prepared or declared. ``changes_catalogue``:
     afterwards the catalogue may be another one. ``makes`` is the name of the relation it makes, and whether that is
     temporary. ``concerns_masks``: it reads, writes or names what masking has a say in; ``treatment`` is then what
-    masking makes of running it, ``carried`` of running what it names for later, and ``stores`` are the bound
-    parameters (by number) that go into masked columns.
+    masking makes of running it, ``carried`` of running what it names for later.
     """
 
     facts: Facts
@@ -48,7 +47,6 @@ class Judgement:
     concerns_masks: bool = False
     treatment: Treatment = UNTOUCHED
     carried: Treatment = UNTOUCHED
-    stores: tuple[tuple[int, Mask], ...] = ()
 
     @property
     def reads_only(self) -> bool:

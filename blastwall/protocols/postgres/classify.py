@@ -200,7 +200,6 @@ class _Masking:
             literal_independent=one.literal_independent and not outcome.literals,
             treatment=outcome.treatment,
             carried=outcome.carried,
-            stores=outcome.stores,
         )
 
     def text(self) -> str | None:

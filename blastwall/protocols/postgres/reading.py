@@ -179,7 +179,7 @@ class SessionReader:
     def _written(self, finding: Finding, statement: Statement) -> Facts:
         """Facts of a write to masked columns whose bound values are known now: none may be a mask that goes back."""
         for part in finding.statements:
-            for number, mask in part.stores:
+            for number, mask in part.treatment.stores:
                 given = statement.parameters[number - 1].value if number <= len(statement.parameters) else None
                 if given is not None and is_mask(given.decode("utf-8", "replace"), mask, self._plan):
                     return replace(finding.facts, refusal=written_back(mask.column))

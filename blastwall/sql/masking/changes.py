@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from blastwall.masking.plan import Mask
 from blastwall.sql.catalogue import clip
 from blastwall.sql.columns import column_name
 from blastwall.sql.masking.binder import WHERE, Binder
@@ -142,9 +143,12 @@ def _literals(binder: Binder, select: Message, cells: Sequence[Cell]) -> None:
 
 
 def _literal(binder: Binder, value: Message, cell: Cell) -> None:
-    if cell.leaf is None:
-        return
-    mask = cell.leaf.mask
+    if cell.leaf is not None:
+        check_literal(binder, value, cell.leaf.mask)
+
+
+def check_literal(binder: Binder, value: Message, mask: Mask) -> None:
+    """A value for a masked column: a literal may be no mask, and of a parameter is remembered where it goes."""
     while kind_of(value) == "type_cast":
         value = value.type_cast.arg
     if kind_of(value) == "param_ref":

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from blastwall.masking.plan import UNTOUCHED, Mask, Output, Treatment
+from blastwall.masking.plan import UNTOUCHED, Output, Treatment
 from blastwall.model import Facts
 from blastwall.sql.catalogue import clip
 from blastwall.sql.facts import Ledger
 from blastwall.sql.masking.binder import Binder
-from blastwall.sql.masking.changes import change
+from blastwall.sql.masking.changes import change, check_literal
 from blastwall.sql.masking.definitions import define
 from blastwall.sql.masking.levels import Level
 from blastwall.sql.masking.rewriting import extends_by_masks, rewrite, settle
@@ -32,7 +32,7 @@ class Outcome:
 
     ``treatment`` is that of running it, ``carried`` that of running what it names (PREPARE, DECLARE). ``refusal`` is ""
     unless it may not run. ``changed`` tells that the tree was rewritten. ``literals``: a literal's value decided
-    something. ``stores`` are (parameter number, mask) of parameters that go into masked columns.
+    something.
     """
 
     treatment: Treatment = UNTOUCHED
@@ -43,7 +43,6 @@ class Outcome:
     flags: frozenset[str] = frozenset()
     changed: bool = False
     literals: bool = False
-    stores: tuple[tuple[int, Mask], ...] = ()
 
 
 NOTHING = Outcome()
@@ -199,6 +198,9 @@ class _Statement:
         self._run_by_name(
             self.surroundings.prepared_treatments.get(message.name), self.surroundings.prepared.get(message.name)
         )
+        for number, mask in self.known.stores if self.known is not None else ():
+            if number <= len(message.params):
+                check_literal(self.binder, message.params[number - 1], mask)
 
     def fetch(self, message: Message) -> None:
         self._run_by_name(
@@ -249,7 +251,7 @@ class _Statement:
             outputs = (Output("QUERY PLAN", origin=(0, 0)),)
         elif columns is not None:
             outputs = tuple(_output(column, sink) for column, sink in zip(columns, shown, strict=True))
-        running = Treatment(True, outputs, frozenset(binder.parameters))
+        running = Treatment(True, outputs, frozenset(binder.parameters), tuple(binder.stores))
         if self.known is not None and not self.plan_only:
             running = self.known
         return Outcome(
@@ -260,7 +262,6 @@ class _Statement:
             flags=frozenset(binder.flags),
             changed=changed,
             literals=binder.literals,
-            stores=tuple(binder.stores),
         )
 
 

@@ -126,6 +126,12 @@ def test_a_mask_is_not_written_back(text: str) -> None:
     assert "real value would be lost" in refusal(text)
 
 
+def test_nor_by_the_arguments_of_what_was_prepared() -> None:
+    text = "PREPARE p AS UPDATE customers SET ssn = $1 WHERE id = $2; EXECUTE p ({}, 1)"
+    assert "real value would be lost" in refusal(text.format("'***'"))
+    assert not refusal(text.format("'123-45-6789'"))
+
+
 def test_a_mask_in_another_column_is_a_value() -> None:
     assert not refusal("UPDATE customers SET name = '***' WHERE id = 1")
 
@@ -137,5 +143,5 @@ def test_literals_that_were_looked_at_decide_for_this_text_only() -> None:
 def test_parameters_that_go_into_masked_columns_are_known() -> None:
     finding = found("INSERT INTO customers (id, name, email, ssn) VALUES ($1, $2, $3::text, $4)")
     assert finding.treatment.parameters == {3, 4}
-    assert [number for number, _ in finding.statements[0].stores] == [3, 4]
+    assert [number for number, _ in finding.treatment.stores] == [3, 4]
     assert found("UPDATE customers SET ssn = $2 WHERE id = $1").treatment.parameters == {2}
