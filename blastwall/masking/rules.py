@@ -26,7 +26,7 @@ from blastwall.sql.catalogue import FIRST_USER_OID, Catalogue, Column, Relation
 
 KINDS: Final = frozenset("rpvmf")  # relations whose columns rules speak of
 DERIVED: Final = frozenset("vm")
-REMEMBERED: Final = 16  # plans
+REMEMBERED: Final = 8  # plans, each with its catalogue
 FILE: Final = "masking.yaml"
 LOOKUPS: Final = 100
 
