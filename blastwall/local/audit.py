@@ -246,7 +246,10 @@ def follow(
     clock = clock or SystemClock()
     alarms: list[Alarm] = []
     try:
-        trail = AuditTrail(state, [Outbox(state / "audit" / "outbox", sink, clock, alarms.append) for sink in sinks])
+        outboxes = [Outbox(state / AUDIT / "outbox", sink, clock, alarms.append) for sink in sinks]
+        for outbox in outboxes:
+            outbox.retry()  # a start is a new chance for what was set aside
+        trail = AuditTrail(state, outboxes)
     except OSError as error:
         raise OurFault(f"Audit events cannot be kept in {state}: {error.strerror}.") from error
     while True:

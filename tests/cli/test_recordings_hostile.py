@@ -267,7 +267,7 @@ def test_known_attacks_do_nothing(tmp_path, monkeypatch, capsys, colours, start)
 
 
 @settings(
-    max_examples=5,
+    max_examples=4,
     deadline=None,
     phases=(Phase.explicit, Phase.generate),
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -326,3 +326,15 @@ def test_only_old_days_that_every_sink_has_read_are_removed(tmp_path, recorder):
     assert AuditTrail(tmp_path).prune(7) == 0, "without a sink this is all there is"
     assert kept.prune(7) == 1
     assert [path.name for path in (tmp_path / "audit").glob("*.jsonl")] != []
+
+
+def test_a_start_tries_again_what_was_set_aside(tmp_path, recorder):
+    recorder.open(SESSION, TARGET, "c", {}).close("end")
+    far = Far()
+    far.up = True
+    aside = tmp_path / "audit" / "outbox" / "far" / "undeliverable"
+    aside.mkdir(parents=True)
+    (aside / "x.json").write_text('{"metadata":{"uid":"r-poison"},"time":1}\n')
+    follow(tmp_path, lambda _: True, [far], ManualClock())
+    assert "r-poison" in far.got
+    assert not list(aside.iterdir())

@@ -122,4 +122,4 @@ def test_time_is_limited(tmp_path):
 
 def test_memory_is_limited(tmp_path):
     with pytest.raises(ClientFault, match=r"of memory|more than"):
-        ask(tmp_path, "SELECT list(repeat('x', 1000) || a.range) FROM range(50000000) a", seconds=8)
+        ask(tmp_path, "SELECT list(repeat('x', 1000) || a.range) FROM range(50000000) a", seconds=4)
