@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 
 from blastwall.aws import doctor
-from blastwall.config.bundle import load_bundle
+from blastwall.config.bundle import Bundle, load_bundle
+from blastwall.config.credentials import AdminCredential, IamCredential, RoleCredential, StaticCredential
 from blastwall.errors import ConfigFault
 from blastwall.model import Secret
 from blastwall.protocols.postgres.members import members_of
@@ -52,7 +53,7 @@ def examine_account(config: Path, chosen: Chosen, client: doctor.Client | None =
     tasks, cpu = TOPOLOGIES[chosen.topology]
     account = doctor.Account(
         client or doctor.regional(chosen.region),
-        bundle,
+        needs(bundle),
         tasks=tasks,
         task_cpu=cpu,
         certificate=chosen.certificate,
@@ -64,6 +65,25 @@ def examine_account(config: Path, chosen: Chosen, client: doctor.Client | None =
         Finding(f"{finding.check} ({finding.about})", VERDICTS[finding.verdict], finding.found, finding.advice)
         for finding in doctor.examine(account)
     ]
+
+
+def needs(bundle: Bundle) -> tuple[doctor.Needs, ...]:
+    """What the configuration's targets take of the account, sorted by name."""
+    found = []
+    for name, section in sorted(bundle.config.targets.items()):
+        secrets: list[str] = []
+        logins: list[doctor.Login] = []
+        for credential in section.credential:
+            held = credential.admin if isinstance(credential, RoleCredential) else credential
+            if isinstance(held, StaticCredential | AdminCredential) and held.secret_arn is not None:
+                secrets.append(held.secret_arn)
+            if isinstance(credential, IamCredential):
+                logins.append(doctor.Login(credential.rds.resource_id, credential.user))
+            if isinstance(credential, RoleCredential) and credential.rds is not None:
+                user = credential.admin.user if credential.admin.iam else None
+                logins.append(doctor.Login(credential.rds.resource_id, user))
+        found.append(doctor.Needs(name, tuple(secrets), tuple(logins)))
+    return tuple(found)
 
 
 def _granted(addresses: Mapping[str, str]) -> doctor.Grants:

@@ -19,8 +19,6 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from blastwall.config.bundle import Bundle
-from blastwall.config.credentials import AdminCredential, IamCredential, RoleCredential, StaticCredential
 from blastwall.errors import Fault
 
 CHECKS: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("account.toml").read_text("utf-8"))["checks"]
@@ -58,6 +56,23 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Login:
+    """An RDS database by its DbiResourceId, and who logs in to it by a token (None: users that we make)."""
+
+    resource: str
+    user: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a target takes of the account: ARNs of secrets, and logins."""
+
+    name: str
+    secrets: tuple[str, ...] = ()
+    logins: tuple[Login, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """What to look at. ``client`` makes a boto3 client by its service's name.
 
@@ -67,7 +82,7 @@ class Account:
     """
 
     client: Client
-    bundle: Bundle
+    targets: Sequence[Needs] = ()
     tasks: int = 0
     task_cpu: int = 0
     certificate: str = ""
@@ -175,24 +190,13 @@ def _lake(account: Account) -> tuple[bool, str]:
 
 
 def _targets(account: Account) -> Iterator[Finding]:
-    for name, section in sorted(account.bundle.config.targets.items()):
-        for credential in section.credential:
-            held = credential.admin if isinstance(credential, RoleCredential) else credential
-            if isinstance(held, StaticCredential | AdminCredential) and held.secret_arn is not None:
-                yield from _guarded("target_secret", name, partial(_secret, account, held.secret_arn))
-            if not isinstance(credential, IamCredential | RoleCredential) or credential.rds is None:
-                continue
-            yield from _guarded("rds_iam", name, partial(_takes_tokens, account, credential.rds.resource_id))
-            user = _token_user(credential)
-            if user is not None and account.granted is not None:
-                yield from _granted(name, user, account.granted)
-
-
-def _token_user(credential: IamCredential | RoleCredential) -> str | None:
-    """Who logs in by a token without having been made by us."""
-    if isinstance(credential, IamCredential):
-        return credential.user
-    return credential.admin.user if credential.admin.iam else None
+    for needs in account.targets:
+        for arn in needs.secrets:
+            yield from _guarded("target_secret", needs.name, partial(_secret, account, arn))
+        for login in needs.logins:
+            yield from _guarded("rds_iam", needs.name, partial(_takes_tokens, account, login.resource))
+            if login.user is not None and account.granted is not None:
+                yield from _granted(needs.name, login.user, account.granted)
 
 
 def _secret(account: Account, arn: str) -> tuple[bool, str]:

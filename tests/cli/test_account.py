@@ -5,7 +5,9 @@ import click
 import pytest
 from botocore.exceptions import NoCredentialsError
 
-from cli.account import TOPOLOGIES, Chosen, examine_account, paired
+from blastwall.aws.doctor import Login, Needs
+from blastwall.config.bundle import load_bundle
+from cli.account import TOPOLOGIES, Chosen, examine_account, needs, paired
 from cli.checks import Verdict
 from stacks.topology import TOPOLOGIES as DEPLOYED
 
@@ -39,3 +41,13 @@ def test_pairs_are_taken_apart_at_the_first_equals_sign() -> None:
 
 def test_topologies_are_as_large_as_they_are_deployed() -> None:
     assert {name: (row.most_tasks, row.cpu) for name, row in DEPLOYED.items()} == TOPOLOGIES
+
+
+def test_targets_need_what_their_credentials_name() -> None:
+    team = load_bundle(Path(__file__).parents[1] / "stacks" / "config")
+    assert needs(team) == (
+        Needs("ledger", ("arn:aws:secretsmanager:eu-west-1:123456789012:secret:ledger-AbCdEf",)),
+        Needs("orders", (), (Login("cluster-ORDERS", "blastwall_admin"),)),
+        Needs("reports", (), (Login("db-REPORTS", "reports_agent"),)),
+    )
+    assert needs(load_bundle(CONFIG)) == (Needs("shop"),)

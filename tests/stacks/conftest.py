@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from tests.stacks.deployment import Deployment
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "stacks" / "assemblies"
+KEPT_SECONDS = 3600.0
 MADE_FROM = ("stacks", "blastwall", "lambdas", "config", "tests/stacks/config", "fargate_proxy", "cli", "rig", "tools")
 FILES = ("cdk.json", "requirements.txt", ".dockerignore", "tests/stacks/assemblies.py", "pyproject.toml", "setup.py")
 
@@ -39,7 +42,8 @@ def assemblies() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.is_dir():
             for old in CACHE.glob("[0-9a-f]*"):
-                subprocess.run(["rm", "-rf", str(old)], check=True)
+                if old.stat().st_mtime < time.time() - KEPT_SECONDS:  # a younger one may be in use elsewhere
+                    shutil.rmtree(old, ignore_errors=True)
             with tempfile.TemporaryDirectory(dir=CACHE, prefix="making-") as made:
                 script = str(ROOT / "tests" / "stacks" / "assemblies.py")
                 done = subprocess.run([sys.executable, script, made], capture_output=True, text=True, cwd=ROOT)

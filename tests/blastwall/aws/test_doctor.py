@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -12,12 +11,15 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 from botocore.stub import Stubber
 
-from blastwall.aws.doctor import CHECKS, Account, Finding, Verdict, examine, regional
-from blastwall.config.bundle import load_bundle
+from blastwall.aws.doctor import CHECKS, Account, Finding, Login, Needs, Verdict, examine, regional
 from blastwall.errors import UpstreamFault
 
-TEAM = load_bundle(Path(__file__).parents[2] / "stacks" / "config")
-PLAIN = load_bundle(Path(__file__).parents[3] / "config")
+TEAM = (
+    Needs("ledger", ("arn:aws:secretsmanager:eu-west-1:123456789012:secret:ledger-AbCdEf",)),
+    Needs("orders", (), (Login("cluster-ORDERS", "blastwall_admin"),)),
+    Needs("reports", (), (Login("db-REPORTS", "reports_agent"),)),
+)
+PLAIN: tuple[Needs, ...] = ()
 STORE = "arn:aws:cloudtrail:eu-west-1:123456789012:eventdatastore/0a1b2c3d-0000-1111-2222-333344445555"
 ROLE = "arn:aws:iam::123456789012:role/gateway"
 
