@@ -254,8 +254,7 @@ def _returning(
     for each in clause.exprs:
         chosen = each.res_target
         if masked and not chosen.name and not _is_star(chosen.val):
-            chosen.name = column_name(chosen.val)
-            binder.changed = True
+            chosen.name = column_name(chosen.val)  # a mask in the value's place would have another
     if masked and merge and any(_is_star(each.res_target.val) for each in clause.exprs):
         raise Refused("Returns every column of a MERGE into a table with masked columns; name the columns.")
     if masked:
