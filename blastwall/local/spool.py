@@ -28,6 +28,7 @@ from blastwall.recording.codec import SUFFIX
 IOV_MAX: Final = 1024  # parts one writev takes on Linux (POSIX promises 16)
 ROOM: Final = 4 << 20  # bytes queued from which a session waits before it relays more
 MOST: Final = 96 << 20  # bytes queued beyond which nothing is taken: room for the largest statement, and no more
+LOOK_SECONDS: Final = 0.2  # how often whoever waits on a thread looks at the clock
 PATIENCE: Final = 4.0  # seconds without a sign of the disk: a failed sink ends its session within five
 MANIFEST_SUFFIX: Final = ".manifest.json"
 
@@ -181,8 +182,7 @@ class SpoolSink:
         """Raise OSError when something is lost, or the disk gives no sign; keep the lease meanwhile."""
         with self._changed:
             now = self._monotonic()
-            if self._lost is None and self._running and now - self._since > self._patience:
-                self._lose(OSError(f"the disk has given no sign for {self._patience:g} seconds"))
+            self._doubt(now)
             if self._lost is not None:
                 raise self._lost
             self._renew(now)
@@ -192,6 +192,11 @@ class SpoolSink:
         with self._changed:
             if self._lost is None:
                 self._renew(self._monotonic())
+
+    def _doubt(self, now: float) -> None:
+        """A disk that has something to do and gives no sign has failed."""
+        if self._lost is None and self._running and now - self._since > self._patience:
+            self._lose(OSError(f"the disk has given no sign for {self._patience:g} seconds"))
 
     def _renew(self, now: float) -> None:
         if self._lease is not None and now - self._renewed > self._lease.beat and not self._closing:
@@ -204,8 +209,9 @@ class SpoolSink:
             self._dirty = True
             self._waiting.append(_Waiter(None))
             self._kick()
-            if not self._changed.wait_for(lambda: self._lost is not None or not self._running, self._patience):
-                self._lose(OSError(f"the disk has given no sign for {self._patience:g} seconds"))
+            while self._running and self._lost is None:
+                self._changed.wait(LOOK_SECONDS)
+                self._doubt(self._monotonic())
             if self._lost is not None:
                 raise self._lost
         place_manifest(self.path, manifest)
@@ -262,13 +268,15 @@ class SpoolSink:
             except Exception as error:  # noqa: BLE001 - whatever it is, it must not leave somebody waiting for ever
                 failure = OSError(f"{type(error).__name__}: {error}")
             with self._changed:
-                self._done(length, sync, closing, failure)
+                self._done(length, sync, bool(queue) or beat, closing, failure)
 
-    def _done(self, length: int, sync: bool, closing: bool, failure: OSError | None) -> None:
+    def _done(self, length: int, sync: bool, touched: bool, closing: bool, failure: OSError | None) -> None:
         now = self._monotonic()
         if failure is None and self._lease is not None and now - self._renewed > self._lease.most:
             failure = OSError("its file could not be written to for so long that another may have completed it")
-        self._since = self._renewed = now
+        self._since = now
+        if touched:  # fsync alone does not renew the file's time
+            self._renewed = now
         self._queued -= length
         self._length += length
         if failure is not None:
