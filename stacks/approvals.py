@@ -157,10 +157,10 @@ class ApprovalsStack(FunctionStack):
                 destination_arn=log.log_group_arn, format=json.dumps(ACCESS_LOG)
             ),
         )
-        api.add_routes(
-            path="/{proxy+}",
-            methods=[apigateway.HttpMethod.GET, apigateway.HttpMethod.POST],
-            integration=integrations.HttpLambdaIntegration(
-                "PageIntegration", self.functions[PAGE].function, timeout=Duration.seconds(15)
-            ),
+        integration = integrations.HttpLambdaIntegration(
+            "PageIntegration", self.functions[PAGE].function, timeout=Duration.seconds(15)
         )
+        for path in ("/", "/{proxy+}"):  # a greedy path matches everything but nothing at all
+            api.add_routes(
+                path=path, methods=[apigateway.HttpMethod.GET, apigateway.HttpMethod.POST], integration=integration
+            )
