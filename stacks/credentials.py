@@ -6,11 +6,17 @@ from aws_cdk import Aws
 from constructs import Construct
 
 from stacks.function_stack import Foundation, FunctionStack
+from stacks.parts.target_role import TargetRole, TargetRoleProps, made_here
 from stacks.targets import logins, secrets
+
+VENDOR = "credential_vendor"
 
 
 class CredentialsStack(FunctionStack):
-    """Exposes ``functions``. Targets' secrets, logins and roles are granted to whoever has the word for them."""
+    """Exposes ``functions`` and ``target_roles`` by name.
+
+    Targets' secrets, logins and roles are granted to whoever has the word for them.
+    """
 
     def __init__(self, scope: Construct, id: str, ground: Foundation) -> None:
         super().__init__(scope, id, "identity and credentials", ground)
@@ -23,11 +29,21 @@ class CredentialsStack(FunctionStack):
                 for login in logins(bundle)
             ),
         )
-        roles = bundle.config.aws_roles.values()
-        values.own("target-roles", *sorted({role.role_arn for role in roles}))
-        values.own("denials", *sorted({role.denials_policy_arn for role in roles if role.denials_policy_arn}))
+        roles = bundle.config.aws_roles
+        values.own("target-roles", *sorted({role.role_arn for role in roles.values()}))
+        values.own("denials", *sorted({role.denials_policy_arn for role in roles.values() if role.denials_policy_arn}))
         rows = self.rows("credentials")
         names = {row.name: ground.function_name(row.name) for row in rows}
         arns = {name: self.format_arn(service="lambda", resource=f"function:{names[name]}") for name in names}
         values.own("credentials-functions", *(arns[name] for name in sorted(arns) if name != "session_reconciler"))
         self.build(rows)
+        self.target_roles = {
+            name: TargetRole(self, f"Target{title(name)}", TargetRoleProps(role, self.functions[VENDOR].role))
+            for name, role in sorted(roles.items())
+            if made_here(role.role_arn)
+        }
+
+
+def title(name: str) -> str:
+    """``reports-reader`` as part of a construct's id: ReportsReader."""
+    return "".join(part.capitalize() for part in name.split("-"))

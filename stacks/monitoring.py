@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,13 @@ from aws_cdk import Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
 from stacks.approvals import ApprovalsStack
+from stacks.audit import AuditStack
 from stacks.function_stack import Foundation, FunctionStack
 from stacks.gateway import SERVICE, GatewayStack
 from stacks.parts.function import NAMESPACE, Function
@@ -32,6 +33,7 @@ class MonitoringStack(Stack):
         id: str,
         ground: Foundation,
         staffed: tuple[FunctionStack, ...],
+        audit: AuditStack,
         approvals: ApprovalsStack,
         gateway: GatewayStack,
     ) -> None:
@@ -41,11 +43,17 @@ class MonitoringStack(Stack):
         if ground.blueprint.alarm_email:
             self.topic.add_subscription(subscriptions.EmailSubscription(ground.blueprint.alarm_email))
         functions = [function for stack in staffed for function in stack.functions.values()]
-        present = {SERVICE, *(function.row.name for function in functions)}
+        present = {function.row.name for function in functions}
         self.alarms: dict[str, cloudwatch.Alarm] = {}
+        sources = {"gateway": gateway.log_group, "audit": audit.log_group}
         for name, row in ALARMS.items():
-            if row["service"] in present:
-                self._alarm(name, _own(row["metric"], row["service"], row["period"]), row["threshold"], row["about"])
+            if "log" in row:
+                metric = self._counted(name, row, sources[row["log"]])
+            elif row["service"] in present:
+                metric = _own(row["metric"], row["service"], row["period"])
+            else:
+                continue
+            self._alarm(name, metric, row["threshold"], row["about"])
         for function in functions:
             self._watch(function)
         if approvals.machine is not None:
@@ -64,6 +72,19 @@ class MonitoringStack(Stack):
                 minutes=3,
             )
         self.dashboard = self._dashboard(functions, gateway)
+
+    def _counted(self, name: str, row: dict[str, Any], log: logs.ILogGroup) -> cloudwatch.Metric:
+        """A metric of the lines of a log that match the row's pattern."""
+        logs.MetricFilter(
+            self,
+            f"{name}Filter",
+            log_group=log,
+            filter_pattern=logs.FilterPattern.literal(row["pattern"]),
+            metric_namespace=NAMESPACE,
+            metric_name=row["metric"],
+            metric_value="1",
+        )
+        return _own(row["metric"], "", row["period"])
 
     def _watch(self, function: Function) -> None:
         title, row = function.row.title, function.row
@@ -95,7 +116,7 @@ class MonitoringStack(Stack):
         board.add_widgets(
             _graph("Live connections", [_own("LiveConnections", SERVICE, 1, cloudwatch.Stats.AVERAGE)]),
             _graph("Tasks", [gateway.service.metric_cpu_utilization(), gateway.service.metric_memory_utilization()]),
-            _graph("Statements", list(_named(("StatementPermitted", "StatementHeld", "StatementDenied")))),
+            _graph("Refused statements", [_own("StatementDenied", "", 1)]),
         )
         board.add_widgets(
             _graph("Functions: errors", [function.function.metric_errors() for function in functions]),
@@ -109,15 +130,10 @@ def _own(metric: str, service: str, minutes: int, statistic: str = cloudwatch.St
     return cloudwatch.Metric(
         namespace=NAMESPACE,
         metric_name=metric,
-        dimensions_map={"service": service},
+        dimensions_map={"service": service} if service else None,
         statistic=statistic,
         period=Duration.minutes(minutes),
     )
-
-
-def _named(metrics: tuple[str, ...]) -> Iterator[cloudwatch.IMetric]:
-    for metric in metrics:
-        yield _own(metric, SERVICE, 1)
 
 
 def _graph(title: str, metrics: list[Any]) -> cloudwatch.GraphWidget:

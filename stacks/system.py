@@ -49,5 +49,5 @@ def build(app: App, blueprint: Blueprint, root: Path, cache: Path) -> System:
     gateway.add_stack_dependency(credentials)  # tasks call functions by name: they must be there first
     gateway.add_stack_dependency(approvals)
     staffed = (audit, credentials, approvals)
-    monitoring = MonitoringStack(app, f"{name}-Monitoring", ground, staffed, approvals, gateway)
+    monitoring = MonitoringStack(app, f"{name}-Monitoring", ground, staffed, audit, approvals, gateway)
     return System(network, data, audit, credentials, approvals, gateway, monitoring)

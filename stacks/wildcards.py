@@ -42,10 +42,9 @@ class Wildcard:
     @property
     def reason(self) -> str | None:
         """Why it is there, or None: nobody said."""
-        row = TABLE.get(self.statement)
-        if row is None or self.kind != "Resource":
-            return None
-        return str(row["reason"]) if any(fnmatch.fnmatchcase(self.text, glob) for glob in row["resources"]) else None
+        row = TABLE.get(self.statement.rstrip("0123456789"), {})
+        globs = row.get("resources" if self.kind == "Resource" else "actions", ())
+        return str(row["reason"]) if any(fnmatch.fnmatchcase(self.text, glob) for glob in globs) else None
 
 
 def wildcards(document: Mapping[str, Any]) -> Iterator[Wildcard]:

@@ -1,5 +1,6 @@
 """What the functions of identity and credentials are given, for the targets that a configuration names."""
 
+from blastwall.credentials.denials import read_denials
 from tests.stacks.deployment import Deployment, listed
 
 
@@ -29,3 +30,36 @@ def test_passwords_are_read_one_by_one(given: Deployment) -> None:
 def test_a_deployment_without_such_targets_grants_neither(deployed: Deployment) -> None:
     assert granted(deployed, "CredentialVendorRole", "LogInToTargets") == []
     assert granted(deployed, "CredentialVendorRole", "ReadTargetSecrets") == []
+
+
+def test_roles_of_ours_are_made_and_trusted_by_the_vendor_alone(given: Deployment) -> None:
+    roles = {id: role for id, role in given.properties("AWS::IAM::Role").items() if id.startswith("Target")}
+    (role,) = roles.values()
+    assert (role["Path"], role["RoleName"], role["MaxSessionDuration"]) == ("/blastwall/", "reports-reader", 3600)
+    trusted = role["AssumeRolePolicyDocument"]["Statement"]
+    assert {action for item in trusted for action in listed(item["Action"])} == {
+        "sts:AssumeRole",
+        "sts:TagSession",
+        "sts:SetSourceIdentity",
+    }
+    assert all("CredentialVendorRole" in str(item["Principal"]) for item in trusted)
+    (allowed,) = given.roles[next(iter(roles))]
+    assert allowed["Action"] == "s3:GetObject" and allowed["Resource"] == "arn:aws:s3:::reports/*"
+    assert allowed["Condition"] == {"StringEquals": {"s3:ExistingObjectTag/public": ["yes"]}}
+
+
+def test_what_denies_ended_sessions_is_attached_and_denies_nobody_yet(given: Deployment) -> None:
+    (policy,) = given.properties("AWS::IAM::ManagedPolicy").values()
+    assert (policy["Path"], policy["ManagedPolicyName"]) == ("/blastwall/", "reports-reader-denials")
+    assert read_denials(policy["PolicyDocument"]) == {}
+    assert policy["PolicyDocument"]["Statement"][0]["Effect"] == "Deny"
+
+
+def test_the_vendor_assumes_and_the_revoker_rewrites_what_the_configuration_names(given: Deployment) -> None:
+    assert granted(given, "CredentialVendorRole", "AssumeTargetRoles") == [
+        "arn:aws:iam::123456789012:role/blastwall/reports-reader",
+        "arn:aws:iam::123456789012:role/theirs",
+    ]
+    assert granted(given, "SessionRevokerRole", "EditOwnDenials") == [
+        "arn:aws:iam::123456789012:policy/blastwall/reports-reader-denials"
+    ]

@@ -1,5 +1,13 @@
+import re
+import tomllib
+from pathlib import Path
+
+import blastwall.audit
+from fargate_proxy.failures import EVENT
 from stacks.monitoring import ALARMS
 from tests.stacks.deployment import Deployment
+
+AUDIT_MAP = tomllib.loads(Path(blastwall.audit.__file__).with_name("audit_map.toml").read_text())
 
 
 def alarms(deployment: Deployment) -> dict[str, dict]:
@@ -18,10 +26,25 @@ def test_the_table_of_alarms_is_deployed_for_the_functions_that_are(deployed: De
     handlers = {item["Handler"].split(".")[1] for item in deployed.properties("AWS::Lambda::Function").values()}
     for name, row in ALARMS.items():
         made = alarms(deployed).get(name)
-        assert (made is not None) == (row["service"] in {*handlers, "gateway"}), name
+        assert (made is not None) == ("log" in row or row["service"] in handlers), name
         if made is not None:
             assert (made["Namespace"], made["MetricName"]) == ("Blastwall", row["metric"])
-            assert made["Dimensions"] == [{"Name": "service", "Value": row["service"]}]
+            service = [] if "log" in row else [{"Name": "service", "Value": row["service"]}]
+            assert made.get("Dimensions", []) == service
+
+
+def test_what_is_counted_in_logs_is_what_is_written_there(deployed: Deployment) -> None:
+    filters = {
+        item["MetricTransformations"][0]["MetricName"]: item
+        for item in deployed.properties("AWS::Logs::MetricFilter").values()
+    }
+    for row in ALARMS.values():
+        if "log" in row:
+            assert filters[row["metric"]]["FilterPattern"] == row["pattern"]
+            assert row["log"].capitalize() in str(filters[row["metric"]]["LogGroupName"])
+    assert EVENT in ALARMS["RecordingFailed"]["pattern"]
+    named = {match for row in ALARMS.values() for match in re.findall(r'event = "(\w+)"', row.get("pattern", ""))}
+    assert named and named <= set(AUDIT_MAP["severity"])
 
 
 def test_each_function_that_fails_and_each_run_that_was_given_up_is_noticed(deployed: Deployment) -> None:
