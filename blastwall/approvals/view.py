@@ -194,7 +194,11 @@ def _text(parameter: Parameter) -> str:
 
 
 def _words(title: str, text: str) -> Words:
-    return Words(title, len(text.encode("utf-8", "surrogateescape")), tuple(block(text)))
+    try:
+        size = len(text.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:  # surrogates that stand for no byte
+        size = len(text.encode("utf-8", "surrogatepass"))
+    return Words(title, size, tuple(block(text)))
 
 
 def _parameter(number: int, parameter: Parameter) -> Words:

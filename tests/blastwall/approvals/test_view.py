@@ -140,3 +140,11 @@ def test_a_blast_radius_is_a_tree() -> None:
 def test_sizes_are_said() -> None:
     words = view_of(ask(text="é")).text
     assert titled(words) == "What the agent wrote (execute), 2 bytes, 1 line:"
+
+
+@pytest.mark.parametrize("text", ["a\udc80b", "a\ud800b", "\udfff"])
+def test_surrogates_of_any_kind_are_shown_and_counted(text: str) -> None:
+    """A text that is not what it should be must not keep a person from seeing it."""
+    shown = "\n".join(lines_of(view_of(ask(statement=Statement(text)))))
+    assert "internal" not in shown
+    assert not any("\ud800" <= character <= "\udfff" for character in shown)
