@@ -18,6 +18,7 @@ import psycopg
 import pytest
 
 from blastwall.local.clock import SystemClock
+from blastwall.local.recordings import Shelf
 from blastwall.local.sessions import LocalSessions
 from blastwall.local.store import Store
 from rig.gateway import GatewayProcess
@@ -62,10 +63,15 @@ def proof(stack: Stack, agent: str) -> dict[str, Any]:
     found: list[dict[str, Any]] = []
 
     def written() -> bool:
-        found[:] = [item for item in stack.recorded(agent) if str(item.get("name", "")).startswith("revocation")]
+        summaries = [(entry, entry.summary()) for entry in Shelf(stack.state).entries()]
+        after = [
+            entry for entry, told in summaries if told.get("agent") == agent and str(told["connection"])[:2] == "r-"
+        ]
+        events = [item for entry in after for item in stack.played(entry)]
+        found[:] = [item for item in events if str(item.get("name", "")).startswith("revocation")]
         return bool(found)
 
-    within(5, written)
+    within(10, written)
     (event,) = found
     assert event["name"] == "revocation_verified", event
     fields: dict[str, Any] = event["fields"]
