@@ -71,13 +71,9 @@ class ApprovalTable:
             if newest is not None and _status(newest, now).state in rules.LIVE:
                 return _status(newest, now)
             older = self._pointed(f"q#{question}")
-            if (
-                older is not None
-                and older["binding"]["S"] == request.binding
-                and older["id"] != (newest or {}).get("id")
-            ):
-                continue  # the very same was filed between the two looks
             if older is not None and _status(older, now).state in rules.LIVE:
+                if older["binding"]["S"] == request.binding:
+                    continue  # the very same was filed between the two looks
                 self.move(older["id"]["S"], Event.SUPERSEDE, note="policy has changed since")
             too_much = excess(self._asked(request), request.session, now, self._limits)
             if too_much is not None:
