@@ -16,7 +16,7 @@ from urllib.parse import quote
 from bench.client import Client
 from bench.measure import BLASTWALL, DIRECT, Measure, Pace, processor_seconds
 from bench.pgbench import BenchFault
-from bench.stage import BULK_ROWS, CONFIG, MASKED, Route, Stage
+from bench.stage import BULK_ROWS, CONFIG, MASKED, WATCHED, Route, Stage
 from blastwall.config.bundle import load_bundle
 from blastwall.masking.checks import CHECKS, TABLE
 from blastwall.masking.detectors import Detectors, Tally, detectors
@@ -53,42 +53,26 @@ def masking(stage: Stage, pace: Pace) -> list[Measure]:
 
 
 def _scans(stage: Stage, pace: Pace) -> Iterator[Measure]:
-    assert stage.masked is not None, "the stage has started"
+    masked, watched = stage.masked[MASKED], stage.masked[WATCHED]
     plain = stage.routes[BLASTWALL]
-    ways: dict[str, tuple[str, str, Route, str]] = {
-        "masking-rewrite": (
-            "two columns masked where they are scanned; direct: by hand, through the gateway",
-            BY_HAND,
-            plain,
-            SOURCE,
-        ),
-        "masking-source": (
-            "two columns masked where they are scanned; direct: by hand",
-            BY_HAND,
-            stage.routes[DIRECT],
-            SOURCE,
-        ),
-        "masking-raw": (
-            "two columns masked where they are scanned; direct: unmasked",
-            SOURCE,
-            stage.routes[DIRECT],
-            SOURCE,
-        ),
-        "masking-sink": (
-            "two columns hashed and faked at the gateway; direct: unmasked",
-            SINK,
-            stage.routes[DIRECT],
-            SINK,
+    direct = stage.routes[DIRECT]
+    ways: dict[str, tuple[str, tuple[Route, str], tuple[Route, str]]] = {
+        "masking-rewrite": ("direct: the same by hand, through the gateway", (plain, BY_HAND), (masked, SOURCE)),
+        "masking-source": ("direct: the same by hand", (direct, BY_HAND), (masked, SOURCE)),
+        "masking-raw": ("direct: unmasked", (direct, SOURCE), (masked, SOURCE)),
+        "masking-sink": ("hashed and faked at the gateway; direct: unmasked", (direct, SINK), (masked, SINK)),
+        "masking-detectors": (
+            "with detectors; direct: without, through the gateway",
+            (masked, SOURCE),
+            (watched, SOURCE),
         ),
     }
-    for id, (words, theirs, peer, ours) in ways.items():
-        measure = Measure(id, f"SELECT of {BULK_ROWS:,} rows, {words}", "rows/s")
-        cost = Measure(f"{id}-cpu", f"proxy CPU of it, {words}", "ms")
-        for route in pace.interleave((peer, stage.masked), measure.name):
-            masked = route is stage.masked
-            name = BLASTWALL if masked else DIRECT
+    for id, (words, theirs, ours) in ways.items():
+        measure = Measure(id, f"{BULK_ROWS:,} rows, two columns masked; {words}", "rows/s")
+        cost = Measure(f"{id}-cpu", f"proxy CPU of {words}", "ms")
+        for name, (route, sql) in pace.interleave(((DIRECT, theirs), (BLASTWALL, ours)), measure.name):
             before = processor_seconds(route.pid) if route.pid else 0.0
-            measure.add(name, _rows_per_second(stage, route, ours if masked else theirs))
+            measure.add(name, _rows_per_second(stage, route, sql))
             if route.pid:
                 cost.add(name, (processor_seconds(route.pid) - before) * 1000)
         yield measure

@@ -24,6 +24,7 @@ from rig.postgres import EmbeddedPostgres
 CONFIG = Path(__file__).parent / "config"
 DATABASE, USER, TARGET = "bench", "bench_agent", "bench"
 MASKED = "masked"  # the target with masks, and the route to it
+WATCHED = "watched"  # ... with content detectors
 SCALE = 10  # pgbench's: a million accounts
 ACCOUNTS = SCALE * 100_000
 BULK_ROWS = 1_000_000  # of about 125 bytes each on the wire
@@ -93,7 +94,7 @@ class Stage:
     def __init__(self, state: Path) -> None:
         self.state = state.absolute()
         self.routes: dict[str, Route] = {}
-        self.masked: Route | None = None  # through the gateway to the same database with masks
+        self.masked: dict[str, Route] = {}  # through the gateway to the same database with masks
         self.versions: list[str] = []
         self._stack = ExitStack()
 
@@ -136,7 +137,7 @@ class Stage:
             PGBOUNCER: Route(PGBOUNCER, peer.port, USER, password, peer.pid, certificates.ca),
             BLASTWALL: Route(BLASTWALL, at, TARGET, token, gateway.pid, certificates.ca),
         }
-        self.masked = Route(MASKED, at, MASKED, token, gateway.pid, certificates.ca)
+        self.masked = {name: Route(name, at, name, token, gateway.pid, certificates.ca) for name in (MASKED, WATCHED)}
         self.versions = ["PostgreSQL " + server.psql("SHOW server_version").split()[0], pgbouncer.version(program)]
 
     def _fill(self, server: EmbeddedPostgres) -> str:
@@ -174,7 +175,7 @@ class Stage:
                     "port": server.port,
                     "credential": [{"kind": "static", "user": USER, "password_file": str(secret.resolve())}],
                 }
-                for name in (TARGET, MASKED)
+                for name in (TARGET, MASKED, WATCHED)
             },
         }
         file = place / "overrides.json"
