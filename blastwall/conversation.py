@@ -213,8 +213,8 @@ class ProtocolSpec:
     """A protocol folder's only export, as ``PROTOCOL`` in its ``__init__``.
 
     ``options`` is a pydantic model for the target's ``options:`` section. ``judge`` classifies a statement without a
-    connection (``blastwall policy judge``): text, parameters, catalogue (None: none given), the target's options and its
-    masking rules (None: nothing is masked). ``treatments`` says for text, catalogue, options and rules what masking
+    connection (``blastwall policy judge``): text, parameters, catalogue (None: none given), the target's options and
+    its masking rules (None: nothing is masked). ``treatments`` says for text, catalogue, options and rules what masking
     makes of each statement (:class:`blastwall.masking.plan.Treatment`).
     ``canonical`` writes a text as its grammar reads it, without comments, for people to see ("" when it cannot).
     ``start`` is called once when a gateway begins to listen for the protocol; what it returns is called at the end.

@@ -58,7 +58,7 @@ class Secret:
         return self._bytes.decode("utf-8", "surrogatepass")
 
     def wipe(self) -> None:
-        """Overwrite its bytes. What :meth:`reveal` gave before are strings, which the interpreter frees in its own time."""
+        """Overwrite its bytes. What :meth:`reveal` gave before are strings, which go when the interpreter frees them."""
         self.wiped = True
         for position in range(len(self._bytes)):
             self._bytes[position] = 0
@@ -406,10 +406,10 @@ class ApprovalRequest:
     """What is asked of a person, bound to exactly one statement of one session.
 
     ``binding`` is the SHA-256 over principal, session, target, exact text, parameters, surroundings and policy version.
-    ``shape`` is the same with the literals left out ("" when the statement has none): what `approve --same-shape` is for.
+    ``shape`` is the same with the literals left out ("": the statement has none); `approve --same-shape` goes by it.
     ``canonical`` is the text as the gateway's own grammar writes it, without comments ("" when it cannot). From
-    ``escalate_at`` on (0: never) the groups of ``escalation`` may decide, too. ``blast`` is what running it would do, as
-    JSON values (a tree of names, numbers and texts); None: not computed.
+    ``escalate_at`` on (0: never) the groups of ``escalation`` may decide, too. ``blast`` is what running it would do,
+    as JSON values (a tree of names, numbers and texts); None: not computed.
     """
 
     id: str
@@ -436,7 +436,8 @@ class ApprovalRequest:
 class ApprovalStatus:
     """Where a request stands; ``by`` and ``note`` belong to the last decision.
 
-    It may be used ``uses`` times in all until ``expires_at``, and was used ``used`` times. ``same_shape``: by any statement of its shape.
+    It may be used ``uses`` times in all until ``expires_at``, and was used ``used`` times. ``same_shape``: by any
+    statement of its shape.
     """
 
     id: str

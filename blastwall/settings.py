@@ -148,7 +148,7 @@ class RecordingSettings(Environment):
 
 @dataclass(frozen=True, slots=True)
 class CredentialSettings(Environment):
-    """token_verifier, credential_vendor, session_revoker and session_reconciler. ``config`` is the configuration folder.
+    """token_verifier, credential_vendor, session_revoker, session_reconciler. ``config`` is the configuration folder.
 
     ``approvals_table`` ("": none) is where the vendor sees that a person approved a connection.
     """

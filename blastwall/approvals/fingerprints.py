@@ -81,7 +81,9 @@ def shape_text(text: str) -> str:
     Every other byte stays. Comments, dollar quotes, backslashes, prefixed strings (E'', U&'', B'') and anything that is
     not ASCII have no shape: nothing is lost but a convenience.
     """
-    if len(text) > LONGEST_SHAPE or not text.isascii() or _SHAPELY.fullmatch(text) is None or "--" in text or "/*" in text:
+    if len(text) > LONGEST_SHAPE or not text.isascii() or "--" in text or "/*" in text:
+        return ""
+    if _SHAPELY.fullmatch(text) is None:
         return ""
     return _LITERAL.sub(lambda found: found[1] or "?", text)
 

@@ -164,7 +164,7 @@ class Escalation(Section):
 
 
 class AskingLimits(Section):
-    """How much one agent may ask of people: waiting at once by one session and in all; asked and denied in 10 minutes."""
+    """How much one agent may ask of people: waiting at once, by session and in all; asked and denied in 10 minutes."""
 
     session: Annotated[StrictInt, Field(gt=0, le=1000)] = 32
     waiting: Annotated[StrictInt, Field(gt=0, le=1000)] = 64

@@ -84,7 +84,7 @@ def load(path: Path) -> Catalogue:
 def build(document: object) -> Catalogue:
     """The catalogue out of a decoded document. Raises ValueError saying what is wrong."""
     if not isinstance(document, dict):
-        raise ValueError('it has no "format"')
+        raise ValueError('it has no "format"')  # noqa: TRY004  a document that is wrong, not an argument
     if document.get("format") != FORMAT:
         raise ValueError(f'its "format" is {document.get("format")!r}')
     version, database, path = (document.get(name) for name in ("server_version", "database", "search_path"))

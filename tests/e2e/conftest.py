@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.hosts import Agent, arrive
 from tests.e2e.browser import find
+from tests.e2e.hosts import Agent, arrive
 from tests.e2e.raw import ORDERS, Client
 from tests.e2e.stacks import ROOT, Change, Stack, begin
 

@@ -105,7 +105,7 @@ async def test_at_most_four_at_a_time_and_the_idle_ones_are_closed(
     kept = list(place.idle)
     assert kept and consoles._kept(place) is None
     async with asyncio.timeout(5):
-        while not all(console.closed for console in kept):
+        while not all(console.closed for console in kept):  # noqa: ASYNC110  nobody tells of it
             await asyncio.sleep(0.01)
     await consoles.close()
 
