@@ -150,6 +150,8 @@ def test_no_secret_stays_behind_in_any_file_of_the_state(shop: Stack) -> None:
     ]
     assert len(files) > 5
     for file in files:
+        if file.suffix == ".part" and not file.exists():
+            continue  # it has its name by now: other sessions end while this one looks
         data = file.read_bytes()
         for needle in needles:
             assert needle not in data, f"{needle!r} is in {file.relative_to(shop.state)}"
