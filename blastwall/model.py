@@ -58,7 +58,7 @@ class Secret:
         return self._bytes.decode("utf-8", "surrogatepass")
 
     def wipe(self) -> None:
-        """Overwrite its bytes. What :meth:`reveal` gave before are strings, which go when the interpreter frees them."""
+        """Overwrite its bytes. What :meth:`reveal` gave before are strings, freed in the interpreter's own time."""
         self.wiped = True
         for position in range(len(self._bytes)):
             self._bytes[position] = 0
