@@ -30,11 +30,9 @@ from blastwall.sql.masking import with_views
 
 SOURCE = "SELECT * FROM bench_people"
 SINK = "SELECT * FROM bench_hashed"
-#: What the rewrite comes to, as somebody would write it who knows the rules.
-BY_HAND = (
-    "SELECT id, name, CASE WHEN email IS NULL THEN NULL ELSE '***' || substr(email, strpos(email, '@')) END AS email, "
-    "CASE WHEN ssn IS NULL THEN NULL ELSE '***' END AS ssn, note FROM bench_people"
-)
+#: What the rewrite comes to, as somebody would write it who knows the masks.
+BY_HAND = "SELECT id, name, {email} AS email, {ssn} AS ssn, note FROM bench_people"
+WARM = "SELECT count(*) FROM bench_people"
 CHUNK = 64 * 1024
 ROWS = 40_000  # of about 120 bytes that detectors look into
 STATEMENTS = 400
@@ -56,9 +54,17 @@ def _scans(stage: Stage, pace: Pace) -> Iterator[Measure]:
     masked, watched = stage.masked[MASKED], stage.masked[WATCHED]
     plain = stage.routes[BLASTWALL]
     direct = stage.routes[DIRECT]
+    by_hand = _by_hand(_surroundings(stage)[1].plan)
+    for route in (
+        direct,
+        plain,
+        masked,
+        watched,
+    ):  # catalogues are read and tables are in memory before anything counts
+        Client(route).ask(WARM)
     ways: dict[str, tuple[str, tuple[Route, str], tuple[Route, str]]] = {
-        "masking-rewrite": ("direct: the same by hand, through the gateway", (plain, BY_HAND), (masked, SOURCE)),
-        "masking-source": ("direct: the same by hand", (direct, BY_HAND), (masked, SOURCE)),
+        "masking-rewrite": ("direct: the same by hand, through the gateway", (plain, by_hand), (masked, SOURCE)),
+        "masking-source": ("direct: the same by hand", (direct, by_hand), (masked, SOURCE)),
         "masking-raw": ("direct: unmasked", (direct, SOURCE), (masked, SOURCE)),
         "masking-sink": ("hashed and faked at the gateway; direct: unmasked", (direct, SINK), (masked, SINK)),
         "masking-detectors": (
@@ -77,6 +83,17 @@ def _scans(stage: Stage, pace: Pace) -> Iterator[Measure]:
                 cost.add(name, (processor_seconds(route.pid) - before) * 1000)
         yield measure
         yield cost
+
+
+def _by_hand(plan: Plan) -> str:
+    """The same masks in the columns' own places, without a sub-select."""
+    sources = {
+        mask.column.rpartition(".")[2]: mask.source.replace("{}", mask.column.rpartition(".")[2])
+        for masks in plan.relations.values()
+        for mask in masks.values()
+        if mask.column.startswith("public.bench_people.")
+    }
+    return BY_HAND.format(**sources)
 
 
 def _rows_per_second(stage: Stage, route: Route, sql: str) -> float:
