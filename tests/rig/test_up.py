@@ -128,7 +128,9 @@ def test_masking_rules_that_do_not_fit_the_database_start_nothing(tmp_path: Path
     masking.write_text(masking.read_text().replace("public.customers.ssn", "public.customers.snn"))
     state = rig_directory / "unfit"
     stack = LocalStack(config, state, listen=LISTEN)
-    with pytest.raises(ConfigFault, match=r"masking\.yaml:\d+: shop has no column public\.customers\.snn; did you mean"):
+    with pytest.raises(
+        ConfigFault, match=r"masking\.yaml:\d+: shop has no column public\.customers\.snn; did you mean"
+    ):
         stack.start()
     account.remove_tree(state)
 
