@@ -436,8 +436,7 @@ class ApprovalRequest:
 class ApprovalStatus:
     """Where a request stands; ``by`` and ``note`` belong to the last decision.
 
-    It may be used ``uses`` times in all until ``expires_at``, and was used ``used`` times. ``same_shape``: by any
-    statement of its shape.
+    ``uses`` it has in all until ``expires_at``, and ``used`` so far; ``same_shape``: for any statement of its shape.
     """
 
     id: str

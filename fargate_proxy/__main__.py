@@ -15,13 +15,11 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
 from blastwall import registry
-from blastwall.aws.clients import client
-from blastwall.aws.configuration import fetch
 from blastwall.config.bundle import Bundle, load_bundle
 from blastwall.conversation import ProtocolSpec
 from blastwall.errors import ConfigFault, Fault, Problem, RecordingFault
@@ -31,17 +29,20 @@ from blastwall.local.recordings import Shelf
 from blastwall.local.sessions import LocalSessions
 from blastwall.local.signer import load_signer
 from blastwall.settings import ProxySettings
-from fargate_proxy import aws
 from fargate_proxy.check import examine
 from fargate_proxy.failures import TALLY
 from fargate_proxy.gateway import Gateway, Ports
 from fargate_proxy.health import Health
 from fargate_proxy.listener import Listener, address_of, bind
+from fargate_proxy.local import Parts as LocalParts
 from fargate_proxy.local import compose
 from fargate_proxy.proxied import NotProxied, announced
 from fargate_proxy.pulse import Pulse
 from fargate_proxy.tls import server_context
 from fargate_proxy.watch import finish_for_ever, reload_or_keep
+
+if TYPE_CHECKING:
+    from fargate_proxy.aws import Parts as AwsParts
 
 log = logging.getLogger("blastwall")
 
@@ -57,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         return _check(settings)
     try:
         if settings.config_url:
-            fetch(client("s3"), settings.config_url, settings.config_path)
+            _fetch(settings)
         bundle = _load(settings)
         uvloop.run(_run(settings, bundle))
     except ConfigFault as fault:
@@ -105,13 +106,24 @@ def _load(settings: ProxySettings) -> Bundle:
     return bundle.with_masking_key(os.environ, own)
 
 
+def _fetch(settings: ProxySettings) -> None:
+    from blastwall.aws.clients import client  # here, like all of AWS: a local gateway starts without its library
+    from blastwall.aws.configuration import fetch
+
+    fetch(client("s3"), settings.config_url, settings.config_path)
+
+
+def _compose(settings: ProxySettings, bundle: Bundle) -> LocalParts | AwsParts:
+    if settings.adapters != "aws":
+        return compose(bundle, settings.state_path, os.environ)
+    from fargate_proxy import aws
+
+    return aws.compose(bundle, settings, os.environ)
+
+
 async def _run(settings: ProxySettings, bundle: Bundle) -> None:
     loop = asyncio.get_running_loop()
-    parts = (
-        aws.compose(bundle, settings, os.environ)
-        if settings.adapters == "aws"
-        else compose(bundle, settings.state_path, os.environ)
-    )
+    parts = _compose(settings, bundle)
     ports = Ports(parts.verifier, parts.vendor, parts.people, parts.sessions, parts.recorder, parts.clock)
     gateway = Gateway(bundle, ports, server_context(bundle.config.tls, os.environ))
     health = Health()
@@ -147,7 +159,7 @@ async def _run(settings: ProxySettings, bundle: Bundle) -> None:
         asyncio.create_task(gateway.watch.flush_lazily()),
         asyncio.create_task(gateway.watch.reload_on_change(settings.config_path, reload)),
     ]
-    if isinstance(parts, aws.Parts):  # functions sweep, reclaim and finish there
+    if not isinstance(parts, LocalParts):  # functions sweep, reclaim and finish there
         beside.append(asyncio.create_task(pulse.beat_for_ever()))
     else:
         finisher = Finisher(Shelf(settings.state_path), parts.clock, signer=load_signer(settings.state_path / "keys"))
