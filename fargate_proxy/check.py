@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from blastwall import registry
 from blastwall.config.bundle import Bundle
 from blastwall.settings import AuditSettings, ProxySettings, RecordingSettings
-from fargate_proxy import aws
 
 ADAPTERS = ("aws", "local")
 
@@ -20,6 +19,8 @@ def examine(settings: ProxySettings, bundle: Bundle, environ: Mapping[str, str])
     if settings.adapters not in ADAPTERS:
         raise ValueError(f"BLASTWALL_ADAPTERS={settings.adapters!r}: choose one of {', '.join(ADAPTERS)}")
     if settings.adapters == "aws":
+        from fargate_proxy import aws  # here: a local gateway starts without AWS's library
+
         if absent := aws.missing(settings):
             raise ValueError(f"set {', '.join(absent)}")
         RecordingSettings.from_env(environ)
