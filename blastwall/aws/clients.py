@@ -15,9 +15,9 @@ from blastwall.errors import OurFault, UpstreamFault
 _PATIENCE = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 4})
 
 
-def client(service: str) -> Any:  # noqa: ANN401  boto3 has no types
-    """A client that gives up in time."""
-    return boto3.client(service, config=_PATIENCE)
+def client(service: str, region: str | None = None) -> Any:  # noqa: ANN401  boto3 has no types
+    """A client that gives up in time; ``region`` None: the environment's."""
+    return boto3.client(service, config=_PATIENCE, region_name=region)
 
 
 def publisher(topic: str) -> Callable[[str, str], None]:

@@ -82,6 +82,16 @@ class CertificateCredential(_Section):
     user: RoleName
 
 
+class InstanceConnectCredential(_Section):
+    """An account of an EC2 instance: for each connection a fresh key is pushed to the instance, which takes it for 60
+    seconds. Needs ``ec2-instance-connect:SendSSHPublicKey``, best limited by ``ec2:osuser``."""
+
+    kind: Literal["instance_connect"]
+    user: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9._-]{0,31}$")]
+    instance: Annotated[str, StringConstraints(pattern=r"^m?i-[0-9a-f]{8,17}$")]
+    region: Region
+
+
 class AdminCredential(_Kept):
     """How the vendor logs in to make roles. ``iam``: by an RDS token, which needs ``rds`` beside the admin section.
 
@@ -184,5 +194,7 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, dict) else value
 
 
-AnyCredential = Annotated[StaticCredential | RoleCredential | IamCredential | CertificateCredential, By("kind")]
+AnyCredential = Annotated[
+    StaticCredential | RoleCredential | IamCredential | CertificateCredential | InstanceConnectCredential, By("kind")
+]
 Credentials = Annotated[tuple[AnyCredential, ...], BeforeValidator(_listed), Field(min_length=1)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from blastwall import registry
 from blastwall.config.bundle import Bundle
@@ -12,6 +14,7 @@ from blastwall.config.credentials import (
     AnyCredential,
     CertificateCredential,
     IamCredential,
+    InstanceConnectCredential,
     Rds,
     RoleCredential,
 )
@@ -36,6 +39,7 @@ class Composer:
         self._environ = environ
         self._tokens: Tokens | None = None
         self._secrets: SecretsManager | None = None
+        self._connect: dict[str, Any] = {}  # EC2 Instance Connect's clients, by region
 
     def rules(self, bundle: Bundle) -> RulesByTarget:
         """Each target's rules, in the configuration's order."""
@@ -69,6 +73,8 @@ class Composer:
     def _rule(self, name: str, target: Target, item: AnyCredential) -> Rules:
         if isinstance(item, CertificateCredential):
             return FetchedRules(item.user, _certificate(item.user))
+        if isinstance(item, InstanceConnectCredential):
+            return FetchedRules(item.user, self._pushed(item))
         if isinstance(item, RoleCredential):
             return RoleRules(
                 item.profile,
@@ -114,6 +120,20 @@ class Composer:
             return await tokens.credential(target.host, target.port, user, rds.region)
 
         return make
+
+    def _pushed(self, item: InstanceConnectCredential) -> Callable[[Session, Target], Awaitable[Credential]]:
+        """A key of its own for each connection, pushed to the instance when it is needed."""
+
+        async def fetch(session: Session, target: Target) -> Credential:
+            from blastwall.aws.clients import client
+            from blastwall.aws.instance_connect import push_key
+
+            if item.region not in self._connect:
+                self._connect[item.region] = await asyncio.to_thread(client, "ec2-instance-connect", item.region)
+            pushed = await push_key(self._connect[item.region], item.instance, item.user, session.id, time.time())
+            return Credential(item.user, pushed.private, "instance_connect", pushed.expires_at)
+
+        return fetch
 
     def _secret(self, arn: str) -> Callable[[str], Awaitable[Credential]]:
         if self._secrets is None:

@@ -13,7 +13,7 @@ from blastwall.config.vending import Composer, logins_only, profiles_of
 from blastwall.credentials.logins import RoleRules
 from blastwall.errors import OurFault, UpstreamFault
 from blastwall.local.vendor import CredentialRules, FetchedRules
-from blastwall.model import Credential, Secret
+from blastwall.model import Credential, Principal, Secret, Session
 
 CONFIG = Path(__file__).parents[3] / "config"
 RDS = {"resource_id": "db-ABC", "region": "eu-central-1"}
@@ -48,6 +48,36 @@ async def test_each_kind_becomes_its_own_rule() -> None:
     assert [rule.user for rule in (role, iam, secret, env)] == ["app", "tok", "old", "env"]
     assert logins_only(composer.rules(made)) == {"shop": [role]} or logins_only(composer.rules(made))["shop"]
     assert set(composer.roles(made)) == {"postgres"}
+
+
+async def test_instance_connect_pushes_a_key_for_each_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    instance = "i-0123456789abcdef0"
+    section = {"kind": "instance_connect", "user": "ubuntu", "instance": instance, "region": "eu-central-1"}
+    made = bundle(section)
+    sent: list[dict[str, str]] = []
+
+    class Service:
+        def send_ssh_public_key(self, **wanted: str) -> dict[str, object]:
+            sent.append(wanted)
+            return {"Success": True}
+
+    asked: list[tuple[str, str | None]] = []
+
+    def client(service: str, region: str | None = None) -> Service:
+        asked.append((service, region))
+        return Service()
+
+    monkeypatch.setattr("blastwall.aws.clients.client", client)
+    (rule,) = Composer({}).rules(made)["shop"]
+    assert isinstance(rule, FetchedRules) and rule.user == "ubuntu"
+    session = Session("s-1", Principal("i", "s", "a"), "shop", 0.0, 1.0)
+    one, two = [await rule.fetch(session, made.targets["shop"]) for _ in range(2)]
+    assert one.kind == "instance_connect" and one.expires_at is not None
+    assert one.secret is not None and one.secret.reveal().startswith("-----BEGIN OPENSSH PRIVATE KEY")
+    assert one.secret != two.secret
+    assert asked == [("ec2-instance-connect", "eu-central-1")]
+    assert [(each["InstanceId"], each["InstanceOSUser"]) for each in sent] == [(instance, "ubuntu")] * 2
+    assert sent[0]["SSHPublicKey"].endswith(" s-1")
 
 
 async def test_an_admin_whose_password_is_missing_is_told_at_the_first_use() -> None:
