@@ -30,8 +30,14 @@ class Telling:
     async def run(self) -> None:
         """Until it is cancelled."""
         while True:
-            await self.look()
-            await self._book.changed(LOOK_SECONDS)
+            # Listening begins before looking: what comes while somebody is told must not wait for the next look.
+            change = asyncio.ensure_future(self._book.changed(LOOK_SECONDS))
+            try:
+                await asyncio.sleep(0)
+                await self.look()
+                await change
+            finally:
+                change.cancel()
 
     async def look(self) -> None:
         """Tell what is new."""

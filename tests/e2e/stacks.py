@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from rig.up import LocalStack
 
 ROOT = Path(__file__).parents[2]
 COMMAND_SECONDS = 60.0
+SETTLED_SECONDS = 3.0
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -158,9 +160,18 @@ class Stack:
             decode = decoder(self.protocol)
             return [json.loads(line) for line in json_lines(decode(records_to_the_end(Reader(file)), rows=rows))]
 
+    def settled(self, agent: str) -> list[Entry]:
+        """As :meth:`recordings`, once none of them is being written any more, or after a while."""
+        deadline = time.monotonic() + SETTLED_SECONDS
+        while True:
+            found = self.recordings(agent)
+            if time.monotonic() > deadline or not any(entry.summary()["state"] == "live" for entry in found):
+                return found
+            time.sleep(0.02)  # another process writes them
+
     def recorded(self, agent: str) -> list[dict[str, Any]]:
         """What playback tells of all of an agent's recordings, oldest first."""
-        return [value for entry in self.recordings(agent) for value in self.played(entry)]
+        return [value for entry in self.settled(agent) for value in self.played(entry)]
 
     def asked(self, agent: str) -> list[dict[str, Any]]:
         """The statements that an agent's recordings hold, with their verdicts."""

