@@ -189,6 +189,9 @@ async def _run(settings: ProxySettings, bundle: Bundle) -> None:
     with contextlib.suppress(RecordingFault):  # what it held was recorded when it was noted
         await asyncio.to_thread(gateway.journal.close, "the gateway stopped")
     parts.close()
+    for name in (signal.SIGTERM, signal.SIGINT):  # whoever asks again gets the end that is on its way
+        loop.remove_signal_handler(name)
+        signal.signal(name, signal.SIG_IGN)
 
 
 def _listen(gateway: Gateway, bundle: Bundle, proxied: bool) -> tuple[list[Listener], dict[str, str]]:
