@@ -88,6 +88,11 @@ class Pool:
         """Start one child now, so that the first large statement does not wait for it. Blocks."""
         self._ask(_PING, b"")
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed: it answers nothing any more."""
+        return self._closed
+
     def close(self) -> None:
         """Kill the children and refuse everything from now on. Idempotent."""
         with self._lock:
@@ -198,11 +203,11 @@ _shared_lock = threading.Lock()
 
 
 def shared() -> Pool:
-    """The process's one pool, made when first asked for."""
+    """The process's one pool, made when first asked for, and again once it was closed."""
     global _shared  # noqa: PLW0603 - one pool per process is the point
-    if _shared is None:
+    if _shared is None or _shared.closed:
         with _shared_lock:
-            if _shared is None:
+            if _shared is None or _shared.closed:
                 _shared = Pool()
                 atexit.register(_shared.close)
     return _shared

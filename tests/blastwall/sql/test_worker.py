@@ -193,3 +193,6 @@ async def test_parse_async(pool_of: MakePool) -> None:
 
 def test_there_is_one_shared_pool() -> None:
     assert worker.shared() is worker.shared()
+    first = worker.shared()
+    first.close()
+    assert worker.shared() is not first and not worker.shared().closed
