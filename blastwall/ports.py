@@ -58,6 +58,17 @@ class Vendor(Protocol):
         ...
 
 
+class MaskingKey(Protocol):
+    """The key that hash and fake are made with: one for a deployment, so that masks are the same on all its gateways."""
+
+    def read(self) -> Secret:
+        """At least 32 characters, the same at every call and in every process; blocks.
+
+        Raises ConfigFault, saying what to do, when there is none that may be used.
+        """
+        ...
+
+
 class Approvals(Protocol):
     """People's decisions. Requests with the same binding are the same request."""
 

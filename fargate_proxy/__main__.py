@@ -24,7 +24,6 @@ from blastwall.config.bundle import Bundle, load_bundle
 from blastwall.conversation import ProtocolSpec
 from blastwall.errors import ConfigFault, Fault, Problem, RecordingFault
 from blastwall.local.finisher import Finisher
-from blastwall.local.masking_key import load_masking_key
 from blastwall.local.recordings import Shelf
 from blastwall.local.sessions import LocalSessions
 from blastwall.local.signer import load_signer
@@ -33,6 +32,7 @@ from fargate_proxy.check import examine
 from fargate_proxy.failures import TALLY
 from fargate_proxy.gateway import Gateway, Ports
 from fargate_proxy.health import Health
+from fargate_proxy.kept import Kept
 from fargate_proxy.listener import Listener, address_of, bind
 from fargate_proxy.local import Parts as LocalParts
 from fargate_proxy.local import compose
@@ -59,8 +59,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if settings.config_url:
             _fetch(settings)
-        bundle = _load(settings)
-        uvloop.run(_run(settings, bundle))
+        kept = Kept(settings, os.environ)
+        uvloop.run(_run(settings, _load(settings, kept), kept))
     except ConfigFault as fault:
         sys.stderr.write(f"{fault}\n")
         return CONFIG_EXIT
@@ -94,16 +94,14 @@ def _settings(argv: list[str] | None) -> tuple[ProxySettings, bool]:
     return replace(known, **given), checking
 
 
-def _load(settings: ProxySettings) -> Bundle:
+def _load(settings: ProxySettings, kept: Kept) -> Bundle:
     overrides: Mapping[str, Any] | None = None
     if settings.overrides:
         overrides = json.loads(Path(settings.overrides).read_text("utf-8"))
     if settings.config_version and (found := load_bundle(settings.config_path).version) != settings.config_version:
         message = f"this is version {found[:12]}, not {settings.config_version[:12]}, which was deployed"
         raise ConfigFault((Problem(settings.config_url or settings.config, 0, message),))
-    bundle = load_bundle(settings.config_path, overrides, settings.overrides or "overrides")
-    own = (lambda: load_masking_key(settings.state_path / "keys")) if settings.adapters == "local" else None
-    return bundle.with_masking_key(os.environ, own)
+    return kept.adopt(load_bundle(settings.config_path, overrides, settings.overrides or "overrides"))
 
 
 def _fetch(settings: ProxySettings) -> None:
@@ -121,7 +119,7 @@ def _compose(settings: ProxySettings, bundle: Bundle) -> LocalParts | AwsParts:
     return aws.compose(bundle, settings, os.environ)
 
 
-async def _run(settings: ProxySettings, bundle: Bundle) -> None:
+async def _run(settings: ProxySettings, bundle: Bundle, kept: Kept) -> None:
     loop = asyncio.get_running_loop()
     parts = _compose(settings, bundle)
     ports = Ports(parts.verifier, parts.vendor, parts.people, parts.sessions, parts.recorder, parts.clock)
@@ -136,7 +134,7 @@ async def _run(settings: ProxySettings, bundle: Bundle) -> None:
 
     async def reload() -> None:
         async def take() -> None:
-            bundle = await asyncio.to_thread(_load, settings)
+            bundle = await asyncio.to_thread(_load, settings, kept)
             parts.adopt(bundle)
             gateway.adopt(bundle)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -22,6 +22,7 @@ from blastwall.errors import ConfigFault, Problem
 from blastwall.model import ApprovalRequest, Denial, DenialCode, Principal, Target
 from blastwall.policy.decide import Policies
 from blastwall.policy.risk import RiskTable
+from blastwall.ports import MaskingKey
 
 GATEWAY = "gateway.yaml"
 RISK = "risk.toml"
@@ -44,12 +45,13 @@ class Bundle:
     listeners: Mapping[str, BaseModel] = field(default_factory=dict)
     masking: Masking = NONE
 
-    def with_masking_key(self, environ: Mapping[str, str], local: Callable[[], str] | None = None) -> Bundle:
+    def with_masking_key(self, environ: Mapping[str, str], own: MaskingKey | None = None) -> Bundle:
         """The same with targets that can hash and fake, where their rules ask for it: what a gateway needs to start.
 
-        ``local`` makes a key where masking.yaml names none. Raises ConfigFault when a key is needed and cannot be had.
+        ``own`` is the deployment's key, for a masking.yaml that names none. Raises ConfigFault when a key is needed
+        and cannot be had.
         """
-        masking = with_key(self.masking, environ, local)
+        masking = with_key(self.masking, environ, own)
         targets = {name: replace(each, masking=masking.rules.get(name)) for name, each in self.targets.items()}
         return replace(self, masking=masking, targets=MappingProxyType(targets))
 

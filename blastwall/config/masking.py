@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -21,6 +21,7 @@ from blastwall.masking.plan import Predicates, Strategy
 from blastwall.masking.rules import LOOKUPS, Detectors, Rule, Rules, Vouched
 from blastwall.masking.strategies import MARK, UNITS, Options
 from blastwall.model import Secret
+from blastwall.ports import MaskingKey
 
 FILE = "masking.yaml"
 SHOW = "show"  # the strategy that is none: an exception from a later rule
@@ -170,14 +171,14 @@ def load_masking(text: str, file: Path, targets: Mapping[str, object]) -> Maskin
     return Masking(MappingProxyType(rules), key, document.value, document)
 
 
-def with_key(masking: Masking, environ: Mapping[str, str], local: Callable[[], str] | None = None) -> Masking:
-    """The rules able to hash and fake, where any does. ``local`` makes a key where the file names none.
+def with_key(masking: Masking, environ: Mapping[str, str], own: MaskingKey | None = None) -> Masking:
+    """The rules able to hash and fake, where any does. ``own`` is the deployment's key, where the file names none.
 
     Raises ConfigFault when a key is needed and cannot be had.
     """
     if not any(rules.at_sink for rules in masking.rules.values()):
         return masking
-    key = _key(masking, environ, local).encode()
+    key = _key(masking, environ, own).encode()
     keyed = {name: rules.with_key(_key_of(key, name)) for name, rules in masking.rules.items()}
     return replace(masking, rules=MappingProxyType(keyed))
 
@@ -187,13 +188,13 @@ def _key_of(key: bytes, target: str) -> Secret:
     return Secret(hmac.digest(key, f"masking {target}".encode(), "sha256").hex())
 
 
-def _key(masking: Masking, environ: Mapping[str, str], local: Callable[[], str] | None) -> str:
+def _key(masking: Masking, environ: Mapping[str, str], own: MaskingKey | None) -> str:
     place = masking.key
     try:
         if place is None:
-            if local is None:
+            if own is None:
                 raise ValueError("hash and fake need a key; name one (key: {env: NAME} or {file: PATH})")
-            return local()
+            return own.read().reveal()
         if place.env is not None:
             found = environ.get(place.env, "")
             where = f"the environment variable {place.env}"

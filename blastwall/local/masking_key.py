@@ -8,23 +8,30 @@ import tempfile
 from pathlib import Path
 
 from blastwall.errors import ConfigFault, Problem
+from blastwall.model import Secret
 
 FILE = "masking.key"
 BYTES = 32
 
 
-def load_masking_key(directory: Path) -> str:
-    """The key in this directory (``STATE/keys``), 64 hexadecimal digits; made when there is none.
+class LocalMaskingKey:
+    """``ports.MaskingKey`` in a directory (``STATE/keys``): 64 hexadecimal digits."""
 
-    Processes that start together get the same one. Raises ConfigFault when others may read it.
-    """
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = directory / FILE
-    if not path.exists():
-        _make(directory, path)
-    if path.stat().st_mode & 0o077:
-        raise ConfigFault((Problem(str(path), 0, "Others may read this key: chmod 600 it, or remove it."),))
-    return path.read_text("ascii").strip()
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def read(self) -> Secret:
+        """The key; made when there is none. Processes that start together get the same one.
+
+        Raises ConfigFault when others may read it.
+        """
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._directory / FILE
+        if not path.exists():
+            _make(self._directory, path)
+        if path.stat().st_mode & 0o077:
+            raise ConfigFault((Problem(str(path), 0, "Others may read this key: chmod 600 it, or remove it."),))
+        return Secret(path.read_text("ascii").strip())
 
 
 def _make(directory: Path, path: Path) -> None:

@@ -13,10 +13,21 @@ from blastwall.config.masking import load_masking, with_key
 from blastwall.errors import ConfigFault
 from blastwall.masking.plan import Mask, Predicates, Strategy
 from blastwall.masking.rules import Detectors, Rules
+from blastwall.model import Secret
 from tests.blastwall.config.configuration import write
 
 ROOT = Path(__file__).parents[3]
 KEY = "k" * 32
+
+
+class Own:
+    """A deployment's key."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def read(self) -> Secret:
+        return Secret(self._key)
 
 
 def load(columns: str, more: str = "", *, head: str = "version: 1\n") -> Rules:
@@ -111,7 +122,7 @@ def pseudonym(
 ) -> str:
     text = f"version: 1\n{head}targets:\n  {target}:\n    columns:\n{HASHED}"
     masking = load_masking(text, directory / "masking.yaml", {"shop": None, "other": None})
-    keyed = with_key(masking, environ, None if local is None else lambda: local)
+    keyed = with_key(masking, environ, None if local is None else Own(local))
     return keyed.rules[target].pseudonym(Mask("a.b.c", Strategy.HASH, Predicates.DENY, "", "", 25), "ann")
 
 
@@ -161,7 +172,7 @@ def test_a_bundle_holds_the_rules_under_its_version(tmp_path: Path) -> None:
     assert masked.version != plain.version
     rules = masked.targets["shop"].masking
     assert isinstance(rules, Rules) and rules.key is None
-    keyed = masked.with_masking_key({}, lambda: KEY)
+    keyed = masked.with_masking_key({}, Own(KEY))
     assert keyed.targets["shop"].masking.key is not None
     assert replace(keyed.targets["shop"], masking=rules) == masked.targets["shop"]
     assert (keyed.version, keyed.policies) == (masked.version, masked.policies)
