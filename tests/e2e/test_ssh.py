@@ -204,7 +204,7 @@ def test_a_certificate_opens_nothing_once_its_agent_is_killed_or_expired(hosts: 
     assert agent.ssh("uptime").returncode == 0
     hosts.blastwall("sessions", "kill", hosts.session(agent.name)["id"])
     done = agent.ssh("uptime")
-    assert done.returncode in (77, 255)
+    assert done.returncode == 77, done.stderr
     assert b"was ended" in done.stderr, done.stderr
 
 
@@ -243,7 +243,7 @@ def test_a_changed_host_key_is_refused(hosts: Stack, rig_directory: Path, tmp_pa
     stack = begin(rig_directory / "swapped", ROOT / "tests" / "fixtures" / "ssh", "web", another, protocol="ssh")
     stacks.append(stack)
     done = arrive(stack, tmp_path / "ssh").ssh("uptime")
-    assert done.returncode in (70, 255)
+    assert done.returncode == 70
     assert b"another host key" in done.stderr
 
 

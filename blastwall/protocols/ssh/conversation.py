@@ -22,7 +22,8 @@ from blastwall.protocols.ssh.arrival import LOGIN, Door, arrive, hand_out, hello
 from blastwall.protocols.ssh.channel import SshChannel
 from blastwall.protocols.ssh.classify import EXEC, FORWARD, SHELL, Request, classify, sftp_text
 from blastwall.protocols.ssh.exchange import SessionExchange, Streams, too_many
-from blastwall.protocols.ssh.files import Files
+from blastwall.protocols.ssh.farewell import Farewell
+from blastwall.protocols.ssh.files import Files, Subsystem
 from blastwall.protocols.ssh.forwards import ForwardExchange
 from blastwall.protocols.ssh.options import Gateway, Options
 from blastwall.protocols.ssh.refusal import lines
@@ -33,7 +34,6 @@ from blastwall.shell.paths import HOME
 asyncssh.set_log_level(logging.WARNING)
 
 RESOLVE_SECONDS: Final = 5.0
-FAREWELL_SECONDS: Final = 1.0  # a client has this long to take the reason why its session ends
 KEPT: Final = 4096  # judged requests that wait for their exchange
 _SERVED: Final = "exec and shell requests, and the subsystem sftp"
 
@@ -55,7 +55,7 @@ class SshConversation:
         self._home = ""  # as the host says it; paths below it are told from ~ on
         self._ready = asyncio.Event()
         self._channels: asyncio.Queue[Channel | None] = asyncio.Queue(64)
-        self._sessions: set[Streams] = set()
+        self._farewell = Farewell()
         self._number = 0
         self._judged: dict[int, Request] = {}
         self._note: Note = _silent
@@ -127,19 +127,14 @@ class SshConversation:
         if self._client is None:
             self._sock.close()
             return
-        if denial is not None:
-            # A client shows what its command's channel says; why a connection ended it often keeps to itself.
-            told = []
-            for streams in tuple(self._sessions):
-                streams.refuse(denial)
-                told.append(asyncio.ensure_future(streams.stdout.channel.wait_closed()))
-            if told:
-                _, late = await asyncio.wait(told, timeout=FAREWELL_SECONDS)
-                for each in late:
-                    each.cancel()
-            reason = lines(denial).decode().strip().replace("\n", "; ")
-            self._client.disconnect(asyncssh.DISC_BY_APPLICATION, reason)
-        self._client.close()
+        try:
+            if denial is not None:
+                assert self._door is not None, "a client came by the door"
+                await self._farewell.say(denial, self._door.gone)
+                reason = lines(denial).decode().strip().replace("\n", "; ")
+                self._client.disconnect(asyncssh.DISC_BY_APPLICATION, reason)
+        finally:
+            self._client.close()
 
     # -- what the client asks for
 
@@ -150,16 +145,17 @@ class SshConversation:
             await hand_out(self._door, stdin, stdout, stderr)
             return
         streams = Streams(stdin, stdout, stderr)
-        if len(self._sessions) >= self._options.most_channels:
+        if len(self._farewell) >= self._options.most_channels:
             streams.refuse(too_many(self._options.most_channels))
             return
-        self._sessions.add(streams)
         try:
+            if not self._farewell.enter(streams):
+                return
             await self._ready.wait()
             if not self._closed and self._upstream is not None:
                 await self._serve(self._upstream, streams)
         finally:
-            self._sessions.discard(streams)
+            self._farewell.leave(streams)
 
     async def _serve(self, upstream: asyncssh.SSHClientConnection, streams: Streams) -> None:
         channel = streams.stdin.channel
@@ -207,9 +203,16 @@ class SshConversation:
         return serve if not self._ready.is_set() or listed() else None
 
     def _files(self, chan: Any) -> Files:  # noqa: ANN401  the library's channel
+        subsystem = Subsystem(chan)
+        crowded = len(self._farewell) >= self._options.most_channels
+        if crowded:
+            subsystem.refuse(too_many(self._options.most_channels))
+        else:
+            self._farewell.enter(subsystem)
+
         async def begin(operation: str, paths: tuple[bytes, ...]) -> Statement:
             await self._ready.wait()
-            if self._closed:
+            if self._closed or crowded:
                 raise asyncssh.SFTPConnectionLost("the session has ended")
             return await self._begin(sftp_text(operation, *paths))
 
@@ -220,7 +223,7 @@ class SshConversation:
                 {"statement": statement.number, "text": name, "read": read, "written": written, "sha256": digest},
             )
 
-        return Files(chan, begin, self._remote_files, self._announce, note)
+        return Files(chan, begin, self._remote_files, self._announce, note, lambda: self._farewell.leave(subsystem))
 
     async def _announce(self, channel: Channel) -> None:
         await self._channels.put(channel)

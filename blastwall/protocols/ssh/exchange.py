@@ -34,13 +34,17 @@ Found = tuple[Piece, bytes]
 _OUTPUTS: Final = (Piece.OUTPUT, Piece.ERRORS)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Streams:
     """A client's session channel, as the library's readers and writers. ``raw``: it has a terminal."""
 
     stdin: Any
     stdout: Any
     stderr: Any
+
+    @property
+    def channel(self) -> Any:  # noqa: ANN401  the library's own
+        return self.stdout.channel
 
     @property
     def raw(self) -> bool:

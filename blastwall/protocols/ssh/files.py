@@ -19,7 +19,7 @@ import asyncssh
 from blastwall.model import Chunk, Denial, Direction, Masked, Permit, Statement
 from blastwall.protocols.ssh.channel import SshChannel
 from blastwall.protocols.ssh.frames import Piece, pack, unpack
-from blastwall.protocols.ssh.refusal import lines
+from blastwall.protocols.ssh.refusal import lines, status
 
 MOST_NAMES: Final = 100_000  # entries of one directory that are listed
 WRITING: Final = asyncssh.FXF_WRITE | asyncssh.FXF_CREAT | asyncssh.FXF_TRUNC | asyncssh.FXF_APPEND
@@ -206,13 +206,27 @@ def _told(outcome: object) -> bytes:
     return b"done"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Subsystem:
+    """A client's channel with SFTP on it, to be refused as a whole."""
+
+    channel: Any
+
+    def refuse(self, denial: Denial) -> None:
+        """Say why on standard error, and exit with the denial's status."""
+        with contextlib.suppress(asyncssh.Error, OSError):
+            self.channel.write_stderr(lines(denial))
+            self.channel.exit(status(denial))
+
+
 Begin = Callable[[str, tuple[bytes, ...]], Awaitable[Statement]]
 
 
 class Files(asyncssh.SFTPServer):
     """The SFTP server that an agent's client sees.
 
-    ``begin`` numbers and judges a request's text; ``open_channel`` gives a channel of its own to what lasts.
+    ``begin`` numbers and judges a request's text; ``open_channel`` gives a channel of its own to what lasts; ``left``
+    is called once the client has closed the subsystem.
     """
 
     def __init__(
@@ -222,12 +236,14 @@ class Files(asyncssh.SFTPServer):
         upstream: Callable[[], Awaitable[asyncssh.SFTPClient]],
         open_channel: Callable[[SshChannel], Awaitable[None]],
         note: Callable[[Statement, int, int, str], None],
+        left: Callable[[], None],
     ) -> None:
         super().__init__(chan)
         self._begin = begin
         self._upstream = upstream
         self._open_channel = open_channel
         self._note = note
+        self._left = left
         self._line = SshChannel()
         self._announced = False
         self._opened: set[OpenFile] = set()
@@ -348,6 +364,7 @@ class Files(asyncssh.SFTPServer):
         raise asyncssh.SFTPOpUnsupported("not served")
 
     async def exit(self) -> None:
+        self._left()
         for each in tuple(self._opened):
             await each.finish()
         await self._line.end()

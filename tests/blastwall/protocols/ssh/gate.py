@@ -84,6 +84,7 @@ class Gate:
     notes: list[str] = field(default_factory=list)
     conversations: list[SshConversation] = field(default_factory=list)
     permits: frozenset[Effect] = frozenset({Effect.READ})
+    refusal: Denial | None = None  # nobody gets further than to here
 
     async def serve(self, sock: socket.socket) -> None:
         conversation = SshConversation(sock, self.host)
@@ -92,6 +93,9 @@ class Gate:
         try:
             hello = await conversation.greet()
             if hello is None:
+                return
+            if self.refusal is not None:
+                await conversation.refuse(self.refusal)
                 return
             await conversation.connect(self.target, Credential("deploy", None, "certificate"))
             conversation.noting(lambda name, fields: self.notes.append(name))
