@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from blastwall.model import SEVERITY, Effect, Facts, ObjectRef
 from blastwall.shell import paths
-from blastwall.shell.grammar import Command, Unreadable, parse, write
+from blastwall.shell.grammar import Command, Unreadable, Word, parse, write
 from blastwall.shell.programs import Use, use
 
 _JOINED = 2
@@ -59,7 +59,8 @@ def judge(text: str, bounds: Bounds, resolved: Mapping[str, str] | None = None) 
         fingerprint=_fingerprint(commands),
     )
     named = tuple(dict.fromkeys(path for each in uses for path, _ in each.paths))
-    return Line(facts, write(commands), named)
+    guarded = tuple(_guarded(command, each) for command, each in zip(commands, uses, strict=True))
+    return Line(facts, write(guarded), named)
 
 
 def judge_paths(
@@ -82,6 +83,11 @@ def judge_paths(
         reason=found.reason,
         fingerprint=hashlib.sha256(verb.encode()).hexdigest()[:32],
     )
+
+
+def _guarded(command: Command, found: Use) -> Command:
+    program, *arguments = command.words
+    return replace(command, words=(program, *map(Word, found.guards), *arguments))
 
 
 def _with_redirections(command: Command, found: Use) -> Use:
@@ -110,7 +116,11 @@ def _placed(found: Use, bounds: Bounds, resolved: Mapping[str, str] | None) -> U
         path = paths.plain(written, resolved)
         if paths.secret(path) or paths.secret(paths.plain(written)):
             return _raised(found, Effect.ADMINISTER, f"Secrets are kept at {written}.", "secret_path")
-        if found.recursive and found.contents and paths.above_secrets(path):
+        if (
+            found.recursive
+            and found.contents
+            and (paths.above_secrets(path) or paths.above_secrets(paths.plain(written)))
+        ):
             reason = f"Descends from {written} into places where secrets are kept; name a directory further down."
             return _raised(found, Effect.ADMINISTER, reason, "secret_path")
         allowed = bounds.readable if access == "read" else bounds.writable

@@ -43,7 +43,17 @@ def secret(path: str) -> bool:
 
 def above_secrets(path: str) -> bool:
     """Whether descending from that plain path comes to where secrets usually lie."""
-    return path == HOME or path in _table()["homes"]
+    if path == HOME or any(pattern.fullmatch(path) for pattern in _homes()):
+        return True
+    below = path.rstrip("/") + "/"
+    return any(place.startswith(below) for place in _placed())
+
+
+@cache
+def names(kind: str) -> tuple[str, ...]:
+    """Globs of the names under which secrets lie in any directory, sorted; ``kind`` is "secret" (files) or "trees"."""
+    anywhere = (place for place in _table()[kind] if place.startswith("**/"))
+    return tuple(sorted({posixpath.basename(place) for place in anywhere}))
 
 
 def within(path: str, places: Sequence[str]) -> bool:
@@ -54,6 +64,18 @@ def within(path: str, places: Sequence[str]) -> bool:
 @cache
 def _table() -> Mapping[str, list[str]]:
     return tomllib.loads(files("blastwall.shell").joinpath("paths.toml").read_text("utf-8"))
+
+
+@cache
+def _homes() -> tuple[re.Pattern[str], ...]:
+    return tuple(re.compile(_expression(home)) for home in _table()["homes"])
+
+
+@cache
+def _placed() -> tuple[str, ...]:
+    """Where secrets lie that have a path of their own, as far as it is the same on every host."""
+    table = _table()
+    return tuple(place.partition("*")[0] for place in (*table["trees"], *table["secret"]) if place.startswith("/"))
 
 
 @cache

@@ -14,12 +14,14 @@ from importlib.resources import files
 from typing import Any
 
 from blastwall.model import SEVERITY, Effect
+from blastwall.shell import paths
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
     """What a command's arguments come to. ``paths`` are (path as written, "read" or "write"); ``contents`` tells that
-    what is in the files read comes out; ``reason`` says what is wrong when the effect is administer or unknown."""
+    what is in the files read comes out; ``reason`` says what is wrong when the effect is administer or unknown;
+    ``guards`` are words to put in front of the arguments, so that it passes over secrets among what it finds itself."""
 
     effect: Effect
     reason: str = ""
@@ -27,6 +29,7 @@ class Use:
     paths: tuple[tuple[str, str], ...] = ()
     contents: bool = False
     recursive: bool = False
+    guards: tuple[str, ...] = ()
 
 
 class _Unlisted(Exception):
@@ -91,13 +94,32 @@ def _judged(name: str, schema: Mapping[str, Any], arguments: tuple[str, ...]) ->
     if len(operands) > most:
         raise _Unlisted(f"more than {most} operand(s)")
     effect = _effect(schema, found, operands)
-    recursive = found.has(schema.get("recursive", []))
+    guarded = schema.get("guarded", [])
+    always = guarded == "always"
+    guards = tuple(_guards(schema["guards"])) if always or found.has(guarded) else ()
+    recursive = always or found.has(schema.get("recursive", []))
+    _values(schema, found)
     paths = tuple(_paths(schema, found, operands))
     reason = ""
     if effect is Effect.ADMINISTER:
         reason = f"{name} with these arguments changes more than files, or shows what is kept from users."
     flags = frozenset({"recursive"}) if recursive else frozenset[str]()
-    return Use(effect, reason, flags, paths, bool(schema.get("contents")), recursive)
+    return Use(effect, reason, flags, paths, bool(schema.get("contents")), recursive, guards)
+
+
+def _guards(words: list[str]) -> Iterator[str]:
+    for word in words:
+        kind = next((kind for kind in ("secret", "trees") if f"{{{kind}}}" in word), None)
+        names = ("",) if kind is None else paths.names(kind)
+        yield from (word.replace(f"{{{kind}}}", name) for name in names)
+
+
+def _values(schema: Mapping[str, Any], found: _Found) -> None:
+    never = schema.get("never", {})
+    for name, value in found.options:
+        for part in never.get(name, ()):
+            if part in value.lower():
+                raise _Unlisted(f"{part!r} in the value of {name} is not allowed")
 
 
 def _read(schema: Mapping[str, Any], arguments: tuple[str, ...]) -> _Found:
@@ -110,11 +132,22 @@ def _read(schema: Mapping[str, Any], arguments: tuple[str, ...]) -> _Found:
             break
         if word.startswith("--"):
             _long(schema, word, waiting, found)
-        elif word.startswith("-") and len(word) > 1 and word not in schema.get("words", ()):
+        elif word in schema.get("words", ()):
+            _word(schema, word, waiting, found)
+        elif word.startswith("-") and len(word) > 1:
             _letters(schema, word, waiting, found)
         else:
             found.operands.append(word)
     return found
+
+
+def _word(schema: Mapping[str, Any], word: str, waiting: list[str], found: _Found) -> None:
+    """A word that is taken as it stands; where its last letter is an option with a value, the next word is it."""
+    last = word[-1]
+    if len(word) > 1 and last in schema.get("short_value", ""):
+        if not waiting:
+            raise _Unlisted(f"{word} needs a value")
+        found.options.append((last, waiting.pop(0)))
 
 
 def _long(schema: Mapping[str, Any], word: str, waiting: list[str], found: _Found) -> None:
@@ -145,14 +178,15 @@ def _letters(schema: Mapping[str, Any], word: str, waiting: list[str], found: _F
             found.options.append((letter, rest))
             return
         if letter not in schema.get("short", ""):
-            raise _Unlisted(f"the option -{letter} is not on the list")
+            note = schema.get("notes", {}).get(letter)
+            raise _Unlisted(f"the option -{letter} is not on the list" + (f" ({note})" if note else ""))
         found.options.append((letter, ""))
 
 
 def _operands(schema: Mapping[str, Any], found: _Found) -> list[str]:
     """Those operands that are left to be paths or text, after words and patterns."""
     kind = schema.get("operands", "none")
-    operands = [word for word in found.operands if word not in schema.get("words", ())]
+    operands = found.operands
     if kind == "none" and operands:
         raise _Unlisted(f"{operands[0]!r} is an operand, and none is listed")
     if kind == "format" and any(not word.startswith("+") for word in operands):

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import re
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from blastwall.model import Effect, ObjectRef
@@ -92,3 +96,31 @@ def test_fingerprints_forget_operands_only() -> None:
     one, other = judge("tail -n 5 a", BOUNDS).facts, judge("tail -n 6 b", BOUNDS).facts
     assert one.fingerprint == other.fingerprint
     assert judge("tail -f a", BOUNDS).facts.fingerprint != one.fingerprint
+
+
+@pytest.mark.parametrize(
+    "line", ["grep -r planted app", "grep -rh planted app other", "diff -rN app other", "diff -N app other"]
+)
+def test_what_descends_passes_over_secrets_when_it_really_runs(line: str, tmp_path: Path) -> None:
+    for place in ("app/.env", "app/.ssh/id_x", "app/deep/server.key", "app/deep/seen.txt"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text(f"planted in {place}\n")
+    (tmp_path / "outside").write_text("planted outside\n")
+    (tmp_path / "app" / "link").symlink_to(tmp_path / "outside")
+    (tmp_path / "other").mkdir()
+    judged = judge(line, BOUNDS)
+    assert judged.facts.effect is Effect.READ
+    shown = subprocess.run(["sh", "-c", judged.text], cwd=tmp_path, capture_output=True, text=True, check=False).stdout
+    places = set(re.findall(r"planted (?:in )?(\S+)", shown))
+    assert places == ({"app/deep/seen.txt"} if "-r" in line else set())
+
+
+def test_a_home_directory_is_not_descended_into_by_any_of_its_names() -> None:
+    for written, resolved in (
+        (".", {".": "/srv/people/web"}),
+        ("/home/web", None),
+        ("/etc/ssl", None),
+        ("/var/lib", None),
+    ):
+        assert judge(f"grep -r x {written}", BOUNDS, resolved).facts.effect is Effect.ADMINISTER
+    assert judge("grep -r x /srv/app/logs", BOUNDS).facts.effect is Effect.READ
