@@ -1,8 +1,11 @@
-"""``blastwall aws``: AWS credentials of one session, for programs that know how to ask for them."""
+"""``blastwall aws``: AWS credentials of one session, for programs that know how to ask for them.
+
+Who asks needs a token and no AWS credentials: the gateway's own function, or ``blastwall up``, assumes the role.
+"""
 
 from __future__ import annotations
 
-import asyncio
+import hashlib
 import json
 import os
 import shlex
@@ -13,51 +16,107 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from blastwall.config.bundle import load_bundle
-from blastwall.credentials.assuming import RoleDesk, target_of
-from blastwall.credentials.desk import Refused
-from blastwall.errors import ClientFault, OurFault
-from blastwall.identity.jwks import FetchedKeys
-from blastwall.local.clock import SystemClock
-from blastwall.local.fetch import fetch
-from blastwall.local.leases import LocalLeases
-from blastwall.local.sessions import LocalSessions
-from blastwall.local.verifier import TokenVerifier
+from blastwall.credentials.desk import raised
+from blastwall.credentials.door import PATH
+from blastwall.errors import ClientFault, OurFault, UpstreamFault
+from blastwall.identity.jwt import token_id
+from blastwall.local.post import exchange
 from blastwall.model import Secret
 from cli import place
 from cli.door import TOKEN_VARIABLE
+from rig import running
 
+URL_VARIABLE = "BLASTWALL_CREDENTIALS_URL"
 #: SDKs ask again when credentials expire within 15 minutes, at every call: what is handed out lasts longer than this.
 LEAST_AHEAD = 960.0
+ASK_SECONDS = 30.0  # for each step: the function may have to start, and STS to answer
 LARGEST_ANSWER = 64 * 1024
+MAX_TOKEN_FILE = 64 * 1024  # bytes
 
-config_option = click.option(
-    "--config",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("config"),
-    show_default=True,
-    envvar="BLASTWALL_CONFIG",
-    help="The configuration directory.",
-)
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where to ask and with whose token. ``url`` None: the ``blastwall up`` of a state directory."""
+
+    url: str | None
+    state: Path
+    token_file: Path | None
+    keep: bool = False
+
+    def address(self) -> str:
+        """Raises ClientFault when nothing runs there."""
+        if self.url is not None:
+            return self.url.rstrip("/").removesuffix(PATH) + PATH
+        found = running.read(self.state)
+        if found is None or not found.page:
+            raise ClientFault(
+                f"no gateway runs with the state directory {self.state}: start `blastwall up`, or give --url (the "
+                f"output CredentialsUrl of the deployed stacks) or ${URL_VARIABLE}"
+            )
+        return found.page + PATH
+
+    def token(self) -> Secret:
+        """The agent's token, read anew each time: whoever keeps the file renews it. Raises ClientFault."""
+        if self.token_file is not None:
+            try:
+                with self.token_file.open("rb") as file:
+                    text = file.read(MAX_TOKEN_FILE).decode("utf-8", "replace").strip()
+            except OSError as fault:
+                raise ClientFault(f"the token file does not read: {fault}") from None
+        else:
+            text = os.environ.get(TOKEN_VARIABLE, "").strip()
+        if not text:
+            raise ClientFault(f"set {TOKEN_VARIABLE} to the agent's token, or give --token-file")
+        return Secret(text)
+
+
+def _options(command: Callable[..., object]) -> Callable[..., object]:
+    """The options that make a :class:`Way`; they arrive as ``way``."""
+
+    def read(**given: Any) -> object:  # noqa: ANN401  what click collected
+        given["way"] = Way(given.pop("url"), given.pop("state"), given.pop("token_file"), given.pop("keep", False))
+        return command(**given)
+
+    read.__name__, read.__doc__ = command.__name__, command.__doc__
+    read.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]  # click's own place
+    found: Callable[..., object] = read
+    for option in (
+        click.option(
+            "--token-file",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help=f"The agent's token, read each time.  [default: ${TOKEN_VARIABLE}]",
+        ),
+        click.option(
+            "--url", envvar=URL_VARIABLE, metavar="URL", help="Where to ask.  [default: the local `blastwall up`]"
+        ),
+        place.state_option,
+    ):
+        found = option(found)
+    return found
 
 
 @click.group(short_help="AWS credentials that end with a session.")
 def command() -> None:
-    """AWS credentials that end with a session: roles of gateway.yaml (aws_roles), for an agent's token."""
+    """AWS credentials that end with a session: roles of gateway.yaml (aws_roles), for an agent's token.
+
+    No AWS credentials are needed to ask.
+    """
 
 
 @command.command("creds")
 @click.argument("role", required=False)
 @click.option("--from", "source", type=click.Path(path_type=Path), hidden=True, help="Ask a running `aws run`.")
-@place.state_option
-@config_option
-def creds(role: str | None, source: Path | None, state: Path, config: Path) -> None:
-    """Print credentials of ROLE as a credential_process prints them. The token is $BLASTWALL_TOKEN.
+@click.option("--keep", is_flag=True, help="Keep them in a file of yours alone, and print them again while they last.")
+@_options
+def creds(role: str | None, source: Path | None, way: Way) -> None:
+    """Print credentials of ROLE as a credential_process prints them.
 
     \b
     [profile agent]
@@ -68,67 +127,99 @@ def creds(role: str | None, source: Path | None, state: Path, config: Path) -> N
         return
     if role is None:
         raise click.UsageError("name the role")
-    click.echo(obtain(role, _token(), state, config))
+    click.echo(json.dumps((kept if way.keep else obtain)(role, way)["keys"]))
 
 
 @command.command("run", context_settings={"ignore_unknown_options": True})
 @click.argument("role")
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED)
-@place.state_option
-@config_option
-def run(role: str, words: tuple[str, ...], state: Path, config: Path) -> int:
+@_options
+def run(role: str, words: tuple[str, ...], way: Way) -> int:
     """Run a command with ROLE's credentials, and no others: blastwall aws run ROLE -- aws s3 ls."""
-    token = _token()
-    region = load_bundle(config).config.aws_roles[role].region if role in _roles(config) else ""
+    pocket = Pocket(lambda: obtain(role, way))
+    region = str(pocket.get().get("region", ""))  # asked before anything runs: a refusal is told here
     with tempfile.TemporaryDirectory(prefix="blastwall-aws-") as name:
         directory = Path(name)  # 0700: nobody else reaches the socket
-        with Desk(directory / "desk", lambda: obtain(role, token, state, config)):
+        with Desk(directory / "desk", lambda: json.dumps(pocket.get()["keys"])):
             return subprocess.run(words, env=environment(os.environ, directory, region), check=False).returncode
 
 
-def obtain(role: str, token: Secret, state: Path, config: Path, client: Any = None) -> str:  # noqa: ANN401  boto3's
-    """The credential_process document of a role, from STS by whatever credentials this process has itself.
+def obtain(role: str, way: Way) -> Mapping[str, Any]:
+    """``{keys, region}`` of a role: keys as a credential_process prints them.
 
-    Raises the desk's faults, ClientFault when policy says no.
+    Raises TokenFault, ClientFault when policy says no, UpstreamFault, OurFault.
     """
-    return asyncio.run(_obtain(role, token, state, config, client))
-
-
-async def _obtain(role: str, token: Secret, state: Path, config: Path, client: Any) -> str:  # noqa: ANN401  boto3's
-    from blastwall.aws.clients import client as made
-    from blastwall.aws.roles import assume
-
-    overrides = state / "overrides.json"
-    merged = json.loads(overrides.read_text()) if overrides.exists() else {}
-    bundle = load_bundle(config, {"identity": merged["identity"]} if "identity" in merged else {}, str(overrides))
-    clock = SystemClock()
-    issuers = [
-        (rules, FetchedKeys(rules, fetch, clock.monotonic, jwks_uri=issuer.jwks_url))
-        for issuer in bundle.config.identity.issuers
-        for rules in (issuer.rules(),)
-    ]
-    profiles = {name: section.profile(name) for name, section in bundle.config.aws_roles.items()}
-    targets = {name: target_of(profile, bundle.config.aws_roles[name].labels) for name, profile in profiles.items()}
-    store = place.open_store(state)
+    address, token = way.address(), way.token()
+    headers = {"Authorization": f"Bearer {token.reveal()}", "Content-Type": "application/json"}
+    status, body = exchange(address, headers, json.dumps({"role": role}).encode(), timeout=ASK_SECONDS)
     try:
-        desk = RoleDesk(
-            TokenVerifier(issuers, clock),
-            LocalSessions(store, clock),
-            LocalLeases(store),
-            lambda: bundle.policies,
-            profiles,
-            targets,
-            clock,
-        )
-        sts = client or made("sts")
-        keys = await desk.assume(token, role, lambda *order: assume(sts, *order))
-    except Refused as refused:
-        raise ClientFault(f"{refused} {refused.hint}".strip()) from None
-    finally:
-        store.close()
-    if keys.expires_at - clock.now() < LEAST_AHEAD:
-        raise OurFault("STS gave credentials that are about to expire: check this machine's clock")
-    return json.dumps(keys.document())
+        answer = json.loads(body)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict) or not ("fault" in answer or isinstance(answer.get("keys"), dict)):
+        raise UpstreamFault(f"{address} answered {status}, and nothing that was asked for: check --url")
+    fault = answer.get("fault")
+    if isinstance(fault, dict) and fault.get("kind") == "policy":
+        raise ClientFault(f"{fault.get('message')} {fault.get('hint') or ''}".strip())
+    found = raised(answer)
+    if left(found) < LEAST_AHEAD:
+        raise OurFault("the credentials are about to expire already: check this machine's clock")
+    return found
+
+
+def left(answer: Mapping[str, Any]) -> float:
+    """How long the keys of an answer last (seconds); below 0 for what holds none."""
+    try:
+        text = str(answer["keys"]["Expiration"])
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp() - time.time()
+    except (KeyError, TypeError, ValueError):
+        return -1.0
+
+
+class Pocket:
+    """Keys in memory, asked for anew before they are too old for an SDK."""
+
+    def __init__(self, obtain: Callable[[], Mapping[str, Any]]) -> None:
+        self._obtain = obtain
+        self._lock = threading.Lock()
+        self._answer: Mapping[str, Any] = {}
+
+    def get(self) -> Mapping[str, Any]:
+        with self._lock:
+            if left(self._answer) < LEAST_AHEAD:
+                self._answer = self._obtain()
+            return self._answer
+
+
+def kept(role: str, way: Way) -> Mapping[str, Any]:
+    """As :func:`obtain`, out of a file while it lasts: ``aws`` is a new process each time, and asks each time."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "blastwall" / "aws"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.geteuid():
+        raise ClientFault(f"{folder} belongs to somebody else: leave --keep out")
+    folder.chmod(0o700)
+    about = f"{way.address()}\0{role}\0{token_id(way.token())}"
+    file = folder / f"{hashlib.sha256(about.encode()).hexdigest()}.json"
+    for old in folder.glob("*.json"):
+        if left(_read(old)) <= 0:
+            old.unlink(missing_ok=True)
+    before = _read(file)
+    if left(before) >= LEAST_AHEAD:
+        return before
+    found = obtain(role, way)
+    handle, name = tempfile.mkstemp(dir=folder)  # 0600
+    with os.fdopen(handle, "w") as draft:
+        draft.write(json.dumps(found))
+    Path(name).replace(file)
+    return found
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def environment(outside: Mapping[str, str], directory: Path, region: str) -> dict[str, str]:
@@ -202,14 +293,3 @@ def _ask(path: Path) -> str:
     if "fault" in found:
         raise ClientFault(found["fault"])
     return str(found["ok"])
-
-
-def _roles(config: Path) -> set[str]:
-    return set(load_bundle(config).config.aws_roles)
-
-
-def _token() -> Secret:
-    text = os.environ.get(TOKEN_VARIABLE, "")
-    if not text:
-        raise ClientFault(f"set {TOKEN_VARIABLE} to the agent's token")
-    return Secret(text)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Final, Protocol
 
-from blastwall.errors import Fault, RecordingFault, UpstreamFault
+from blastwall.credentials.telling import outliving, record_revocations
+from blastwall.errors import Fault, UpstreamFault
 from blastwall.model import Credential, Revocation, Session, Target
 from blastwall.ports import Recorder, Sessions, Vendor
 
@@ -56,7 +55,7 @@ class Endings:
         try:
             reason = await self._sessions.ended(session)
             if credential.kind == "iam":
-                await self._recorded(session, reason, (_outliving(credential),))
+                await self._recorded(session, reason, (outliving(credential),))
                 return
             try:
                 await self._recorded(session, reason, await self._vendor.revoke(session))
@@ -105,43 +104,4 @@ class Endings:
         await asyncio.to_thread(self._record, session, reason, revocations)
 
     def _record(self, session: Session, reason: str, revocations: Sequence[Revocation]) -> None:
-        """A recording of its own: the connections' have been closed by then."""
-        for revocation in revocations:
-            level = logging.INFO if revocation.verified or revocation.kind == "iam" else logging.ERROR
-            log.log(level, "%s of session %s: %s", revocation.user, session.id, revocation.proof)
-        target = self._targets().get(session.target)
-        if target is None or not revocations:
-            return
-        try:
-            header = {"protocol": target.protocol, "mode": target.mode, "purpose": "revocation"}
-            recording = self._recorder.open(session, target, f"r-{secrets.token_hex(8)}", header)
-            for revocation in revocations:
-                recording.event(_name(revocation), _fields(revocation, reason))
-            recording.close(reason)
-        except RecordingFault as fault:
-            log.error("a revocation could not be recorded: %s", fault)
-
-
-def _outliving(credential: Credential) -> Revocation:
-    at = datetime.fromtimestamp(credential.expires_at or 0, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return Revocation(credential.user, "iam", False, f"it cannot be revoked: it expires at {at}", 0.0)
-
-
-def _name(revocation: Revocation) -> str:
-    if revocation.verified:
-        return "revocation_verified"
-    return "credential_expires" if revocation.kind == "iam" else "revocation_failed"
-
-
-def _fields(revocation: Revocation, reason: str) -> dict[str, object]:
-    fields: dict[str, object] = {"user": revocation.user, "kind": revocation.kind, "verified": revocation.verified}
-    fields["proof"] = revocation.proof
-    if revocation.verified:
-        fields |= {
-            "proof": f"revocation verified at T+{revocation.seconds:.3f} s: {revocation.proof}",
-            "seconds": revocation.seconds,
-            "connections": revocation.connections,
-        }
-    if revocation.left:
-        fields["left"] = list(revocation.left)
-    return fields | {"reason": reason}
+        record_revocations(self._recorder, session, self._targets().get(session.target), reason, revocations)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
@@ -16,11 +16,12 @@ from blastwall.aws.approvals import ApprovalTable, AwsApprovals
 from blastwall.aws.clients import client
 from blastwall.aws.following import AwsSessions
 from blastwall.aws.leases import AwsLeases
+from blastwall.aws.recorder import AwsRecorder, compose_recorder
 from blastwall.aws.roles import assume as assume_role
 from blastwall.aws.sessions import SessionTable
 from blastwall.config.bundle import Bundle, load_bundle
-from blastwall.config.vending import Composer, logins_only, profiles_of
-from blastwall.credentials.assuming import RoleDesk, RoleEndings, target_of
+from blastwall.config.vending import Composer, logins_only, profiles_of, targets_of_roles
+from blastwall.credentials.assuming import RoleDesk, RoleEndings
 from blastwall.credentials.desk import Desk
 from blastwall.credentials.logins import Logins, Reclaimed
 from blastwall.errors import OurFault
@@ -30,9 +31,10 @@ from blastwall.local.fetch import fetch
 from blastwall.local.vendor import LocalVendor
 from blastwall.local.verifier import TokenVerifier
 from blastwall.model import Secret
-from blastwall.settings import CredentialSettings
+from blastwall.settings import CredentialSettings, RecordingSettings
 
 Event = dict[str, Any]
+T = TypeVar("T")
 
 
 @cache
@@ -90,21 +92,35 @@ def endings() -> RoleEndings:
 
 
 async def assume(token: Secret, name: str) -> dict[str, Any]:
-    """Keys of a role for the token's session there: ``{keys}``, with their secrets."""
+    """Keys of a role for the token's session there: ``{keys, region}``, with their secrets. Recorded, or not given."""
     given, clock = settings(), SystemClock()
     dynamodb, sts = client("dynamodb"), client("sts")
     profiles = profiles_of(bundle())
-    desk = RoleDesk(
-        verifier(),
-        AwsSessions(SessionTable(dynamodb, given.sessions_table, clock)),
-        AwsLeases(dynamodb, given.leases_table, given.sessions_table),
-        lambda: bundle().policies,
-        profiles,
-        {key: target_of(profile, bundle().config.aws_roles[key].labels) for key, profile in profiles.items()},
-        clock,
-    )
-    keys = await desk.assume(token, name, lambda *order: assume_role(sts, *order))
-    return {"keys": keys.document()}
+    recorder = _recorder()
+    try:
+        desk = RoleDesk(
+            verifier(),
+            AwsSessions(SessionTable(dynamodb, given.sessions_table, clock)),
+            AwsLeases(dynamodb, given.leases_table, given.sessions_table),
+            lambda: bundle().policies,
+            profiles,
+            targets_of_roles(bundle()),
+            clock,
+            recorder,
+            bundle().version,
+        )
+        keys = await desk.assume(token, name, lambda *order: assume_role(sts, *order))
+    finally:
+        await asyncio.to_thread(recorder.close)  # by then it has reached the bucket: nothing runs between two calls
+    return {"keys": keys.document(), "region": profiles[name].region}
+
+
+def _recorder() -> AwsRecorder:
+    """Records on the spool that the tasks' audit trail follows. Raises OurFault where there is none."""
+    try:
+        return compose_recorder(RecordingSettings.from_env(os.environ), SystemClock())
+    except ValueError as fault:
+        raise OurFault(f"nothing can be recorded here, so nothing is given: {fault}") from None
 
 
 def desk(made: list[Logins]) -> Desk:
@@ -132,11 +148,11 @@ def desk(made: list[Logins]) -> Desk:
     )
 
 
-def serve(work: Callable[[Desk], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+def serve(work: Callable[[Desk], Awaitable[T]]) -> T:
     """One call at the desk."""
     made: list[Logins] = []
 
-    async def one() -> dict[str, Any]:
+    async def one() -> T:
         try:
             return await work(desk(made))
         finally:

@@ -1,4 +1,7 @@
-"""The approval page of a local stack, served by ``blastwall up`` on the stack's own store, issuer and policies."""
+"""What a local stack serves over HTTP beside its gateway: the approval page, and the way to AWS roles.
+
+``blastwall up`` serves both, on the stack's own store, issuer and policies.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from blastwall.approvals.slack import SlackDoor
 from blastwall.approvals.web import Request, Response
 from blastwall.config.bundle import Bundle, load_bundle
 from blastwall.config.model import Approvals
+from blastwall.credentials import door
 from blastwall.errors import ConfigFault, TokenFault
 from blastwall.local import logins
 from blastwall.local.approvals import LocalApprovals
@@ -31,6 +35,7 @@ from blastwall.local.store import Store
 from blastwall.local.telling import Telling
 from blastwall.model import ApprovalRequest, Denial, Principal, Secret
 from rig.issuer import LocalIssuer
+from rig.keys import LocalKeys
 
 TOKEN_SECONDS = 3600.0
 FRESH_SECONDS = 2.0  # a change of policies counts after so long at the latest
@@ -105,6 +110,11 @@ class LocalDesk:
         )
         channels = self._section.notify.channels()
         notifier = Notifier(channels, os.environ, post, desk.origin, clock)
+        keys = LocalKeys(self._current, self._state, store)
+
+        async def handle(request: Request) -> Response:
+            return await (keys if request.path == door.PATH else desk).handle(request)
+
         telling = (
             asyncio.get_running_loop().create_task(Telling(book, notifier, clock).run()) if notifier.anybody else None
         )
@@ -112,9 +122,10 @@ class LocalDesk:
         def finish() -> None:
             if telling is not None:
                 telling.cancel()
+            keys.close()
             store.close()
 
-        return desk.handle, finish
+        return handle, finish
 
     def _provider(self) -> Provider | None:
         sign_in = self._section.page.sign_in
@@ -145,13 +156,16 @@ class LocalDesk:
         return Secret(self._issuer.mint(login.name, login.groups, ttl=TOKEN_SECONDS, aud=audience))
 
     def _authorise(self, person: Principal, request: ApprovalRequest, ballot: Ballot) -> Denial | None:
+        return self._current().may_decide(person, request, ballot, time.time())
+
+    def _current(self) -> Bundle:
         if time.monotonic() - self._read_at > FRESH_SECONDS:
             try:
                 self._bundle = self._load()
             except ConfigFault:
                 pass  # the gateway goes on with what it has, too, and says so in its log
         assert self._bundle is not None
-        return self._bundle.may_decide(person, request, ballot, time.time())
+        return self._bundle
 
     def _load(self) -> Bundle:
         self._read_at = time.monotonic()

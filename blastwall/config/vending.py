@@ -19,6 +19,7 @@ from blastwall.config.credentials import (
     RoleCredential,
 )
 from blastwall.conversation import Admin, Roles
+from blastwall.credentials.assuming import target_of
 from blastwall.credentials.logins import RoleRules
 from blastwall.credentials.session_policy import RoleProfile
 from blastwall.errors import OurFault
@@ -174,3 +175,9 @@ def logins_only(rules: RulesByTarget) -> dict[str, list[RoleRules]]:
 def profiles_of(bundle: Bundle) -> dict[str, RoleProfile]:
     """The AWS roles of a configuration, by name."""
     return {name: section.profile(name) for name, section in bundle.config.aws_roles.items()}
+
+
+def targets_of_roles(bundle: Bundle) -> dict[str, Target]:
+    """The same as policy and recordings see them: targets of protocol aws."""
+    sections = bundle.config.aws_roles
+    return {name: target_of(profile, sections[name].labels) for name, profile in profiles_of(bundle).items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol, TypeVar
 
@@ -12,17 +13,22 @@ from blastwall.credentials.logins import Reclaimed
 from blastwall.credentials.logins import Sessions as Standings
 from blastwall.credentials.session_policy import LEAST_SECONDS, RoleProfile
 from blastwall.errors import UpstreamFault
-from blastwall.model import Denial, Permit, Principal, Revocation, Secret, Session, Target
+from blastwall.model import Denial, DenialCode, Pending, Principal, Revocation, Secret, Session, Target
 from blastwall.policy.connecting import connecting
 from blastwall.policy.decide import Policies, Question
-from blastwall.ports import Clock, Sessions, Verifier
+from blastwall.ports import Clock, Recorder, Recording, Sessions, Verifier
 
 KIND: Final = "sts"
 ATTEMPTS: Final = 100
+#: Sets of keys of one session that live at once; an SDK asks for new ones every quarter of an hour.
+MOST_KEYS: Final = 200
 
 
 class Keys(Protocol):
-    """Temporary credentials."""
+    """Temporary credentials. ``access_key`` names them and is no secret."""
+
+    @property
+    def access_key(self) -> str: ...
 
     @property
     def expires_at(self) -> float: ...
@@ -40,7 +46,11 @@ def target_of(profile: RoleProfile, labels: Mapping[str, str]) -> Target:
 
 
 class RoleDesk:
-    """Assumes roles for agents that bring their token. ``targets`` are the profiles' by name, as policy sees them."""
+    """Assumes roles for agents that bring their token. ``targets`` are the profiles' by name, as policy sees them.
+
+    Each time is recorded as a connection is: what could not be recorded is neither asked of STS nor handed out.
+    ``config_version`` goes into the recording's header.
+    """
 
     def __init__(
         self,
@@ -51,6 +61,8 @@ class RoleDesk:
         profiles: Mapping[str, RoleProfile],
         targets: Mapping[str, Target],
         clock: Clock,
+        recorder: Recorder,
+        config_version: str = "",
     ) -> None:
         self._verifier = verifier
         self._sessions = sessions
@@ -59,22 +71,46 @@ class RoleDesk:
         self._profiles = profiles
         self._targets = targets
         self._clock = clock
+        self._recorder = recorder
+        self._config_version = config_version
 
     async def assume(self, token: Secret, name: str, assume: Callable[[RoleProfile, Session, float, float], K]) -> K:
-        """Credentials for the token's session at a role. Raises TokenFault, Refused, UpstreamFault."""
+        """Credentials for the token's session at a role; ``assume`` may block. Raises TokenFault, Refused, Fault."""
         principal = await self._verifier.verify(token)
         profile, target = self._profiles.get(name), self._targets.get(name)
         if profile is None or target is None:
             known = ", ".join(sorted(self._profiles)) or "none"
             raise Refused(f"there is no AWS role {name!r} here", f"Roles: {known}.")
         session = await self._sessions.open(principal, target)
-        self._decide(principal, session, target)
-        now = self._clock.now()
-        ends_at = cap(session, profile.max_seconds, now)
-        await self._write(session, profile, ends_at, now)
-        return assume(profile, session, ends_at, now)
+        recording = await self._open(session, target)
+        recording.protect(token)
+        reason = "refused"
+        try:
+            await self._decide(principal, session, target, recording)
+            reason = "no keys were made"
+            now = self._clock.now()
+            ends_at = cap(session, profile.max_seconds, now)
+            await self._write(session, profile, ends_at, now)
+            keys = await asyncio.to_thread(assume, profile, session, ends_at, now)
+            recording.event("credential", _told(profile, session, keys, ends_at))
+            await _accepted(recording)
+            reason = "keys were handed out"
+            return keys
+        finally:
+            await asyncio.to_thread(recording.close, reason)
 
-    def _decide(self, principal: Principal, session: Session, target: Target) -> None:
+    async def _open(self, session: Session, target: Target) -> Recording:
+        header = {
+            "protocol": target.protocol,
+            "mode": target.mode,
+            "purpose": "credential",
+            "policy_version": self._policies().version,
+            "config_version": self._config_version,
+            "on_behalf_of": session.principal.on_behalf_of or "",
+        }
+        return await asyncio.to_thread(self._recorder.open, session, target, f"r-{secrets.token_hex(8)}", header)
+
+    async def _decide(self, principal: Principal, session: Session, target: Target, recording: Recording) -> None:
         statement, facts = connecting(target, target.name)
         decision = self._policies().decide(
             Question(
@@ -88,13 +124,21 @@ class RoleDesk:
                 upstream_text=statement.text,
             )
         )
+        if isinstance(decision, Pending):
+            reason = "a person must approve this role first, and nobody can be asked here"
+            decision = Denial(DenialCode.POLICY, reason, "", decision.policies, decision.risk)
+        recording.intent(statement, facts, decision)
+        await _accepted(recording)
         if isinstance(decision, Denial):
             raise Refused(decision.reason, decision.hint)
-        if not isinstance(decision, Permit):
-            raise Refused("a person must approve this role first, and nobody can be asked here")
 
     async def _write(self, session: Session, profile: RoleProfile, ends_at: float, now: float) -> None:
         """One lease for each time, because the denial must last as long as the last of the credentials."""
+        live = [lease for lease in await self._leases.of(session.id) if lease.expires_at > now]
+        if len(live) >= MOST_KEYS:
+            raise Refused(
+                f"this session has {len(live)} sets of keys that still live", "Use them again: an SDK keeps them."
+            )
         stamp = int(now * 1000)
         for number in range(stamp, stamp + ATTEMPTS):
             lease = Lease(
@@ -113,6 +157,24 @@ class RoleDesk:
                 continue
             return
         raise UpstreamFault("the role is asked for too often at once: try again")
+
+
+async def _accepted(recording: Recording) -> None:
+    pending = recording.commit()
+    if pending is not None:
+        await pending
+
+
+def _told(profile: RoleProfile, session: Session, keys: Keys, ends_at: float) -> dict[str, object]:
+    """What is on record of keys: all but the keys."""
+    return {
+        "kind": KIND,
+        "user": profile.role_arn,
+        "source_identity": session.id,
+        "access_key": keys.access_key,
+        "expires_at": keys.expires_at,
+        "ends_at": ends_at,
+    }
 
 
 class RoleEndings:

@@ -15,14 +15,22 @@ LARGEST = 256 * 1024  # bytes of an answer
 
 def post(address: str, headers: Mapping[str, str], body: bytes) -> bytes:
     """The body of a 2xx answer. Only HTTPS, or HTTP to this machine. Raises UpstreamFault."""
+    status, answer = exchange(address, headers, body)
+    if not 200 <= status < 300:
+        raise UpstreamFault(f"{address} answered {status}")
+    return answer
+
+
+def exchange(address: str, headers: Mapping[str, str], body: bytes, *, timeout: float = TIMEOUT) -> tuple[int, bytes]:
+    """The same with whatever status: for those whose refusals say why. ``timeout`` in seconds for each step."""
     try:
         parts = check_address(address)
         connection: http.client.HTTPConnection
         if parts.scheme == "https":
             context = ssl.create_default_context()
-            connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=TIMEOUT, context=context)
+            connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=timeout, context=context)
         else:
-            connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT)
+            connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
     except ValueError as fault:
         raise UpstreamFault(f"{address} is not posted to: {fault}") from None
     try:
@@ -34,8 +42,6 @@ def post(address: str, headers: Mapping[str, str], body: bytes) -> bytes:
         raise UpstreamFault(f"{address} does not answer ({type(fault).__name__})") from None
     finally:
         connection.close()
-    if not 200 <= response.status < 300:
-        raise UpstreamFault(f"{address} answered {response.status}")
     if len(answer) > LARGEST:
         raise UpstreamFault(f"{address} answered with more than {LARGEST} bytes")
-    return answer
+    return response.status, answer

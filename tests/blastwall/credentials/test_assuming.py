@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from blastwall.credentials import assuming
 from blastwall.credentials.assuming import Deny, RoleDesk, RoleEndings, target_of
 from blastwall.credentials.desk import Refused
 from blastwall.credentials.session_policy import Grant, RoleProfile
-from blastwall.errors import TokenFault, UpstreamFault
+from blastwall.errors import RecordingFault, TokenFault, UpstreamFault
 from blastwall.local.clock import ManualClock
 from blastwall.local.leases import LocalLeases
+from blastwall.local.recorder import LocalRecorder
 from blastwall.local.sessions import LocalSessions
 from blastwall.local.store import Store
 from blastwall.model import Principal, Secret, Session
@@ -34,6 +36,7 @@ when { resource.hasTag("group") && principal.groups.contains(resource.getTag("gr
 @dataclass
 class Keys:
     expires_at: float
+    access_key: str = "ASIAEXAMPLE"
 
 
 class Verifier:
@@ -74,8 +77,11 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     sessions, leases = LocalSessions(store, clock), LocalLeases(store)
     policies = Policies.load({"a.cedar": CEDAR}, RiskTable.shipped())
     targets = {"reports": target_of(PROFILE, {"group": "agents"})}
-    desk = RoleDesk(Verifier(clock), sessions, leases, lambda: policies, {"reports": PROFILE}, targets, clock)
+    recorder = LocalRecorder(tmp_path, clock)
+    profiles = {"reports": PROFILE}
+    desk = RoleDesk(Verifier(clock), sessions, leases, lambda: policies, profiles, targets, clock, recorder, "v1")
     yield World(desk, leases, sessions, clock, [])
+    recorder.close()
     store.close()
 
 
@@ -139,3 +145,23 @@ async def test_keys_of_a_live_session_are_nobodys_to_reclaim(world: World) -> No
     world.clock.advance(2000)
     (found,) = await endings.reclaim("nobody")
     assert found.revocation.verified
+
+
+async def test_what_cannot_be_recorded_is_not_given(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise RecordingFault("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.desk._recorder, "open", full)
+        with pytest.raises(RecordingFault):
+            await world.assume("agents")
+    assert world.given == [], "STS was not even asked"
+
+
+async def test_a_session_holds_a_bounded_number_of_keys_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assuming, "MOST_KEYS", 2)
+    await world.assume("agents")
+    await world.assume("agents")
+    with pytest.raises(Refused, match="2 sets of keys"):
+        await world.assume("agents")
+    assert len(world.given) == 2
