@@ -137,6 +137,22 @@ def test_a_password_at_its_prompt_is_not_recorded(hosts: Stack, agent: Agent) ->
             assert b"hunter2hunter" not in file.read()
 
 
+def test_a_command_has_no_terminal_whatever_its_client_has(agent: Agent) -> None:
+    """A program that sees a terminal may open a pager, and a pager starts shells."""
+    listed = agent.process("ls", options=["-tt"])
+    out, err = listed.communicate(timeout=30)
+    assert b"app.log\r\n" in out, (out, err)  # in columns on a terminal, where names are not alone on their lines
+    counted = agent.process("wc -c", options=["-tt"])
+    out, _ = counted.communicate(b"abc\r\x04", timeout=30)
+    assert (counted.returncode, out.strip()) == (0, b"4")
+    endless = agent.process("tail -f app.log", options=["-tt"])
+    assert endless.stdout is not None and endless.stdin is not None
+    assert endless.stdout.readline().endswith(b"\r\n")
+    endless.stdin.write(b"\x03")
+    endless.stdin.flush()
+    assert endless.wait(30) != 0
+
+
 def on_terminal(agent: Agent, lines: list[bytes], ready: Callable[[bytes], bool], at: int = 1) -> bytes:
     """Type lines at a pseudo-terminal, the one at ``at`` when what is seen is ``ready``, and return all that is seen."""
     ours, theirs = pty.openpty()

@@ -15,6 +15,7 @@ import asyncssh
 from blastwall.errors import UpstreamFault
 from blastwall.masking.detectors import Detectors
 from blastwall.model import Chunk, Denial, DenialCode, Direction, Masked, Permit, Statement
+from blastwall.protocols.ssh import terminal
 from blastwall.protocols.ssh.classify import EXEC
 from blastwall.protocols.ssh.frames import Piece, pack, unpack
 from blastwall.protocols.ssh.prompts import Prompts
@@ -80,6 +81,7 @@ class SessionExchange:
         self._in, self._out, self._err = streams.stdin, streams.stdout, streams.stderr
         self._seconds = seconds
         self._raw = streams.raw
+        self._bare = self._raw and statement.text.startswith(EXEC)  # the command has no terminal, its client has
         self._prompts = Prompts() if self._raw else None
         self._unrecorded: deque[bytes] = deque()
         self._sheets = {} if detectors is None else {each: StreamSheet(detectors) for each in _OUTPUTS}
@@ -127,6 +129,8 @@ class SessionExchange:
                 if kind in (Piece.OUTPUT, Piece.ERRORS):
                     if self._prompts is not None:
                         self._prompts.shown(data)
+                    if self._bare:
+                        data = terminal.shown(data)
                     yield Chunk(pack(kind, data), number, sheet=self._sheets.get(kind))
                 else:
                     yield Chunk(pack(kind, data), number, direction=Direction.TO_TARGET)
@@ -163,9 +167,10 @@ class SessionExchange:
         channel = self._in.channel
         wanted = channel.get_environment()
         env = {name: value for name, value in wanted.items() if name in ENVIRONMENT or name.startswith("LC_")}
+        is_command = text.startswith(EXEC)
         streams = await self._upstream.open_session(
-            command=text.removeprefix(EXEC) if text.startswith(EXEC) else None,
-            term_type=channel.get_terminal_type() or (),
+            command=text.removeprefix(EXEC) if is_command else None,
+            term_type=() if is_command else channel.get_terminal_type() or (),
             term_size=channel.get_terminal_size(),
             env=env,
             send_env=(),
@@ -180,6 +185,8 @@ class SessionExchange:
             try:
                 data = await self._in.read(READ_BYTES)
             except asyncssh.TerminalSizeChanged as change:
+                if self._bare:
+                    continue
                 await found.put((Piece.RESIZE, f"{change.width}x{change.height}".encode()))
                 continue
             except asyncssh.SignalReceived as signal:
@@ -194,8 +201,11 @@ class SessionExchange:
                 await found.put((Piece.END_OF_INPUT, b""))
                 return
             if self._prompts is not None and self._prompts.hides(data):
-                self._unrecorded.append(data)
+                self._unrecorded.append(data.replace(b"\r", b"\n") if self._bare else data)
                 await found.put((Piece.UNRECORDED, str(len(data)).encode()))
+            elif self._bare:
+                for piece in terminal.typed(data):
+                    await found.put(piece)
             else:
                 await found.put((Piece.INPUT, data))
 
