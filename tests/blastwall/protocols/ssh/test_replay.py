@@ -23,6 +23,39 @@ def shown(data: bytes, direction: Direction = Direction.TO_AGENT, tag: str = "")
     return list(decode([record]))
 
 
+def relayed(at: int, data: bytes, statement: int = 1, direction: Direction = Direction.TO_AGENT) -> Relayed:
+    return Relayed(
+        sequence=at, at=at, statement=statement, data=data, rows=0, cells=0, tag="", error="", direction=direction,
+        redacted=False,
+    )  # fmt: skip
+
+
+def test_a_line_typed_key_by_key_is_one() -> None:
+    """As a terminal sends it: each key, and its echo after it."""
+    records = [relayed(1, pack(Piece.OUTPUT, b"$ "))]
+    for number, key in enumerate(b"ls \xc3\xa9\r"):
+        records.append(relayed(2 + number, pack(Piece.INPUT, bytes((key,))), direction=Direction.TO_TARGET))
+        records.append(relayed(2 + number, pack(Piece.OUTPUT, bytes((key,)).replace(b"\r", b"\r\n"))))
+    records.append(relayed(20, pack(Piece.OUTPUT, b"a  b\r\n$ ")))
+    records.append(relayed(21, pack(Piece.EXIT, b"0")))
+    assert list(decode(records)) == [
+        Streamed(7, 1, "input", "ls é"),
+        Streamed(7, 1, "output", "$ ls é"),
+        Streamed(20, 1, "output", "a  b"),
+        Streamed(21, 1, "output", "$ "),
+        Done(21, 1, "0"),
+    ]
+
+
+def test_a_question_is_shown_before_its_answer_comes() -> None:
+    """Whoever looks sees that nothing happened for a while, and after what."""
+    records = [
+        relayed(1, pack(Piece.OUTPUT, b"Proceed? ")),
+        relayed(10_000_000_000, pack(Piece.INPUT, b"y\r"), direction=Direction.TO_TARGET),
+    ]
+    assert [getattr(value, "text", "") for value in decode(records)] == ["Proceed? ", "y"]
+
+
 def test_streams_are_told_apart() -> None:
     assert shown(pack(Piece.OUTPUT, b"a\r\nb\n")) == [Streamed(5, 1, "output", "a\nb")]
     assert shown(pack(Piece.ERRORS, b"no")) == [Streamed(5, 1, "errors", "no")]
