@@ -133,6 +133,11 @@ class Manifest:
     port: int
     raw: Mapping[str, Any]
 
+    @property
+    def keys(self) -> Mapping[str, str]:
+        """The listener's options that are private keys, and the variable in which a task on AWS is given each."""
+        return {name: f"BLASTWALL_{self.name}_{name}".upper() for name in self.raw.get("keys", ())}
+
 
 @dataclass(frozen=True, slots=True)
 class Admin:

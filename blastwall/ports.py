@@ -59,7 +59,7 @@ class Vendor(Protocol):
 
 
 class MaskingKey(Protocol):
-    """The key that hash and fake are made with: one for a deployment, so that masks are the same on all its gateways."""
+    """The key that hash and fake are made with: one a deployment, so that masks are the same on all its gateways."""
 
     def read(self) -> Secret:
         """At least 32 characters, the same at every call and in every process; blocks.

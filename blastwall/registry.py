@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -88,6 +88,23 @@ def sampler(name: str) -> Callable[..., Any]:
             raise
         raise LookupError(f"{name} keeps no tables to look at") from None
     found: Callable[..., Any] = sampling.sample
+    return found
+
+
+def trust(name: str) -> Callable[[Any, str, int], Mapping[str, str]] | None:
+    """The folder's ``trust.trust``: a listener's options, its address and port, to lines that clients and targets are
+    given so that they trust it, by their names. None when there is nothing to give.
+
+    Raises LookupError naming the known protocols.
+    """
+    package = _package(name)
+    try:
+        module = importlib.import_module(f"{package}.trust")
+    except ModuleNotFoundError as error:
+        if error.name != f"{package}.trust":
+            raise
+        return None
+    found: Callable[[Any, str, int], Mapping[str, str]] = module.trust
     return found
 
 

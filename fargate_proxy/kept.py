@@ -7,7 +7,7 @@ private keys that its listener names (``keys`` of its ``protocol.toml``), as ``B
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -18,12 +18,6 @@ from blastwall.errors import ConfigFault, Problem
 from blastwall.local.masking_key import LocalMaskingKey
 from blastwall.ports import MaskingKey
 from blastwall.settings import ProxySettings
-
-
-def listener_keys(protocol: str) -> Mapping[str, str]:
-    """The options of a protocol's listener that are private keys, and the variable that holds each in a task."""
-    names = registry.protocol(protocol).manifest.raw.get("keys", ())
-    return {name: f"BLASTWALL_{protocol}_{name}".upper() for name in names}
 
 
 class Kept:
@@ -41,7 +35,7 @@ class Kept:
 
         self._masking = TaskMaskingKey(environ)
         for protocol in registry.names():
-            for option, variable in listener_keys(protocol).items():
+            for option, variable in registry.protocol(protocol).manifest.keys.items():
                 if key := environ.pop(variable, ""):
                     self._files[protocol, option] = _in_memory(variable, key)
 
@@ -53,7 +47,8 @@ class Kept:
         problems: list[Problem] = []
         listeners = dict(bundle.listeners)
         for protocol, options in bundle.listeners.items():
-            wanted = {name: variable for name, variable in listener_keys(protocol).items() if getattr(options, name)}
+            keys = registry.protocol(protocol).manifest.keys
+            wanted = {name: variable for name, variable in keys.items() if getattr(options, name)}
             for name, variable in wanted.items():
                 if (protocol, name) not in self._files and protocol in bundle.config.listen:
                     message = f"{variable} is empty: the secret of the {protocol} keys has no member {name}"

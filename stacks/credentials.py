@@ -7,7 +7,7 @@ from constructs import Construct
 
 from stacks.function_stack import Foundation, FunctionStack
 from stacks.parts.target_role import TargetRole, TargetRoleProps, made_here
-from stacks.targets import logins, secrets
+from stacks.targets import accounts, logins, secrets
 
 VENDOR = "credential_vendor"
 
@@ -28,6 +28,13 @@ class CredentialsStack(FunctionStack):
                 f"arn:{Aws.PARTITION}:rds-db:{login.region}:{self.account}:dbuser:{login.resource}/{login.user}"
                 for login in logins(bundle)
             ),
+        )
+        values.share(
+            "target-instances",
+            {
+                user: tuple(f"arn:{Aws.PARTITION}:ec2:{region}:{self.account}:instance/{id}" for region, id in found)
+                for user, found in accounts(bundle).items()
+            },
         )
         roles = bundle.config.aws_roles
         values.own("target-roles", *sorted({role.role_arn for role in roles.values()}))

@@ -9,6 +9,7 @@ from typing import Any
 
 from aws_cdk import (
     ArnFormat,
+    CfnOutput,
     CfnParameter,
     Duration,
     RemovalPolicy,
@@ -27,11 +28,13 @@ from aws_cdk import aws_s3_assets as s3_assets
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from blastwall import registry
 from stacks.function_stack import Foundation
 from stacks.grants import grant
 from stacks.network import HEALTH_PORT
 from stacks.parts.function import NAMESPACE
 from stacks.parts.lake import LakeChannel
+from stacks.ports import inside
 from stacks.storage import USER
 
 TABLE: dict[str, Any] = tomllib.loads(Path(__file__).with_name("gateway.toml").read_text("utf-8"))
@@ -79,6 +82,7 @@ class GatewayStack(Stack):
         )
         self.groups = {manifest.name: self._listen(manifest.name, manifest.port) for manifest in self._served()}
         self._scale()
+        self._tell()
         if ground.blueprint.endpoint_principals:
             ec2.VpcEndpointService(
                 self,
@@ -126,6 +130,7 @@ class GatewayStack(Stack):
             self, "ExecutionRole", assumed_by=tasks, description="starts tasks: image, log, and the TLS key"
         )
         grant(role, TABLE["grants"], ground.values)
+        grant(starter, TABLE["starter"], ground.values)
         self._grant_lake(role)
         task = ecs.FargateTaskDefinition(
             self,
@@ -151,13 +156,6 @@ class GatewayStack(Stack):
                 ),
             ],
         )
-        certificate = CfnParameter(
-            self,
-            "ServerCertificateArn",
-            allowed_pattern="^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+$",
-            description="In Secrets Manager: JSON with certificate (PEM, with its chain) and key (PEM)",
-        )
-        secret = secretsmanager.Secret.from_secret_complete_arn(self, "Tls", certificate.value_as_string)
         container = task.add_container(
             "proxy",
             image=self._image(starter),
@@ -168,17 +166,17 @@ class GatewayStack(Stack):
             environment={
                 name: value for class_name in SETTINGS for name, value in ground.values.environment(class_name).items()
             },
-            secrets={
-                "BLASTWALL_TLS_CERTIFICATE": ecs.Secret.from_secrets_manager(secret, "certificate"),
-                "BLASTWALL_TLS_KEY": ecs.Secret.from_secrets_manager(secret, "key"),
-            },
+            secrets=self._secrets(),
             logging=ecs.LogDrivers.aws_logs(
                 stream_prefix=SERVICE, log_group=self.log_group, mode=ecs.AwsLogDriverMode.NON_BLOCKING
             ),
             linux_parameters=self._confined(),
             port_mappings=[
                 ecs.PortMapping(container_port=port, name=name)
-                for name, port in [*((item.name, item.port) for item in self._served()), ("health", HEALTH_PORT)]
+                for name, port in [
+                    *((item.name, inside(item.port)) for item in self._served()),
+                    ("health", HEALTH_PORT),
+                ]
             ],
             ulimits=[ecs.Ulimit(name=ecs.UlimitName.NOFILE, soft_limit=65_536, hard_limit=65_536)],
         )
@@ -187,6 +185,51 @@ class GatewayStack(Stack):
             ecs.MountPoint(source_volume="spool", container_path=SPOOL, read_only=False),
         )
         return task
+
+    def _secrets(self) -> dict[str, ecs.Secret]:
+        """Keys by the variables that hold them. The execution role reads them; the gateway's own role reads none."""
+        certificate = self._secret(
+            "ServerCertificateArn", "Tls", "JSON with certificate (PEM, with its chain) and key (PEM)"
+        )
+        data = self._ground.data
+        masking = secretsmanager.Secret.from_secret_complete_arn(self, "MaskingKey", data.masking_key.secret_arn)
+        secrets = {
+            "BLASTWALL_TLS_CERTIFICATE": ecs.Secret.from_secrets_manager(certificate, "certificate"),
+            "BLASTWALL_TLS_KEY": ecs.Secret.from_secrets_manager(certificate, "key"),
+            "BLASTWALL_MASKING_KEY": ecs.Secret.from_secrets_manager(masking),
+        }
+        for manifest in self._served():
+            options = self._ground.blueprint.bundle.listeners.get(manifest.name)
+            keys = {name: variable for name, variable in manifest.keys.items() if getattr(options, name, None)}
+            if keys:
+                title = manifest.name.capitalize()
+                kept = self._secret(f"{title}KeysArn", f"{title}Keys", f"JSON with {', '.join(keys)} (private keys)")
+                for name, variable in keys.items():
+                    secrets[variable] = ecs.Secret.from_secrets_manager(kept, name)
+        return secrets
+
+    def _secret(self, parameter: str, id: str, holds: str) -> secretsmanager.ISecret:
+        """A secret that the operator made, by a required parameter."""
+        given = CfnParameter(
+            self,
+            parameter,
+            allowed_pattern="^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+$",
+            description=f"In Secrets Manager: {holds}",
+        )
+        return secretsmanager.Secret.from_secret_complete_arn(self, id, given.value_as_string)
+
+    def _tell(self) -> None:
+        """Outputs: where agents connect, and what clients and targets are given so that they trust the listeners."""
+        address = self.balancer.load_balancer_dns_name
+        CfnOutput(self, "Address", value=address, description="Where agents connect; give it a name of your own")
+        for manifest in self._served():
+            make = registry.trust(manifest.name)
+            if make is None:
+                continue
+            options = self._ground.blueprint.bundle.listeners[manifest.name]
+            for name, line in make(options, address, manifest.port).items():
+                title = "".join(part.capitalize() for part in (manifest.name, *name.split("_")))
+                CfnOutput(self, title, value=line, description=f"{manifest.name}: a line for {name}")
 
     def _grant_lake(self, role: iam.Role) -> None:
         """Only where the channel is made: a policy of its own, under the channel's condition."""
@@ -258,7 +301,7 @@ class GatewayStack(Stack):
             self,
             f"{name.capitalize()}Targets",
             vpc=self._ground.network.vpc,
-            port=port,
+            port=inside(port),
             protocol=elb.Protocol.TCP,
             target_type=elb.TargetType.IP,
             proxy_protocol_v2=True,
@@ -273,7 +316,7 @@ class GatewayStack(Stack):
                 healthy_threshold_count=health["healthy"],
                 unhealthy_threshold_count=health["unhealthy"],
             ),
-            targets=[self.service.load_balancer_target(container_name="proxy", container_port=port)],
+            targets=[self.service.load_balancer_target(container_name="proxy", container_port=inside(port))],
         )
         elb.NetworkListener(
             self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,23 @@ VOCABULARY: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("
 def statements(words: Iterable[str], values: Values) -> list[iam.PolicyStatement]:
     """One statement for each word, its Sid made of the word; none for a word whose resources this deployment lacks.
 
+    A word that says ``by`` gives a statement for each value of that condition key, for the resources that go with it.
     Raises LookupError for an unknown word or resource.
     """
-    return [_statement(row, word, resources) for word, row, resources in _resolved(words, values) if resources]
+    found = []
+    for word in words:
+        if word not in VOCABULARY:
+            raise LookupError(f"grants.toml has no {word!r}; known are {', '.join(sorted(VOCABULARY))}")
+        row = VOCABULARY[word]
+        sid = "".join(part.capitalize() for part in word.split("-"))
+        if "by" in row:
+            (name,) = row["resources"]
+            for number, (value, arns) in enumerate(sorted(values.shared(name).items())):
+                only = {"StringEquals": {row["by"]: value}}
+                found.append(_statement(f"{sid}{number}", row["actions"], list(arns), only))
+        elif resources := values.resolve(row["resources"]):
+            found.append(_statement(sid, row["actions"], resources, row.get("conditions")))
+    return found
 
 
 def grant(role: iam.Role, words: Iterable[str], values: Values) -> None:
@@ -28,18 +42,7 @@ def grant(role: iam.Role, words: Iterable[str], values: Values) -> None:
         role.add_to_policy(statement)
 
 
-def _resolved(words: Iterable[str], values: Values) -> Iterator[tuple[str, dict[str, Any], list[str]]]:
-    for word in words:
-        if word not in VOCABULARY:
-            raise LookupError(f"grants.toml has no {word!r}; known are {', '.join(sorted(VOCABULARY))}")
-        row = VOCABULARY[word]
-        yield word, row, values.resolve(row["resources"])
-
-
-def _statement(row: dict[str, Any], word: str, resources: list[str]) -> iam.PolicyStatement:
-    return iam.PolicyStatement(
-        sid="".join(part.capitalize() for part in word.split("-")),
-        actions=row["actions"],
-        resources=resources,
-        conditions=row.get("conditions"),
-    )
+def _statement(
+    sid: str, actions: list[str], resources: list[str], conditions: dict[str, Any] | None
+) -> iam.PolicyStatement:
+    return iam.PolicyStatement(sid=sid, actions=actions, resources=resources, conditions=conditions)

@@ -9,6 +9,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from stacks.blueprint import Blueprint
+from stacks.ports import inside
 
 RANGE = "10.80.0.0/16"
 HEALTH_PORT = 8080
@@ -116,7 +117,7 @@ class NetworkStack(Stack):
 
     def _rules(self) -> None:
         everywhere = ec2.Peer.ipv4("0.0.0.0/0")
-        ports = [manifest.port for manifest in self._blueprint.served]
+        ports = [inside(manifest.port) for manifest in self._blueprint.served]
         for manifest in self._blueprint.served:
             for clients in self._blueprint.clients or (self.range,):
                 self.balancer.add_ingress_rule(

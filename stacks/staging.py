@@ -17,8 +17,10 @@ from blastwall.config.bundle import GATEWAY, Bundle, load_bundle
 from blastwall.config.cases import CASES, load_cases
 from blastwall.config.document import read_document
 from blastwall.config.judging import Judge
+from blastwall.config.masking import FILE as MASKING
 from blastwall.config.rehearsal import run_cases
 from blastwall.errors import ConfigFault, Problem
+from stacks.ports import inside
 
 #: Files of the configuration directory that are deployed; a private key that lies beside them is not.
 PATTERNS = ("*.yaml", "*.toml", "policies/*.cedar", "policies/*.yaml")
@@ -27,6 +29,7 @@ FOLDER = "config"
 #: The certificate and its key never lie in the configuration: the gateway gets them from Secrets Manager at start.
 TLS = {"certificate": "/run/blastwall/server.crt", "key": "/run/blastwall/server.key"}
 ORIGIN = "the stacks' own settings"
+KEYS = "keys"  # the public halves of listeners' keys, by protocol
 
 
 def stage(config: Path, overrides: Mapping[str, Any], cache: Path) -> tuple[Path, Bundle]:
@@ -39,16 +42,16 @@ def stage(config: Path, overrides: Mapping[str, Any], cache: Path) -> tuple[Path
     document = read_document((config / GATEWAY).read_text("utf-8"), str(config / GATEWAY))
     document.override(overrides, "overrides")
     protocols = sorted({target.protocol for target in written.targets.values()})
-    listen = {name: f"0.0.0.0:{registry.protocol(name).manifest.port}" for name in protocols}
+    listen = {name: f"0.0.0.0:{inside(registry.protocol(name).manifest.port)}" for name in protocols}
     document.override({"listen": None}, ORIGIN)
     document.override({"listen": listen, "tls": TLS, "insecure_local": False}, ORIGIN)
     document.override({"targets": {name: {"local": None} for name in written.targets}}, ORIGIN)
+    document.override({"protocols": _keyless(written, config, files)}, ORIGIN)
     files[GATEWAY] = yaml.safe_dump(document.value, sort_keys=True).encode()
+    if MASKING in files:
+        files[MASKING] = _without_key(files[MASKING])
     for path in _named(written):
-        if not path.resolve().is_relative_to(config.resolve()):
-            message = f"{path} is outside the configuration directory, so it cannot be deployed; copy it into it"
-            raise ConfigFault((Problem(str(config / GATEWAY), 0, message),))
-        files[str(path.resolve().relative_to(config.resolve()))] = path.read_bytes()
+        files[_inside(path, config)] = path.read_bytes()
     directory = cache / _hash(files)
     _write(directory / FOLDER, files)
     return directory, load_bundle(directory / FOLDER)
@@ -69,15 +72,51 @@ def rehearse(staged: Path, bundle: Bundle) -> None:
         raise ConfigFault(tuple(problems))
 
 
+def _keyless(written: Bundle, config: Path, files: dict[str, bytes]) -> dict[str, dict[str, str]]:
+    """Listeners' private keys come from Secrets Manager; of each, only its public half is deployed, for the outputs."""
+    places: dict[str, dict[str, str]] = {}
+    for protocol, options in written.listeners.items():
+        for name in registry.protocol(protocol).manifest.keys:
+            key: Path | None = getattr(options, name)
+            if key is None:
+                continue
+            public = key.with_name(f"{key.name}.pub")
+            if not public.is_file():
+                message = (
+                    f"{public} is missing; make it with `ssh-keygen -y -f {key.name}`: the stacks tell who trusts it"
+                )
+                raise ConfigFault((Problem(str(config / GATEWAY), 0, message),))
+            places.setdefault(protocol, {})[name] = f"{KEYS}/{protocol}/{name}"
+            files[f"{KEYS}/{protocol}/{name}.pub"] = public.read_bytes()
+    return places
+
+
+def _without_key(text: bytes) -> bytes:
+    """masking.yaml for tasks, whose key is the deployment's own."""
+    document = yaml.safe_load(text)
+    return yaml.safe_dump({name: part for name, part in document.items() if name != "key"}, sort_keys=False).encode()
+
+
+def _inside(path: Path, config: Path) -> str:
+    """Raises ConfigFault for a file that lies elsewhere."""
+    if not path.resolve().is_relative_to(config.resolve()):
+        message = f"{path} is outside the configuration directory, so it cannot be deployed; copy it into it"
+        raise ConfigFault((Problem(str(config / GATEWAY), 0, message),))
+    return str(path.resolve().relative_to(config.resolve()))
+
+
 def _files(config: Path) -> Iterator[Path]:
     for pattern in PATTERNS:
         yield from sorted(config.glob(pattern))
 
 
 def _named(bundle: Bundle) -> Iterator[Path]:
-    """Files that targets' options name: authorities' certificates, catalogues."""
+    """Files that the options of targets and listeners name, keys left out: certificates, catalogues."""
     for target in bundle.targets.values():
         yield from _paths(target.options)
+    for protocol, options in bundle.listeners.items():
+        keys = registry.protocol(protocol).manifest.keys
+        yield from (value for name, value in options if isinstance(value, Path) and name not in keys)
 
 
 def _paths(value: object) -> Iterator[Path]:

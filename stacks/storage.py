@@ -7,6 +7,7 @@ from aws_cdk import aws_efs as efs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from stacks.blueprint import Blueprint
@@ -34,7 +35,8 @@ TABLES = {
 
 class DataStack(Stack):
     """Exposes ``key`` (all data at rest), ``token_key`` (approval task tokens), ``manifest_key`` (signs recordings),
-    ``recordings``, ``access_log``, ``tables``, ``spool`` and ``spool_access``; all of it stays when it is deleted.
+    ``masking_key`` (a secret), ``recordings``, ``access_log``, ``tables``, ``spool`` and ``spool_access``; all of it
+    stays when the stack is deleted.
     """
 
     def __init__(self, scope: Construct, id: str, blueprint: Blueprint, network: NetworkStack, values: Values) -> None:
@@ -48,6 +50,14 @@ class DataStack(Stack):
             description="Blastwall: signs the manifests of recordings",
             key_spec=kms.KeySpec.ECC_NIST_P256,
             key_usage=kms.KeyUsage.SIGN_VERIFY,
+            removal_policy=RemovalPolicy.RETAIN,
+        )
+        self.masking_key = secretsmanager.Secret(
+            self,
+            "MaskingKey",
+            description="Blastwall: what hash and fake are made with; another value gives other masks",
+            encryption_key=self.key,
+            generate_secret_string=secretsmanager.SecretStringGenerator(password_length=64, exclude_punctuation=True),
             removal_policy=RemovalPolicy.RETAIN,
         )
         self.access_log = log_bucket(self, "AccessLog")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from blastwall.config.bundle import Bundle
-from blastwall.config.credentials import AnyCredential, IamCredential, RoleCredential, StaticCredential
+from blastwall.config.credentials import (
+    AnyCredential,
+    IamCredential,
+    InstanceConnectCredential,
+    RoleCredential,
+    StaticCredential,
+)
 
 #: Roles that the vendor makes for single sessions have names that begin so (PostgreSQL).
 SESSION_USERS = "bw_*"
@@ -36,6 +42,15 @@ def secrets(bundle: Bundle) -> tuple[str, ...]:
         if isinstance(credential, RoleCredential) and credential.admin.secret_arn:
             found.add(credential.admin.secret_arn)
     return tuple(sorted(found))
+
+
+def accounts(bundle: Bundle) -> Mapping[str, tuple[tuple[str, str], ...]]:
+    """Accounts of EC2 instances to which keys are pushed: (region, instance id) by the account's name, sorted."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    for credential in _credentials(bundle):
+        if isinstance(credential, InstanceConnectCredential):
+            found.setdefault(credential.user, set()).add((credential.region, credential.instance))
+    return {user: tuple(sorted(found[user])) for user in sorted(found)}
 
 
 def _credentials(bundle: Bundle) -> Iterator[AnyCredential]:

@@ -7,12 +7,14 @@ time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from blastwall import settings
 from blastwall.settings import Environment
+
+Owned = TypeVar("Owned")
 
 
 @dataclass(slots=True)
@@ -21,6 +23,7 @@ class Values:
 
     settings: dict[str, str] = field(default_factory=dict)
     arns: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    shares: dict[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
 
     def put(self, name: str, value: str) -> None:
         self.settings[name] = value
@@ -28,6 +31,10 @@ class Values:
     def own(self, name: str, *arns: str) -> None:
         """The ARNs (patterns) that ``name`` stands for in ``grants.toml``."""
         self.arns[name] = arns
+
+    def share(self, name: str, arns: Mapping[str, tuple[str, ...]]) -> None:
+        """ARNs that ``name`` stands for in a grant that says ``by``: those for each value of its condition key."""
+        self.shares[name] = arns
 
     def environment(self, class_name: str) -> dict[str, str]:
         """``BLASTWALL_*`` variables for a settings class: values by the names of its fields, else its own defaults.
@@ -48,13 +55,17 @@ class Values:
 
     def resolve(self, names: Iterable[str]) -> list[str]:
         """The ARNs of resources. Raises LookupError naming one that no stack owns."""
-        found: list[str] = []
-        for name in names:
-            if name not in self.arns:
-                known = ", ".join(sorted(self.arns))
-                raise LookupError(f"no stack built so far owns a resource {name!r}; known are {known}")
-            found += self.arns[name]
-        return found
+        return [arn for name in names for arn in _known(self.arns, name)]
+
+    def shared(self, name: str) -> Mapping[str, tuple[str, ...]]:
+        """What :meth:`share` was told. Raises LookupError naming it when no stack did."""
+        return _known(self.shares, name)
+
+
+def _known(owned: Mapping[str, Owned], name: str) -> Owned:
+    if name not in owned:
+        raise LookupError(f"no stack built so far owns a resource {name!r}; known are {', '.join(sorted(owned))}")
+    return owned[name]
 
 
 def _is_environment(made: object) -> bool:

@@ -42,3 +42,17 @@ def test_checking_options_loads_no_engine() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+def test_a_protocol_says_which_options_of_its_listener_are_keys_and_who_must_trust_them() -> None:
+    assert registry.protocol("ssh").manifest.keys == {
+        "host_key": "BLASTWALL_SSH_HOST_KEY",
+        "user_ca": "BLASTWALL_SSH_USER_CA",
+        "upstream_ca": "BLASTWALL_SSH_UPSTREAM_CA",
+    }
+    model = registry.listener_options("ssh")
+    assert model is not None and set(registry.protocol("ssh").manifest.keys) <= set(model.model_fields)
+    assert registry.protocol("postgres").manifest.keys == {}
+    assert registry.trust("ssh") is not None and registry.trust("postgres") is None
+    with pytest.raises(LookupError, match="known are"):
+        registry.trust("telnet")

@@ -10,12 +10,14 @@ from pathlib import Path
 import asyncssh
 import pytest
 
+from blastwall import registry
 from blastwall.config.bundle import Bundle, load_bundle
 from blastwall.errors import ConfigFault
 from blastwall.protocols.ssh.keys import load
 from blastwall.settings import ProxySettings
-from fargate_proxy.kept import Kept, listener_keys
+from fargate_proxy.kept import Kept
 
+KEYS = registry.protocol("ssh").manifest.keys
 TASK = replace(ProxySettings(), adapters="aws")
 GATEWAY = """\
 version: 1
@@ -44,7 +46,7 @@ def private() -> str:
 
 
 def test_a_listeners_keys_come_from_the_environment_and_leave_it(tmp_path: Path) -> None:
-    keys = {variable: private() for variable in listener_keys("ssh").values()}
+    keys = {variable: private() for variable in KEYS.values()}
     environ = {**keys, "BLASTWALL_MASKING_KEY": "k" * 64, "OTHER": "stays"}
     kept = Kept(TASK, environ)
     assert environ == {"OTHER": "stays"}
@@ -82,7 +84,7 @@ def test_on_one_machine_keys_are_files(tmp_path: Path) -> None:
 def test_a_task_that_must_hash_has_the_deployments_key(tmp_path: Path) -> None:
     found = bundle(tmp_path)
     (tmp_path / "masking.yaml").write_text(HASHED)
-    keys = {variable: private() for variable in listener_keys("ssh").values()}
+    keys = {variable: private() for variable in KEYS.values()}
     masked = Kept(TASK, {**keys, "BLASTWALL_MASKING_KEY": "k" * 64}).adopt(load_bundle(tmp_path))
     assert masked.targets["web"].masking.key is not None
     assert Kept(TASK, dict(keys)).adopt(found).targets["web"].masking is None

@@ -23,8 +23,8 @@ def test_the_defaults_are_two_tasks_behind_one_nat_and_a_year_of_lock(tmp_path: 
 
 def test_one_listener_for_each_protocol_however_many_targets(tmp_path: Path) -> None:
     made = drawn(tmp_path)
-    assert [manifest.name for manifest in made.served] == ["postgres"]
-    assert len(made.bundle.targets) == 3
+    assert [manifest.name for manifest in made.served] == ["postgres", "ssh"]
+    assert len(made.bundle.targets) == 5
 
 
 def test_lists_are_split_and_the_network_may_be_text_or_an_object(tmp_path: Path) -> None:

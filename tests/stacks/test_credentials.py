@@ -63,3 +63,17 @@ def test_the_vendor_assumes_and_the_revoker_rewrites_what_the_configuration_name
     assert granted(given, "SessionRevokerRole", "EditOwnDenials") == [
         "arn:aws:iam::123456789012:policy/blastwall/reports-reader-denials"
     ]
+
+
+def test_keys_are_pushed_by_the_vendor_to_named_accounts_of_named_instances(
+    given: Deployment, deployed: Deployment
+) -> None:
+    (statement,) = [item for item in given.roles["CredentialVendorRole"] if item["Sid"].startswith("PushSshKeys")]
+    assert statement["Action"] == "ec2-instance-connect:SendSSHPublicKey"
+    assert statement["Condition"] == {"StringEquals": {"ec2:osuser": "deploy"}}
+    resources = [str(resource) for resource in listed(statement["Resource"])]
+    assert len(resources) == 2 and not any("*" in resource for resource in resources)
+    for instance in ("i-0123456789abcdef0", "i-0fedcba9876543210"):
+        assert any(f":instance/{instance}" in resource and "ec2:eu-west-1:" in resource for resource in resources)
+    assert given.holders("ec2-instance-connect:") == {"CredentialVendorRole"}
+    assert deployed.holders("ec2-instance-connect:") == set()

@@ -1,8 +1,11 @@
 """The service as it runs: confined, drained, spread, and never open but on its protocols' ports."""
 
+from pathlib import Path
 from typing import Any
 
 from tests.stacks.deployment import Deployment
+
+ROOT = Path(__file__).parents[2]
 
 
 def container(deployment: Deployment) -> dict[str, Any]:
@@ -42,7 +45,9 @@ def test_it_runs_on_arm_at_the_topologys_size(deployed: Deployment, trial: Deplo
 def test_secrets_are_references_and_never_values(every: list[Deployment]) -> None:
     for deployment in every:
         made = container(deployment)
-        assert {item["Name"] for item in made["Secrets"]} == {"BLASTWALL_TLS_CERTIFICATE", "BLASTWALL_TLS_KEY"}
+        secrets = {item["Name"].removeprefix("BLASTWALL_") for item in made["Secrets"]}
+        ssh = {"SSH_HOST_KEY", "SSH_USER_CA", "SSH_UPSTREAM_CA"} if deployment.folder.name == "given" else set()
+        assert secrets == {"TLS_CERTIFICATE", "TLS_KEY", "MASKING_KEY"} | ssh
         assert not {item["Name"] for item in made["Secrets"]} & {item["Name"] for item in made["Environment"]}
         for name, value in environment(deployment).items():
             assert "BEGIN" not in str(value) and "resolve:" not in str(value), name
@@ -83,7 +88,8 @@ def test_a_deployment_replaces_without_a_gap_and_rolls_back(every: list[Deployme
 def test_each_protocol_that_a_target_speaks_has_a_listener(every: list[Deployment]) -> None:
     for deployment in every:
         listeners = deployment.properties("AWS::ElasticLoadBalancingV2::Listener").values()
-        assert {(item["Protocol"], item["Port"]) for item in listeners} == {("TCP", 5432)}
+        ssh = {22} if deployment.folder.name == "given" else set()
+        assert {(item["Protocol"], item["Port"]) for item in listeners} == {("TCP", port) for port in {5432} | ssh}
         groups = deployment.properties("AWS::ElasticLoadBalancingV2::TargetGroup").values()
         assert len(groups) == len(listeners)
         for group in groups:
@@ -95,7 +101,7 @@ def test_each_protocol_that_a_target_speaks_has_a_listener(every: list[Deploymen
             assert (group["HealthCheckProtocol"], group["HealthCheckPort"]) == ("HTTP", "8080")
             assert group["HealthCheckPath"] == "/ready"
         ports = {item["ContainerPort"] for item in container(deployment)["PortMappings"]}
-        assert ports == {5432, 8080}
+        assert ports == {5432, 8080} | {port + 20_000 for port in ssh}, "an unprivileged process cannot take 22"
 
 
 def test_the_load_balancer_is_inside_and_patient(every: list[Deployment]) -> None:
@@ -155,3 +161,33 @@ def test_lakes_channel_is_made_only_for_a_store_that_is_there(every: list[Deploy
         made += [item for id, item in deployment.all("AWS::IAM::Policy").items() if id == "LakePolicy"]
         assert len(made) == 3
         assert all(item["Condition"] == condition for item in made)
+
+
+def test_keys_that_tasks_share_are_read_by_what_starts_them(every: list[Deployment]) -> None:
+    for deployment in every:
+        (opened,) = [item for item in deployment.roles["ExecutionRole"] if item.get("Sid") == "OpenOwnSecrets"]
+        assert opened["Action"] == "kms:Decrypt"
+        assert opened["Condition"] == {"StringLike": {"kms:ViaService": "secretsmanager.*.amazonaws.com"}}
+        read = [item for item in deployment.roles["ExecutionRole"] if "secretsmanager:GetSecretValue" in item["Action"]]
+        resources = str([item["Resource"] for item in read])
+        assert "MaskingKey" in resources and "ServerCertificateArn" in resources and "*" not in resources
+        assert ("SshKeysArn" in resources) == (deployment.folder.name == "given")
+        (kept,) = deployment.all("AWS::SecretsManager::Secret").values()
+        assert kept["DeletionPolicy"] == kept["UpdateReplacePolicy"] == "Retain"
+        assert kept["Properties"]["GenerateSecretString"] == {"ExcludePunctuation": True, "PasswordLength": 64}
+        assert "Key" in str(kept["Properties"]["KmsKeyId"])
+
+
+def test_a_listener_with_keys_of_its_own_wants_their_secret_and_tells_who_trusts_it(
+    given: Deployment, deployed: Deployment
+) -> None:
+    template = given.templates["Gateway"]
+    assert "Default" not in template["Parameters"]["SshKeysArn"]
+    assert "SshKeysArn" not in deployed.templates["Gateway"]["Parameters"]
+    outputs = {name: output["Value"] for name, output in template["Outputs"].items()}
+    keys = ROOT / "tests" / "stacks" / "config" / "ssh"
+    authority, host = keys / "upstream_ca.pub", keys / "host_key.pub"
+    assert outputs["SshTrustedUserCaKeys"] == " ".join(authority.read_text().split()[:2])
+    assert outputs["SshKnownHosts"].startswith("@cert-authority gateway.example.com ssh-ed25519 ")
+    assert host.read_text().split()[1] not in outputs["SshKnownHosts"], "clients trust the authority, not one key"
+    assert "DNSName" in str(outputs["Address"])

@@ -29,13 +29,16 @@ def group_of(reference: Any) -> str:
 
 def test_agents_reach_the_load_balancer_on_their_protocols_port_only(deployed: Deployment, given: Deployment) -> None:
     assert rules(deployed, "Ingress")["Balancer"] == {("10.80.0.0/16", 5432)}
-    assert rules(given, "Ingress")["Balancer"] == {("10.2.0.0/16", 5432), ("192.168.7.0/24", 5432)}
+    assert rules(given, "Ingress")["Balancer"] == {
+        (clients, port) for clients in ("10.2.0.0/16", "192.168.7.0/24") for port in (22, 5432)
+    }
 
 
 def test_only_the_load_balancer_reaches_the_tasks(every: list[Deployment]) -> None:
     for deployment in every:
-        assert rules(deployment, "Ingress")["Proxy"] == {("Balancer", 5432), ("Balancer", 8080)}
-        assert rules(deployment, "Egress")["Balancer"] == {("Proxy", 5432), ("Proxy", 8080)}
+        ports = {5432, 8080} | ({20022} if deployment.folder.name == "given" else set())  # nobody may take 22 inside
+        assert rules(deployment, "Ingress")["Proxy"] == {("Balancer", port) for port in ports}
+        assert rules(deployment, "Egress")["Balancer"] == {("Proxy", port) for port in ports}
         assert rules(deployment, "Ingress")["Functions"] == set()
         assert rules(deployment, "Ingress")["Spool"] == {("Proxy", 2049), ("Functions", 2049)}
 
@@ -46,6 +49,7 @@ def test_targets_are_reached_where_the_configuration_says_they_are(given: Deploy
             ("0.0.0.0/0", 443),
             ("Spool", 2049),
             ("10.1.8.0/24", 5432),
+            ("10.1.4.0/24", 22),
             ("10.1.0.0/16", 6432),
             ("10.1.0.0/16", 5432),
         }

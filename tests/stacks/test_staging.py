@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from blastwall import registry
 from blastwall.config.bundle import load_bundle
 from blastwall.errors import ConfigFault
 from stacks.staging import rehearse, stage
@@ -47,7 +48,32 @@ def test_keys_and_other_files_beside_it_are_not_deployed(tmp_path: Path) -> None
         (folder / name).write_text("secret")
     staged, _ = stage(folder, {}, tmp_path / "cache")
     names = {str(file.relative_to(staged / "config")) for file in staged.rglob("*") if file.is_file()}
-    assert names == {"gateway.yaml", "policies/10.cedar"}
+    public = {f"keys/ssh/{name}.pub" for name in ("host_key", "user_ca", "upstream_ca")}
+    assert names == {"gateway.yaml", "policies/10.cedar", "ssh/host_key-cert.pub"} | public
+
+
+def test_a_listeners_keys_stay_behind_and_their_public_halves_go(tmp_path: Path) -> None:
+    folder = copied(tmp_path)
+    (folder / "ssh" / "user_ca").write_text("a private key")
+    staged, bundle = stage(folder, {}, tmp_path / "cache")
+    deployed = yaml.safe_load((staged / "config" / "gateway.yaml").read_text())
+    assert deployed["listen"] == {"postgres": "0.0.0.0:5432", "ssh": "0.0.0.0:20022"}
+    assert deployed["protocols"]["ssh"]["user_ca"] == "keys/ssh/user_ca"
+    assert not any(b"a private key" in file.read_bytes() for file in staged.rglob("*") if file.is_file())
+    made = registry.trust("ssh")
+    assert made is not None and "gateway.example.com" in made(bundle.listeners["ssh"], "nlb", 22)["known_hosts"]
+    (folder / "ssh" / "user_ca.pub").unlink()
+    with pytest.raises(ConfigFault, match=r"user_ca\.pub is missing; make it with `ssh-keygen -y"):
+        stage(folder, {}, tmp_path / "cache")
+
+
+def test_the_masking_keys_place_is_not_deployed(tmp_path: Path) -> None:
+    folder = copied(tmp_path)
+    rules = "targets:\n  ledger:\n    columns: [{column: a.b.c, strategy: hash}]\n"
+    (folder / "masking.yaml").write_text("version: 1\nkey: {env: OF_ONE_MACHINE}\n" + rules)
+    staged, bundle = stage(folder, {}, tmp_path / "cache")
+    assert yaml.safe_load((staged / "config" / "masking.yaml").read_text()) == yaml.safe_load("version: 1\n" + rules)
+    assert bundle.masking.key is None and bundle.targets["ledger"].masking is not None
 
 
 def test_files_that_a_target_names_are_deployed_from_inside_only(tmp_path: Path) -> None:

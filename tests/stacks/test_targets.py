@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from blastwall.config.bundle import load_bundle
-from stacks.targets import Login, logins, secrets
+from stacks.targets import Login, accounts, logins, secrets
 
 BUNDLE = load_bundle(Path(__file__).parent / "config")
 
@@ -20,4 +20,9 @@ def test_secrets_are_named_by_their_whole_arn() -> None:
 
 def test_a_configuration_without_aws_needs_nothing() -> None:
     bundle = load_bundle(Path(__file__).parents[2] / "config")
-    assert (logins(bundle), secrets(bundle)) == ((), ())
+    assert (logins(bundle), secrets(bundle), accounts(bundle)) == ((), (), {})
+
+
+def test_pushed_keys_are_for_the_accounts_that_the_configuration_names() -> None:
+    instances = (("eu-west-1", "i-0123456789abcdef0"), ("eu-west-1", "i-0fedcba9876543210"))
+    assert accounts(BUNDLE) == {"deploy": instances}
