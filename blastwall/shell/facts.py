@@ -123,6 +123,9 @@ def _placed(found: Use, bounds: Bounds, resolved: Mapping[str, str] | None) -> U
         ):
             reason = f"Descends from {written} into places where secrets are kept; name a directory further down."
             return _raised(found, Effect.ADMINISTER, reason, "secret_path")
+        if access == "write" and (paths.runs_later(path) or paths.runs_later(paths.plain(written))):
+            reason = f"What is written to {written} runs later, and nobody judges it then."
+            return _raised(found, Effect.ADMINISTER, reason, "startup_path")
         allowed = bounds.readable if access == "read" else bounds.writable
         if paths.escapes(path) or not paths.within(path, allowed):
             reason = f"{written} is outside the paths that may be {'read' if access == 'read' else 'written'} here."

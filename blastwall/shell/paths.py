@@ -41,6 +41,11 @@ def secret(path: str) -> bool:
     return any(pattern.fullmatch(path) for pattern in _patterns())
 
 
+def runs_later(path: str) -> bool:
+    """Whether what is written to that plain path is run later, by a login, a schedule or a program's name."""
+    return any(pattern.fullmatch(path) for pattern in _startup())
+
+
 def above_secrets(path: str) -> bool:
     """Whether descending from that plain path comes to where secrets usually lie."""
     if path == HOME or any(pattern.fullmatch(path) for pattern in _homes()):
@@ -64,6 +69,11 @@ def within(path: str, places: Sequence[str]) -> bool:
 @cache
 def _table() -> Mapping[str, list[str]]:
     return tomllib.loads(files("blastwall.shell").joinpath("paths.toml").read_text("utf-8"))
+
+
+@cache
+def _startup() -> tuple[re.Pattern[str], ...]:
+    return tuple(re.compile(_expression(place) + "(?:/.*)?") for place in _table()["startup"])
 
 
 @cache

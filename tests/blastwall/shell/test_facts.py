@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from blastwall.model import Effect, ObjectRef
+from blastwall.policy.vocabulary import FLAGS
 from blastwall.shell.facts import Bounds, judge
 
 BOUNDS = Bounds()
@@ -124,3 +125,26 @@ def test_a_home_directory_is_not_descended_into_by_any_of_its_names() -> None:
     ):
         assert judge(f"grep -r x {written}", BOUNDS, resolved).facts.effect is Effect.ADMINISTER
     assert judge("grep -r x /srv/app/logs", BOUNDS).facts.effect is Effect.READ
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "cp a .bashrc",
+        "mv a b/../.profile",
+        "tee -a .zshenv",
+        "echo x >> .gitconfig",
+        "cp hook app/.git/hooks/pre-commit",
+        "ln -s evil bin/ls",
+        "cp unit .config/systemd/user/x.service",
+        "touch /home/web/.local/bin/sudo",
+        "mkdir -p .config/autostart",
+    ],
+)
+def test_what_is_written_to_run_later_is_no_plain_write(line: str) -> None:
+    facts = judge(line, BOUNDS).facts
+    assert facts.effect is Effect.ADMINISTER
+    assert "startup_path" in facts.flags
+    assert facts.flags <= FLAGS
+    reads = judge("cat .bashrc app/.git/hooks/pre-commit", BOUNDS).facts
+    assert (reads.effect, reads.flags) == (Effect.READ, frozenset())
