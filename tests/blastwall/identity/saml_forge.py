@@ -11,7 +11,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.x509.oid import NameOID
@@ -38,6 +38,12 @@ RSA_SHA256 = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"
 SHA256 = "http://www.w3.org/2001/04/xmlenc#sha256"
 NS = {"saml": SAML, "samlp": SAMLP, "ds": DS}
 
+_KEYS: dict[str, Callable[[int], Any]] = {
+    "rsa": lambda bits: rsa.generate_private_key(65537, bits),
+    "ec": lambda bits: ec.generate_private_key(ec.SECP256R1()),
+    "p224": lambda bits: ec.generate_private_key(ec.SECP224R1()),
+    "ed": lambda bits: ed25519.Ed25519PrivateKey.generate(),
+}
 _HASHES = {"1": hashes.SHA1, "256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}
 
 
@@ -120,9 +126,7 @@ class Signer:
     """A provider's key and certificate; valid for ``days`` around the tests' time."""
 
     def __init__(self, kind: str = "rsa", *, days: int = 365, bits: int = 2048) -> None:
-        self.key: Any = (
-            rsa.generate_private_key(65537, bits) if kind == "rsa" else ec.generate_private_key(ec.SECP256R1())
-        )
+        self.key: Any = _KEYS[kind](bits)
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "idp.example")])
         now = datetime.fromtimestamp(NOW, UTC)
         self.certificate = (
@@ -133,7 +137,7 @@ class Signer:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - timedelta(days=abs(days)))
             .not_valid_after(now + timedelta(days=days))
-            .sign(self.key, hashes.SHA256())
+            .sign(self.key, None if kind == "ed" else hashes.SHA256())
         )
 
     @property
