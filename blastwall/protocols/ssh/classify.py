@@ -33,6 +33,7 @@ OPERATIONS: Final[Mapping[str, tuple[Effect, tuple[str, ...], bool]]] = {
     "statvfs": (Effect.READ, ("read",), False),
     "read": (Effect.READ, ("read",), True),
     "write": (Effect.WRITE, ("write",), False),
+    "update": (Effect.WRITE, ("both",), True),  # a file opened for reading and writing
     "setstat": (Effect.WRITE, ("write",), False),
     "mkdir": (Effect.WRITE, ("write",), False),
     "rename": (Effect.WRITE, ("write", "write"), False),
@@ -96,6 +97,10 @@ def _sftp(text: str, bounds: Bounds, resolved: Mapping[str, str] | None) -> Requ
         facts = Facts(Effect.UNKNOWN, "sftp", flags=frozenset({"file_transfer", "unlisted"}), reason=reason)
         return Request(facts, text)
     effect, accesses, contents = known
-    touched = tuple(zip(paths, accesses, strict=True))
+    touched = tuple(
+        (path, each)
+        for path, access in zip(paths, accesses, strict=True)
+        for each in (("read", "write") if access == "both" else (access,))
+    )
     facts = judge_paths(f"sftp {operation}", effect, touched, bounds, resolved, contents=contents, flag="file_transfer")
     return Request(facts, text, paths)

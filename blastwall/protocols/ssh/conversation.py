@@ -9,6 +9,7 @@ import logging
 import posixpath
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import asdict
 from typing import Any, Final
 
 import asyncssh
@@ -18,6 +19,7 @@ from blastwall.errors import ConfigFault
 from blastwall.masking.detectors import Detectors, detectors
 from blastwall.model import Credential, Denial, DenialCode, Facts, Statement, Target
 from blastwall.protocols.ssh import keys
+from blastwall.protocols.ssh.allowance import Allowance, Share, allowance_of
 from blastwall.protocols.ssh.arrival import LOGIN, Door, arrive, hand_out, hello_of
 from blastwall.protocols.ssh.channel import SshChannel
 from blastwall.protocols.ssh.classify import EXEC, FORWARD, SHELL, Request, classify, sftp_text
@@ -25,6 +27,7 @@ from blastwall.protocols.ssh.exchange import SessionExchange, Streams, too_many
 from blastwall.protocols.ssh.farewell import Farewell
 from blastwall.protocols.ssh.files import Files, Subsystem
 from blastwall.protocols.ssh.forwards import ForwardExchange
+from blastwall.protocols.ssh.operations import Passed
 from blastwall.protocols.ssh.options import Gateway, Options
 from blastwall.protocols.ssh.refusal import lines
 from blastwall.protocols.ssh.upstream import reach
@@ -51,6 +54,7 @@ class SshConversation:
         self._sftp_lock = asyncio.Lock()
         self._options = Options()
         self._detectors: Detectors | None = None
+        self._allowance: Allowance | None = None
         self._place = ""
         self._home = ""  # as the host says it; paths below it are told from ~ on
         self._ready = asyncio.Event()
@@ -80,6 +84,10 @@ class SshConversation:
         self._options = target.options
         if target.masking is not None:
             self._detectors = detectors(target.masking.detectors.value)
+        if "bytes" not in target.budgets:  # what is not recorded is not counted, either
+            session = credential.bearer.session if credential.bearer is not None else ""
+            limit = self._options.recorded_session_bytes
+            self._allowance = allowance_of(session, limit, self._host.shared)
         self._upstream = await reach(target, credential, self._door.keys)
         self._place = f"{credential.user}@{target.name}"
         self._ready.set()
@@ -216,14 +224,16 @@ class SshConversation:
                 raise asyncssh.SFTPConnectionLost("the session has ended")
             return await self._begin(sftp_text(operation, *paths))
 
-        def note(statement: Statement, read: int, written: int, digest: str) -> None:
-            name = statement.text
-            self._note(
-                "file",
-                {"statement": statement.number, "text": name, "read": read, "written": written, "sha256": digest},
-            )
+        def note(statement: Statement, passed: Passed) -> None:
+            self._note("file", {"statement": statement.number, "text": statement.text, **asdict(passed)})
 
-        return Files(chan, begin, self._remote_files, self._announce, note, lambda: self._farewell.leave(subsystem))
+        def left() -> None:
+            self._farewell.leave(subsystem)
+
+        return Files(chan, begin, self._remote_files, self._announce, note, self._share, left)
+
+    def _share(self) -> Share:
+        return Share(self._options.recorded_file_bytes, self._allowance)
 
     async def _announce(self, channel: Channel) -> None:
         await self._channels.put(channel)

@@ -19,6 +19,7 @@ class Piece(IntEnum):
     SIGNAL = 6  # a signal's name, from the client
     END_OF_INPUT = 7
     UNRECORDED = 8  # "n": so many bytes were typed where a password was asked for
+    LEFT_OUT = 9  # "n": so many bytes of a file's content, which passed
 
 
 def pack(piece: Piece, data: bytes) -> bytes:

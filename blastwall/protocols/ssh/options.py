@@ -24,7 +24,9 @@ class Options(_Section):
     the key of an authority that signs host keys; none is trusted on first use. ``users`` are the operating system's
     users that agents may be (none listed: the credentials decide). ``readable`` and ``writable`` are directories, ``~``
     is the home directory. ``shell_minutes`` is how long an interactive shell lives. ``destinations`` may be reached by
-    forwarded connections (``ssh -L``), where policy permits them too.
+    forwarded connections (``ssh -L``), where policy permits them too. Of the content of files that are copied
+    ``recorded_file_bytes`` of each and ``recorded_session_bytes`` of all in a session go into recordings, the rest by
+    its size and digest; on a target with a budget of bytes all of it does.
     """
 
     host_keys: tuple[HostKey, ...] = ()
@@ -35,6 +37,8 @@ class Options(_Section):
     shell_minutes: Annotated[StrictFloat, Field(gt=0, le=720)] = 30.0
     destinations: tuple[Place, ...] = ()
     resolve_paths: StrictBool = True
+    recorded_file_bytes: Annotated[StrictInt, Field(ge=0)] = 16 * 1024 * 1024
+    recorded_session_bytes: Annotated[StrictInt, Field(ge=0)] = 256 * 1024 * 1024
     most_channels: Annotated[StrictInt, Field(ge=1, le=256)] = 32
 
 

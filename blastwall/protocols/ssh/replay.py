@@ -62,6 +62,9 @@ def _relayed(record: Relayed, lines: Lines) -> Iterator[Shown]:
     elif piece is Piece.UNRECORDED:
         note = f"{data.decode('ascii', 'replace')} bytes were typed where a password was asked for"
         yield Happened(record.at, record.statement, "typed", {"note": note})
+    elif piece is Piece.LEFT_OUT:
+        note = "of a file's content, which the target's settings leave out"
+        yield Opaque(record.at, record.statement, int(data) if data.isdigit() else 0, note)
     elif piece is not Piece.END_OF_INPUT:
         fields = {"value": data.decode("ascii", "replace")[:64]}
         yield Happened(record.at, record.statement, piece.name.lower(), fields)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,15 +76,19 @@ async def behave(process: asyncssh.SSHServerProcess[bytes]) -> None:
 
 @dataclass
 class Gate:
-    """``seen`` is every chunk that was relayed, ``notes`` what the conversation told of itself."""
+    """``seen`` is every chunk that was relayed, ``told`` and ``notes`` what the conversation told of itself."""
 
     target: Target
     host: Host
     seen: list[Masked] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    told: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     conversations: list[SshConversation] = field(default_factory=list)
     permits: frozenset[Effect] = frozenset({Effect.READ})
     refusal: Denial | None = None  # nobody gets further than to here
+
+    @property
+    def notes(self) -> list[str]:
+        return [name for name, _ in self.told]
 
     async def serve(self, sock: socket.socket) -> None:
         conversation = SshConversation(sock, self.host)
@@ -98,7 +102,7 @@ class Gate:
                 await conversation.refuse(self.refusal)
                 return
             await conversation.connect(self.target, Credential("deploy", None, "certificate"))
-            conversation.noting(lambda name, fields: self.notes.append(name))
+            conversation.noting(lambda name, fields: self.told.append((name, fields)))
             async for channel in conversation.channels():
                 driven.append(asyncio.create_task(self._drive(conversation, channel)))
         except UpstreamFault as fault:

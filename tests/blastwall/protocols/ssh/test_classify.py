@@ -68,6 +68,15 @@ def test_places_count_for_files_too(text: str, flag: str) -> None:
     assert flag in facts.flags
 
 
+def test_a_file_opened_for_both_must_be_allowed_for_both() -> None:
+    writable_only = Options(readable=("/srv",), writable=("~",))
+    assert classify("sftp: write ~/a", writable_only).facts.effect is Effect.WRITE
+    assert classify("sftp: update ~/a", writable_only).facts.effect is Effect.ADMINISTER
+    facts = classify("sftp: update ~/a", OPTIONS).facts
+    assert facts.effect is Effect.WRITE
+    assert {ref.access for ref in facts.objects} == {"read", "write"}
+
+
 def test_what_the_host_says_of_a_path_counts() -> None:
     assert classify("sftp: read innocent", OPTIONS, {"innocent": "~/.env"}).facts.effect is Effect.ADMINISTER
 

@@ -75,6 +75,8 @@ def test_the_end_and_what_was_kept_back() -> None:
     (value,) = shown(pack(Piece.RESIZE, b"80x24"), Direction.TO_TARGET)
     assert isinstance(value, Happened) and value.name == "resize"
     assert shown(pack(Piece.END_OF_INPUT, b""), Direction.TO_TARGET) == []
+    (value,) = shown(pack(Piece.LEFT_OUT, b"4096"))
+    assert isinstance(value, Opaque) and value.size == 4096
 
 
 def test_what_is_no_text_is_counted() -> None:
