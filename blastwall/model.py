@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
+from blastwall.secret import Secret as Secret
+
 
 class Value:
     """Made several times for every statement: equal by its members, shown by them, and cheap to make when compiled.
@@ -34,51 +36,6 @@ class Value:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join([f'{n}={getattr(self, n)!r}' for n in self.__match_args__])})"
-
-
-class Secret:
-    """A credential or token whose ``repr`` and ``str`` are ``Secret(***)``; compared in constant time.
-
-    Whoever keeps one longer than a call ends it with :meth:`wipe`.
-    """
-
-    __slots__ = ("_bytes", "wiped")
-
-    def __init__(self, text: str) -> None:
-        self._bytes = bytearray(text, "utf-8", "surrogatepass")
-        self.wiped = False
-
-    def reveal(self) -> str:
-        """Return the text. Call it where the secret is handed to its protocol, nowhere else.
-
-        Raises ValueError once it was wiped.
-        """
-        if self.wiped:
-            raise ValueError("this secret was wiped after its use: have another one made")
-        return self._bytes.decode("utf-8", "surrogatepass")
-
-    def wipe(self) -> None:
-        """Overwrite its bytes. What :meth:`reveal` gave before are strings, freed in the interpreter's own time."""
-        self.wiped = True
-        for position in range(len(self._bytes)):
-            self._bytes[position] = 0
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
-
-    def __str__(self) -> str:
-        return "Secret(***)"
-
-    def __eq__(self, other: object) -> bool:
-        from hmac import compare_digest
-
-        return isinstance(other, Secret) and compare_digest(self._bytes, other._bytes)
-
-    def __hash__(self) -> int:
-        return hash(("Secret", bytes(self._bytes)))
-
-    def __reduce__(self) -> str:
-        raise TypeError("a Secret is not pickled: hand over a reference to where it is kept")
 
 
 class Effect(StrEnum):
@@ -276,6 +233,7 @@ class DenialCode(StrEnum):
     EXPIRED = "expired"  # nobody decided in time
     WITHDRAWN = "withdrawn"  # the agent cancelled or went away
     BUDGET = "budget"  # a session limit is used up
+    BOUND = "bound"  # it changed more rows than were approved, or nobody could count them: rolled back
     IDENTITY = "identity"  # the token does not open this
     FAULT = "fault"  # the gateway or the target failed; fail closed
 
@@ -289,11 +247,24 @@ class Risk:
 
 
 @dataclass(frozen=True, slots=True)
+class Guard:
+    """What an approved change of rows is held to while it runs: the road it takes is the slow one.
+
+    ``rows`` it may change at most (None: any number); more are rolled back. ``keep``: up to so many rows (0: none) are
+    kept as they were before, to be undone.
+    """
+
+    rows: int | None = None
+    keep: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Permit:
     """Proof that policy let a statement pass. Minted only in ``blastwall.policy.decide``.
 
     ``upstream_text`` is what goes to the target (rewritten or equal to the statement's text). ``prepare_only`` permits
-    may name a text at the target but not run it. ``approval`` is the approval this permit consumed, if any.
+    may name a text at the target but not run it. ``approval`` is the approval this permit consumed, if any; ``guard``
+    what people's approval holds the statement to.
     """
 
     upstream_text: str
@@ -302,6 +273,7 @@ class Permit:
     prepare_only: bool = False
     approval: str | None = None
     would_have: str | None = None  # observe mode: the decision that enforce mode would have taken
+    guard: Guard | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,7 +381,8 @@ class ApprovalRequest:
     ``shape`` is the same with the literals left out ("": the statement has none); `approve --same-shape` goes by it.
     ``canonical`` is the text as the gateway's own grammar writes it, without comments ("" when it cannot). From
     ``escalate_at`` on (0: never) the groups of ``escalation`` may decide, too. ``blast`` is what running it would do,
-    as JSON values (a tree of names, numbers and texts); None: not computed.
+    as JSON values (a tree of names, numbers and texts); None: not computed. ``bound`` is how many rows it may change
+    unless whoever approves says another number; None: nobody knows one.
     """
 
     id: str
@@ -430,6 +403,7 @@ class ApprovalRequest:
     escalation: tuple[str, ...] = ()
     escalate_at: float = 0.0
     blast: Mapping[str, Any] | None = None
+    bound: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -437,6 +411,7 @@ class ApprovalStatus:
     """Where a request stands; ``by`` and ``note`` belong to the last decision.
 
     ``uses`` it has in all until ``expires_at``, and ``used`` so far; ``same_shape``: for any statement of its shape.
+    ``bound``: how many rows each use may change, as it was approved (None: any number).
     """
 
     id: str
@@ -448,3 +423,4 @@ class ApprovalStatus:
     used: int = 0
     same_shape: bool = False
     expires_at: float = 0.0
+    bound: int | None = None

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 import click
 
 from blastwall.approvals import MAX_NOTE, Ballot, Filed, to_document
+from blastwall.approvals.bounds import MOST_ROWS
 from blastwall.approvals.view import lines_of, view_of
 from blastwall.approvals.visible import block, one_line, visible
 from blastwall.errors import ClientFault
@@ -106,19 +107,23 @@ def _decision(decide: Callable[..., int]) -> Callable[..., int]:
     is_flag=True,
     help="All statements of the session that differ from this one only in literals, where policy allows that.",
 )
+@click.option("--rows", type=click.IntRange(0, MOST_ROWS), help="Roll it back should it change more rows than this.")
 @_decision
-def approve(seconds: int | None, same_shape: bool, **options: Any) -> int:  # noqa: ANN401  what click collected
-    """Let the statement run, once, for as long as the request lives."""
+def approve(seconds: int | None, same_shape: bool, rows: int | None, **options: Any) -> int:  # noqa: ANN401  what click collected
+    """Let the statement run, once, for as long as the request lives.
+
+    It may change as many rows as `show` says, or as --rows does.
+    """
     if same_shape != (seconds is not None):
         raise click.UsageError("--for and --same-shape go together: for how long, and what")
-    return _decide(approve=True, grant_seconds=float(seconds or 0), **options)
+    return _decide(approve=True, grant_seconds=float(seconds or 0), rows=rows, **options)
 
 
 @command.command("deny")
 @_decision
 def deny(**options: Any) -> int:  # noqa: ANN401  what click collected for _decide
     """Refuse the statement; one denial is enough, and it takes an approval back that was not used."""
-    return _decide(approve=False, grant_seconds=0.0, **options)
+    return _decide(approve=False, grant_seconds=0.0, rows=None, **options)
 
 
 @command.command("watch")
@@ -169,6 +174,7 @@ def _decide(
     *,
     approve: bool,
     grant_seconds: float,
+    rows: int | None,
     id: str,
     note: str,
     shown: str | None,
@@ -188,7 +194,7 @@ def _decide(
         filed = await approvals.show(id)
         if filed is None:
             return unknown(id), None
-        ballot = Ballot(approve, shown or view_of(filed.request).shown, note, grant_seconds)
+        ballot = Ballot(approve, shown or view_of(filed.request).shown, note, grant_seconds, rows)
         verdict = await approvals.vote(
             id, who, ballot, lambda person, asked, given: bundle.may_decide(person, asked, given, time.time())
         )
@@ -216,7 +222,8 @@ def _outcome(filed: Filed) -> str:
         return f"{filed.request.id}: your approval counts; {have} of {filed.request.quorum} people have approved"
     status = filed.status
     more = f", and every statement of its shape until {place.moment(status.expires_at)}" if status.same_shape else ""
-    return f"{filed.request.id}: {status.state}{more}"
+    rows = f", for at most {status.bound} rows" if status.bound is not None else ""
+    return f"{filed.request.id}: {status.state}{more}{rows}"
 
 
 def describe(filed: Filed, now: float) -> list[str]:
@@ -227,6 +234,8 @@ def describe(filed: Filed, now: float) -> list[str]:
     state = f"{status.state}" + (f" by {', '.join(map(visible, status.by))}" if status.by else "")
     if status.same_shape:
         state += f", for every statement of its shape, used {status.used} times"
+    if status.bound is not None:
+        state += f", for at most {status.bound} rows"
     shown += ["", f"{'state':>13}  {state}", f"{'expires':>13}  {f'in {place.span(left)}' if left > 0 else 'over'}"]
     for vote in filed.votes:
         word = "approved" if vote.approve else "denied"
@@ -260,8 +269,15 @@ def _document(filed: Filed) -> dict[str, Any]:
         "uses": filed.status.uses,
         "used": filed.status.used,
         "same_shape": filed.status.same_shape,
+        "bound": filed.status.bound,
         "votes": [
-            {"approver": vote.approver.subject, "approve": vote.approve, "note": vote.note, "at": vote.at}
+            {
+                "approver": vote.approver.subject,
+                "approve": vote.approve,
+                "note": vote.note,
+                "at": vote.at,
+                "rows": vote.rows,
+            }
             for vote in filed.votes
         ],
     }

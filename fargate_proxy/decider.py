@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from blastwall import approvals
+from blastwall.approvals.bounds import Room, counted, proposed
 from blastwall.conversation import Exchange
 from blastwall.errors import ClientFault
 from blastwall.model import (
@@ -18,6 +19,7 @@ from blastwall.model import (
     Denial,
     DenialCode,
     Facts,
+    Guard,
     Pending,
     Permit,
     Session,
@@ -31,19 +33,22 @@ from fargate_proxy.ledger import Ledger
 
 #: How often a waiting client is told that its statement is still held, so that idle timers between us keep still.
 REMINDER_SECONDS: Final = 20.0
+SHIPPED: Final = Room()
 
 
 @dataclass(frozen=True, slots=True)
 class Asking:
     """How people are asked. A ticket outlives the inline hold: an agent has ``ticket_seconds`` to come back with the
     identical statement. ``escalation`` groups may decide ``escalate_seconds`` after the request (no groups: never).
-    ``canonical`` writes a text in the grammar's own spelling, without comments ("" when it cannot).
+    ``canonical`` writes a text in the grammar's own spelling, without comments ("" when it cannot). ``room`` says how
+    many rows more than were counted a change may touch.
     """
 
     ticket_seconds: float = 900.0
     escalation: tuple[str, ...] = ()
     escalate_seconds: float = 0.0
     canonical: Callable[[str], str] = field(default=lambda text: "")
+    room: Room = SHIPPED
 
 
 class Decider:
@@ -68,6 +73,13 @@ class Decider:
         self._ledger = ledger
         self._clock = clock
         self._asking = asking
+
+    def at_once(self, statement: Statement, facts: Facts, upstream_text: str) -> Permit | Denial | None:
+        """As :meth:`decide` where nobody has to be waited for; None: :meth:`decide` has to."""
+        if facts.filters_masked and self._target.masking is not None:
+            return None
+        decision = self._policies().decide(self._question(statement, facts, upstream_text))
+        return None if isinstance(decision, Pending) else decision
 
     async def decide(
         self, statement: Statement, facts: Facts, upstream_text: str, exchange: Exchange | None
@@ -96,16 +108,7 @@ class Decider:
         self, statement: Statement, facts: Facts, upstream_text: str, exchange: Exchange | None
     ) -> Permit | Denial:
         policies = self._policies()
-        question = Question(
-            principal=self._session.principal,
-            target=self._target,
-            statement_kind=statement.kind,
-            facts=facts,
-            hour=int(self._clock.now() // 3600 % 24),
-            exhausted=self._ledger.exhausted,
-            break_glass=self._session.break_glass is not None,
-            upstream_text=upstream_text,
-        )
+        question = self._question(statement, facts, upstream_text)
         decision = policies.decide(question)
         if not isinstance(decision, Pending):
             return decision
@@ -144,6 +147,18 @@ class Decider:
                     return permit
         return self._answer(status, decision)
 
+    def _question(self, statement: Statement, facts: Facts, upstream_text: str) -> Question:
+        return Question(
+            self._session.principal,
+            self._target,
+            statement.kind,
+            facts,
+            int(self._clock.now() // 3600 % 24),
+            self._ledger.exhausted,
+            self._session.break_glass is not None,
+            upstream_text,
+        )
+
     async def _redeem(
         self, binding: str, shape: str, policies: Policies, question: Question, pending: Pending
     ) -> Permit | Denial | None:
@@ -164,10 +179,16 @@ class Decider:
             )
         redeemed = {"approval": status.id, "by": list(status.by), "note": status.note, "same_shape": status.same_shape}
         self._recording.event("approval_redeemed", redeemed)
-        decision = policies.decide(question, approved=status.id)
+        decision = policies.decide(question, approved=status.id, guard=self._guard(question.facts, status))
         if isinstance(decision, Pending):
             return Denial(DenialCode.POLICY, "policy changed while the approval was given", policies=decision.policies)
         return decision
+
+    def _guard(self, facts: Facts, status: ApprovalStatus) -> Guard | None:
+        """What the approved statement is held to; None for whatever changes no rows, or any number of them."""
+        if status.bound is None or not counted(facts):
+            return None
+        return Guard(status.bound)
 
     async def _request(
         self, statement: Statement, facts: Facts, pending: Pending, binding: str, shape: str, policies: Policies
@@ -192,6 +213,7 @@ class Decider:
             escalation=asking.escalation,
             escalate_at=now + asking.escalate_seconds if asking.escalation else 0.0,
         )
+        request = replace(request, bound=proposed(facts, request.blast, asking.room))
         status = await self._people.request(request)
         self._recording.event(
             "approval_requested",

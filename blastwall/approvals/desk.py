@@ -37,6 +37,7 @@ from blastwall.errors import Fault, TokenFault
 from blastwall.model import ApprovalRequest, Denial, Principal, Secret
 
 ATTEMPT_SECONDS = 600
+LONGEST_NUMBER = 10  # digits
 LONGEST_TOKEN = 3800  # bytes: browsers keep cookies of 4,096
 
 Answer = Mapping[str, Any]
@@ -144,7 +145,16 @@ class Desk:
         if form.get("decision") not in ("approve", "deny"):
             return self._error(400)
         seconds = float(form.get("grant") or 0) if form["decision"] == "approve" else 0.0
-        ballot = Ballot(form["decision"] == "approve", form.get("shown", ""), form.get("note", "").strip(), seconds)
+        rows = form.get("rows", "").strip() if form["decision"] == "approve" else ""
+        if rows and not (rows.isascii() and rows.isdecimal() and len(rows) <= LONGEST_NUMBER):
+            return self._error(400)
+        ballot = Ballot(
+            form["decision"] == "approve",
+            form.get("shown", ""),
+            form.get("note", "").strip(),
+            seconds,
+            int(rows) if rows else None,
+        )
         answer = await self.decide(id, token, ballot)
         if "status" in answer:
             return Response(303, headers={"Location": request.path})
@@ -157,8 +167,9 @@ class Desk:
 
     def _request(self, status: int, filed: Filed, person: Principal, token: Secret, message: str = "") -> Response:
         shown = view_of(filed.request).shown
-        refusal = self.authorise(person, filed.request, Ballot(True, shown))
-        grant = self.authorise(person, filed.request, Ballot(True, shown, "", page.GRANT_SECONDS))
+        # As if a number of rows was given: what may be approved without one is said when somebody tries.
+        refusal = self.authorise(person, filed.request, Ballot(True, shown, rows=0))
+        grant = self.authorise(person, filed.request, Ballot(True, shown, "", page.GRANT_SECONDS, 0))
         body = page.request_page(
             filed,
             self.now(),
@@ -174,7 +185,7 @@ class Desk:
         request = filed.request
         if not person.groups.isdisjoint((*routed_to(request, self.now()), *request.escalation)):
             return True
-        return self.authorise(person, request, Ballot(True, "")) is None
+        return self.authorise(person, request, Ballot(True, "", rows=0)) is None
 
     # signing in and out
 

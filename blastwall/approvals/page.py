@@ -132,7 +132,8 @@ def _standing(filed: Filed, now: float) -> str:
         return f"{asked} asked{of}, {_left(request.expires_at - now)} left"
     by = f"by {escape(visible(', '.join(status.by)))} " if status.by else ""
     shape = f", for every statement of its shape until {moment(status.expires_at)}" if status.same_shape else ""
-    return f"{by}at {moment(status.changed_at)}{shape}"
+    rows = f", for at most {status.bound} rows" if status.bound is not None else ""
+    return f"{by}at {moment(status.changed_at)}{shape}{rows}"
 
 
 def _found(view: View) -> str:
@@ -168,6 +169,13 @@ def _answering(filed: Filed, view: View, csrf: str, refusal: str, grants: bool) 
             f'<label class="line"><input type="checkbox" name="grant" value="{GRANT_SECONDS}"> '
             f"also every statement that differs only in its literals, for {minutes} minutes</label>"
         )
+    rows = ""
+    if asked and view.countable:
+        usual = "" if view.rows is None else str(view.rows)
+        rows = (
+            '<label>Rows it may change at most <input name="rows" inputmode="numeric" pattern="[0-9]*" maxlength="10" '
+            f'autocomplete="off" placeholder="{usual or "any number"}"></label>'
+        )
     approve = '<button name="decision" value="approve" class="approve">Approve</button>' if asked else ""
     deny = "Deny" if asked else "Take the approval back"
     return (
@@ -175,7 +183,8 @@ def _answering(filed: Filed, view: View, csrf: str, refusal: str, grants: bool) 
         f'<input type="hidden" name="csrf" value="{escape(csrf)}">'
         f'<input type="hidden" name="shown" value="{view.shown}">'
         '<label>Note, told to the agent <input name="note" maxlength="1000" autocomplete="off"></label>'
-        f'{once}<div class="buttons"><button name="decision" value="deny" class="deny">{deny}</button>{approve}</div>'
+        f"{rows}{once}"
+        f'<div class="buttons"><button name="decision" value="deny" class="deny">{deny}</button>{approve}</div>'
         "</form>"
     )
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from hmac import compare_digest
 from types import MappingProxyType
 
+from blastwall.approvals.bounds import MOST_ROWS, counted, settled
 from blastwall.model import ApprovalRequest, ApprovalState, ApprovalStatus, Denial, DenialCode, Principal
 
 MAX_NOTE = 1000  # characters
@@ -64,13 +65,15 @@ class Ballot:
     """An answer as a person gives it.
 
     ``shown`` is the hash of what was in front of that person (``view.shown_hash``): it must be what is stored.
-    ``grant_seconds`` above 0 approves every statement of the same shape for so long, where policy allows that.
+    ``grant_seconds`` above 0 approves every statement of the same shape for so long, where policy allows that. ``rows``
+    it may change at most; None: as many as the request proposes.
     """
 
     approve: bool
     shown: str
     note: str = ""
     grant_seconds: float = 0.0
+    rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ class Vote:
     note: str
     at: float
     grant_seconds: float = 0.0
+    rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +99,15 @@ class Filed:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What the last approval gives: so many uses until then; ``same_shape``: to any statement of the shape."""
+    """What the last approval gives: so many uses until then; ``same_shape``: to any statement of the shape.
+
+    ``bound``: each use may change so many rows (None: any number).
+    """
 
     uses: int
     expires_at: float
     same_shape: bool
+    bound: int | None = None
 
 
 def next_state(state: ApprovalState, event: Event) -> ApprovalState | None:
@@ -141,15 +149,34 @@ def judge_ballot(request: ApprovalRequest, ballot: Ballot, shown: str) -> Denial
             f"a grant lasts at most {MAX_GRANT_SECONDS / 60:.0f} minutes",
             hint="approve it for less",
         )
+    return _judge_rows(request, ballot)
+
+
+def _judge_rows(request: ApprovalRequest, ballot: Ballot) -> Denial | None:
+    if ballot.rows is None:
+        return None
+    if not ballot.approve:
+        return Denial(DenialCode.POLICY, "only an approval can be for a number of rows", hint="deny it without one")
+    if not counted(request.facts):
+        return Denial(
+            DenialCode.POLICY,
+            "nobody is told how many rows this statement changes, so no number can be held against it",
+            hint="approve it without a number of rows, or have the agent write each change as a statement of its own",
+        )
+    if not 0 <= ballot.rows <= MOST_ROWS:
+        return Denial(DenialCode.POLICY, f"a number of rows is from 0 to {MOST_ROWS}", hint="say fewer rows")
     return None
 
 
 def granted(request: ApprovalRequest, votes: Sequence[Vote], now: float) -> Grant:
-    """What the approving ``votes`` together give: a while only if each of them said so, and then the shortest."""
+    """What the approving ``votes`` together give: a while only if each of them said so, and then the shortest; the
+    smallest number of rows.
+    """
     seconds = min((vote.grant_seconds for vote in votes if vote.approve), default=0.0)
+    bound = settled(request, tuple(vote.rows for vote in votes if vote.approve))
     if seconds <= 0:
-        return Grant(1, request.expires_at, False)
-    return Grant(MAX_GRANT_USES, now + seconds, True)
+        return Grant(1, request.expires_at, False, bound)
+    return Grant(MAX_GRANT_USES, now + seconds, True, bound)
 
 
 def routed_to(request: ApprovalRequest, now: float) -> tuple[str, ...]:

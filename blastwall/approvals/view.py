@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from blastwall.approvals.bounds import changes_rows, counted, hides_count
 from blastwall.approvals.visible import block, legend, visible
 from blastwall.model import ApprovalRequest, Effect, Parameter
 
@@ -22,6 +23,8 @@ VERSION = "blastwall view 1"
 UNSEEN = "The gateway does not understand this statement. What is said above is all it knows: read the text yourself."
 UNBOUNDED = "No condition limits which rows it changes."
 COMMENTS = "It holds comments. They say what the agent wants you to read; nothing in them runs."
+UNCOUNTED = "Nobody knows how many rows it changes: approve it with the number that it may change at most."
+HIDDEN = "The server does not tell how many rows it changes, so no number can be held against it."
 CHARACTERS = "It holds characters that do not show, or that look like others:"
 
 _REASON = re.compile(r"\s*(?:/\*+\s*reason:(.*?)\*/|(?:--|#)[ \t]*reason:([^\n]*))", re.IGNORECASE | re.DOTALL)
@@ -51,6 +54,8 @@ class View:
     parameters: tuple[Words, ...]
     reason: Words | None
     shape: bool  # whether it can be approved for all statements of its shape
+    rows: int | None = None  # how many rows it may change, unless the approver says another number
+    countable: bool = False  # whether the approver may say one
 
     @property
     def shown(self) -> str:
@@ -78,6 +83,8 @@ def view_of(request: ApprovalRequest) -> View:
         parameters=tuple(_parameter(number, one) for number, one in enumerate(statement.parameters, start=1)),
         reason=_words("What the agent says it is for (nobody has checked this)", reason) if reason else None,
         shape=bool(request.shape) and facts.effect is not Effect.UNKNOWN,
+        rows=request.bound,
+        countable=counted(facts),
     )
 
 
@@ -142,6 +149,8 @@ def _found(request: ApprovalRequest) -> Iterator[tuple[str, str]]:
     yield "because", facts.reason or "-"
     yield "touches", "; ".join(str(one) for one in facts.objects) or "no object"
     yield "which rows", _predicate(request)
+    if changes_rows(facts):
+        yield "at most", _bound(request)
     yield "remarks", ", ".join(sorted(facts.flags)) or "none"
     if facts.masked_columns:
         yield "masked", ", ".join(sorted(facts.masked_columns))
@@ -172,12 +181,21 @@ def _predicate(request: ApprovalRequest) -> str:
     return "the object as a whole"
 
 
+def _bound(request: ApprovalRequest) -> str:
+    if request.bound is None:
+        return "any number of rows"
+    rows = f"{request.bound} row" + ("" if request.bound == 1 else "s")
+    return f"{rows} of its own: should it change more, it is rolled back (cascades and triggers are not counted)"
+
+
 def _cautions(request: ApprovalRequest) -> Iterator[str]:
     facts, text = request.facts, request.statement.text
     if facts.effect is Effect.UNKNOWN:
         yield UNSEEN
     if not facts.bounded:
         yield UNBOUNDED
+    if request.bound is None and changes_rows(facts):
+        yield HIDDEN if hides_count(facts) else UNCOUNTED
     if _COMMENT.search(text):
         yield COMMENTS
     values = [_text(one) for one in request.statement.parameters]

@@ -4,7 +4,8 @@ Items of the table, all with ``ttl`` (epoch seconds, 30 days after the request's
 
 * a request: ``id`` its own; ``state`` S, ``version`` N (counts changes), ``binding`` S, ``session`` S, ``agent`` S
   (issuer|subject), ``requested_at`` N, ``expires_at`` N, ``changed_at`` N, ``decided_by`` L, ``note`` S, ``uses`` N,
-  ``used`` N, ``same_shape`` BOOL, ``document`` B (``approvals.documents``, JSON, zlib), ``votes`` S (JSON),
+  ``used`` N, ``same_shape`` BOOL, ``bound`` N (rows; not there: any number), ``document`` B (``approvals.documents``,
+  JSON, zlib), ``votes`` S (JSON),
   ``messages`` S (JSON, what was sent to whom), ``task_token`` B (KMS ciphertext; only while the state machine waits);
 * pointers to the newest request, ``id`` = ``b#<binding>``, ``q#<question>`` (the binding without its policy version)
   and ``s#<shape>`` (a grant); ``points_to`` S. An approval found through an index could be redeemed late or twice.
@@ -174,7 +175,7 @@ class ApprovalTable:
             after = rules.judge_vote(request, state, votes, approver, ballot.approve)
             if isinstance(after, Denial):
                 return after
-            vote = Vote(approver, ballot.approve, ballot.note, now, ballot.grant_seconds)
+            vote = Vote(approver, ballot.approve, ballot.note, now, ballot.grant_seconds, ballot.rows)
             counted = [*votes, vote]
             values: Item = {"votes": {"S": json.dumps([vote_document(one) for one in counted])}}
             if after is not state:
@@ -188,6 +189,8 @@ class ApprovalTable:
                     "expires_at": number(grant.expires_at),
                     "same_shape": {"BOOL": grant.same_shape},
                 }
+                if grant.bound is not None:
+                    values["bound"] = number(grant.bound)
                 if grant.same_shape:
                     ttl = number(int(grant.expires_at + KEPT_SECONDS))
                     self._items.put({"id": {"S": f"s#{request.shape}"}, "points_to": {"S": id}, "ttl": ttl})
@@ -370,6 +373,7 @@ def _status(item: Item, now: float) -> ApprovalStatus:
         int(item["used"]["N"]),
         item["same_shape"]["BOOL"],
         real(item, "expires_at"),
+        int(item["bound"]["N"]) if "bound" in item else None,
     )
 
 

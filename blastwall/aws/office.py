@@ -87,7 +87,7 @@ class Office:
         return status
 
     def decide(self, event: Mapping[str, Any]) -> Answer:
-        """A ballot {"id", "token", "approve", "shown", "note", "grant_seconds"}, {"answer": id}, or a Slack callback.
+        """A ballot {"id", "token", "approve", "shown", "note", "grant_seconds", "rows"}, {"answer": id}, or a Slack callback.
 
         Answers {"status"}, {"refused": {"code", "reason", "hint"}} or {"fault"}.
         """
@@ -147,8 +147,13 @@ def ballot_of(event: Mapping[str, Any]) -> Ballot:
     """Raises ValueError, KeyError or TypeError for anything but a ballot."""
     if not isinstance(event["approve"], bool):
         raise TypeError("approve is true or false")
+    rows = event.get("rows")
     return Ballot(
-        event["approve"], str(event["shown"]), str(event.get("note", "")), float(event.get("grant_seconds", 0.0))
+        event["approve"],
+        str(event["shown"]),
+        str(event.get("note", "")),
+        float(event.get("grant_seconds", 0.0)),
+        None if rows is None else int(rows),
     )
 
 

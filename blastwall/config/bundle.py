@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from blastwall.approvals import Ballot, routed_to
+from blastwall.approvals.bounds import unbounded
 from blastwall.config.document import Document, read_document
 from blastwall.config.loader import references, shape
 from blastwall.config.masking import FILE as MASKING
@@ -65,7 +66,8 @@ class Bundle:
             reason = f"the request is for {request.target!r}, which is no longer configured"
             return Denial(DenialCode.POLICY, reason, "Let it expire, or give the gateway's own --config.")
         asked = replace(request, approvers=routed_to(request, now))
-        return self.policies.may_approve(approver, asked, target, ballot.grant_seconds)
+        without_bound = ballot.approve and unbounded(request, ballot.rows)
+        return self.policies.may_approve(approver, asked, target, ballot.grant_seconds, without_bound)
 
 
 def load_bundle(path: Path, overrides: Mapping[str, Any] | None = None, origin: str = "overrides") -> Bundle:

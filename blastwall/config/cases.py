@@ -60,12 +60,14 @@ class GivenFacts(_Section):
 class Approve(_Section):
     """``as`` decides a request of ``requester`` that was routed to ``approvers``.
 
-    ``grant_seconds`` above 0: not once, but for all statements of its shape for so long.
+    ``grant_seconds`` above 0: not once, but for all statements of its shape for so long. ``unbounded``: it changes rows,
+    and nobody says how many at most.
     """
 
     requester: Text
     approvers: tuple[Text, ...]
     grant_seconds: Annotated[StrictFloat, Field(ge=0, le=3600)] = 0.0
+    unbounded: StrictBool = False
 
 
 class Case(_Section):

@@ -231,6 +231,15 @@ class Page(Section):
     sign_in: SignIn | None = None
 
 
+class Rows(Section):
+    """How many rows an approved change may touch: those counted before it was asked about, times ``factor``, and
+    ``extra``. Others write meanwhile.
+    """
+
+    factor: Annotated[StrictFloat, Field(ge=1, le=100)] = 1.1
+    extra: Annotated[StrictInt, Field(ge=0, le=1_000_000)] = 10
+
+
 class Approvals(Section):
     """How people are asked. Who may decide is policy's affair.
 
@@ -240,6 +249,7 @@ class Approvals(Section):
     ticket_seconds: Annotated[StrictFloat, Field(ge=10, le=24 * 3600)] = 900.0
     escalation: Escalation | None = None
     limits: AskingLimits = AskingLimits()
+    rows: Rows = Rows()
     notify: Notify = Notify()
     page: Page = Page()
 

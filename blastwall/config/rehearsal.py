@@ -27,7 +27,7 @@ from blastwall.policy.decide import Question
 JudgeText = Callable[[Target, str], Facts]
 Result = Decision | None  # None: allowed, by a question that mints no permit
 
-_FOR_PEOPLE = frozenset({"approve", "grant", "read-recording"})
+_FOR_PEOPLE = frozenset({"approve", "grant", "unbounded", "read-recording"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def _decide(case: Case, suite: Suite, bundle: Bundle, judge: JudgeText) -> Resul
         return policies.may_read_recording(principal, _principal(suite.people[case.recording_of]), target)
     if case.approve is not None:
         request = _request(case.approve, suite, target)
-        return policies.may_approve(principal, request, target, case.approve.grant_seconds)
+        return policies.may_approve(principal, request, target, case.approve.grant_seconds, case.approve.unbounded)
     kind, facts = case.kind, Facts(Effect.SESSION, "connect")
     if case.connect:
         kind = StatementKind.CONNECT

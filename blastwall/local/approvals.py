@@ -22,7 +22,7 @@ from blastwall.ports import Clock
 Authorise = Callable[[Principal, ApprovalRequest, Ballot], Denial | None]
 
 SHIPPED = Limits()
-_COLUMNS = "id, state, decided_by, note, changed_at, expires_at, uses, used, same_shape"
+_COLUMNS = "id, state, decided_by, note, changed_at, expires_at, uses, used, same_shape, bound"
 
 
 class LocalApprovals:
@@ -59,7 +59,7 @@ class LocalApprovals:
             if too_much is not None:
                 raise ClientFault(too_much)
             db.execute(
-                "INSERT INTO approvals VALUES (?, ?, ?, ?, 'requested', ?, ?, ?, '[]', '', ?, ?, ?, 1, 0, 0)",
+                "INSERT INTO approvals VALUES (?, ?, ?, ?, 'requested', ?, ?, ?, '[]', '', ?, ?, ?, 1, 0, 0, NULL)",
                 (
                     request.id, request.binding, question, request.session,
                     request.requested_at, request.expires_at, now, json.dumps(rules.to_document(request)),
@@ -149,11 +149,14 @@ class LocalApprovals:
             after = rules.judge_vote(filed.request, ApprovalState(row["state"]), votes, approver, ballot.approve)
             if isinstance(after, Denial):
                 return after
-            vote = Vote(approver, ballot.approve, ballot.note, now, ballot.grant_seconds)
+            vote = Vote(approver, ballot.approve, ballot.note, now, ballot.grant_seconds, ballot.rows)
             db.execute(
-                "INSERT INTO approval_votes VALUES (?, ?, ?, ?, ?, ?)",
-                (id, json.dumps(principal_document(approver)), vote.approve, vote.note, now, vote.grant_seconds),
-            )
+                "INSERT INTO approval_votes VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    id, json.dumps(principal_document(approver)), vote.approve, vote.note, now, vote.grant_seconds,
+                    vote.rows,
+                ),
+            )  # fmt: skip
             if after is ApprovalState.APPROVED:
                 approving = [one for one in (*votes, vote) if one.approve]
                 _grant(db, id, rules.granted(filed.request, approving, now))
@@ -230,8 +233,8 @@ def _move(
 
 def _grant(db: sqlite3.Connection, id: str, grant: Grant) -> None:
     db.execute(
-        "UPDATE approvals SET uses = ?, expires_at = ?, same_shape = ? WHERE id = ?",
-        (grant.uses, grant.expires_at, grant.same_shape, id),
+        "UPDATE approvals SET uses = ?, expires_at = ?, same_shape = ?, bound = ? WHERE id = ?",
+        (grant.uses, grant.expires_at, grant.same_shape, grant.bound, id),
     )
 
 
@@ -282,6 +285,7 @@ def _status(row: dict[str, Any], now: float) -> ApprovalStatus:
         row["used"],
         bool(row["same_shape"]),
         row["expires_at"],
+        row["bound"],
     )
 
 
@@ -295,9 +299,10 @@ def _filed(db: sqlite3.Connection, where: str, value: object, *, limit: int, now
 
 def _votes(db: sqlite3.Connection, id: str) -> tuple[Vote, ...]:
     found = db.execute(
-        "SELECT approver, approve, note, at, grant_seconds FROM approval_votes WHERE request = ? ORDER BY rowid", (id,)
+        "SELECT approver, approve, note, at, grant_seconds, rows FROM approval_votes WHERE request = ? ORDER BY rowid",
+        (id,),
     )
     return tuple(
-        Vote(principal_of(json.loads(who)), bool(approve), note, at, seconds)
-        for who, approve, note, at, seconds in found
+        Vote(principal_of(json.loads(who)), bool(approve), note, at, seconds, rows)
+        for who, approve, note, at, seconds, rows in found
     )

@@ -18,14 +18,14 @@ from blastwall.local.watcher import Watcher
 T = TypeVar("T")
 
 BUSY = 5.0  # seconds to wait for another process's write
-VERSION = 2
+VERSION = 3
 
 _SCHEMA = """
 CREATE TABLE approvals (
     id TEXT PRIMARY KEY, binding TEXT NOT NULL, question TEXT NOT NULL, session TEXT NOT NULL, state TEXT NOT NULL,
     requested_at REAL NOT NULL, expires_at REAL NOT NULL, changed_at REAL NOT NULL, decided_by TEXT NOT NULL,
     note TEXT NOT NULL, document TEXT NOT NULL, agent TEXT NOT NULL, shape TEXT NOT NULL, uses INTEGER NOT NULL,
-    used INTEGER NOT NULL, same_shape INTEGER NOT NULL
+    used INTEGER NOT NULL, same_shape INTEGER NOT NULL, bound INTEGER
 ) STRICT;
 CREATE UNIQUE INDEX approvals_live ON approvals (binding) WHERE state IN ('requested', 'approved');
 CREATE INDEX approvals_binding ON approvals (binding);
@@ -35,7 +35,7 @@ CREATE INDEX approvals_shape ON approvals (shape) WHERE state = 'approved' AND s
 CREATE INDEX approvals_expiry ON approvals (expires_at) WHERE state IN ('requested', 'approved');
 CREATE TABLE approval_votes (
     request TEXT NOT NULL REFERENCES approvals (id), approver TEXT NOT NULL, approve INTEGER NOT NULL,
-    note TEXT NOT NULL, at REAL NOT NULL, grant_seconds REAL NOT NULL
+    note TEXT NOT NULL, at REAL NOT NULL, grant_seconds REAL NOT NULL, rows INTEGER
 ) STRICT;
 CREATE INDEX votes_request ON approval_votes (request);
 

@@ -14,7 +14,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cedarpy
@@ -26,6 +26,7 @@ from blastwall.model import (
     DenialCode,
     Effect,
     Facts,
+    Guard,
     Pending,
     Permit,
     Principal,
@@ -98,10 +99,15 @@ class Policies:
         """``texts``: file name to Cedar text. Raises ConfigFault with every problem at once, by file and line."""
         return cls(texts, risk)
 
-    def decide(self, question: Question, *, approved: str | None = None) -> Decision:
-        """``approved``: the id of a redeemed approval; only the second question is asked, the permit carries it."""
+    def decide(self, question: Question, *, approved: str | None = None, guard: Guard | None = None) -> Decision:
+        """``approved``: the id of a redeemed approval; only the second question is asked, the permit carries it, and
+        the ``guard`` that people's approval puts on it.
+        """
         if approved is not None:
-            return self._settle(question, approved)
+            decision = self._settle(question, approved)
+            if guard is None or not isinstance(decision, Permit):
+                return decision
+            return _mint(question, decision.policies, decision.risk, approval=decision.approval, guard=guard)
         key = (
             id(question.principal),
             id(question.target),
@@ -118,11 +124,17 @@ class Policies:
         return decision
 
     def may_approve(
-        self, approver: Principal, request: ApprovalRequest, target: Target, grant_seconds: float = 0.0
+        self,
+        approver: Principal,
+        request: ApprovalRequest,
+        target: Target,
+        grant_seconds: float = 0.0,
+        unbounded: bool = False,
     ) -> Denial | None:
         """None: this person may decide this request. Never the requester, nor the person it works for, nor an agent.
 
         ``grant_seconds`` above 0: for all statements of its shape for so long; a rule must permit `grant`, too.
+        ``unbounded``: it changes rows, and nobody says how many at most; a rule must permit that as well.
 
         These three hold whatever the policies say: names are compared without case and across issuers, so that a second
         identity provider does not make a second person.
@@ -144,6 +156,11 @@ class Policies:
             "environment": environment_of(target),
         }
         refusal = self._admit("approve", approver, target, context)
+        if refusal is None and unbounded:
+            refusal = self._admit("unbounded", approver, target, context | {"bounded": request.facts.bounded})
+            if refusal is not None:
+                reason = f"nobody knows how many rows it changes, and {refusal.reason}"
+                refusal = replace(refusal, reason=reason, hint=HINTS["unbounded"])
         if refusal is not None or grant_seconds <= 0:
             return refusal
         more = {"bounded": request.facts.bounded, "seconds": math.ceil(grant_seconds)}
@@ -242,6 +259,7 @@ def _mint(
     *,
     approval: str | None = None,
     would_have: str | None = None,
+    guard: Guard | None = None,
 ) -> Permit:
     """Make a permit. There is no other place that does."""
     return Permit(
@@ -251,6 +269,7 @@ def _mint(
         question.statement_kind is StatementKind.PREPARE,
         approval,
         would_have,
+        guard,
     )
 
 

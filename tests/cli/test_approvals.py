@@ -98,6 +98,7 @@ class Rig:
             policy_version=self.version,
             requested_at=now,
             expires_at=now + 900,
+            bound=12,
         )
         request = dataclasses.replace(request, **changes)
         bound = binding(
@@ -132,7 +133,7 @@ def rig(tmp_path):
 def test_an_owner_approves_and_the_statement_may_run_once(rig, capsys):
     request = rig.ask()
     assert rig.call("approve", "a-1", "--as", "bob", "--note", "go ahead") == 0
-    assert capsys.readouterr().out == "a-1: approved\n"
+    assert capsys.readouterr().out == "a-1: approved, for at most 12 rows\n"
     redeemed = rig.do(lambda approvals: approvals.redeem(request.binding))
     assert (redeemed.state, redeemed.by, redeemed.note) == (ApprovalState.REDEEMED, ("bob",), "go ahead")
 

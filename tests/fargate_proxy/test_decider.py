@@ -24,6 +24,7 @@ from blastwall.model import (
     DenialCode,
     Effect,
     Facts,
+    Guard,
     ObjectRef,
     Permit,
     Principal,
@@ -92,11 +93,11 @@ class Desk:
                 return filed[0].request.id
             await asyncio.sleep(0.01)
 
-    async def vote(self, approve: bool, note: str = "", grant: float = 0.0) -> None:
+    async def vote(self, approve: bool, note: str = "", grant: float = 0.0, rows: int | None = None) -> None:
         id = await self.requested()
         filed = await self.people.show(id)
         assert filed is not None
-        ballot = Ballot(approve, view_of(filed.request).shown, note, grant)
+        ballot = Ballot(approve, view_of(filed.request).shown, note, grant, rows)
         counted = await self.people.vote(id, OWNER, ballot, lambda *_: None)
         assert not isinstance(counted, Denial), counted
 
@@ -156,6 +157,15 @@ async def test_a_held_statement_runs_once_it_is_approved_and_only_once(desk: Des
     assert isinstance(again, Denial)
     assert again.code is DenialCode.PENDING
     assert again.ticket != decision.approval, "one use is one use"
+
+
+@pytest.mark.parametrize(("rows", "guard"), [(None, None), (3, Guard(3))])
+async def test_the_number_of_rows_that_was_approved_goes_with_the_permit(
+    desk: Desk, rows: int | None, guard: Guard | None
+) -> None:
+    decision, _ = await asyncio.gather(desk.ask(Exchange()), desk.vote(True, rows=rows))
+    assert isinstance(decision, Permit)
+    assert decision.guard == guard
 
 
 async def test_a_person_who_refuses_is_believed_and_not_asked_again(desk: Desk) -> None:

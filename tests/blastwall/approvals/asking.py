@@ -40,6 +40,7 @@ REQUEST = ApprovalRequest(
     requested_at=100.0,
     expires_at=200.0,
     quorum=2,
+    bound=5,
 )
 
 

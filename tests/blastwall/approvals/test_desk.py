@@ -109,6 +109,24 @@ async def test_a_grant_is_for_approvals(world) -> None:
     assert [(ballot.approve, ballot.grant_seconds) for _, _, ballot in world.ballots] == [(True, 600.0), (False, 0.0)]
 
 
+async def test_a_number_of_rows_is_for_approvals_and_digits(world) -> None:
+    form = await world.form()
+    for rows, decision in (("12", "approve"), ("", "approve"), ("12", "deny")):
+        await world.post("/requests/a-1", form | {"rows": rows, "decision": decision})
+    assert [ballot.rows for _, _, ballot in world.ballots] == [12, None, None]
+    for rows in ("-1", "1e3", "٣", "1" * 11):
+        assert (await world.post("/requests/a-1", form | {"rows": rows})).status == 400
+    assert len(world.ballots) == 3
+
+
+async def test_who_could_approve_with_a_number_is_shown_the_form(world) -> None:
+    world.desk = replace(world.desk, authorise=lambda person, request, ballot: None if ballot.rows is not None else NO)
+    assert 'name="rows"' in text(await world.get("/requests/a-1", "olgas-token"))
+
+
+NO = Denial(DenialCode.POLICY, "say how many rows")
+
+
 @pytest.mark.parametrize(
     "path", ["/approve?id=a-1", "/requests/a-1?decision=approve", "/requests/a-1/approve", "/slack"]
 )

@@ -20,7 +20,7 @@ from blastwall.approvals import (
     routed_to,
 )
 from blastwall.approvals.rules import Grant, judge_ballot
-from blastwall.model import ApprovalState, Denial, DenialCode
+from blastwall.model import ApprovalState, Denial, DenialCode, Effect, Facts
 from tests.blastwall.approvals.asking import REQUEST, ask, person
 
 
@@ -152,11 +152,38 @@ def test_a_statement_without_a_shape_is_approved_one_at_a_time() -> None:
 
 def test_a_grant_is_what_all_who_approved_gave() -> None:
     votes = [Vote(person("bob"), True, "", 1.0, 600.0), Vote(person("carol"), True, "", 2.0, 60.0)]
-    assert granted(REQUEST, votes, 1000.0) == Grant(1000, 1060.0, True)
+    assert granted(REQUEST, votes, 1000.0) == Grant(1000, 1060.0, True, 5)
     once = [*votes, Vote(person("dora"), True, "", 3.0)]
-    assert granted(REQUEST, once, 1000.0) == Grant(1, REQUEST.expires_at, False)
+    assert granted(REQUEST, once, 1000.0) == Grant(1, REQUEST.expires_at, False, 5)
 
 
 def test_a_note_has_a_limit() -> None:
     with pytest.raises(ValueError, match="1000 characters"):
         judge_ballot(REQUEST, Ballot(True, "x", "n" * 1001), "x")
+
+
+def test_the_smallest_number_of_rows_of_all_who_approve_holds() -> None:
+    votes = [Vote(person("bob"), True, "", 1.0, rows=3), Vote(person("carol"), True, "", 2.0, rows=8)]
+    assert granted(REQUEST, votes, 10.0).bound == 3
+    assert granted(REQUEST, votes[1:], 10.0).bound == 8
+
+
+@pytest.mark.parametrize(
+    ("changes", "ballot", "because"),
+    [
+        ({}, {"rows": -1}, "a number of rows is from 0"),
+        ({}, {"rows": 10**9 + 1}, "a number of rows is from 0"),
+        ({}, {"rows": 1, "approve": False}, "only an approval"),
+        ({"facts": Facts(Effect.DEFINE, "create table")}, {"rows": 1}, "nobody is told how many rows"),
+    ],
+)
+def test_a_number_of_rows_must_mean_something(
+    changes: dict[str, object], ballot: dict[str, object], because: str
+) -> None:
+    verdict = judge_ballot(ask(**changes), Ballot(**({"approve": True, "shown": "s"} | ballot)), "s")
+    assert isinstance(verdict, Denial) and because in verdict.reason
+
+
+@pytest.mark.parametrize("rows", [None, 0, 5, 10**9])
+def test_a_number_of_rows_that_does_is_taken(rows: int | None) -> None:
+    assert judge_ballot(REQUEST, Ballot(True, "s", rows=rows), "s") is None

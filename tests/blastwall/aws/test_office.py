@@ -13,6 +13,8 @@ def test_a_ballot_is_what_was_given() -> None:
     event = {"approve": True, "shown": "s", "note": "n", "grant_seconds": 60}
     assert ballot_of(event) == Ballot(True, "s", "n", 60.0)
     assert ballot_of({"approve": False, "shown": "s"}) == Ballot(False, "s")
+    assert ballot_of(event | {"rows": 3}) == Ballot(True, "s", "n", 60.0, 3)
+    assert ballot_of(event | {"rows": None}) == Ballot(True, "s", "n", 60.0)
 
 
 @pytest.mark.parametrize(
