@@ -67,6 +67,7 @@ class LockedBucket(Construct):
                 )
             ],
         )
+        header = "s3:x-amz-server-side-encryption-aws-kms-key-id"
         self.bucket.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="OnlyOurKey",
@@ -74,9 +75,8 @@ class LockedBucket(Construct):
                 principals=[iam.AnyPrincipal()],
                 actions=["s3:PutObject"],
                 resources=[self.bucket.arn_for_objects("*")],
-                conditions={
-                    "StringNotEqualsIfExists": {"s3:x-amz-server-side-encryption-aws-kms-key-id": props.key.key_arn}
-                },
+                # An absent header is no other key: the bucket's own is used then. IfExists would deny just that.
+                conditions={"StringNotEquals": {header: props.key.key_arn}, "Null": {header: "false"}},
             )
         )
 

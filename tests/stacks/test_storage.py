@@ -59,6 +59,10 @@ def test_objects_with_another_key_are_refused(deployed: Deployment) -> None:
             continue
         assert statements["OnlyOurKey"]["Effect"] == "Deny"
         assert statements["OnlyOurKey"]["Action"] == "s3:PutObject"
+        condition = statements["OnlyOurKey"]["Condition"]
+        header = "s3:x-amz-server-side-encryption-aws-kms-key-id"
+        assert condition["Null"] == {header: "false"}  # naming no key is no other key: the bucket's own is used
+        assert set(condition["StringNotEquals"]) == {header} and len(condition) == 2
 
 
 def test_tables_are_recoverable_encrypted_and_expire_by_themselves(deployed: Deployment) -> None:
