@@ -52,7 +52,8 @@ class ProxySettings(Environment):
     ``health_port`` (0: none) answers whether the gateway takes connections; with ``proxy_protocol`` a load balancer
     says in front of each connection whose it is. ``adapters`` is local or aws; what follows it is for aws only,
     with RecordingSettings and AuditSettings beside it. ``config_url`` (s3://bucket/key) is fetched into ``config`` at
-    start, and must load as ``config_version``.
+    start, and must load as ``config_version``. ``ca_bundle`` ("": none) holds authorities that targets' certificates
+    may be signed by, beside the machine's own.
     """
 
     config: str = "config"
@@ -72,6 +73,7 @@ class ProxySettings(Environment):
     session_revoker_function: str = ""
     approval_request_function: str = ""
     approval_decide_function: str = ""
+    ca_bundle: str = ""
 
     @property
     def config_path(self) -> Path:
@@ -103,6 +105,7 @@ class ApprovalSettings(Environment):
     ``state_machine_arn`` is started by approval_request, ``token_key_id`` (KMS) seals its task tokens, ``topic_arn`` is
     told of requests, ``decide_function`` is called by the page. ``page_url`` is where people reach the page.
     ``secrets_arn`` ("": none) is a secret whose JSON object has the values that gateway.yaml names by ``..._env``.
+    ``sessions_table`` ("": none): a session ends there when the approval that opened it is taken back.
     """
 
     approvals_table: str
@@ -113,6 +116,7 @@ class ApprovalSettings(Environment):
     decide_function: str = ""
     page_url: str = ""
     secrets_arn: str = ""
+    sessions_table: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +154,18 @@ class RecordingSettings(Environment):
 class CredentialSettings(Environment):
     """token_verifier, credential_vendor, session_revoker, session_reconciler. ``config`` is the configuration folder.
 
-    ``approvals_table`` ("": none) is where the vendor sees that a person approved a connection.
+    ``approvals_table`` ("": none) is where the vendor sees that a person approved a connection. Those that give or take
+    back what no gateway sees record it as RecordingSettings says, whose variables these are too. ``ca_bundle`` as for
+    the gateway.
     """
 
     sessions_table: str
     leases_table: str
     config: str = "config"
     approvals_table: str = ""
+    recordings_bucket: str = ""
+    manifest_key_id: str = ""
+    ca_bundle: str = ""
 
 
 def _text(_variable: str, text: str) -> str:

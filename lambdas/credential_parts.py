@@ -24,10 +24,12 @@ from blastwall.config.vending import Composer, logins_only, profiles_of, targets
 from blastwall.credentials.assuming import RoleDesk, RoleEndings
 from blastwall.credentials.desk import Desk
 from blastwall.credentials.logins import Logins, Reclaimed
-from blastwall.errors import OurFault
+from blastwall.credentials.telling import record_revocations
+from blastwall.errors import Fault, OurFault
 from blastwall.identity.jwks import FetchedKeys, Limits
 from blastwall.local.clock import SystemClock
 from blastwall.local.fetch import fetch
+from blastwall.local.recordings import AUDIT
 from blastwall.local.vendor import LocalVendor
 from blastwall.local.verifier import TokenVerifier
 from blastwall.model import Secret
@@ -118,8 +120,10 @@ async def assume(token: Secret, name: str) -> dict[str, Any]:
 def _recorder() -> AwsRecorder:
     """Records on the spool that the tasks' audit trail follows. Raises OurFault where there is none."""
     try:
-        return compose_recorder(RecordingSettings.from_env(os.environ), SystemClock())
-    except ValueError as fault:
+        given = RecordingSettings.from_env(os.environ)
+        (given.spool_path / AUDIT).mkdir(mode=0o700, parents=True, exist_ok=True)  # or no trail would find it
+        return compose_recorder(given, SystemClock())
+    except (ValueError, OSError) as fault:
         raise OurFault(f"nothing can be recorded here, so nothing is given: {fault}") from None
 
 
@@ -180,8 +184,31 @@ def reclaim_roles() -> Sequence[Reclaimed]:
     return _loop().run_until_complete(endings().reclaim(""))
 
 
+def recorded(found: Sequence[Reclaimed]) -> None:
+    """Put on record what was taken back although no gateway asked; a failure that is tried again, once."""
+    known = bundle().targets | targets_of_roles(bundle())
+    telling = [
+        (one.session, one.revocation)
+        for one in found
+        if one.session is not None and (one.revocation.verified or not one.lease.note)  # a note: it failed before
+    ]
+    if not telling:
+        return
+    recorder = _recorder()
+    try:
+        for session, revocation in telling:
+            reason = "nobody looked after it any more"
+            record_revocations(recorder, session, known.get(session.target), reason, (revocation,))
+    finally:
+        recorder.close()
+
+
 def counted(found: Sequence[Reclaimed], logger: Logger, metrics: Metrics) -> dict[str, Any]:
     """Tell what became of what was taken back: what could not be shown to be dead raises an alarm."""
+    try:
+        recorded(found)
+    except Fault as fault:  # it happened all the same
+        logger.error(f"what was taken back could not be recorded: {fault}")
     for one in found:
         log = logger.info if one.revocation.verified or one.revocation.kind == "iam" else logger.error
         log(one.revocation.proof, session=one.lease.session, user=one.lease.id, target=one.lease.target)

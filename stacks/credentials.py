@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from aws_cdk import Aws
+from aws_cdk import Aws, CfnOutput
 from constructs import Construct
 
+from blastwall.credentials.door import PATH as DOOR
+from stacks.bundling import CA_BUNDLE
 from stacks.function_stack import Foundation, FunctionStack
+from stacks.parts.http_door import HttpDoor, HttpDoorProps
 from stacks.parts.target_role import TargetRole, TargetRoleProps, made_here
 from stacks.targets import accounts, logins, secrets
 
@@ -36,6 +39,7 @@ class CredentialsStack(FunctionStack):
                 for user, found in accounts(bundle).items()
             },
         )
+        values.put("ca_bundle", f"/var/task/{CA_BUNDLE}" if ground.blueprint.rds_ca_sha256 else "")
         roles = bundle.config.aws_roles
         values.own("target-roles", *sorted({role.role_arn for role in roles.values()}))
         values.own("denials", *sorted({role.denials_policy_arn for role in roles.values() if role.denials_policy_arn}))
@@ -49,6 +53,24 @@ class CredentialsStack(FunctionStack):
             for name, role in sorted(roles.items())
             if made_here(role.role_arn)
         }
+        if roles:
+            self._open(VENDOR)
+
+    def _open(self, vendor: str) -> None:
+        """Agents elsewhere have a token and no AWS credentials: they ask for roles over HTTPS."""
+        door = HttpDoor(
+            self,
+            "Door",
+            HttpDoorProps(
+                about="Blastwall: AWS roles for agents' tokens",
+                function=self.functions[vendor].function,
+                paths=(DOOR,),
+                key=self.key,
+                rate=10,
+                burst=20,
+            ),
+        )
+        CfnOutput(self, "CredentialsUrl", value=door.url, description="where `blastwall aws` asks: --url")
 
 
 def title(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_cdk import ArnFormat, RemovalPolicy, Stack
+from aws_cdk import ArnFormat, CfnOutput, RemovalPolicy, Stack
 from aws_cdk import aws_efs as efs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -16,6 +16,8 @@ from stacks.parts.bucket import BucketProps, LockedBucket, log_bucket
 from stacks.parts.table import Index, Table, TableProps
 from stacks.values import Values
 
+#: Tables that operators see and change by `blastwall --aws`, with AWS credentials of their own.
+OPERATED = ("sessions", "leases", "approvals")
 #: The user that tasks and functions are on the spool; the image runs as the same.
 USER = 10001
 TABLES = {
@@ -165,3 +167,6 @@ class DataStack(Stack):
             values.put(f"{name}_table", table.table_name)
             values.own(f"{name}-table", table.table_arn)
             values.own(f"{name}-indexes", f"{table.table_arn}/index/*")
+        for name in OPERATED:
+            made = self.tables[name]
+            CfnOutput(self, f"{name.capitalize()}TableName", value=made.table_name, description="for --aws of the CLI")

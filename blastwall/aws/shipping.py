@@ -126,6 +126,7 @@ class Shipment:
         self._progress = now  # the bucket's last sign
         self._not_before = 0.0
         self._ended_at: float | None = None
+        self._whole = False  # it is in the bucket, manifest and all: nothing is left to do
 
     @property
     def ended(self) -> bool:
@@ -172,6 +173,8 @@ class Shipment:
     def end(self) -> None:
         """Its writer lets go of it, whole or not. Idempotent."""
         with self._lock:
+            if self._whole:
+                return
             if self._ended_at is None:
                 self._ended_at = self._shipper.monotonic()
         self.look()
@@ -182,7 +185,7 @@ class Shipment:
             self.renew()
         now = self._shipper.monotonic()
         with self._lock:
-            if self._running or now < self._not_before:
+            if self._running or self._whole or now < self._not_before:
                 return
             waiting = self._spooled - self._sent
             if self._ended_at is not None:
@@ -258,6 +261,7 @@ class Shipment:
             manifest_beside(self._path).unlink(missing_ok=True)
         with self._lock:
             self._ended_at = None
+            self._whole = True
         self._shipper.forget(self)
 
     def _full(self) -> bool:

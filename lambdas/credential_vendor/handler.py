@@ -41,8 +41,9 @@ def _http(event: Event) -> dict[str, Any]:
     try:
         request = from_event(event)
     except (ValueError, KeyError):
-        return to_event(Response(400, b"not understood\n", "text/plain; charset=utf-8"))
-    response = serve(lambda desk: Door(desk.vend).handle(request))
+        response = Response(400, b"not understood\n", "text/plain; charset=utf-8")
+    else:
+        response = serve(lambda desk: Door(desk.vend).handle(request))
     metrics.add_metric(name=f"credential_door_{response.status}", unit=MetricUnit.Count, value=1)
     logger.info("done", status=response.status)
     return to_event(response)

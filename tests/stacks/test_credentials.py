@@ -77,3 +77,26 @@ def test_keys_are_pushed_by_the_vendor_to_named_accounts_of_named_instances(
         assert any(f":instance/{instance}" in resource and "ec2:eu-west-1:" in resource for resource in resources)
     assert given.holders("ec2-instance-connect:") == {"CredentialVendorRole"}
     assert deployed.holders("ec2-instance-connect:") == set()
+
+
+def test_agents_without_aws_credentials_ask_over_https_and_not_too_often(given: Deployment) -> None:
+    stages = given.properties("AWS::ApiGatewayV2::Stage")
+    (stage,) = [stage for id, stage in stages.items() if id.startswith("Door")]
+    assert stage["DefaultRouteSettings"] == {"ThrottlingRateLimit": 10, "ThrottlingBurstLimit": 20}
+    log = stage["AccessLogSettings"]["Format"]
+    assert "header" not in log.lower() and "querystring" not in log.lower()
+    routes = given.properties("AWS::ApiGatewayV2::Route")
+    assert [route["RouteKey"] for id, route in routes.items() if id.startswith("Door")] == ["POST /credentials/aws"]
+
+
+def test_a_deployment_without_aws_roles_opens_no_door(deployed: Deployment) -> None:
+    assert not [id for id in deployed.properties("AWS::ApiGatewayV2::Stage") if id.startswith("Door")]
+
+
+def test_who_gives_or_takes_back_beside_a_gateway_records_it(given: Deployment) -> None:
+    for role in ("CredentialVendorRole", "SessionRevokerRole", "SessionReconcilerRole"):
+        for sid in ("WriteRecordings", "SignManifests", "MountSpool"):
+            assert granted(given, role, sid), (role, sid)
+        actions = {action for item in given.roles[role] for action in listed(item["Action"])}
+        assert not actions & {"s3:GetObject", "s3:DeleteObject", "s3:ListBucket"}
+    assert granted(given, "TokenVerifierRole", "WriteRecordings") == []

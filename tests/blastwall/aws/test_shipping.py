@@ -191,3 +191,16 @@ def test_many_recordings_at_once_stay_apart(bucket, tmp_path):
             bucket.get(item.key) for item in bucket.list(place.prefix) if place.number(item.key) is not None
         )
         assert whole == bytes([number]) * 2500
+
+
+def test_what_is_whole_in_the_bucket_may_be_ended_again(spooled, s3, caplog):
+    """A writer closes after it sealed: by then there may be no file any more, and that is no failure."""
+    spooled.grow(b"whole")
+    spooled.shipment.seal(b"{}")
+    until(lambda: not spooled.path.exists() and not spooled.shipment.ended)
+    puts = len(s3.puts)
+    spooled.shipment.end()
+    spooled.shipment.look()
+    spooled.shipment.check()
+    assert not spooled.shipment.ended and len(s3.puts) == puts
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
