@@ -186,7 +186,7 @@ def reclaim_roles() -> Sequence[Reclaimed]:
 
 def recorded(found: Sequence[Reclaimed]) -> None:
     """Put on record what was taken back although no gateway asked; a failure that is tried again, once."""
-    known = bundle().targets | targets_of_roles(bundle())
+    known = {**bundle().targets, **targets_of_roles(bundle())}
     telling = [
         (one.session, one.revocation)
         for one in found
