@@ -59,6 +59,16 @@ class Calls:
         item: Item = answer["Attributes"]
         return item
 
+    def delete(self, key: Item, values: Item, condition: str) -> Item:
+        """Remove one item, if the condition holds; returns what it was."""
+        more: Item = {"ConditionExpression": condition, "ExpressionAttributeValues": values}
+        names = _names(condition)
+        if names:
+            more["ExpressionAttributeNames"] = names
+        answer = self._do("delete_item", Key=key, ReturnValues="ALL_OLD", **more)
+        item: Item = answer["Attributes"]
+        return item
+
     def together(self, *parts: Item) -> None:
         """All parts (Put, Update, ConditionCheck ...) or none."""
         for part in parts:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from lxml import etree
 from signxml.algorithms import DigestAlgorithm, SignatureMethod
 from signxml.exceptions import InvalidCertificate, SignXMLException
@@ -25,8 +25,6 @@ from blastwall.errors import TokenFault
 from blastwall.identity.saml_document import RULES, Element, check, child, children, name_of, parse
 
 SIGNING: Final[Mapping[str, Any]] = RULES["signing"]
-CURVES: Final = ("secp256r1", "secp384r1", "secp521r1")
-RSA_BITS: Final = range(2048, 8193)
 
 _DIGESTS: Final = frozenset(DigestAlgorithm(uri) for uri in SIGNING["digests"])
 _FAILURES: Final = (
@@ -56,16 +54,6 @@ class Verified:
 
     assertion: Element
     response: Element | None
-
-
-def key_problem(certificate: x509.Certificate) -> str | None:
-    """Why a certificate's key cannot be trusted with assertions; None when it can."""
-    public = certificate.public_key()
-    if isinstance(public, rsa.RSAPublicKey):
-        return None if public.key_size in RSA_BITS else f"its RSA key has {public.key_size} bits; 2048 to 8192 are used"
-    if isinstance(public, ec.EllipticCurvePublicKey):
-        return None if public.curve.name in CURVES else f"its key is on the curve {public.curve.name}; P-256 is usual"
-    return "its key is neither RSA nor on an elliptic curve"
 
 
 def verified(root: Element, certificates: Sequence[x509.Certificate], wanted: Signed, now: float) -> Verified:

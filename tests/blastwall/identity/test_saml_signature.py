@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from lxml import etree
 
 from blastwall.errors import TokenFault
-from blastwall.identity.saml_signature import Signed, key_problem, verified
+from blastwall.identity.saml_signature import Signed, verified
 from tests.blastwall.identity import saml_forge as forge
 from tests.blastwall.identity.saml_forge import DS, NOW, NS, SAML, SAMLP, Signer, good, idp, read, rearranged, stranger
 
@@ -292,10 +292,3 @@ def test_a_key_of_another_kind_in_the_message_is_a_refusal_and_no_crash() -> Non
     method = "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256"
     with pytest.raises(TokenFault, match="does not verify"):
         read(curve.sign(forge.response(), method=method, key_info=info), certificates=(curve.certificate,))
-
-
-def test_weak_keys_are_a_problem() -> None:
-    assert key_problem(idp().certificate) is None and key_problem(Signer("ec").certificate) is None
-    assert "1024 bits" in (key_problem(Signer(bits=1024).certificate) or "")
-    assert "secp224r1" in (key_problem(Signer("p224").certificate) or "")
-    assert "neither RSA" in (key_problem(Signer("ed").certificate) or "")
