@@ -21,11 +21,19 @@ class LocalTarget:
 
     The databases of its ``options.databases`` are created (one named like the target if there are none), and a role for
     each of its credentials, without any right: the seed, which runs as superuser in the first database, grants them.
-    A credential of kind role gets its profile, which cannot log in, and the admin that makes logins with it.
+    A credential of kind role gets its profile, which cannot log in, and the admin that makes logins with it. ``port`` 0
+    takes a free one.
     """
 
     def __init__(
-        self, name: str, section: TargetSection, *, config: Path, directory: Path, certificates: Certificates
+        self,
+        name: str,
+        section: TargetSection,
+        *,
+        config: Path,
+        directory: Path,
+        certificates: Certificates,
+        port: int = 0,
     ) -> None:
         if section.local is None or section.local.engine != "postgres":
             raise RigFault(f"target {name}: only local targets with engine postgres can be started")
@@ -38,7 +46,7 @@ class LocalTarget:
                 f'target {name}: choose a database of its own: "postgres" is what the server is managed from'
             )
         self.users: tuple[str, ...] = tuple(_login(credential) for credential in section.credential)
-        self.server = EmbeddedPostgres(directory, major=MAJOR, certificates=certificates, durable=True)
+        self.server = EmbeddedPostgres(directory, major=MAJOR, port=port, certificates=certificates, durable=True)
         self._credentials = section.credential
         self._directory = directory
         self._certificates = certificates
