@@ -28,6 +28,7 @@ from blastwall.local.recordings import Shelf
 from blastwall.local.sessions import LocalSessions
 from blastwall.local.signer import load_signer
 from blastwall.settings import ProxySettings
+from blastwall.wire.tls import check_bundle
 from fargate_proxy.check import examine
 from fargate_proxy.failures import TALLY
 from fargate_proxy.gateway import Gateway, Ports
@@ -59,6 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if settings.config_url:
             _fetch(settings)
+        check_bundle(os.environ)
         kept = Kept(settings, os.environ)
         uvloop.run(_run(settings, _load(settings, kept), kept))
     except ConfigFault as fault:

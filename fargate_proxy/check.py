@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from blastwall import registry
 from blastwall.config.bundle import Bundle
 from blastwall.settings import AuditSettings, ProxySettings, RecordingSettings
+from blastwall.wire.tls import check_bundle
 
 ADAPTERS = ("aws", "local")
 
@@ -25,6 +26,7 @@ def examine(settings: ProxySettings, bundle: Bundle, environ: Mapping[str, str])
             raise ValueError(f"set {', '.join(absent)}")
         RecordingSettings.from_env(environ)
         AuditSettings.from_env(environ)
+    check_bundle(environ)
     specs = [registry.protocol(name) for name in bundle.config.listen]
     protocols = ", ".join(spec.manifest.name for spec in specs)
     return f"ready: {protocols}; {len(bundle.targets)} target(s); {settings.adapters} adapters; {bundle.version[:12]}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from blastwall.config.bundle import Bundle
 from blastwall.conversation import Manifest
 from blastwall.errors import ConfigFault, Problem
 from stacks.staging import rehearse, stage
+from stacks.targets import on_rds
 from stacks.topology import TOPOLOGIES, Topology
 
 CONTEXT = "cdk context"
@@ -46,7 +48,8 @@ class Blueprint:
     image is built here, with Docker, when it is deployed). ``endpoint_principals`` (ARNs) may connect by PrivateLink;
     none: no endpoint service. ``lock_days`` is how long a recording cannot be deleted, in ``lock_mode`` governance or
     compliance. ``alarm_email`` (or empty) is subscribed to the alarms. ``approval_secret`` (an ARN, or empty) is
-    a secret with the values that the configuration's approvals section names.
+    a secret with the values that the configuration's approvals section names. ``rds_ca`` (an address, or a file in
+    the repository) is the bundle of RDS's authorities and ``rds_ca_sha256`` its digest (empty: no target needs it).
     """
 
     name: str
@@ -62,6 +65,8 @@ class Blueprint:
     lock_days: int
     alarm_email: str
     approval_secret: str
+    rds_ca: str
+    rds_ca_sha256: str
 
 
 KEYS = {
@@ -77,7 +82,10 @@ KEYS = {
     "lock_days": "365",
     "alarm_email": "",
     "approval_secret": "",
+    "rds_ca": "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem",
+    "rds_ca_sha256": "",
 }
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def draw(context: Mapping[str, Any], root: Path, cache: Path) -> Blueprint:
@@ -96,12 +104,20 @@ def draw(context: Mapping[str, Any], root: Path, cache: Path) -> Blueprint:
         problems.append(_problem("lock_days", f"whole days from {SHORTEST_LOCK} to {LONGEST_LOCK}"))
     clients = _listed(given["clients"])
     problems += [_problem("clients", f"{text!r} is no CIDR range such as 10.0.0.0/8") for text in clients if _off(text)]
+    if given["rds_ca_sha256"] and not _SHA256.fullmatch(given["rds_ca_sha256"]):
+        problems.append(_problem("rds_ca_sha256", "64 hexadecimal digits: the SHA-256 of the bundle that rds_ca names"))
     vpc = _vpc(context.get("vpc"), problems)
     if problems:
         raise ConfigFault(tuple(problems))
     overrides = json.loads((root / given["overrides"]).read_text("utf-8")) if given["overrides"] else {}
     staged, bundle = stage(root / given["config"], overrides, cache)
     rehearse(staged, bundle)
+    if not given["rds_ca_sha256"] and (named := on_rds(bundle)):
+        message = (
+            f"{', '.join(named)}: RDS signs with authorities of its own, which no image trusts by itself. Fetch "
+            f"{given['rds_ca']}, compare it with what AWS publishes, and give its SHA-256; or give each a tls.ca_file"
+        )
+        raise ConfigFault((_problem("rds_ca_sha256", message),))
     served = {target.protocol for target in bundle.targets.values()}
     return Blueprint(
         name=given["name"],
@@ -117,6 +133,8 @@ def draw(context: Mapping[str, Any], root: Path, cache: Path) -> Blueprint:
         lock_days=int(given["lock_days"]),
         alarm_email=given["alarm_email"],
         approval_secret=given["approval_secret"],
+        rds_ca=given["rds_ca"],
+        rds_ca_sha256=given["rds_ca_sha256"],
     )
 
 

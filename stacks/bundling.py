@@ -20,19 +20,23 @@ PLATFORM = "manylinux2014_aarch64"
 PACKAGES = ("blastwall", "lambdas")
 REQUIREMENTS = Path("lambdas/requirements.txt")
 PIP_SECONDS = 600
+CA_BUNDLE = "rds-ca.pem"  # in the asset
 _LEFT_OUT = ("__pycache__", "*.pyc", "*.so")
 
 
-def function_code(root: Path, cache: Path) -> lambda_.Code:
-    """The asset. Its hash covers our sources, the pinned requirements and the platform, bundled or not."""
-    digest = source_hash(root)
-    source = staged(root, cache, digest)
+def function_code(root: Path, cache: Path, authorities: tuple[str, str] = ("", "")) -> lambda_.Code:
+    """The asset. Its hash covers our sources, the pinned requirements and the platform, bundled or not.
+
+    ``authorities`` are where RDS's bundle is and its SHA-256 ("": none); it is put in only if it is that one.
+    """
+    sources_digest = source_hash(root)
+    source = staged(root, cache, sources_digest)
     return lambda_.Code.from_asset(
         str(source),
-        asset_hash=digest,
+        asset_hash=hashlib.sha256(f"{sources_digest} {authorities[1]}".encode()).hexdigest(),
         asset_hash_type=AssetHashType.CUSTOM,
         bundling=BundlingOptions(
-            image=lambda_.Runtime.PYTHON_3_13.bundling_image, local=WithPip(source, root / REQUIREMENTS)
+            image=lambda_.Runtime.PYTHON_3_13.bundling_image, local=WithPip(source, root / REQUIREMENTS, authorities)
         ),
     )
 
@@ -84,15 +88,33 @@ def install(requirements: Path, target: Path) -> None:
         raise RuntimeError(f"the functions' dependencies cannot be installed:\n{done.stderr[-2000:]}")
 
 
+def pin(source: str, digest: str, destination: Path) -> None:
+    """Put RDS's authorities in place, as the image does. Raises RuntimeError when they are not those of the digest."""
+    tool = Path(__file__).parents[1] / "tools" / "rds_ca.py"
+    done = subprocess.run(  # noqa: S603  our own
+        [sys.executable, str(tool), source, digest, str(destination)],
+        capture_output=True,
+        text=True,
+        timeout=PIP_SECONDS,
+        check=False,
+        cwd=tool.parents[1],
+    )
+    if done.returncode:
+        raise RuntimeError(f"the functions' bundle of authorities: {done.stderr[-2000:]}")
+
+
 @jsii.implements(ILocalBundling)
 class WithPip:
     """Bundles with pip. The CDK passes its options by position or by name, whichever; none of them is needed."""
 
-    def __init__(self, source: Path, requirements: Path) -> None:
+    def __init__(self, source: Path, requirements: Path, authorities: tuple[str, str] = ("", "")) -> None:
         self._source = source
         self._requirements = requirements
+        self._authorities = authorities
 
     def try_bundle(self, output_dir: str, *_args: object, **_options: object) -> bool:
         install(self._requirements, Path(output_dir))
         shutil.copytree(self._source, output_dir, dirs_exist_ok=True)
+        if self._authorities[1]:
+            pin(*self._authorities, Path(output_dir) / CA_BUNDLE)
         return True

@@ -65,7 +65,8 @@ class FunctionStack(Stack):
         chosen = list(rows)
         if not chosen:
             return
-        code = function_code(ground.root, ground.cache)
+        bundle = ground.blueprint.rds_ca, ground.blueprint.rds_ca_sha256
+        code = function_code(ground.root, ground.cache, bundle)
         layer = lambda_.LayerVersion(
             self,
             "Configuration",

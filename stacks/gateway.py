@@ -40,6 +40,8 @@ from stacks.storage import USER
 TABLE: dict[str, Any] = tomllib.loads(Path(__file__).with_name("gateway.toml").read_text("utf-8"))
 #: Where the image lets its user write: nothing else of its root is writable.
 RUN, SPOOL = "/run/blastwall", "/var/spool/blastwall"
+#: Where the image keeps RDS's certificate authorities.
+CA_BUNDLE = "/opt/blastwall/rds-ca.pem"
 #: The gateway's environment: one class for the process, one for each adapter that is configured by its own.
 SETTINGS = ("ProxySettings", "RecordingSettings", "AuditSettings")
 SERVICE = "gateway"  # the ``service`` dimension of the gateway's own metrics
@@ -101,6 +103,7 @@ class GatewayStack(Stack):
         asset = s3_assets.Asset(self, "Configuration", path=str(ground.blueprint.staged))
         values = ground.values
         values.put("adapters", "aws")
+        values.put("ca_bundle", CA_BUNDLE if ground.blueprint.rds_ca_sha256 else "")
         values.put("config", f"{RUN}/config")
         values.put("config_url", asset.s3_object_url)
         values.put("config_version", ground.blueprint.bundle.version)
@@ -262,6 +265,10 @@ class GatewayStack(Stack):
                 str(self._ground.root),
                 file="fargate_proxy/Dockerfile",
                 platform=ecr_assets.Platform.LINUX_ARM64,
+                build_args={
+                    "RDS_CA": self._ground.blueprint.rds_ca,
+                    "RDS_CA_SHA256": self._ground.blueprint.rds_ca_sha256 or "none",
+                },
             )
         found = _ECR.fullmatch(given)
         if found is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from blastwall.config.bundle import Bundle
 from blastwall.config.credentials import (
@@ -14,6 +15,8 @@ from blastwall.config.credentials import (
     StaticCredential,
 )
 
+#: How the names of its hosts end.
+RDS = (".rds.amazonaws.com", ".rds.amazonaws.com.cn")
 #: Roles that the vendor makes for single sessions have names that begin so (PostgreSQL).
 SESSION_USERS = "bw_*"
 
@@ -42,6 +45,19 @@ def secrets(bundle: Bundle) -> tuple[str, ...]:
         if isinstance(credential, RoleCredential) and credential.admin.secret_arn:
             found.add(credential.admin.secret_arn)
     return tuple(sorted(found))
+
+
+def on_rds(bundle: Bundle) -> tuple[str, ...]:
+    """Targets on RDS whose certificates are verified and that do not say themselves who signs them, sorted."""
+    return tuple(
+        name
+        for name, target in sorted(bundle.targets.items())
+        if target.host.endswith(RDS) and _trusts_anybody(getattr(target.options, "tls", None))
+    )
+
+
+def _trusts_anybody(tls: Any) -> bool:  # noqa: ANN401  a protocol's own section, where it has one
+    return tls is not None and tls.mode == "verify-full" and tls.ca_file is None
 
 
 def accounts(bundle: Bundle) -> Mapping[str, tuple[tuple[str, str], ...]]:

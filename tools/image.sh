@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes what the image holds in the empty directory given: site/ (the locked requirements and our wheel, with its hot
-# modules compiled where there is a C compiler) and tools/ (what strips the image). PYTHON chooses the interpreter.
+# modules compiled where there is a C compiler), tools/ (what strips the image) and rds-ca.pem (the authorities at RDS_CA,
+# if their SHA-256 is RDS_CA_SHA256; "none": no file). PYTHON chooses the interpreter.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -23,6 +24,7 @@ if ! "$python" -c 'import mypy, setuptools, wheel' 2>/dev/null && ! "$python" -c
 fi
 
 mkdir -p "$work/source" "$prefix/site" "$prefix/tools"
+"$python" tools/rds_ca.py "${RDS_CA:-}" "${RDS_CA_SHA256:-}" "$prefix/rds-ca.pem"
 cp -R setup.py pyproject.toml README.md tools blastwall fargate_proxy cli rig "$work/source"
 compile=0
 if command -v "${CC:-cc}" >/dev/null 2>&1; then compile=1; else echo "image: no C compiler: the wheel runs interpreted" >&2; fi

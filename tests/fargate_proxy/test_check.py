@@ -37,3 +37,8 @@ def test_the_entry_point_checks_and_does_not_start() -> None:
 def test_a_configuration_that_is_wrong_is_told(tmp_path: Path) -> None:
     done = checked(str(tmp_path))
     assert done.returncode == 1 and "gateway.yaml" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_bundle_of_authorities_that_is_not_there_is_said_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="holds no certificates"):
+        examine(ProxySettings(), BUNDLE, {"BLASTWALL_CA_BUNDLE": str(tmp_path / "absent.pem")})

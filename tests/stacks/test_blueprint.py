@@ -12,7 +12,7 @@ VPC = {"id": "vpc-1", "cidr": "10.1.0.0/16", "azs": ["a", "b"], "private_subnets
 
 
 def drawn(tmp_path: Path, **context: Any) -> Blueprint:
-    return draw({"config": "tests/stacks/config", **context}, ROOT, tmp_path)
+    return draw({"config": "tests/stacks/config", "rds_ca_sha256": "0" * 64, **context}, ROOT, tmp_path)
 
 
 def test_the_defaults_are_two_tasks_behind_one_nat_and_a_year_of_lock(tmp_path: Path) -> None:
@@ -64,3 +64,15 @@ def test_overrides_are_read_from_a_file(tmp_path: Path) -> None:
 def test_every_choice_is_explained(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "deploy.md").read_text()
     assert [key for key in KEYS if f"| `{key}` |" not in text] == []
+
+
+def test_who_signs_for_rds_must_be_said_where_a_target_is_on_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigFault, match=r"rds_ca_sha256.*orders, reports: RDS signs with authorities of its own"):
+        drawn(tmp_path, rds_ca_sha256="")
+    with pytest.raises(ConfigFault, match=r"rds_ca_sha256.*64 hexadecimal digits"):
+        drawn(tmp_path, rds_ca_sha256="latest")
+    assert draw({"config": "config"}, ROOT, tmp_path).rds_ca_sha256 == ""
+    (tmp_path / "own.json").write_text(
+        json.dumps({"targets": {name: {"tls": {"mode": "require"}} for name in ("orders", "reports")}})
+    )
+    assert drawn(tmp_path, rds_ca_sha256="", overrides=str(tmp_path / "own.json")).rds_ca_sha256 == ""

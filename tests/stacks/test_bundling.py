@@ -1,12 +1,15 @@
+import hashlib
 import importlib.metadata
 import re
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from rig.certificates import ensure_certificates
 from stacks import bundling
 from stacks.bundling import WithPip, install, source_hash, sources, staged
 
@@ -130,3 +133,19 @@ def provided_by(requirements: dict[str, str]) -> set[str]:
 def test_the_repositorys_own_asset_is_complete() -> None:
     names = {str(path.relative_to(ROOT)) for path in sources(ROOT)}
     assert "blastwall/policy/schema.cedarschema" in names and "blastwall/audit/columns.toml" in names
+
+
+def test_rdss_authorities_are_in_the_asset_if_they_are_the_pinned_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundling, "install", lambda requirements, target: None)
+    bundle = ensure_certificates(tmp_path / "authority", time.time()).ca
+    digest = hashlib.sha256(bundle.read_bytes()).hexdigest()
+    root = small(tmp_path)
+    for authorities, expected in ((("", ""), False), ((str(bundle), digest), True)):
+        output = tmp_path / f"asset-{expected}"
+        output.mkdir()
+        assert WithPip(root, root / "none", authorities).try_bundle(str(output)) is True
+        assert (output / bundling.CA_BUNDLE).exists() is expected
+    with pytest.raises(RuntimeError, match="is not what was pinned"):
+        WithPip(root, root / "none", (str(bundle), "0" * 64)).try_bundle(str(output))

@@ -1,5 +1,6 @@
 """The service as it runs: confined, drained, spread, and never open but on its protocols' ports."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -191,3 +192,14 @@ def test_a_listener_with_keys_of_its_own_wants_their_secret_and_tells_who_trusts
     assert outputs["SshKnownHosts"].startswith("@cert-authority gateway.example.com ssh-ed25519 ")
     assert host.read_text().split()[1] not in outputs["SshKnownHosts"], "clients trust the authority, not one key"
     assert "DNSName" in str(outputs["Address"])
+
+
+def test_rdss_authorities_are_trusted_where_they_were_pinned(deployed: Deployment, given: Deployment) -> None:
+    assert environment(given)["BLASTWALL_CA_BUNDLE"] == "/opt/blastwall/rds-ca.pem"
+    assert environment(deployed)["BLASTWALL_CA_BUNDLE"] == ""
+    for deployment, place in ((given, "/var/task/rds-ca.pem"), (deployed, "")):
+        functions = deployment.properties("AWS::Lambda::Function", "Credentials")
+        assert {item["Environment"]["Variables"]["BLASTWALL_CA_BUNDLE"] for item in functions.values()} == {place}
+    manifest = json.loads((deployed.folder / "Blastwall-Gateway.assets.json").read_text())
+    (image,) = manifest["dockerImages"].values()
+    assert image["source"]["dockerBuildArgs"]["RDS_CA_SHA256"] == "none"

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from blastwall.errors import UpstreamFault
 from blastwall.model import Credential
 from blastwall.protocols.postgres import messages
 from blastwall.protocols.postgres.upstream import Encryption, Ready, Upstream
+from blastwall.wire.tls import BUNDLE, verifying
 from blastwall.wire.wire import Signal, Wire
 
 HANDSHAKE_SECONDS = 15.0
@@ -39,10 +40,10 @@ class Route:
         if self.mode == "disable":
             return None
         try:
-            context = ssl.create_default_context(cafile=str(Path(self.ca_file)) if self.ca_file else None)
+            context = verifying(self.ca_file, os.environ)
         except OSError as fault:
-            raise UpstreamFault(f"the CA file {self.ca_file} cannot be read: {fault}") from None
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
+            named = self.ca_file or os.environ.get(BUNDLE)
+            raise UpstreamFault(f"the CA file {named} cannot be read: {fault}") from None
         if self.mode == "require":
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
