@@ -8,10 +8,11 @@ from pathlib import Path
 
 from blastwall.approvals.flood import Limits as FloodLimits
 from blastwall.config.bundle import Bundle
+from blastwall.config.issuers import accepted
 from blastwall.config.vending import Composer, logins_only, profiles_of
 from blastwall.credentials.assuming import RoleEndings
 from blastwall.credentials.logins import Logins
-from blastwall.identity.jwks import FetchedKeys, Limits
+from blastwall.identity.saml_token import key_set
 from blastwall.local import processes
 from blastwall.local.approvals import LocalApprovals
 from blastwall.local.audit import Follower
@@ -22,6 +23,7 @@ from blastwall.local.recorder import LocalRecorder
 from blastwall.local.sessions import LocalSessions
 from blastwall.local.signer import load_signer
 from blastwall.local.store import Store
+from blastwall.local.token_key import load_token_key
 from blastwall.local.vendor import LocalVendor
 from blastwall.local.verifier import TokenVerifier
 
@@ -58,12 +60,9 @@ def compose(bundle: Bundle, state: Path, environ: Mapping[str, str]) -> Parts:
     """Open the store below ``state`` (made if absent) and put every adapter on it."""
     clock = SystemClock()
     store = Store(state / "blastwall.db")
-    issuers = []
-    for issuer in bundle.config.identity.issuers:
-        rules = issuer.rules()
-        limits = Limits(oldest=issuer.keys_max_age_minutes * 60, interval=issuer.keys_min_refresh_seconds)
-        source = FetchedKeys(rules, fetch, clock.monotonic, jwks_uri=issuer.jwks_url, limits=limits)
-        issuers.append((rules, source))
+    issuers = accepted(
+        bundle.config.identity, fetch, clock.monotonic, lambda: key_set(load_token_key(state / "keys").public)
+    )
     composer = Composer(environ)
     rules_by_target = composer.rules(bundle)
     sessions = LocalSessions(store, clock)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import secrets
 import time
@@ -22,7 +23,7 @@ from blastwall.approvals.web import Request, Response
 from blastwall.config.bundle import Bundle, load_bundle
 from blastwall.config.model import Approvals
 from blastwall.credentials import door
-from blastwall.errors import ConfigFault, TokenFault
+from blastwall.errors import ConfigFault, Problem, TokenFault
 from blastwall.local import logins
 from blastwall.local.approvals import LocalApprovals
 from blastwall.local.approvers import ApproverVerifier
@@ -31,11 +32,15 @@ from blastwall.local.fetch import fetch
 from blastwall.local.notifier import Notifier
 from blastwall.local.page_server import PageServer
 from blastwall.local.post import post
+from blastwall.local.sign_ins import MemorySignIns
 from blastwall.local.store import Store
 from blastwall.local.telling import Telling
+from blastwall.local.token_key import load_token_key
 from blastwall.model import ApprovalRequest, Denial, Principal, Secret
 from rig.issuer import LocalIssuer
 from rig.keys import LocalKeys
+
+log = logging.getLogger("blastwall.saml")
 
 TOKEN_SECONDS = 3600.0
 FRESH_SECONDS = 2.0  # a change of policies counts after so long at the latest
@@ -111,8 +116,11 @@ class LocalDesk:
         channels = self._section.notify.channels()
         notifier = Notifier(channels, os.environ, post, desk.origin, clock)
         keys = LocalKeys(self._current, self._state, store)
+        saml = self._saml(desk.origin, clock)
 
         async def handle(request: Request) -> Response:
+            if saml is not None and request.path.startswith("/saml/"):
+                return await saml(request)
             return await (keys if request.path == door.PATH else desk).handle(request)
 
         telling = (
@@ -126,6 +134,22 @@ class LocalDesk:
             store.close()
 
         return handle, finish
+
+    def _saml(self, origin: str, clock: SystemClock) -> Callable[[Request], Awaitable[Response]] | None:
+        """Where people of SAML identity providers sign in; None without any: then its libraries are not needed."""
+        assert self._bundle is not None
+        identity = self._bundle.config.identity
+        if not identity.saml:
+            return None
+        try:
+            from blastwall.config.federation import federations_of
+            from blastwall.identity.saml_door import Door
+        except ImportError as missing:
+            message = f"identity.saml needs {missing.name}: pip install 'blastwall[saml]'"
+            raise ConfigFault((Problem(str(self._config / "gateway.yaml"), 0, message),)) from missing
+        federations = federations_of(identity, origin)
+        key = load_token_key(self._state / "keys")
+        return Door(federations, MemorySignIns(), key, clock.now, secrets.token_bytes, log.info).handle
 
     def _provider(self) -> Provider | None:
         sign_in = self._section.page.sign_in

@@ -12,13 +12,14 @@ from typing import Any
 
 from blastwall.approvals.web import Request, Response
 from blastwall.config.bundle import Bundle
+from blastwall.config.issuers import accepted
 from blastwall.config.vending import profiles_of, targets_of_roles
 from blastwall.credentials.assuming import RoleDesk
 from blastwall.credentials.desk import Desk
 from blastwall.credentials.door import Door
 from blastwall.credentials.session_policy import RoleProfile
 from blastwall.errors import OurFault
-from blastwall.identity.jwks import FetchedKeys
+from blastwall.identity.saml_token import key_set
 from blastwall.local.clock import SystemClock
 from blastwall.local.fetch import fetch
 from blastwall.local.leases import LocalLeases
@@ -26,6 +27,7 @@ from blastwall.local.recorder import LocalRecorder
 from blastwall.local.sessions import LocalSessions
 from blastwall.local.signer import load_signer
 from blastwall.local.store import Store
+from blastwall.local.token_key import load_token_key
 from blastwall.local.vendor import LocalVendor
 from blastwall.local.verifier import TokenVerifier
 from blastwall.model import Secret, Session
@@ -40,11 +42,9 @@ class LocalKeys:
         self._clock = clock
         self._sessions, self._leases = LocalSessions(store, clock), LocalLeases(store)
         self._recorder = LocalRecorder(state, clock, signer=load_signer(state / "keys"))
-        issuers = [
-            (rules, FetchedKeys(rules, fetch, clock.monotonic, jwks_uri=issuer.jwks_url))
-            for issuer in bundle().config.identity.issuers
-            for rules in (issuer.rules(),)
-        ]
+        issuers = accepted(
+            bundle().config.identity, fetch, clock.monotonic, lambda: key_set(load_token_key(state / "keys").public)
+        )
         self._verifier = TokenVerifier(issuers, clock)
         self._clients: dict[str, Any] = {}  # STS's, by region
         desk = Desk(

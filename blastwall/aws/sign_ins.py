@@ -1,9 +1,9 @@
 """SAML sign-ins on DynamoDB, and the assertions that were seen.
 
-Items of the table, whose key is ``id`` S. A sign-in, ``sign-in#`` and its id: ``provider``, ``request``, ``challenge`` S, ``port``,
-``begun_at``, ``expires_at``, ``ttl`` N; once answered also ``admitted`` (JSON) and ``code`` (a hash) S. A seen
-assertion: ``assertion#`` and its hash, ``ttl`` N after it can no longer be delivered. DynamoDB drops items some time
-after their ``ttl``; until then every condition looks at the times itself.
+Items of the table, whose key is ``id`` S. A sign-in, ``sign-in#`` and its id: ``provider``, ``request``,
+``challenge`` S, ``port``, ``begun_at``, ``expires_at``, ``ttl`` N; once answered also ``admitted`` (JSON) and ``code``
+(a hash) S. A seen assertion, ``assertion#`` and its hash: ``ttl`` N, after it can no longer be delivered. DynamoDB
+drops items some time after their ``ttl``; until then every condition looks at the times itself.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from blastwall.config.document import Document
 from blastwall.config.model import Config
 from blastwall.errors import Problem
 from blastwall.identity.jwks import check_address
+from blastwall.identity.saml_token import issuer_of
 
 Location = tuple[str | int, ...]
 
@@ -111,6 +112,22 @@ def _issuers(config: Config, document: Document) -> Iterator[Problem]:
         except ValueError as error:
             key = "jwks_url" if issuer.jwks_url else "issuer"
             yield document.problem((*at, key), f"{key} cannot be fetched from: {error}")
+    yield from _saml(config, document)
+
+
+def _saml(config: Config, document: Document) -> Iterator[Problem]:
+    entities: dict[str, str] = {}
+    for name, provider in config.identity.saml.items():
+        at: Location = ("identity", "saml", name)
+        try:
+            check_address(provider.sso_url)
+        except ValueError as error:
+            yield document.problem((*at, "sso_url"), f"sso_url is no place to send people: {error}")
+        other = entities.setdefault(provider.entity_id, name)
+        if other != name:
+            yield document.problem((*at, "entity_id"), f"{other!r} is the same identity provider; keep one")
+        if issuer_of(name) in {issuer.issuer for issuer in config.identity.issuers}:
+            yield document.problem(at, f"an issuer has the name of its tokens, {issuer_of(name)!r}; rename one")
 
 
 def _raw_targets(document: Document) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -22,12 +22,15 @@ from blastwall.approvals.notices import Channels, Hook, SlackChannel
 from blastwall.config.credentials import AwsRole, Credentials
 from blastwall.identity.claims import ClaimNames
 from blastwall.identity.jwt import MAX_LEEWAY, IssuerRules
+from blastwall.identity.saml_certificate import certified
+from blastwall.identity.saml_token import rules_of
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 Port = Annotated[StrictInt, Field(ge=0, le=65535)]
 Network = Annotated[str, AfterValidator(lambda text: str(ipaddress.ip_network(text)))]
 Minutes = Annotated[StrictFloat, Field(ge=0, le=7 * 24 * 60)]
+Certificate = Annotated[str, StringConstraints(max_length=16_384), AfterValidator(certified)]
 
 
 class Section(BaseModel):
@@ -100,10 +103,40 @@ class Issuer(Section):
         )
 
 
+class SamlClaims(Section):
+    """Which attributes of an assertion name the agent, its groups and the person; NameID is the subject's own name."""
+
+    agent: Text = "NameID"
+    groups: Text | tuple[Text, ...] = "groups"
+    on_behalf_of: Text | None = "NameID"
+
+
+class SamlProvider(Section):
+    """A SAML 2.0 identity provider. People sign in there and get a token of the gateway's own (``blastwall login``).
+
+    ``entity_id``, ``sso_url`` (HTTP-Redirect) and ``certificates`` are those of its metadata; several certificates
+    for a change of keys. ``service`` is what it calls the gateway (left out: PAGE/saml/NAME). ``signed``: what it must
+    sign.
+    """
+
+    entity_id: Text
+    sso_url: Text
+    certificates: Annotated[tuple[Certificate, ...], Field(min_length=1, max_length=4)]
+    service: Text | None = None
+    signed: Literal["any", "response", "assertion", "both"] = "any"
+    max_lifetime_minutes: Annotated[StrictFloat, Field(ge=1, le=12 * 60)] = 60.0
+    claims: SamlClaims = SamlClaims()
+
+
 class Identity(Section):
-    """Whose tokens open the gateway."""
+    """Whose tokens open the gateway; and by ``saml``, who gets tokens of its own."""
 
     issuers: Annotated[tuple[Issuer, ...], Field(min_length=1)]
+    saml: dict[Name, SamlProvider] = Field(default_factory=dict)
+
+    def saml_rules(self) -> tuple[IssuerRules, ...]:
+        """How the verifier takes the gateway's own tokens: an issuer for each SAML provider."""
+        return tuple(rules_of(name, one.max_lifetime_minutes * 60) for name, one in self.saml.items())
 
 
 class BreakGlass(Section):

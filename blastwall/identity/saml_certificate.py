@@ -32,6 +32,12 @@ def read_certificate(text: str) -> x509.Certificate:
     return certificate
 
 
+def certified(text: str) -> str:
+    """The same text, if it is a certificate that :func:`read_certificate` reads. Raises ValueError."""
+    read_certificate(text)
+    return text
+
+
 def key_problem(certificate: x509.Certificate) -> str | None:
     """Why a certificate's key cannot be trusted with assertions; None when it can."""
     public = certificate.public_key()
