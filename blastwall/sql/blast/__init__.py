@@ -1,0 +1,8 @@
+"""What a PostgreSQL statement would do, foreseen: rows, cascades, triggers, locks, dependents. Pure."""
+
+from __future__ import annotations
+
+from blastwall.sql.blast.asking import Answer, Failed, Foreseeing, Question, Situation
+from blastwall.sql.blast.foreseeing import foresee, needs_asking
+
+__all__ = ["Answer", "Failed", "Foreseeing", "Question", "Situation", "foresee", "needs_asking"]
