@@ -262,7 +262,7 @@ def _numbers(answer: Sequence[tuple[bytes | None, ...]]) -> Mapping[int, int]:
 
 
 def _told(plan: Plan, followed: Flow, counts: Counts) -> Blast:
-    start, terrain = plan.start, plan.terrain
+    terrain = plan.terrain
     title = f"{plan.target.schema}.{plan.target.name}"
     named = counts.found.get(ALL_NAMED)
     inserted = counts.found.get(ALL_INSERTED, 0)
