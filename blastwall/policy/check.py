@@ -50,6 +50,7 @@ class Rule:
     code: str = ""
     targets: tuple[str, ...] = ()  # Target entities its text names
     actions: tuple[str, ...] = ()  # actions its scope names; none: any
+    reads_blast: bool = False  # what running a statement would do must be known before it is asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ class _Checking:
             problem(message)
         if _whole_context(nodes):
             problem("compare attributes of context one by one, not context as a whole")
-        rule = _rule(file, line, tree, annotations, problem)
+        rule = _rule(file, line, tree, annotations, problem, _reads(nodes, "blast"))
         depends = any(_attribute(node) == "approved" for node in nodes)
         if depends and not rule.approvers:
             problem(f'{rule.id!r} depends on context.approved but routes to nobody; add @approvers("group")')
@@ -178,7 +179,12 @@ def _nesting(source: str) -> int:
 
 
 def _rule(
-    file: str, line: int, tree: dict[str, Any], annotations: Mapping[str, str], problem: Callable[[str], None]
+    file: str,
+    line: int,
+    tree: dict[str, Any],
+    annotations: Mapping[str, str],
+    problem: Callable[[str], None],
+    reads_blast: bool,
 ) -> Rule:
     id = annotations.get("id", "")
     if not _ID.fullmatch(id):
@@ -206,6 +212,7 @@ def _rule(
         code=code,
         targets=tuple(sorted(_named(tree, "Target"))),
         actions=tuple(sorted(_named(tree["action"], "Action"))),
+        reads_blast=reads_blast,
     )
 
 
@@ -227,6 +234,13 @@ def _attribute(node: object) -> str:
     if isinstance(access, dict) and access.get("left") == _CONTEXT:
         return str(access["attr"])
     return ""
+
+
+def _reads(nodes: list[dict[str, Any]], name: str) -> bool:
+    """Whether an attribute of context is read, or asked for by `has`."""
+    if any(_attribute(node) == name for node in nodes):
+        return True
+    return any(_left(node, "has") == _CONTEXT and node["has"].get("attr") == name for node in nodes)
 
 
 def _whole_context(nodes: list[dict[str, Any]]) -> bool:

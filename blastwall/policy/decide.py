@@ -19,6 +19,7 @@ from typing import Final
 
 import cedarpy
 
+from blastwall.blast import NOTHING
 from blastwall.model import (
     ApprovalRequest,
     Decision,
@@ -59,6 +60,7 @@ LONGEST_REMEMBERED: Final = (
 )
 MOST_OBJECTS_REMEMBERED: Final = 64
 OBSERVE: Final = "observe"
+STATEMENT: Final = "statement"  # the group of all actions that a statement can be
 
 _NUMBERED: Final = re.compile(r"`(policy\d+)`")  # how the engine's errors name a policy
 _ACTIONS_BY_KIND: Final = {StatementKind.CONNECT: "connect", StatementKind.CANCEL: "session"}
@@ -86,6 +88,7 @@ class Policies:
         self.rules: Mapping[str, Rule] = checked.rules
         self.risk = risk
         self.version = _version(texts, risk)
+        self._foreseeing = _foreseeing(checked.rules)
         self._set = checked.policies
         self._numbered = checked.numbered
         self._ground = cedarpy.Entities.from_json_str(json.dumps(action_entities()))
@@ -108,6 +111,8 @@ class Policies:
             if guard is None or not isinstance(decision, Permit):
                 return decision
             return _mint(question, decision.policies, decision.risk, approval=decision.approval, guard=guard)
+        if question.blast is not None and question.blast is not NOTHING:  # another one for each statement
+            return self._settle(question, None)
         key = (
             id(question.principal),
             id(question.target),
@@ -122,6 +127,10 @@ class Policies:
         if type(decision) is Permit and decision.upstream_text != question.upstream_text:
             return _mint(question, decision.policies, decision.risk, would_have=decision.would_have)
         return decision
+
+    def needs_blast(self, question: Question) -> bool:
+        """Whether a rule that can speak about this question reads ``context.blast``: then it must be in there."""
+        return bool(self._foreseeing) and _action_of(question) in self._foreseeing
 
     def may_approve(
         self,
@@ -204,7 +213,7 @@ class Policies:
         facts, target = question.facts, question.target
         risk = self.risk.score(facts, environment=environment_of(target), hour=question.hour)
         context = context_of(question, risk)
-        action = _ACTIONS_BY_KIND.get(question.statement_kind, facts.effect.value)
+        action = _action_of(question)
         held: tuple[Rule, ...] = ()
         if approved is None:
             first = self._ask(action, question.principal, target, context)
@@ -250,6 +259,20 @@ class Policies:
             world = self._ground.with_added_json_str(json.dumps([agent_entity(principal), target_entity(target)]))
             self._worlds.put(key, world)
         return world
+
+
+def _action_of(question: Question) -> str:
+    return _ACTIONS_BY_KIND.get(question.statement_kind, question.facts.effect.value)
+
+
+def _foreseeing(rules: Mapping[str, Rule]) -> frozenset[str]:
+    """The actions about which a rule reads ``context.blast``."""
+    every = frozenset(effect.value for effect in Effect)
+    found: set[str] = set()
+    for rule in rules.values():
+        if rule.reads_blast:
+            found |= every if not rule.actions or STATEMENT in rule.actions else every.intersection(rule.actions)
+    return frozenset(found)
 
 
 def _mint(

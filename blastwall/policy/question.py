@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from blastwall.blast import Blast
 from blastwall.model import Effect, Facts, Principal, Risk, StatementKind, Target
 from blastwall.policy.risk import UNLABELLED
 
@@ -15,6 +16,7 @@ class Question(NamedTuple):
     """Everything a decision may depend on; ``upstream_text`` only travels along into the permit.
 
     ``hour`` is 0 to 23 in UTC. ``exhausted`` names the session budgets that are used up (rows, bytes, statements).
+    ``blast`` is what running the statement would do, None where no policy asks.
     """
 
     principal: Principal
@@ -25,6 +27,7 @@ class Question(NamedTuple):
     exhausted: frozenset[str] = frozenset()
     break_glass: bool = False
     upstream_text: str = ""
+    blast: Blast | None = None
 
 
 def environment_of(target: Target) -> str:
@@ -38,6 +41,7 @@ def context_of(question: Question, risk: Risk) -> dict[str, object]:
     masking: dict[str, object] = {}
     if question.target.masking is not None:
         masking = {"masked_columns": sorted(facts.masked_columns), "filters_masked": facts.filters_masked}
+    blast = {} if question.blast is None else {"blast": question.blast.context()}
     return {
         "kind": question.statement_kind.value,
         "verb": facts.verb,
@@ -54,6 +58,7 @@ def context_of(question: Question, risk: Risk) -> dict[str, object]:
         "approved": False,
         "break_glass": question.break_glass,
         **masking,
+        **blast,
     }
 
 

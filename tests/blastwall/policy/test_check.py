@@ -46,8 +46,8 @@ def test_a_sound_set_keeps_its_rules_by_id_with_their_places() -> None:
 
 
 def test_an_unguarded_optional_attribute_is_refused() -> None:
-    assert "optional attribute `blast`" in messages(when("context.blast > 1000"))
-    compile_policies({"a.cedar": when("context has blast && context.blast > 1000")})
+    assert "optional attribute `blast`" in messages(when("context.blast.rows > 1000"))
+    compile_policies({"a.cedar": when("context has blast && context.blast.rows > 1000")})
 
 
 def test_an_unguarded_label_is_refused() -> None:
@@ -119,7 +119,7 @@ def test_each_mistake_is_named(text: str, expected: str) -> None:
 
 def test_all_problems_come_at_once_each_with_file_and_line() -> None:
     unknown = when('context.flags.contains("nope")')
-    unguarded = when("context.blast > 1", '@id("two") forbid')
+    unguarded = when("context.blast.rows > 1", '@id("two") forbid')
     found = problems(
         f'{SOUND}\n\n// a comment; with "semicolons"\n@id("one") permit (principal, action, resource) when {{ 1 + }};'
         f"\n{unknown}\n",
