@@ -12,7 +12,7 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from blastwall.errors import TokenFault
 from blastwall.model import Chunk, Credential, Denial, Facts, Masked, Permit, Principal, Secret, Statement, Target
@@ -29,8 +29,16 @@ class Exchange(Protocol):
 
     statement: Statement | None
     more: bool
-    interactive: bool  # a person may be asked while the client waits (single, unpipelined, nothing locked)
-    patience: float  # for how long at most (seconds): less than any idle timer that runs meanwhile
+
+    @property
+    def interactive(self) -> bool:
+        """May a person be asked while the client waits (single, unpipelined, nothing locked)?"""
+        ...
+
+    @property
+    def patience(self) -> float:
+        """For how long at most (seconds): less than any idle timer that runs meanwhile."""
+        ...
 
     def forward(self, permit: Permit | None) -> AsyncIterator[Chunk]: ...
 
@@ -51,6 +59,42 @@ class Channel(Protocol):
     """Exchanges in strict order: the next one waits for the last."""
 
     def exchanges(self) -> AsyncIterator[Exchange]: ...
+
+
+class Waiting:
+    """``rest`` must be awaited before the road goes on; it brings what would have been returned."""
+
+    __slots__ = ("rest",)
+
+    def __init__(self, rest: Awaitable[Any]) -> None:
+        self.rest = rest
+
+
+class Road(Protocol):
+    """The one road, for a channel that takes its exchanges down it by itself."""
+
+    def admit(self, exchange: Exchange) -> Permit | Denial | Waiting | None:
+        """Judge the exchange's statement and record that: the permit to forward it with, or the denial to refuse it
+        with. None: it has no statement, and everything before it is recorded. Raises RecordingFault.
+        """
+        ...
+
+    def pass_on(self, chunk: Chunk) -> Masked | Waiting:
+        """Mask, count and record what is to be relayed. Raises RecordingFault, UpstreamFault and BudgetSpent."""
+        ...
+
+    async def follow(self, exchange: Exchange, decision: Permit | Denial | None) -> None:
+        """Forward or refuse what was admitted, and relay all that comes of it."""
+        ...
+
+
+@runtime_checkable
+class SelfDriven(Protocol):
+    """A channel whose exchanges are so short that a task switch for each would cost more than they do."""
+
+    async def drive(self, road: Road) -> None:
+        """Take every exchange down the road, in strict order, until the client leaves."""
+        ...
 
 
 Note = Callable[[str, Mapping[str, object]], None]
@@ -110,7 +154,7 @@ class Conversation(Protocol):
         """From now on tell ``note`` of what happens outside exchanges (a cancel request, a reloaded catalogue)."""
         ...
 
-    def channels(self) -> AsyncIterator[Channel]: ...
+    def channels(self) -> AsyncIterator[Channel | SelfDriven]: ...
 
     def classify(self, statement: Statement) -> Facts:
         """Facts about a statement in the conversation's present surroundings. Never raises: UNKNOWN instead."""

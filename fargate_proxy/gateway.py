@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from blastwall import registry
+from blastwall.approvals.bounds import Room
 from blastwall.audit.journal import Journal
 from blastwall.config.bundle import Bundle
-from blastwall.conversation import Channel, Conversation, Hello, Host, ProtocolSpec
+from blastwall.conversation import Channel, Conversation, Hello, Host, ProtocolSpec, SelfDriven
 from blastwall.errors import ClientFault, Fault, ProtocolViolation, RecordingFault, TokenFault, UpstreamFault
 from blastwall.model import (
     Bearer,
@@ -221,10 +222,11 @@ class Gateway:
     def _asking(self, target: Target) -> Asking:
         section = self.bundle.config.approvals
         canonical = registry.protocol(target.protocol).canonical
+        room = Room(section.rows.factor, section.rows.extra)
         if section.escalation is None:
-            return Asking(section.ticket_seconds, canonical=canonical)
+            return Asking(section.ticket_seconds, canonical=canonical, room=room)
         escalation = section.escalation
-        return Asking(section.ticket_seconds, escalation.groups, escalation.after_seconds, canonical)
+        return Asking(section.ticket_seconds, escalation.groups, escalation.after_seconds, canonical, room)
 
     async def _connect(
         self,
@@ -354,7 +356,7 @@ async def _run(conversation: Conversation, road: Road) -> None:
     """Drive each channel in a task of its own, each strictly in order; the first that fails ends them all."""
     driven: set[asyncio.Future[None]] = set()
     coming = conversation.channels()
-    arrival: asyncio.Future[Channel] | None = None
+    arrival: asyncio.Future[Channel | SelfDriven] | None = None
     try:
         while True:
             if arrival is None:
@@ -385,7 +387,10 @@ async def _run(conversation: Conversation, road: Road) -> None:
             await asyncio.wait(left)
 
 
-async def _drive(channel: Channel, road: Road) -> None:
+async def _drive(channel: Channel | SelfDriven, road: Road) -> None:
+    if isinstance(channel, SelfDriven):
+        await channel.drive(road)
+        return
     async for exchange in channel.exchanges():
         await road.run(exchange)
 

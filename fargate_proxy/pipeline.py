@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from typing import TypeVar
 
-from blastwall.conversation import Conversation, Exchange
+from blastwall.conversation import Conversation, Exchange, Waiting
 from blastwall.errors import ClientFault, RecordingFault
 from blastwall.masking.mask import mask
-from blastwall.model import Denial, DenialCode, Facts, Permit, Statement, Target
+from blastwall.model import Chunk, Denial, DenialCode, Facts, Masked, Permit, Statement, Target
 from blastwall.ports import Recording
 from fargate_proxy.decider import Decider
 from fargate_proxy.ledger import Ledger
+
+T = TypeVar("T")
 
 #: What is to be recorded is accepted within this (seconds), or the recording has failed: its session ends within five.
 SINK_SECONDS = 4.5
@@ -47,48 +50,82 @@ class Road:
 
     async def run(self, exchange: Exchange) -> None:
         """Take one exchange down the road. Raises the faults of whichever side broke; a denial is not one."""
-        statement = exchange.statement
-        permit: Permit | None = None
-        if statement is not None:
-            facts = self._conversation.classify(statement)
-            decision = await self._judge(statement, facts, exchange)
-            self._record(statement, facts, decision)
-            if isinstance(decision, Denial):
-                await self._commit()
-                await exchange.refuse(decision)
-                return
-            permit = decision
-        if not exchange.more:
-            await self._commit()
-        async for chunk in exchange.forward(permit):
-            masked = mask(chunk)
-            self._ledger.relayed(masked)
-            try:
-                await accepted(self._recording.relayed(masked))
-            except RecordingFault:
-                if not self._best_effort:
-                    raise
-            await exchange.relay(masked)
+        admitted = self.admit(exchange)
+        await self.follow(exchange, await admitted.rest if isinstance(admitted, Waiting) else admitted)
 
-    async def _judge(self, statement: Statement, facts: Facts, exchange: Exchange) -> Permit | Denial:
+    def admit(self, exchange: Exchange) -> Permit | Denial | Waiting | None:
+        """Classify, rewrite, decide, record: what must be before anything leaves for the target."""
+        statement = exchange.statement
+        if statement is None:
+            return self._commit(None)
+        facts = self._conversation.classify(statement)
+        decision: Permit | Denial | None
         try:
             text = self._conversation.rewrite(statement, facts)
         except ClientFault as fault:
-            return Denial(DenialCode.UNKNOWN, str(fault), "Send it in a simpler form.")
-        return await self._decider.decide(statement, facts, text, exchange)
+            decision = Denial(DenialCode.UNKNOWN, str(fault), "Send it in a simpler form.")
+        else:
+            decision = self._decider.at_once(statement, facts, text)
+            if decision is None:
+                return Waiting(self._ask(statement, facts, text, exchange))
+        return self._record(statement, facts, decision, exchange)
 
-    def _record(self, statement: Statement, facts: Facts, decision: Permit | Denial) -> None:
+    async def follow(self, exchange: Exchange, decision: Permit | Denial | None) -> None:
+        """Forward, mask, record, relay; or refuse."""
+        if isinstance(decision, Denial):
+            await exchange.refuse(decision)
+            return
+        async for chunk in exchange.forward(decision):
+            masked = self.pass_on(chunk)
+            await exchange.relay(await masked.rest if isinstance(masked, Waiting) else masked)
+
+    def pass_on(self, chunk: Chunk) -> Masked | Waiting:
+        """Mask, count, record. Raises the faults of the recording, of the target, and BudgetSpent."""
+        masked = mask(chunk)
+        self._ledger.relayed(masked)
+        try:
+            pending = self._recording.relayed(masked)
+        except RecordingFault:
+            if not self._best_effort:
+                raise
+            return masked
+        return masked if pending is None else Waiting(self._accepted(pending, masked))
+
+    async def _ask(self, statement: Statement, facts: Facts, text: str, exchange: Exchange) -> Permit | Denial:
+        """Somebody must be waited for first."""
+        decision = await self._decider.decide(statement, facts, text, exchange)
+        recorded = self._record(statement, facts, decision, exchange)
+        if isinstance(recorded, Waiting):
+            await recorded.rest
+        return decision
+
+    def _record(
+        self, statement: Statement, facts: Facts, decision: Permit | Denial, exchange: Exchange
+    ) -> Permit | Denial | Waiting | None:
         self._ledger.judged()
         try:
             self._recording.intent(statement, facts, decision)
         except RecordingFault:
             if not self._best_effort:
                 raise
+        if exchange.more and type(decision) is Permit:
+            return decision
+        return self._commit(decision)
 
-    async def _commit(self) -> None:
-        """Only after this may anything leave for the target."""
+    def _commit(self, decision: Permit | Denial | None) -> Permit | Denial | Waiting | None:
+        """Only after this may anything leave for the target, or be told."""
         try:
-            await accepted(self._recording.commit())
+            pending = self._recording.commit()
         except RecordingFault:
             if not self._best_effort:
                 raise
+            return decision
+        return decision if pending is None else Waiting(self._accepted(pending, decision))
+
+    async def _accepted(self, pending: Awaitable[None], result: T) -> T:
+        try:
+            await accepted(pending)
+        except RecordingFault:
+            if not self._best_effort:
+                raise
+        return result

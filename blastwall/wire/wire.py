@@ -19,15 +19,20 @@ WRITE_HIGH: Final = 256 * 1024
 class Signal:
     """Wakes the one task of a conversation when any of its wires moved. Setting it twice wakes once."""
 
-    __slots__ = ("_future", "_loop", "_set")
+    __slots__ = ("_future", "_loop", "_set", "_step", "_stepping")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._future: asyncio.Future[None] | None = None
         self._set = False
+        self._step: Callable[[], bool] | None = None
+        self._stepping = False
 
     def set(self) -> None:
         future = self._future
+        if self._step is not None and future is not None and not future.done():
+            self._go(self._step, future)
+            return
         if future is None or future.done():
             self._set = True
         else:
@@ -46,6 +51,39 @@ class Signal:
             if self._future is future:
                 self._future = None
                 self._set = False
+
+    async def pump(self, step: Callable[[], bool]) -> None:
+        """Call ``step`` each time the signal is set, from where it is set, until it returns True.
+
+        For what is so short that waking the task would cost more than the work. A set signal before this is forgotten:
+        whoever pumps has just looked. Raises what ``step`` raises.
+        """
+        future = self._future = self._loop.create_future()
+        self._step = step
+        self._set = False
+        try:
+            await future
+        finally:
+            if self._future is future:
+                self._future = None
+                self._step = None
+
+    def _go(self, step: Callable[[], bool], future: asyncio.Future[None]) -> None:
+        if self._stepping:  # set by the step itself: it looks once more
+            self._set = True
+            return
+        self._stepping = True
+        try:
+            while not step():
+                if not self._set:
+                    return
+                self._set = False
+            future.set_result(None)
+        except BaseException as fault:  # noqa: BLE001 - it belongs to the task, not to whose callback this is
+            future.set_exception(fault)
+        finally:
+            self._stepping = False
+            self._set = False
 
     async def wait_for(self, seconds: float) -> None:
         """As :meth:`wait`, but raises TimeoutError after ``seconds``."""

@@ -54,6 +54,12 @@ class World:
         self._step("rewrite")
         return "REWRITTEN"
 
+    def at_once(self, statement: Statement, facts: Facts, text: str) -> Permit | Denial | None:
+        self._step("at_once")
+        if self.broken == "person":
+            return None
+        return Denial(DenialCode.POLICY, "no") if self.deny else Permit(text)
+
     async def decide(self, statement: Statement, facts: Facts, text: str, exchange: Any) -> Permit | Denial:
         self._step("decide")
         return Denial(DenialCode.POLICY, "no") if self.deny else Permit(text)
@@ -95,12 +101,18 @@ CHUNKS = ["relayed", "relay", "relayed", "relay"]
 
 
 async def test_the_order_of_the_road() -> None:
-    assert await World().run() == ["classify", "rewrite", "decide", "intent", "commit", "forward", *CHUNKS]
+    assert await World().run() == ["classify", "rewrite", "at_once", "intent", "commit", "forward", *CHUNKS]
+
+
+@pytest.mark.parametrize("deny", [False, True])
+async def test_who_must_be_waited_for_is_asked_before_anything_is_recorded(deny: bool) -> None:
+    steps = ["classify", "rewrite", "at_once", "decide", "intent", "commit"]
+    assert await World(broken="person", deny=deny).run() == [*steps, *(["refuse"] if deny else ["forward", *CHUNKS])]
 
 
 async def test_a_denial_is_recorded_before_it_is_told_and_nothing_is_forwarded() -> None:
     world = World(deny=True)
-    assert await world.run() == ["classify", "rewrite", "decide", "intent", "commit", "refuse"]
+    assert await world.run() == ["classify", "rewrite", "at_once", "intent", "commit", "refuse"]
 
 
 async def test_a_batch_commits_once_before_it_leaves() -> None:

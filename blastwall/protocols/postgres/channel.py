@@ -1,447 +1,145 @@
-"""The one channel of a PostgreSQL connection: client messages become exchanges.
+"""The one channel of a PostgreSQL connection: it takes the client's exchanges down the road.
 
-One task works here, strictly in order. A simple query or a Sync is followed to its ReadyForQuery before the next client
-message is read; inside an extended batch permitted messages are staged and sent together, and what the server says in
-the meantime is relayed as it comes (a server whose answers nobody reads stops reading).
+Strictly in order. A simple query or a Sync is followed to its ReadyForQuery before the next client message is read;
+inside an extended batch permitted messages are staged and sent together, and what the server says in the meantime is
+relayed as it comes (a server whose answers nobody reads stops reading).
 
-After a refusal the server's own transaction must fail too: where one is open, or part of a batch is already on its way,
-the gateway sends a message that cannot succeed and puts its refusal in the place of the server's error.
+A point select is over within microseconds, and waking a task costs as many. So all that needs no waiting happens where
+the bytes arrive; the connection's task sleeps until a person, a disk or a slow reader has to be waited for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
-from typing import Any, Final
+from collections.abc import Awaitable, Coroutine
+from typing import Final
 
+from blastwall.conversation import Road, Waiting
 from blastwall.errors import ProtocolViolation
-from blastwall.model import Chunk, Denial, Direction, Effect, Parameter, Permit, Statement, StatementKind
-from blastwall.protocols.postgres import messages, requests
-from blastwall.protocols.postgres.answers import COPY_DATA, IDLE, IN_TRANSACTION, Expected, Step
-from blastwall.protocols.postgres.brief import briefs
-from blastwall.protocols.postgres.exchange import PostgresExchange, Reader, Stage
-from blastwall.protocols.postgres.legs import CHUNK_BYTES, POISON, POISON_NAME, Legs
-from blastwall.protocols.postgres.names import Portal, Prepared, TooMany
-from blastwall.protocols.postgres.net import Marking
-from blastwall.protocols.postgres.refusal import refusal
+from blastwall.model import Chunk, Denial
+from blastwall.protocols.postgres import requests
+from blastwall.protocols.postgres.exchange import PostgresExchange, Reader
+from blastwall.protocols.postgres.handlers import Handlers
+from blastwall.protocols.postgres.legs import Legs
 
 #: Longer texts are read beside the event loop first, so that other sessions do not wait for them (bytes).
 LONG_TEXT: Final = 4096
 
 
-Handler = Callable[["PostgresChannel", Any], PostgresExchange | None]
-
-
 class PostgresChannel:
-    """Exchanges of one connection, in order."""
+    """Exchanges of one connection, in order. Implements :class:`blastwall.conversation.SelfDriven`."""
 
     def __init__(self, legs: Legs, reader: Reader) -> None:
         self._legs = legs
         self._reader = reader
-        self._names = legs.answers.names
-        self._number = 0
-        self._wrote = False
-        self._ended = False
-        legs.copy_event = self._copy_event
+        self._handlers = Handlers(legs, reader)
+        self._road: Road | None = None
+        self._rest: Awaitable[None] | None = None  # what must be awaited before more can be done
+        self._event: requests.Event | None = None  # read, and not yet handled
+        self._following = False  # an exchange is on its way, to ReadyForQuery
+        self._over = False
 
-    def exchanges(self) -> PostgresChannel:
+    async def drive(self, road: Road) -> None:
         """Until the client leaves. Raises ClientGone and UpstreamFault; a fatal violation is answered, then ends it."""
-        return self
+        self._road = road
+        try:
+            while not self._over:
+                if not self._advance():
+                    await self._legs.signal.pump(self._advance)
+                rest, self._rest = self._rest, None
+                if rest is not None:
+                    await rest
+        finally:
+            self._road = None
+            if isinstance(self._rest, Coroutine):
+                self._rest.close()  # cancelled before it began
 
-    def __aiter__(self) -> PostgresChannel:
-        return self
-
-    async def __anext__(self) -> PostgresExchange:
+    def _advance(self) -> bool:
+        """Do all that can be done with the bytes at hand. Returns whether the task must go on: something has to be
+        awaited, or it is over.
+        """
         legs = self._legs
-        reader = self._reader
+        answers = legs.answers
+        handlers = self._handlers
         while True:
             if legs.outgoing:
-                return PostgresExchange(legs, None)
-            if self._ended or legs.answers.fatal:
-                raise StopAsyncIteration
+                chunk = legs.collect()
+                if chunk is not None and self._relay(chunk):
+                    return True
+                continue
+            if self._following:
+                if legs.settled(True):
+                    self._following = False
+                elif answers.copying_in and legs.down.ready:
+                    handlers.copy_event()
+                else:
+                    legs.check()
+                    return False
+                continue
+            if handlers.ended or answers.fatal:
+                self._over = True
+                return True
             if not legs.up_wire.choked:
-                if legs.answers.at_rest and reader.stale:
-                    await reader.refresh()
+                if answers.at_rest and self._reader.stale:
+                    self._rest = self._reader.refresh()
+                    return True
+                exchange: PostgresExchange | None
                 try:
-                    event = self._next_event()
+                    event = self._event
                     if event is not None:
+                        self._event = None
+                    else:
+                        event = handlers.next_event()
                         if isinstance(event, (requests.Query, requests.Parse)) and len(event.text) > LONG_TEXT:
-                            await reader.warm(event.text)
-                        exchange = HANDLERS[type(event)](self, event)
-                        if exchange is not None:
-                            return exchange
-                        continue
+                            self._event = event
+                            self._rest = self._reader.warm(event.text)
+                            return True
+                    exchange = None if event is None else handlers.handle(event)
                 except ProtocolViolation as violation:
-                    self._end_with(violation)
+                    handlers.end_with(violation)
                     continue
-                if legs.staged:
-                    return PostgresExchange(legs, None)
+                if exchange is None and event is None and legs.staged:
+                    exchange = PostgresExchange(legs, None)
+                if exchange is not None:
+                    if self._take(exchange):
+                        return True
+                    continue
+                if event is not None:
+                    continue
             if legs.local:
                 continue
             legs.check()
-            await legs.signal.wait()
-
-    def _next_event(self) -> requests.Event | None:
-        legs = self._legs
-        try:
-            event = legs.down.next_event()
-        except requests.MessageViolation as violation:
-            error = messages.error_response("ERROR", violation.code, str(violation))
-            if violation.extended:
-                self._fail(error, 0)
-            else:
-                self._answer_query(error, 0)
-            return None
-        legs.down_wire.consumed()
-        if self._wrote and legs.answers.at_rest and legs.answers.status == IDLE:
-            self._wrote = False  # the locks went with the transaction, which may have been an implicit one
-        if event is not None and legs.answers.copying_in and type(event) not in COPY_EVENTS:
-            raise ProtocolViolation(
-                f"unexpected message {type(event).__name__} during COPY from stdin: send CopyDone or CopyFail first",
-                code="08P01",
-            )
-        return event
-
-    # -- statements
-
-    def _statement(self, text: bytes, kind: StatementKind, parameters: tuple[Parameter, ...], name: str) -> Statement:
-        self._number += 1
-        try:
-            words = text.decode("utf-8")
-        except UnicodeDecodeError as fault:
-            words = text.decode("utf-8", "backslashreplace")
-            self._reader.spoil(self._number, f"the text is not valid UTF-8 (byte {fault.start}): send UTF-8")
-        return Statement(words, kind, parameters, self._reader.surroundings(words), self._number, name)
-
-    def _query(self, event: requests.Query) -> PostgresExchange:
-        statement = self._statement(event.text, StatementKind.EXECUTE, (), "")
-        legs = self._legs
-
-        def stage(permit: Permit | None) -> bool:
-            assert permit is not None
-            self._names.unprepare("")
-            self._names.close("")
-            self._note_writes(statement.text)
-            rewritten = permit.upstream_text != statement.text
-            minted = self._reader.minted(statement.number)
-            effects = self._reader.effects(statement.text, permit, statement.number, minted)
-            legs.stage(messages.query(permit.upstream_text.encode() + legs.signature))
-            marking = None
-            if legs.answers.net is not None:
-                found = self._reader.find(statement.text)
-                marking = Marking(briefs(found.statements, found.tree))
-            legs.answers.expect(Expected(Step.QUERY, statement.number, effects, rewritten=rewritten, marking=marking))
-            return True
-
-        def refuse(denial: Denial) -> None:
-            self._answer_query(refusal(denial), statement.number)
-
-        return PostgresExchange(legs, statement, stage, refuse, patience=self._patience())
-
-    def _parse(self, event: requests.Parse) -> PostgresExchange | None:
-        name = event.name.decode("utf-8", "backslashreplace")
-        if name and name in self._names.prepared:
-            self._fail_with("42P05", f'prepared statement "{name}" already exists')
-            return None
-        statement = self._statement(event.text, StatementKind.PREPARE, (), name)
-        legs = self._legs
-
-        def stage(permit: Permit | None) -> bool:
-            assert permit is not None
-            found = self._reader.find(statement.text)
-            upstream = self._names.mint(name)
-            prepared = Prepared(name, upstream, statement.text, found.facts, event.type_ids, permit.upstream_text)
-            prepared.masked, prepared.treatment = found.masked, found.treatment
-            prepared.own = next(iter(briefs(found.statements, found.tree)), None)
-            prepared.minted = self._reader.minted(statement.number)
-            try:
-                self._names.prepare(prepared)
-            except TooMany as fault:
-                raise ProtocolViolation(str(fault), code="53400") from None
-
-            def failed() -> None:
-                if self._names.prepared.get(name) is prepared:
-                    self._names.unprepare(name)
-
-            text = permit.upstream_text.encode() + legs.signature
-            legs.stage(messages.parse(upstream.encode(), text, event.type_ids))
-            rewritten = permit.upstream_text != statement.text
-            marking = Marking((prepared.brief,)) if legs.answers.net is not None else None
-            legs.answers.expect(
-                Expected(Step.PARSE, statement.number, failed=failed, rewritten=rewritten, marking=marking)
-            )
             return False
 
-        return self._extended(statement, stage)
-
-    def _bind(self, event: requests.Bind) -> PostgresExchange | None:
-        source = event.statement.decode("utf-8", "backslashreplace")
-        client = event.portal.decode("utf-8", "backslashreplace")
-        prepared = self._names.prepared.get(source)
-        if prepared is None:
-            self._fail_with("26000", f'prepared statement "{source}" does not exist')
-            return None
-        if client and client in self._names.portals:
-            self._fail_with("42P03", f'cursor "{client}" already exists')
-            return None
-        self._number += 1
-        around = self._reader.surroundings(prepared.text)
-        values = parameters(event, prepared.type_ids, prepared.treatment.parameters)
-        formats = bytes(event.result_formats)
-        statement = Statement(prepared.text, StatementKind.EXECUTE, values, around, self._number, source, formats)
-        legs = self._legs
-        self._reader.bound(statement.number, prepared)
-
-        def stage(permit: Permit | None) -> bool:
-            assert permit is not None
-            self._note_writes(statement.text)
-            upstream = self._names.mint(client)
-            effects = self._reader.effects(statement.text, permit, statement.number, prepared.minted)
-            facts = self._reader.find(statement.text).facts
-            portal = Portal(client, upstream, facts, permit, statement.number, effects, prepared.treatment)
-            portal.brief, portal.prepared, portal.formats = prepared.brief, prepared, event.result_formats
-            try:
-                self._names.open(portal)
-            except TooMany as fault:
-                raise ProtocolViolation(str(fault), code="53400") from None
-
-            def failed() -> None:
-                if self._names.portals.get(client) is portal:
-                    self._names.close(client)
-
-            legs.stage(messages.rebind(upstream.encode(), prepared.upstream.encode(), event.raw))
-            marking = Marking((portal.brief,)) if legs.answers.net is not None else None
-            legs.answers.expect(
-                Expected(Step.BIND, statement.number, failed=failed, rewritten=prepared.rewritten, marking=marking)
-            )
-            return False
-
-        return self._extended(statement, stage)
-
-    def _extended(self, statement: Statement, stage: Stage) -> PostgresExchange:
-        def refuse(denial: Denial) -> None:
-            if statement.kind is StatementKind.PREPARE and not statement.name:
-                self._names.unprepare("")  # a failed Parse leaves no unnamed statement behind
-            self._fail(refusal(denial), statement.number)
-
-        patience = self._patience() if statement.kind is StatementKind.EXECUTE else 0.0
-        return PostgresExchange(self._legs, statement, stage, refuse, more=self._legs.down.ready, patience=patience)
-
-    # -- housekeeping: messages about names that exist only because a permit made them
-
-    def _describe(self, event: requests.Describe) -> None:
-        name = event.name.decode("utf-8", "backslashreplace")
-        legs = self._legs
-        if event.kind == b"S":
-            prepared = self._names.prepared.get(name)
-            if prepared is None:
-                self._fail_with("26000", f'prepared statement "{name}" does not exist')
-            else:
-                legs.stage(messages.describe(b"S", prepared.upstream.encode()))
-                marking = Marking((prepared.brief,), prepared=prepared) if legs.answers.net is not None else None
-                legs.answers.expect(Expected(Step.DESCRIBE_STATEMENT, rewritten=prepared.rewritten, marking=marking))
-            return
-        portal = self._names.portals.get(name)
-        if portal is None:
-            self._fail_with("34000", f'portal "{name}" does not exist')
-        else:
-            self._ask_columns(portal, hidden=False)
-
-    def _ask_columns(self, portal: Portal, hidden: bool = True) -> None:
-        """Describe a portal; ``hidden`` for the gateway's own sake: rows are masked by what the server says."""
-        legs = self._legs
-        marking = Marking((portal.brief,), portal) if legs.answers.net is not None else None
-        legs.stage(messages.describe(b"P", portal.upstream.encode()))
-        legs.answers.expect(Expected(Step.DESCRIBE_PORTAL, portal.number, hidden=hidden, marking=marking))
-        portal.described = True
-
-    def _execute(self, event: requests.Execute) -> None:
-        name = event.portal.decode("utf-8", "backslashreplace")
-        portal = self._names.portals.get(name)
-        if portal is None:
-            self._fail_with("34000", f'portal "{name}" does not exist')
-            return
-        legs = self._legs
-        marking = None
-        if legs.answers.net is not None:
-            marking = Marking((portal.brief,), portal)
-            if not portal.described and (portal.brief.touches or not portal.known):
-                self._ask_columns(portal)
-        legs.stage(messages.execute(portal.upstream.encode(), event.max_rows))
-        legs.answers.expect(Expected(Step.EXECUTE, portal.number, portal.effects, marking=marking))
-
-    def _close(self, event: requests.Close) -> None:
-        name = event.name.decode("utf-8", "backslashreplace")
-        legs = self._legs
-        names = self._names
-        # The server answers CloseComplete for a name it does not know; one that is never minted stands for those.
-        upstream = b"blastwall_none"
-        failed: Callable[[], None] | None = None
-        if event.kind == b"S":
-            prepared = names.prepared.get(name)
-            if prepared is not None:
-                upstream = prepared.upstream.encode()
-                names.unprepare(name)
-                failed = lambda: names.prepare(prepared)  # noqa: E731 - skipped by the server: it still exists
-        else:
-            portal = names.portals.get(name)
-            if portal is not None:
-                upstream = portal.upstream.encode()
-                names.close(name)
-                failed = lambda: names.open(portal)  # noqa: E731
-        legs.stage(messages.close(event.kind, upstream))
-        legs.answers.expect(Expected(Step.CLOSE, failed=failed))
-
-    def _sync(self, event: requests.Sync) -> PostgresExchange | None:
-        if self._legs.answers.copying_in:
-            return None  # as the server does
-
-        def stage(permit: Permit | None) -> bool:
-            self._legs.stage(messages.SYNC)
-            self._legs.answers.expect(Expected(Step.SYNC))
+    def _take(self, exchange: PostgresExchange) -> bool:
+        """Take an exchange down the road; returns whether something has to be awaited for that."""
+        assert self._road is not None, "drive is what calls this"
+        admitted = self._road.admit(exchange)
+        if isinstance(admitted, Waiting):
+            exchange.weigh()  # before anybody waits
+            self._rest = self._take_later(exchange, admitted)
             return True
+        if isinstance(admitted, Denial):
+            exchange.turn_down(admitted)
+        elif exchange.send(admitted):
+            self._following = True
+        return False
 
-        return PostgresExchange(self._legs, None, stage)
+    async def _take_later(self, exchange: PostgresExchange, admitted: Waiting) -> None:
+        assert self._road is not None
+        await self._road.follow(exchange, await admitted.rest)
 
-    def _flush(self, event: requests.Flush) -> None:
-        if not self._legs.answers.copying_in:
-            self._legs.stage(messages.FLUSH)
+    def _relay(self, chunk: Chunk) -> bool:
+        """Relay a chunk; returns whether something has to be awaited for that."""
+        assert self._road is not None, "drive is what calls this"
+        masked = self._road.pass_on(chunk)
+        if isinstance(masked, Waiting):
+            self._rest = self._relay_later(masked)
+            return True
+        wire = self._legs.pass_on(masked)
+        if wire is None:
+            return False
+        self._rest = self._legs.unchoked(wire)
+        return True
 
-    def _copy_event(self) -> None:
-        """Read one client message while the server waits for COPY data."""
-        try:
-            event = self._next_event()
-            if event is not None:
-                HANDLERS[type(event)](self, event)
-        except ProtocolViolation as violation:
-            self._end_with(violation)
-
-    def _copy_data(self, event: requests.CopyData) -> None:
-        if self._legs.answers.copying_in:  # elsewhere the server drops it silently, and so do we
-            number = self._legs.answers.number
-            pieces = [event.data]
-            size = len(event.data)
-            while size < CHUNK_BYTES and self._legs.down.next_is(COPY_DATA):
-                more = self._legs.down.next_event()
-                assert isinstance(more, requests.CopyData)
-                pieces.append(more.data)
-                size += len(more.data)
-            self._legs.local.append(Chunk(b"".join(pieces), number, direction=Direction.TO_TARGET))
-
-    def _copy_done(self, event: requests.CopyDone) -> None:
-        if self._legs.answers.copying_in:
-            self._legs.answers.copying_in = False
-            self._legs.up_wire.write(messages.COPY_DONE)
-
-    def _copy_fail(self, event: requests.CopyFail) -> None:
-        if self._legs.answers.copying_in:
-            self._legs.answers.copying_in = False
-            self._legs.up_wire.write(messages.copy_fail(event.message))
-
-    def _terminate(self, event: requests.Terminate) -> None:
-        self._ended = self._legs.answers.fatal = True
-
-    def _end_with(self, violation: ProtocolViolation) -> None:
-        """The client's stream makes no sense any more: say so and end."""
-        error = messages.error_response("FATAL", violation.code, str(violation))
-        self._legs.local.append(Chunk(error, error=violation.code))
-        self._ended = self._legs.answers.fatal = True
-
-    def _function_call(self, event: requests.FunctionCall) -> None:
-        raise ProtocolViolation(
-            f"blastwall: calls by function number ({event.function_id}) are not permitted: use SELECT", code="42501"
-        )
-
-    # -- refusals
-
-    def _fail_with(self, code: str, message: str) -> None:
-        self._fail(messages.error_response("ERROR", code, message), 0)
-
-    def _fail(self, error: bytes, number: int) -> None:
-        """An error inside an extended batch: the client is to send Sync, and everything before it is discarded."""
-        legs = self._legs
-        if legs.answers.status == IDLE and legs.answers.at_rest:
-            legs.local.append(Chunk(error, number, error="refused"))
-            legs.answers.skipping = True
-        else:
-            legs.stage(messages.parse(POISON_NAME, POISON, ()))
-            legs.answers.expect(Expected(Step.POISON, number, replacement=error))
-        legs.down.skip_to_sync()
-
-    def _answer_query(self, error: bytes, number: int) -> None:
-        """An error in the place of a simple query's answer."""
-        legs = self._legs
-        self._names.unprepare("")
-        if legs.answers.status == IDLE and legs.answers.at_rest:
-            legs.local.append(Chunk(error + messages.ready_for_query(b"I"), number, error="refused"))
-        else:
-            legs.stage(messages.query(POISON))
-            legs.answers.expect(Expected(Step.QUERY, number, replacement=error))
-
-    def _patience(self) -> float:
-        """For how long this statement may wait for a person (seconds; 0: not at all).
-
-        Only a single, unpipelined one may, and only while its transaction has locked nothing.
-        """
-        answers = self._legs.answers
-        if self._wrote or answers.status not in (IDLE, IN_TRANSACTION):
-            return 0.0
-        if not answers.preparing_only or self._legs.down.holds(STATEMENTS):
-            return 0.0
-        return self._reader.patience
-
-    def _note_writes(self, text: str) -> None:
-        if self._reader.find(text).facts.effect not in (Effect.SESSION, Effect.READ):
-            self._wrote = True
-
-
-def parameters(event: requests.Bind, type_ids: tuple[int, ...], withheld: Set[int]) -> tuple[Parameter, ...]:
-    """Bind's values with their formats and the types that Parse named (0 where it named none); ``withheld`` are the
-    numbers (from 1) of those that no recording holds.
-    """
-    values = event.parameters
-    if not values:
-        return ()
-    formats = event.formats
-    if len(formats) != len(values):
-        formats = (formats[0] if formats else 0,) * len(values)
-    types = type_ids + (0,) * (len(values) - len(type_ids))
-    if withheld:
-        return tuple(
-            Parameter(value, binary == 1, type_id, number in withheld)
-            for number, (value, binary, type_id) in enumerate(zip(values, formats, types, strict=False), start=1)
-        )
-    return tuple(
-        Parameter(value, binary == 1, type_id) for value, binary, type_id in zip(values, formats, types, strict=False)
-    )
-
-
-#: Message types that ask for something more: Query, Parse, Bind, FunctionCall.
-STATEMENTS: Final = b"QPBF"
-
-#: What a client may send while the server waits for its COPY data; the server ignores Flush and Sync there.
-COPY_EVENTS: Final = frozenset(
-    {
-        requests.CopyData,
-        requests.CopyDone,
-        requests.CopyFail,
-        requests.Flush,
-        requests.Sync,
-        requests.Terminate,
-    }
-)
-
-HANDLERS: Final[Mapping[type, Handler]] = {
-    requests.Query: PostgresChannel._query,
-    requests.Parse: PostgresChannel._parse,
-    requests.Bind: PostgresChannel._bind,
-    requests.Describe: PostgresChannel._describe,
-    requests.Execute: PostgresChannel._execute,
-    requests.Close: PostgresChannel._close,
-    requests.Sync: PostgresChannel._sync,
-    requests.Flush: PostgresChannel._flush,
-    requests.CopyData: PostgresChannel._copy_data,
-    requests.CopyDone: PostgresChannel._copy_done,
-    requests.CopyFail: PostgresChannel._copy_fail,
-    requests.Terminate: PostgresChannel._terminate,
-    requests.FunctionCall: PostgresChannel._function_call,
-}
+    async def _relay_later(self, masked: Waiting) -> None:
+        await self._legs.relay(await masked.rest)

@@ -28,12 +28,17 @@ NOTHING: Final = Nothing()
 #: Stages the messages upstream; returns whether to follow them to ReadyForQuery.
 Stage = Callable[[Permit | None], bool]
 Refuse = Callable[[Denial], None]
+#: For how many seconds a person may be waited for.
+Weigh = Callable[[], float]
 
 
 class PostgresExchange:
-    """One statement (or none: housekeeping) of a PostgreSQL channel."""
+    """One statement (or none: housekeeping) of a PostgreSQL channel.
 
-    __slots__ = ("_leg", "_refuse", "_stage", "interactive", "more", "patience", "statement")
+    ``send`` is ``forward`` without the answers, for the channel that drives itself.
+    """
+
+    __slots__ = ("_leg", "_patience", "_refuse", "_stage", "_weigh", "more", "statement")
 
     def __init__(
         self,
@@ -43,28 +48,51 @@ class PostgresExchange:
         refuse: Refuse | None = None,
         *,
         more: bool = False,
-        patience: float = 0.0,
+        weigh: Weigh | None = None,
     ) -> None:
         self._leg = leg
         self.statement = statement
         self._stage = stage
         self._refuse = refuse
         self.more = more
-        self.interactive = patience > 0
-        self.patience = patience
+        self._weigh = weigh
+        self._patience = -1.0
 
-    def forward(self, permit: Permit | None) -> AsyncIterator[Chunk]:
+    def weigh(self) -> None:
+        """Settle for how long a person may be waited for: what the client sends from now on changes nothing there."""
+        if self._patience < 0:
+            self._patience = self._weigh() if self._weigh is not None else 0.0
+
+    @property
+    def patience(self) -> float:
+        self.weigh()
+        return self._patience
+
+    @property
+    def interactive(self) -> bool:
+        return self.patience > 0
+
+    def send(self, permit: Permit | None) -> bool:
+        """Stage, and unless more is at hand send all that is staged; whether to follow it to ReadyForQuery."""
         assert (permit is None) == (self.statement is None), "a statement goes nowhere without its permit"
         until_ready = self._stage(permit) if self._stage is not None else False
         if self.more:
-            return NOTHING
+            return False
         self._leg.send()
-        return self._leg.results(until_ready)
+        return until_ready
+
+    def forward(self, permit: Permit | None) -> AsyncIterator[Chunk]:
+        until_ready = self.send(permit)
+        return NOTHING if self.more else self._leg.results(until_ready)
 
     async def relay(self, masked: Masked) -> None:
         await self._leg.relay(masked)
 
     async def refuse(self, denial: Denial) -> None:
+        self.turn_down(denial)
+
+    def turn_down(self, denial: Denial) -> None:
+        """Refuse, as far as the client is concerned: nothing is waited for."""
         assert self._refuse is not None, "only statements are refused"
         self._refuse(denial)
 

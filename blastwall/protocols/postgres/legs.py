@@ -30,6 +30,7 @@ _ASK = b"".join(
 #: No PostgreSQL parses this: the server's transaction fails with it. It says who did it, for the database's own log.
 POISON: Final = b"blastwall: refused a statement of this transaction"
 POISON_NAME: Final = b"blastwall_refused"
+_TO_AGENT: Final = Direction.TO_AGENT
 #: A client that takes nothing for this long while it is owed bytes has gone (seconds).
 STALL_SECONDS: Final = 900.0
 
@@ -84,6 +85,15 @@ class Legs:
     def results(self, until_ready: bool) -> Results:
         """Chunks as they come; with ``until_ready`` until no ReadyForQuery is owed, else those at hand."""
         return Results(self, until_ready)
+
+    def settled(self, until_ready: bool) -> bool:
+        """Is the exchange over, now that nothing is at hand? Raises when what it waits for cannot come any more."""
+        answers = self.answers
+        if not until_ready or not answers.ready_owed or answers.fatal:
+            return True
+        if self.down_wire.closed and not (answers.copying_in and self.down.ready):
+            raise ClientGone("the client closed its connection while it was owed an answer")
+        return False
 
     def check(self) -> None:
         """Raise when a leg is gone and nothing of it is left to read."""
@@ -165,12 +175,22 @@ class Legs:
 
     async def relay(self, masked: Masked) -> None:
         """Send a masked chunk where it belongs and wait while that side takes no more."""
-        if masked.direction is Direction.TO_AGENT:
+        wire = self.pass_on(masked)
+        if wire is not None:
+            await self.unchoked(wire)
+
+    def pass_on(self, masked: Masked) -> Wire | None:
+        """Send a masked chunk where it belongs; the wire that takes no more then, if so: wait for :meth:`unchoked`."""
+        if masked.direction is _TO_AGENT:
             wire = self.down_wire
             wire.write(masked.data)
         else:
             wire = self.up_wire
             wire.write(messages.copy_data(masked.data))
+        return wire if wire.choked else None
+
+    async def unchoked(self, wire: Wire) -> None:
+        """Wait until the wire takes bytes again. Raises when a leg is gone, TimeoutError after STALL_SECONDS."""
         while wire.choked:
             self.check()
             await self.signal.wait_for(STALL_SECONDS)
@@ -255,12 +275,10 @@ class Results:
             chunk = legs.collect()
             if chunk is not None:
                 return chunk
-            if not self._until_ready or not legs.answers.ready_owed or legs.answers.fatal:
+            if legs.settled(self._until_ready):
                 raise StopAsyncIteration
             if legs.answers.copying_in and legs.down.ready and legs.copy_event is not None:
                 legs.copy_event()
                 continue
-            if legs.down_wire.closed:
-                raise ClientGone("the client closed its connection while it was owed an answer")
             legs.check()
             await legs.signal.wait()

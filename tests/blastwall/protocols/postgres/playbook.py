@@ -9,9 +9,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from blastwall.conversation import Exchange, Waiting
 from blastwall.masking.mask import mask
 from blastwall.masking.plan import UNTOUCHED, Treatment
-from blastwall.model import Denial, DenialCode, Effect, Facts, Permit, Statement
+from blastwall.model import Chunk, Denial, DenialCode, Effect, Facts, Masked, Permit, Statement
 from blastwall.protocols.postgres import messages
 from blastwall.protocols.postgres.answers import Answers
 from blastwall.protocols.postgres.channel import PostgresChannel
@@ -91,6 +92,7 @@ class Playbook:
     """One connection past its start-up. Use as an async context manager."""
 
     def __init__(self, decision: Callable[[Statement], Permit | Denial] = decide, net: Net | None = None) -> None:
+        self.slow = False
         self.decision = decision
         self.net = net
         self.down = Downstream()
@@ -131,20 +133,33 @@ class Playbook:
 
     async def _run(self) -> None:
         try:
-            async for exchange in self.channel.exchanges():
-                permit = None
-                if exchange.statement is not None:
-                    decision = self.decision(exchange.statement)
-                    self.judged.append((exchange.statement, exchange.interactive))
-                    if isinstance(decision, Denial):
-                        await exchange.refuse(decision)
-                        continue
-                    permit = decision
-                async for chunk in exchange.forward(permit):
-                    self.chunks.append(chunk)
-                    await exchange.relay(mask(chunk))
+            await self.channel.drive(self)
         except BaseException as fault:  # noqa: BLE001 - the test looks at it
             self.fault = fault
+
+    def admit(self, exchange: Exchange) -> Permit | Denial | Waiting | None:
+        if exchange.statement is None:
+            return None
+        self.judged.append((exchange.statement, exchange.interactive))
+        decision = self.decision(exchange.statement)
+        return Waiting(self._later(decision)) if self.slow else decision
+
+    def pass_on(self, chunk: Chunk) -> Masked | Waiting:
+        self.chunks.append(chunk)
+        masked = mask(chunk)
+        return Waiting(self._later(masked)) if self.slow else masked
+
+    async def follow(self, exchange: Exchange, decision: Permit | Denial | None) -> None:
+        if isinstance(decision, Denial):
+            await exchange.refuse(decision)
+            return
+        async for chunk in exchange.forward(decision):
+            masked = self.pass_on(chunk)
+            await exchange.relay(await masked.rest if isinstance(masked, Waiting) else masked)
+
+    async def _later(self, result: Any) -> Any:
+        await asyncio.sleep(0)
+        return result
 
     async def settle(self) -> None:
         for _ in range(20):
