@@ -7,7 +7,7 @@ WORKERS ?= 2
 KILLS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak up check format compiled synth deploy image-check bench clean
+.PHONY: help setup demo test test-aws soak up check format compiled synth deploy image-check bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ demo: setup ## the whole story in a minute: real psql against a contained databa
 
 test: setup ## run the tests (TESTS=tests/rig for a part, WORKERS=1 for one at a time)
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
+
+test-aws: setup ## test a deployment in a real account: BLASTWALL_TEST_ACCOUNT and _REGION name it (docs/real-account.md)
+	$(PY) -m pytest tests_aws
 
 soak: setup ## kill recorders and gateways under load, KILLS=1000 times (a test run does it 50 times)
 	KILLS=$(KILLS) $(PY) -m pytest tests/kills
