@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from blastwall import approvals
+from blastwall import approvals, blast
 from blastwall.approvals.bounds import Room, counted, proposed
+from blastwall.blast import NOTHING, Blast
 from blastwall.conversation import Exchange
-from blastwall.errors import ClientFault
+from blastwall.errors import ClientFault, Fault
 from blastwall.model import (
     ApprovalRequest,
     ApprovalState,
     ApprovalStatus,
     Denial,
     DenialCode,
+    Effect,
     Facts,
     Guard,
     Pending,
@@ -34,6 +36,11 @@ from fargate_proxy.ledger import Ledger
 #: How often a waiting client is told that its statement is still held, so that idle timers between us keep still.
 REMINDER_SECONDS: Final = 20.0
 SHIPPED: Final = Room()
+#: Finding out what a statement would do takes at most this long, whatever a protocol allows itself (seconds).
+FORESEE_SECONDS: Final = 3.0
+
+#: What running a statement would do; a protocol's own affair.
+Foresee = Callable[[Statement, Facts], Awaitable[Blast]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,11 @@ class Asking:
 
 
 class Decider:
-    """Decides for one connection. ``policies`` is asked anew for each statement, so a reload takes effect at once."""
+    """Decides for one connection. ``policies`` is asked anew for each statement, so a reload takes effect at once.
+
+    ``foresee`` finds out what a statement would do (None: its protocol cannot tell). It is called only where a rule
+    reads that, or a person will.
+    """
 
     def __init__(
         self,
@@ -64,6 +75,7 @@ class Decider:
         ledger: Ledger,
         clock: Clock,
         asking: Asking = Asking(),
+        foresee: Foresee | None = None,
     ) -> None:
         self._session = session
         self._target = target
@@ -73,12 +85,19 @@ class Decider:
         self._ledger = ledger
         self._clock = clock
         self._asking = asking
+        self._foresee = foresee
 
     def at_once(self, statement: Statement, facts: Facts, upstream_text: str) -> Permit | Denial | None:
         """As :meth:`decide` where nobody has to be waited for; None: :meth:`decide` has to."""
         if facts.filters_masked and self._target.masking is not None:
             return None
-        decision = self._policies().decide(self._question(statement, facts, upstream_text))
+        policies = self._policies()
+        question = self._question(statement, facts, upstream_text)
+        if policies.needs_blast(question):
+            if not _light(statement, facts):
+                return None
+            question = question._replace(blast=NOTHING)
+        decision = policies.decide(question)
         return None if isinstance(decision, Pending) else decision
 
     async def decide(
@@ -109,6 +128,10 @@ class Decider:
     ) -> Permit | Denial:
         policies = self._policies()
         question = self._question(statement, facts, upstream_text)
+        found: Blast | None = None
+        if policies.needs_blast(question):
+            found = NOTHING if _light(statement, facts) else await self._look_ahead(statement, facts)
+            question = question._replace(blast=_for_policy(found, facts))
         decision = policies.decide(question)
         if not isinstance(decision, Pending):
             return decision
@@ -134,7 +157,9 @@ class Decider:
         if before is not None and before.state is ApprovalState.DENIED:
             return self._answer(before, decision)
         try:
-            status = await self._request(statement, facts, decision, binding, shape, policies)
+            if found is None and self._foresee is not None and (before is None or before.state is not _ASKED):
+                found = await self._look_ahead(statement, facts)
+            status = await self._request(statement, facts, decision, binding, shape, policies, found)
         except ClientFault as fault:  # too many requests wait already: a way to tire approvers out
             return Denial(
                 DenialCode.BUDGET, str(fault), "Wait for the decisions that are outstanding.", risk=decision.risk
@@ -158,6 +183,18 @@ class Decider:
             self._session.break_glass is not None,
             upstream_text,
         )
+
+    async def _look_ahead(self, statement: Statement, facts: Facts) -> Blast:
+        """What the statement would do. Never raises: what was not found out is unknown, and says why."""
+        if self._foresee is None:
+            return blast.unknown("What a statement would do cannot be found out on this kind of target.")
+        try:
+            async with asyncio.timeout(FORESEE_SECONDS):
+                return await self._foresee(statement, facts)
+        except TimeoutError:
+            return blast.unknown("Finding out what it would do took too long.")
+        except Fault as fault:
+            return blast.unknown(f"What it would do could not be found out: {fault}")
 
     async def _redeem(
         self, binding: str, shape: str, policies: Policies, question: Question, pending: Pending
@@ -191,7 +228,14 @@ class Decider:
         return Guard(status.bound)
 
     async def _request(
-        self, statement: Statement, facts: Facts, pending: Pending, binding: str, shape: str, policies: Policies
+        self,
+        statement: Statement,
+        facts: Facts,
+        pending: Pending,
+        binding: str,
+        shape: str,
+        policies: Policies,
+        found: Blast | None,
     ) -> ApprovalStatus:
         now, asking = self._clock.now(), self._asking
         request = ApprovalRequest(
@@ -212,6 +256,7 @@ class Decider:
             canonical=asking.canonical(statement.text),
             escalation=asking.escalation,
             escalate_at=now + asking.escalate_seconds if asking.escalation else 0.0,
+            blast=found.document() if found is not None else None,
         )
         request = replace(request, bound=proposed(facts, request.blast, asking.room))
         status = await self._people.request(request)
@@ -278,10 +323,25 @@ class Decider:
         return Denial(code, reason, hint, pending.policies, pending.risk, status.id)
 
 
+def _light(statement: Statement, facts: Facts) -> bool:
+    """Whether it changes nothing: what is only named (the values it runs with are judged when it runs), or reads."""
+    return statement.kind is not StatementKind.EXECUTE or facts.effect in (Effect.SESSION, Effect.READ)
+
+
+def _for_policy(found: Blast, facts: Facts) -> Blast:
+    """What rules may go by. Where a masked column decides which rows are meant, numbers would tell the agent of its
+    values by whether it is let through: people see them, rules do not.
+    """
+    if facts.filters_masked:
+        return blast.unknown("Its condition compares masked columns.")
+    return found
+
+
 def _said(note: str) -> str:
     return f": {note}" if note else ""
 
 
+_ASKED: Final = ApprovalState.REQUESTED
 _CODES: Final = {
     ApprovalState.REQUESTED: DenialCode.PENDING,
     ApprovalState.APPROVED: DenialCode.PENDING,  # approved, but the one use was taken by another connection meanwhile
