@@ -20,6 +20,7 @@ from blastwall.errors import ClientFault, ConfigFault, Fault, OurFault, Upstream
 VERBS: Mapping[str, str] = {
     "up": "Start a local gateway with the targets of a configuration.",
     "token": "Make a token for an agent of the local gateway.",
+    "login": "Sign in at a SAML identity provider, for a token of the gateway's own.",
     "connect": "Open a target with its own client, through the gateway.",
     "proxy": "Give clients that cannot send a token a local port that does.",
     "approvals": "See, approve and deny what agents ask for.",

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from blastwall.aws.signer import MOST_RAW
 from blastwall.errors import OurFault
 
 
@@ -32,11 +33,12 @@ class KmsTokenKey:
         return await asyncio.to_thread(self._sign, message)
 
     def _sign(self, message: bytes) -> bytes:
+        raw = len(message) <= MOST_RAW
         try:
             answer = self._kms.sign(
                 KeyId=self._key,
-                Message=sha256(message).digest(),
-                MessageType="DIGEST",
+                Message=message if raw else sha256(message).digest(),
+                MessageType="RAW" if raw else "DIGEST",
                 SigningAlgorithm="ECDSA_SHA_256",
             )
             r, s = decode_dss_signature(answer["Signature"])

@@ -1,0 +1,171 @@
+"""``blastwall login``: sign in at a SAML identity provider, and get a token of the gateway's own for it."""
+
+from __future__ import annotations
+
+import json
+import queue
+import secrets
+import threading
+import webbrowser
+from contextlib import ExitStack
+from hmac import compare_digest
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import click
+
+from blastwall.approvals.visible import visible
+from blastwall.errors import ClientFault, TokenFault, UpstreamFault
+from blastwall.identity.saml_sign_in import ENTROPY, hashed, secret
+from blastwall.local.post import exchange
+from cli import place
+from rig import running
+
+PAGE_VARIABLE: Final = "BLASTWALL_PAGE"
+SECONDS_A_REQUEST: Final = 5.0
+LONGEST_CODE: Final = 100
+
+
+class Listener:
+    """Waits on loopback for the browser to come back with a code (RFC 8252 section 7.3). A context manager."""
+
+    def __init__(self) -> None:
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self.port: int = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="login", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(SECONDS_A_REQUEST)
+
+    def wait(self, id: str, seconds: float) -> str:
+        """The code for the sign-in ``id``. Raises TokenFault when nobody brings it within ``seconds``."""
+        self._server.expected = id
+        self._server.ready.set()
+        try:
+            return self._server.codes.get(timeout=seconds)
+        except queue.Empty:
+            raise TokenFault("nobody signed in in time; run the command again") from None
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 16
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self.expected = ""
+        self.ready = threading.Event()  # `expected` is known: the address is printed at the same moment
+        self.codes: queue.Queue[str] = queue.Queue()
+        super().__init__(address, handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = SECONDS_A_REQUEST
+    server: _Server
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        try:
+            fields = dict(parse_qsl(parts.query, max_num_fields=8))
+        except ValueError:
+            fields = {}
+        id, code = fields.get("id", ""), fields.get("code", "")
+        # Another name for this address would be a page elsewhere that was pointed here (DNS rebinding).
+        here = self.headers.get("Host", "") == f"127.0.0.1:{self.server.server_port}"
+        if not here or parts.path != "/" or not self._awaited(id) or not 0 < len(code) <= LONGEST_CODE:
+            self._answer(404, b"There is nothing here.\n")
+            return
+        self._answer(200, b"You are signed in. Go back to your terminal; this page can be closed.\n")
+        self.server.codes.put(code)
+
+    def _awaited(self, id: str) -> bool:
+        known = self.server.ready.wait(SECONDS_A_REQUEST)
+        return known and compare_digest(self.server.expected.encode(), id.encode())
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        for name, value in {
+            "Content-Type": "text/plain; charset=utf-8",
+            "Content-Length": str(len(body)),
+            "Cache-Control": "no-store",
+            "Referrer-Policy": "no-referrer",
+            "X-Content-Type-Options": "nosniff",
+        }.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing: the path holds the code."""
+
+
+@click.command(short_help="Sign in at a SAML identity provider for a token.")
+@click.option("--saml", "provider", required=True, metavar="NAME", help="The provider's name in identity.saml.")
+@click.option(
+    "--page",
+    envvar=PAGE_VARIABLE,
+    metavar="URL",
+    help=f"Where the gateway's page is.  [default: ${PAGE_VARIABLE}, else the local gateway's]",
+)
+@click.option("--open/--no-open", "opens", default=True, help="Open a browser, or only print the address.")
+@click.option("--paste", is_flag=True, help="The browser is on another machine: paste the code that it shows.")
+@place.state_option
+@place.format_option("text", "json")
+def command(provider: str, page: str | None, opens: bool, paste: bool, state: Path, form: str) -> None:
+    """Print a token for who signs in, and nothing else: export BLASTWALL_TOKEN=$(blastwall login --saml corp)."""
+    page = (page or _local(state)).rstrip("/")
+    verifier = secret(secrets.token_bytes(ENTROPY))
+    with ExitStack() as stack:
+        listener = None if paste else stack.enter_context(Listener())
+        form_of = {"idp": provider, "challenge": hashed(verifier), "port": str(listener.port if listener else 0)}
+        begun = _ask(page, "begin", form_of)
+        id, url, seconds = str(begun["id"]), str(begun["url"]), float(begun["expires_in"])
+        if urlsplit(url).scheme not in ("https", "http"):
+            raise UpstreamFault(f"{page} names no address to sign in at")
+        click.echo(f"sign in here: {visible(url)}", err=True)
+        if opens and not paste:
+            webbrowser.open(url)
+        code = listener.wait(id, seconds) if listener else _pasted()
+    found = _ask(page, "token", {"id": id, "code": code, "verifier": verifier})
+    if form == "json":
+        place.echo_json({"token": str(found["token"]), "expires_at": int(found["expires_at"])})
+    else:
+        click.echo(str(found["token"]))
+
+
+def _local(state: Path) -> str:
+    found = running.read(state)
+    if found is None or not found.page:
+        raise ClientFault(
+            f"no gateway runs with the state directory {state}: start one with `blastwall up`, "
+            f"or say where the page is with --page or {PAGE_VARIABLE}"
+        )
+    return found.page
+
+
+def _pasted() -> str:
+    code: str = click.prompt("code", err=True, hide_input=True, prompt_suffix=": ")
+    return code.strip()[:LONGEST_CODE]
+
+
+def _ask(page: str, verb: str, form: dict[str, str]) -> dict[str, Any]:
+    """One question to the page; its refusal in its own words. Raises TokenFault, UpstreamFault."""
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+    status, body = exchange(f"{page}/saml/{verb}", headers, urlencode(form).encode())
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        answer = None
+    if status == 200 and isinstance(answer, dict):
+        return answer
+    if isinstance(answer, dict) and "error" in answer:
+        raise TokenFault(visible(str(answer["error"])[:500]))
+    raise UpstreamFault(f"{page} does not sign people in (status {status}): is identity.saml configured there?")
