@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from blastwall.blast import Blast
 from blastwall.errors import TokenFault
 from blastwall.model import Chunk, Credential, Denial, Facts, Masked, Permit, Principal, Secret, Statement, Target
 
@@ -166,6 +167,18 @@ class Conversation(Protocol):
 
     async def close(self, denial: Denial | None = None) -> None:
         """End both legs; with a denial, after saying why in the protocol's own form. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class Foresighted(Protocol):
+    """A conversation that can find out what a statement would do, before it runs."""
+
+    async def foresee(self, statement: Statement, facts: Facts) -> Blast:
+        """On a connection of its own that only reads, for about a second at most; the agent is told nothing of it.
+
+        Recorded as an event. Raises nothing but what a broken upstream raises: what is not found out is unknown.
+        """
         ...
 
 
