@@ -69,6 +69,10 @@ def compose(bundle: Bundle, settings: ProxySettings, environ: Mapping[str, str])
         "approval_decide": settings.approval_decide_function,
     }
     invoke = Functions(client("lambda"))
+    table = ApprovalTable(client("dynamodb"), settings.approvals_table, clock, limits)
+    people = AwsApprovals(table, invoker(functions))
+    sessions = SessionTable(client("dynamodb"), settings.sessions_table, clock, withdraw=people.withdraw_all)
+    table.doors = sessions
     return Parts(
         AwsVerifier(invoke, settings.token_verifier_function, clock),
         AwsVendor(
@@ -79,8 +83,8 @@ def compose(bundle: Bundle, settings: ProxySettings, environ: Mapping[str, str])
             Composer(environ).roles(bundle),
             clock,
         ),
-        AwsApprovals(ApprovalTable(client("dynamodb"), settings.approvals_table, clock, limits), invoker(functions)),
-        AwsSessions(SessionTable(client("dynamodb"), settings.sessions_table, clock)),
+        people,
+        AwsSessions(sessions),
         compose_recorder(recording, clock),
         clock,
         Follower(recording.spool_path, "blastwall.aws.audit"),

@@ -12,12 +12,14 @@ from blastwall.approvals.flood import Limits
 from blastwall.aws.approvals import ApprovalTable
 from blastwall.aws.clients import client, publisher, read_secret
 from blastwall.aws.office import Office
+from blastwall.aws.sessions import SessionTable
 from blastwall.aws.waiting import Waiting
 from blastwall.config.bundle import Bundle, load_bundle
 from blastwall.local.approvers import ApproverVerifier
 from blastwall.local.clock import SystemClock
 from blastwall.local.notifier import Notifier
 from blastwall.local.post import post
+from blastwall.model import Session
 from blastwall.settings import ApprovalSettings
 
 
@@ -56,8 +58,16 @@ def verifier() -> ApproverVerifier:
 @cache
 def table() -> ApprovalTable:
     """The approvals table, with the configuration's limits."""
+    given, clock, dynamodb = settings(), SystemClock(), client("dynamodb")
     limits = Limits(**bundle().config.approvals.limits.model_dump())
-    return ApprovalTable(client("dynamodb"), settings().approvals_table, SystemClock(), limits)
+    made = ApprovalTable(dynamodb, given.approvals_table, clock, limits)
+    if given.sessions_table:
+
+        def withdraw(session: Session, note: str) -> None:
+            made.withdraw_all(session.principal.identity, session.id, note)
+
+        made.doors = SessionTable(dynamodb, given.sessions_table, clock, withdraw=withdraw)
+    return made
 
 
 @cache

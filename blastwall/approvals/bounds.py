@@ -35,16 +35,25 @@ def changes_rows(facts: Facts) -> bool:
 
 def counted(facts: Facts) -> bool:
     """Whether the server will say how many rows it changed. It may turn out not to, and is refused then."""
-    if facts.effect not in _CHANGING:
-        return False
-    return (facts.verb in _TAGGED and _writes(facts)) or (facts.verb == "copy" and "copy_in" in facts.flags)
+    return _tagged(facts) and "rules" not in facts.flags
 
 
 def hides_count(facts: Facts) -> bool:
-    """Whether it changes rows without the server saying how many: inside WITH, or measured by EXPLAIN ANALYZE."""
+    """Whether it changes rows without the server saying how many: inside WITH, where rules make another statement of
+    it, or measured by EXPLAIN ANALYZE.
+    """
+    if _tagged(facts):
+        return "rules" in facts.flags
     if facts.effect not in _CHANGING or "locks_rows" in facts.flags:
         return False
     return (facts.verb in _QUERIES or "explain_analyze" in facts.flags) and _writes(facts)
+
+
+def _tagged(facts: Facts) -> bool:
+    """Whether its completion tag is one with a count of changed rows."""
+    if facts.effect not in _CHANGING:
+        return False
+    return (facts.verb in _TAGGED and _writes(facts)) or (facts.verb == "copy" and "copy_in" in facts.flags)
 
 
 def _writes(facts: Facts) -> bool:

@@ -11,7 +11,7 @@ from html import escape
 from importlib.resources import files
 from urllib.parse import quote
 
-from blastwall.approvals.rules import LIVE, Filed, routed_to
+from blastwall.approvals.rules import Filed, decidable, routed_to
 from blastwall.approvals.view import View, Words, moment, titled, view_of
 from blastwall.approvals.visible import visible
 from blastwall.model import ApprovalState
@@ -77,7 +77,7 @@ def request_page(filed: Filed, now: float, *, csrf: str, refusal: str, grants: b
             f'<section class="untrusted"><h2>{_marked(titled(view.reason))}</h2>{_words(view.reason)}</section>'
         )
     parts += _votes(filed)
-    if status.state in LIVE:
+    if decidable(filed.request, status.state):
         parts.append(_answering(filed, view, csrf, refusal, grants))
     parts.append(f'<p class="quiet">Shown: <code>{view.shown}</code></p>')
     return "".join(parts)

@@ -9,7 +9,15 @@ from hmac import compare_digest
 from types import MappingProxyType
 
 from blastwall.approvals.bounds import MOST_ROWS, counted, settled
-from blastwall.model import ApprovalRequest, ApprovalState, ApprovalStatus, Denial, DenialCode, Principal
+from blastwall.model import (
+    ApprovalRequest,
+    ApprovalState,
+    ApprovalStatus,
+    Denial,
+    DenialCode,
+    Principal,
+    StatementKind,
+)
 
 MAX_NOTE = 1000  # characters
 MAX_GRANT_SECONDS = 3600.0  # whatever policy says: after an hour nobody remembers what they looked at
@@ -27,7 +35,8 @@ class Event(StrEnum):
     SUPERSEDE = "supersede"
 
 
-# What is not listed does not happen. REDEEMED is reached from APPROVED only and nothing leads out of it: one run.
+# What is not listed does not happen. REDEEMED is reached from APPROVED only and nothing leads out of it: one run. But
+# for a connection (below): what it opened is still open, so it can be taken back.
 TRANSITIONS: Mapping[tuple[ApprovalState, Event], ApprovalState] = MappingProxyType(
     {
         (ApprovalState.REQUESTED, Event.APPROVE): ApprovalState.APPROVED,
@@ -42,7 +51,14 @@ TRANSITIONS: Mapping[tuple[ApprovalState, Event], ApprovalState] = MappingProxyT
         (ApprovalState.APPROVED, Event.SUPERSEDE): ApprovalState.SUPERSEDED,
     }
 )
+OPEN_TRANSITIONS: Mapping[tuple[ApprovalState, Event], ApprovalState] = MappingProxyType(
+    {
+        (ApprovalState.REDEEMED, Event.DENY): ApprovalState.DENIED,
+        (ApprovalState.REDEEMED, Event.WITHDRAW): ApprovalState.WITHDRAWN,
+    }
+)
 LIVE: frozenset[ApprovalState] = frozenset(state for state, _ in TRANSITIONS)
+_TAKEN_BACK = frozenset({ApprovalState.DENIED, ApprovalState.WITHDRAWN})
 
 # Why a vote comes too late, by the state it finds.
 _TOO_LATE: Mapping[ApprovalState, tuple[DenialCode, str]] = MappingProxyType(
@@ -110,9 +126,35 @@ class Grant:
     bound: int | None = None
 
 
-def next_state(state: ApprovalState, event: Event) -> ApprovalState | None:
-    """Where ``event`` takes a request in ``state``; None when it may not happen there."""
-    return TRANSITIONS.get((state, event))
+def next_state(state: ApprovalState, event: Event, kind: StatementKind = StatementKind.EXECUTE) -> ApprovalState | None:
+    """Where ``event`` takes a request in ``state``; None when it may not happen there. ``kind`` of its statement."""
+    after = TRANSITIONS.get((state, event))
+    if after is None and kind is StatementKind.CONNECT:
+        after = OPEN_TRANSITIONS.get((state, event))
+    return after
+
+
+def decidable(request: ApprovalRequest, state: ApprovalState) -> bool:
+    """May anybody still answer it? A connection that was approved and used can be denied: then its session ends."""
+    return next_state(state, Event.DENY, request.statement.kind) is not None
+
+
+def ends_session(request: ApprovalRequest, used: int, after: ApprovalState) -> bool:
+    """Does the session end with this change? It does when what let it connect, and was used, is taken back."""
+    return request.statement.kind is StatementKind.CONNECT and used > 0 and after in _TAKEN_BACK
+
+
+def opens_until(request: ApprovalRequest, status: ApprovalStatus) -> float | None:
+    """When a session ends at the latest that this approval lets connect; None: the approval says nothing of that.
+
+    A person who lets it connect for ten minutes means the session, not the door.
+    """
+    return status.expires_at if request.statement.kind is StatementKind.CONNECT and status.same_shape else None
+
+
+def end_reason(id: str, after: ApprovalState, note: str) -> str:
+    """Why a session ended, in words for its agent and for the record."""
+    return f"its approval {id} was {after}" + (f": {note}" if note else "")
 
 
 def as_of(state: ApprovalState, expires_at: float, now: float) -> ApprovalState:
@@ -196,7 +238,7 @@ def judge_vote(
     them, one person has one voice. A person is told by the subject, whatever the token's issuer; one denial is enough.
     """
     event = Event.APPROVE if approve else Event.DENY
-    after = next_state(state, event)
+    after = next_state(state, event, request.statement.kind)
     if after is None:
         code, reason = _TOO_LATE[state]
         return Denial(code, reason, hint="the agent must ask again if it still wants to run this")

@@ -19,7 +19,7 @@ import asyncio
 import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from blastwall import approvals as rules
 from blastwall.approvals import Ballot, Event, Filed, Vote
@@ -29,7 +29,15 @@ from blastwall.approvals.rules import judge_ballot
 from blastwall.approvals.view import view_of
 from blastwall.aws.items import Item, Items, number, real
 from blastwall.errors import ClientFault, OurFault
-from blastwall.model import ApprovalRequest, ApprovalState, ApprovalStatus, Denial, DenialCode, Principal
+from blastwall.model import (
+    ApprovalRequest,
+    ApprovalState,
+    ApprovalStatus,
+    Denial,
+    DenialCode,
+    Principal,
+    Session,
+)
 from blastwall.ports import Clock
 
 Authorise = Callable[[Principal, ApprovalRequest, Ballot], Denial | None]
@@ -43,16 +51,37 @@ SHORTEST_LOOK, LONGEST_LOOK = 0.1, 0.5  # seconds between two looks at a request
 _LIVE = (ApprovalState.REQUESTED, ApprovalState.APPROVED)
 
 
+class Doors(Protocol):
+    """What approvals that let sessions connect have to say to the sessions."""
+
+    def shut(self, session: str, reason: str, by: str) -> bool:
+        """End a live session."""
+        ...
+
+    def shut_by(self, session: str, until: float) -> None:
+        """It ends then at the latest."""
+        ...
+
+
 class ApprovalTable:
     """The table itself, for Lambdas (blocking). ``client`` is a boto3 DynamoDB client.
 
-    Everything raises OurFault when AWS fails.
+    ``doors`` None: approvals of connections cannot be taken back here once they were used. Everything raises OurFault
+    when AWS fails.
     """
 
-    def __init__(self, client: Any, name: str, clock: Clock, limits: Limits = SHIPPED) -> None:  # noqa: ANN401  boto3 has no types
+    def __init__(
+        self,
+        client: Any,  # noqa: ANN401  boto3 has no types
+        name: str,
+        clock: Clock,
+        limits: Limits = SHIPPED,
+        doors: Doors | None = None,
+    ) -> None:
         self._items = Items(client, name)
         self.clock = clock
         self._limits = limits
+        self.doors = doors
 
     # asking
 
@@ -148,8 +177,15 @@ class ApprovalTable:
                 item, {"used": number(used), "state": {"S": str(after)}, "changed_at": number(now)}
             )
             if changed is not None:
+                self._time_box(changed, now)
                 return _status(changed, now)
         return None
+
+    def _time_box(self, item: Item, now: float) -> None:
+        status = _status(item, now)
+        until = rules.opens_until(_request(item), status) if status.same_shape else None
+        if until is not None and self.doors is not None:
+            self.doors.shut_by(item["session"]["S"], until)
 
     def latest(self, binding: str) -> ApprovalStatus | None:
         """The newest request with this binding in whatever state, or None."""
@@ -194,6 +230,7 @@ class ApprovalTable:
                 if grant.same_shape:
                     ttl = number(int(grant.expires_at + KEPT_SECONDS))
                     self._items.put({"id": {"S": f"s#{request.shape}"}, "points_to": {"S": id}, "ttl": ttl})
+            self._shut(request, item, after, ballot.note, approver.subject)
             changed = self._items.change(item, values)
             if changed is not None:
                 return _status(changed, now)
@@ -220,15 +257,25 @@ class ApprovalTable:
             status = _status(item, now)
             stored = ApprovalState(item["state"]["S"])
             elsewhere = only is not None and status.state is not only
-            after = None if elsewhere else rules.next_state(status.state, event)
+            request = _request(item)
+            after = None if elsewhere else rules.next_state(status.state, event, request.statement.kind)
             if after is None and status.state is stored:
                 return status
             if after is None:  # it expired, and nobody has written it down yet
                 after, by, note = status.state, (), ""
+            self._shut(request, item, after, note, ", ".join(by))
             changed = self._items.change(item, _decision(after, by, note[: rules.MAX_NOTE], now))
             if changed is not None:
                 return _status(changed, now)
         raise OurFault(f"the approval request {id} could not be changed: others changed it all the time")
+
+    def _shut(self, request: ApprovalRequest, item: Item, after: ApprovalState, note: str, by: str) -> None:
+        """What is taken back is closed first: a session that ends for nothing harms less than one that goes on."""
+        if not rules.ends_session(request, int(item["used"]["N"]), after):
+            return
+        if self.doors is None:
+            raise OurFault(f"{request.id} let a session connect, which cannot be ended from here: end it by its id")
+        self.doors.shut(request.session, rules.end_reason(request.id, after, note), by)
 
     # looking
 
@@ -250,14 +297,14 @@ class ApprovalTable:
         found.sort(key=lambda item: real(item, "requested_at"), reverse=True)
         return [_filed(item, now) for item in found[:limit]]
 
-    def withdraw_all(self, agent: str, session: str, note: str) -> int:
-        """Withdraw what an ended session waits for; ``agent`` is its principal's identity. Returns how many."""
-        count = 0
+    def withdraw_all(self, agent: str, session: str, note: str) -> list[str]:
+        """Withdraw what an ended session waits for; ``agent`` is its principal's identity. Returns which."""
+        withdrawn = []
         for item in self._items.query("by_agent", "agent", agent, 0.0):
             if item["session"]["S"] == session and ApprovalState(item["state"]["S"]) in _LIVE:
                 self.move(item["id"]["S"], Event.WITHDRAW, note=note)
-                count += 1
-        return count
+                withdrawn.append(item["id"]["S"])
+        return withdrawn
 
     # what the state machine and the notifier keep beside a request
 
@@ -341,6 +388,11 @@ class AwsApprovals:
         status = await asyncio.to_thread(self._table.move, id, Event.WITHDRAW, note=note)
         await asyncio.to_thread(self._invoke, "approval_decide", {"answer": id})
         return status
+
+    def withdraw_all(self, session: Session, note: str) -> None:
+        """Take back what an ended session waits for, and let the state machine know. Blocks."""
+        for id in self._table.withdraw_all(session.principal.identity, session.id, note):
+            self._invoke("approval_decide", {"answer": id})
 
 
 def _bound(request: ApprovalRequest, policy_version: str) -> str:

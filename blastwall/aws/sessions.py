@@ -19,20 +19,24 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import logging
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from blastwall.aws.tables import Calls, Item, Lost, number, real_of, string_of, text
-from blastwall.errors import OurFault, TokenFault
+from blastwall.errors import Fault, OurFault, TokenFault
 from blastwall.model import Principal, Session, Target
 from blastwall.ports import Clock
+
+log = logging.getLogger("blastwall.sessions")
 
 KILLED: Final = "killed"
 LOCKED: Final = "locked"
 EXPIRED: Final = "expired"
 IDLE: Final = "idle"
+WITHDRAWN: Final = "withdrawn"
 REASONS: Final = {EXPIRED: "the session's time is up", IDLE: "nobody was connected any more"}
 
 ATTACH_WITHIN: Final = 60.0  # seconds that an opened session waits for its connection
@@ -151,13 +155,28 @@ class SessionTable:
             return False
         return self._end(item, KILLED, f"killed by {by}: {reason}", by)
 
+    def shut(self, id: str, reason: str, by: str) -> bool:
+        """End a session whose approval was taken back; its token may ask again. False: no such live session."""
+        item = self._calls.get({"id": text(id)})
+        if item is None or self._settled(item, self.clock.now()) is not None:
+            return False
+        return self._end(item, WITHDRAWN, reason, by)
+
+    def shut_by(self, id: str, until: float) -> None:
+        """A live session ends at ``until`` at the latest."""
+        values = {":until": number(until)}
+        try:
+            self._calls.update({"id": text(id)}, "SET expires_at = :until", values, f"{_LIVE} AND expires_at > :until")
+        except Lost:
+            return
+
     def lock(self, agent: str, reason: str, by: str) -> int:
         """End all sessions of an agent and refuse new ones. Returns how many ended here; their tasks end the others."""
         values = {":reason": text(reason), ":by": text(by), ":at": number(self.clock.now())}
         self._calls.update({"id": text(f"lock#{agent}")}, "SET reason = :reason, #by = :by, #at = :at", values)
         said = f"agent locked by {by}: {reason}"
         live = self._calls.query(
-            "agent = :agent", {":agent": text(agent)}, index="by_agent", chosen="attribute_not_exists(ended_at)"
+            "#agent = :agent", {":agent": text(agent)}, index="by_agent", chosen="attribute_not_exists(ended_at)"
         )
         return sum(self._end(item, LOCKED, said, by) for item in list(live))
 
@@ -173,7 +192,7 @@ class SessionTable:
     def ls(self, agent: str) -> Sequence[Standing]:
         """An agent's live sessions, as an index knows them: a moment ago."""
         found = self._calls.query(
-            "agent = :agent", {":agent": text(agent)}, index="by_agent", chosen="attribute_not_exists(ended_at)"
+            "#agent = :agent", {":agent": text(agent)}, index="by_agent", chosen="attribute_not_exists(ended_at)"
         )
         return [standing_of(item) for item in found if self._settled(item, self.clock.now()) is None]
 
@@ -346,7 +365,10 @@ class SessionTable:
                     return False
         else:
             raise OurFault(f"session {string_of(item, 'id')} could not be ended: others changed it all the time")
-        self._withdraw(standing_of(item).session, f"the session ended: {reason}")
+        try:
+            self._withdraw(standing_of(item).session, f"the session ended: {reason}")
+        except Fault as fault:  # it has ended all the same, and no approval of it can be used any more
+            log.error("what session %s waits for is left to expire: %s", string_of(item, "id"), fault)
         return True
 
 

@@ -15,13 +15,23 @@ from blastwall.approvals.flood import Asked, Limits, excess
 from blastwall.approvals.rules import Grant, judge_ballot
 from blastwall.approvals.view import view_of
 from blastwall.errors import ClientFault, OurFault
+from blastwall.local.ends import end_by, mark_ended
 from blastwall.local.store import Store, announce
-from blastwall.model import ApprovalRequest, ApprovalState, ApprovalStatus, Denial, DenialCode, Principal
+from blastwall.model import (
+    ApprovalRequest,
+    ApprovalState,
+    ApprovalStatus,
+    Denial,
+    DenialCode,
+    Principal,
+    StatementKind,
+)
 from blastwall.ports import Clock
 
 Authorise = Callable[[Principal, ApprovalRequest, Ballot], Denial | None]
 
 SHIPPED = Limits()
+WITHDRAWN = "withdrawn"  # how a session ended whose approval was taken back
 _COLUMNS = "id, state, decided_by, note, changed_at, expires_at, uses, used, same_shape, bound"
 
 
@@ -106,7 +116,13 @@ class LocalApprovals:
             db.execute("UPDATE approvals SET used = used + 1 WHERE id = ?", (row["id"],))
             if row["used"] + 1 >= row["uses"]:
                 _move(db, row, Event.REDEEM, now)
-            return _status(_row(db, row["id"]), now)
+            status = _status(_row(db, row["id"]), now)
+            if status.same_shape:
+                (found,) = _filed(db, "id = ?", status.id, limit=1, now=now)
+                until = rules.opens_until(found.request, status)
+                if until is not None:
+                    end_by(db, found.request.session, until)
+            return status
 
         return await self._store.write(work, durable=True)
 
@@ -117,13 +133,23 @@ class LocalApprovals:
         return None if row is None else _status(row, now)
 
     async def withdraw(self, id: str, note: str) -> ApprovalStatus:
-        """Take a live request back; one that is over stays as it is. Raises OurFault for an unknown id."""
-        now = self._clock.now()
+        """Take a live request back, or a connection's that was used: its session ends. One that is over stays as it is.
+
+        Raises OurFault for an unknown id.
+        """
+        filed = await self.show(id)
+        if filed is None:
+            raise OurFault(f"there is no approval request {id!r}")
+        asked, now, note = filed.request, self._clock.now(), note[: rules.MAX_NOTE]
 
         def work(db: sqlite3.Connection) -> ApprovalStatus:
             _settle(db, now)
-            _move(db, _row(db, id), Event.WITHDRAW, now, note=note[: rules.MAX_NOTE])
-            return _status(_row(db, id), now)
+            row = _row(db, id)
+            _move(db, row, Event.WITHDRAW, now, note=note, kind=asked.statement.kind)
+            after = _row(db, id)
+            if after["state"] != row["state"]:
+                _end_session(db, asked, after, now, note)
+            return _status(after, now)
 
         return await self._store.write(work, durable=True)
 
@@ -162,7 +188,9 @@ class LocalApprovals:
                 _grant(db, id, rules.granted(filed.request, approving, now))
                 _move(db, row, Event.APPROVE, now, by=[one.approver.subject for one in approving], note=vote.note)
             elif after is ApprovalState.DENIED:
-                _move(db, row, Event.DENY, now, by=[approver.subject], note=vote.note)
+                kind = filed.request.statement.kind
+                _move(db, row, Event.DENY, now, by=[approver.subject], note=vote.note, kind=kind)
+                _end_session(db, filed.request, _row(db, id), now, vote.note, approver.subject)
             announce(db, NEWS)
             return _status(_row(db, id), now)
 
@@ -214,11 +242,30 @@ def withdraw_all(db: sqlite3.Connection, session: str, note: str, now: float) ->
         _move(db, row, Event.WITHDRAW, now, note=note)
 
 
+def _end_session(
+    db: sqlite3.Connection, asked: ApprovalRequest, row: dict[str, Any], now: float, note: str, by: str = ""
+) -> None:
+    """In the transaction that takes an approval back: what it opened is closed by every process that has it open."""
+    after = ApprovalState(row["state"])
+    if not rules.ends_session(asked, row["used"], after):
+        return
+    reason = rules.end_reason(asked.id, after, note)
+    if mark_ended(db, asked.session, WITHDRAWN, now, reason=reason, by=by):
+        withdraw_all(db, asked.session, f"the session ended: {reason}", now)
+
+
 def _move(
-    db: sqlite3.Connection, row: dict[str, Any], event: Event, now: float, *, by: Sequence[str] = (), note: str = ""
+    db: sqlite3.Connection,
+    row: dict[str, Any],
+    event: Event,
+    now: float,
+    *,
+    by: Sequence[str] = (),
+    note: str = "",
+    kind: StatementKind = StatementKind.EXECUTE,
 ) -> None:
     """The only place that changes a state, and only by the table: an event that may not happen changes nothing."""
-    after = rules.next_state(ApprovalState(row["state"]), event)
+    after = rules.next_state(ApprovalState(row["state"]), event, kind)
     if after is None:
         return
     if event is Event.REDEEM:  # who approved stays on record

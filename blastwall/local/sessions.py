@@ -14,12 +14,13 @@ from typing import Any
 from blastwall.errors import OurFault, TokenFault
 from blastwall.local import processes
 from blastwall.local.approvals import withdraw_all
-from blastwall.local.store import Store, announce
+from blastwall.local.ends import NEWS, mark_ended
+from blastwall.local.store import Store
 from blastwall.model import Principal, Session, Target
 from blastwall.ports import Clock
 
 # How a session ended. KILLED also closes the door to its token, and LOCKED while the lock stands; after the others the
-# token may open a new session.
+# token may open a new session (WITHDRAWN, by local/approvals.py: the approval that let it connect was taken back).
 KILLED, LOCKED, EXPIRED, IDLE = "killed", "locked", "expired", "idle"
 
 SWEEP_EVERY = 5.0  # seconds between two looks for processes that are gone
@@ -148,7 +149,7 @@ class LocalSessions:
                 row = await self._store.read(lambda db: _one(db, session.id))
                 if row.ended_at is not None:
                     return row.reason
-                left = session.expires_at - self._clock.now()
+                left = min(session.expires_at, row.session.expires_at) - self._clock.now()
                 if left <= 0:
                     return _REASONS[EXPIRED]
                 try:
@@ -195,6 +196,14 @@ class LocalSessions:
         """The newest sessions first."""
         return await self._look("ended_at IS NULL" if live else "1", (), limit)
 
+    async def changed(self, timeout: float) -> None:
+        """Wait until any session ends, in whatever process, or for ``timeout`` seconds."""
+        with self._store.watcher.listening(NEWS) as news:
+            try:
+                await asyncio.wait_for(news.wait(), timeout)
+            except TimeoutError:
+                pass
+
     async def sweep(self) -> int:
         """Detach the connections of processes that are gone, and end what has run out. Returns how many went."""
         now = self._clock.now()
@@ -240,15 +249,10 @@ def _insert(db: sqlite3.Connection, session: Session, linger: float, waits_since
 
 
 def _end(db: sqlite3.Connection, id: str, ending: str, now: float, *, reason: str, by: str = "") -> bool:
-    """The only place that ends a session: its waiting approvals go with it, and whoever listens is told."""
-    ended = db.execute(
-        "UPDATE sessions SET ended_at = ?, ending = ?, reason = ?, ended_by = ? WHERE id = ? AND ended_at IS NULL",
-        (now, ending, reason, by, id),
-    )
-    if ended.rowcount == 0:
+    """End a session: its waiting approvals go with it, and whoever listens is told."""
+    if not mark_ended(db, id, ending, now, reason=reason, by=by):
         return False
     withdraw_all(db, id, f"the session ended: {reason}", now)
-    announce(db, id)
     return True
 
 

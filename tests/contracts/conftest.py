@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from blastwall.approvals import binding, from_document, shape
+from blastwall.approvals import Ballot, binding, from_document, shape
 from blastwall.approvals.documents import status_document
+from blastwall.approvals.view import view_of
 from blastwall.aws.approvals import ApprovalTable, AwsApprovals
 from blastwall.aws.following import AwsSessions
 from blastwall.aws.leases import AwsLeases
@@ -28,6 +29,8 @@ from blastwall.local.sessions import LocalSessions
 from blastwall.local.store import Store
 from blastwall.model import (
     ApprovalRequest,
+    ApprovalStatus,
+    Denial,
     Effect,
     Facts,
     ObjectRef,
@@ -44,6 +47,8 @@ from tests.blastwall.aws import stage
 NOW = 1_800_000_000.0
 TARGET = Target("shop", "postgres", "127.0.0.1", 5432, linger_minutes=5.0)
 Kill = Callable[[str, str, str], Awaitable[bool]]
+#: id, who, approve, note, for how many seconds: in another process.
+Vote = Callable[[str, Principal, bool, str, float], Awaitable[ApprovalStatus | Denial]]
 
 
 @dataclass
@@ -59,6 +64,7 @@ class World:
     unlock: Callable[[str], Awaitable[bool]]
     live_sessions: Callable[[], Awaitable[list[str]]]
     leases: Leases
+    vote: Vote
 
 
 @pytest.fixture(params=["local", "aws"])
@@ -76,6 +82,14 @@ async def world(
     async def live_sessions() -> list[str]:
         return [row.session.id for row in await sessions.ls()]
 
+    people = LocalApprovals(there, clock)
+
+    async def vote(id: str, who: Principal, approve: bool, note: str, seconds: float) -> ApprovalStatus | Denial:
+        filed = await people.show(id)
+        assert filed is not None
+        ballot = Ballot(approve, view_of(filed.request).shown, note, seconds)
+        return await people.vote(id, who, ballot, lambda *_: None)
+
     yield World(
         clock,
         LocalApprovals(here, clock),
@@ -86,6 +100,7 @@ async def world(
         sessions.unlock,
         live_sessions,
         LocalLeases(here),
+        vote,
     )
     here.close()
     there.close()
@@ -104,10 +119,19 @@ def _aws(clock: ManualClock) -> World:
         return SessionTable(dynamodb, stage.SESSIONS, clock, withdraw=withdraw)
 
     def invoke(name: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        if name == "approval_decide":  # it answers the waiting task, if there is one
+            return {}
         assert name == "approval_request"
         return {"status": status_document(approvals.file(from_document(request)))}
 
     here = table()
+    approvals.doors = table()
+
+    async def vote(id: str, who: Principal, approve: bool, note: str, seconds: float) -> ApprovalStatus | Denial:
+        filed = approvals.show(id)
+        assert filed is not None
+        ballot = Ballot(approve, view_of(filed.request).shown, note, seconds)
+        return await asyncio.to_thread(approvals.vote, id, who, ballot, lambda *_: None)
 
     async def kill(id: str, reason: str, by: str) -> bool:
         return await asyncio.to_thread(here.kill, id, reason, by)
@@ -131,6 +155,7 @@ def _aws(clock: ManualClock) -> World:
         unlock,
         live_sessions,
         AwsLeases(dynamodb, stage.LEASES, stage.SESSIONS),
+        vote,
     )
 
 

@@ -263,8 +263,8 @@ def test_the_state_machine_and_the_table_agree_on_a_session_that_ends(rig: Machi
     asked = rig.ask()
     rig.file(asked)
     rig.waits(asked)
-    assert rig.table.withdraw_all(asked.principal.identity, "s-1", "the session ended") == 1
-    assert rig.table.withdraw_all(asked.principal.identity, "s-1", "again") == 0
+    assert rig.table.withdraw_all(asked.principal.identity, "s-1", "the session ended") == [asked.id]
+    assert rig.table.withdraw_all(asked.principal.identity, "s-1", "again") == []
     assert rig.status(asked).state is ApprovalState.WITHDRAWN
     assert rig.table.move(asked.id, Event.APPROVE).state is ApprovalState.WITHDRAWN
     rig.call(decide, {"answer": asked.id})

@@ -14,13 +14,15 @@ from blastwall.approvals import (
     Event,
     Vote,
     as_of,
+    decidable,
+    ends_session,
     granted,
     judge_vote,
     next_state,
     routed_to,
 )
 from blastwall.approvals.rules import Grant, judge_ballot
-from blastwall.model import ApprovalState, Denial, DenialCode, Effect, Facts
+from blastwall.model import ApprovalState, Denial, DenialCode, Effect, Facts, Statement, StatementKind
 from tests.blastwall.approvals.asking import REQUEST, ask, person
 
 
@@ -187,3 +189,17 @@ def test_a_number_of_rows_must_mean_something(
 @pytest.mark.parametrize("rows", [None, 0, 5, 10**9])
 def test_a_number_of_rows_that_does_is_taken(rows: int | None) -> None:
     assert judge_ballot(REQUEST, Ballot(True, "s", rows=rows), "s") is None
+
+
+def test_only_a_connection_can_be_taken_back_after_its_use():
+    connection = ask(statement=Statement("connect to shop at shop", StatementKind.CONNECT))
+    for event, after in ((Event.DENY, ApprovalState.DENIED), (Event.WITHDRAW, ApprovalState.WITHDRAWN)):
+        assert next_state(ApprovalState.REDEEMED, event) is None
+        assert next_state(ApprovalState.REDEEMED, event, StatementKind.CONNECT) is after
+        assert ends_session(connection, 1, after) and not ends_session(connection, 0, after)
+        assert not ends_session(REQUEST, 1, after)
+    assert not ends_session(connection, 1, ApprovalState.SUPERSEDED), "policy changed: it is asked anew, not cut off"
+    assert decidable(connection, ApprovalState.REDEEMED) and not decidable(REQUEST, ApprovalState.REDEEMED)
+    assert judge_vote(connection, ApprovalState.REDEEMED, (), person("bob"), False) is ApprovalState.DENIED
+    assert isinstance(judge_vote(connection, ApprovalState.REDEEMED, (), person("bob"), True), Denial)
+    assert ApprovalState.REDEEMED not in LIVE, "nothing more can be redeemed of it"
