@@ -93,15 +93,13 @@ def variants(start: Start, shop: Stack) -> Stack:
 def corpus(start: Start) -> Stack:
     """The configuration that the statement corpus is tried against; nobody waits there for a person.
 
-    The gateway's own user is a superuser: nothing but the gateway keeps an attack from its aim.
+    The gateway's own user is a superuser (schema.sql): nothing but the gateway keeps an attack from its aim.
     """
 
     def at_once(document: dict[str, Any]) -> None:
         document["targets"]["corpus"]["hold_seconds"] = 0.0
 
-    stack = start("corpus", CORPUS, "corpus", at_once)
-    stack.direct("ALTER ROLE corpus_agent SUPERUSER")
-    return stack
+    return start("corpus", CORPUS, "corpus", at_once)
 
 
 @pytest.fixture(scope="session")
