@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from blastwall.conversation import Admin
 from blastwall.errors import UpstreamFault
-from blastwall.model import Credential, Target
+from blastwall.model import Credential, Parameter, Target
 from blastwall.protocols.postgres import messages, replies
 from blastwall.protocols.postgres.answers import ERROR, READY, ROW
 from blastwall.protocols.postgres.link import Link, Route, open_link
@@ -76,13 +76,37 @@ class Console:
     def closed(self) -> bool:
         return self._link.wire.closed
 
+    @property
+    def reported(self) -> Mapping[str, str]:
+        """The settings that the server told when it let the connection in."""
+        return self._link.ready.parameters
+
     async def run(self, text: str) -> list[tuple[bytes | None, ...]]:
         """All rows of all statements. Raises UpstreamFault with the SQLSTATE of the first error; then none took effect.
 
         The caller sets the deadline; after a deadline the connection is of no more use.
         """
+        self._link.wire.write(messages.query(text.encode()))
+        return await self._answered()
+
+    async def ask(self, text: str, parameters: Sequence[Parameter] = ()) -> list[tuple[bytes | None, ...]]:
+        """The rows of one statement, as texts; ``parameters`` are bound as they are. Raises UpstreamFault as above."""
+        self._link.wire.write(
+            b"".join(
+                (
+                    messages.parse(b"", text.encode(), [each.type_id for each in parameters]),
+                    messages.bind(
+                        b"", b"", [int(each.binary) for each in parameters], [each.value for each in parameters]
+                    ),
+                    messages.execute(b""),
+                    messages.SYNC,
+                )
+            )
+        )
+        return await self._answered()
+
+    async def _answered(self) -> list[tuple[bytes | None, ...]]:
         link = self._link
-        link.wire.write(messages.query(text.encode()))
         rows: list[tuple[bytes | None, ...]] = []
         problem: UpstreamFault | None = None
         size = 0

@@ -185,6 +185,10 @@ class SessionReader:
                     return replace(finding.facts, refusal=written_back(mask.column))
         return finding.facts
 
+    def place(self) -> tuple[Surroundings, str, tuple[str, ...]]:
+        """Where the session is: its surroundings, its role and its search path."""
+        return self._settle(), self._user, self._search_path
+
     @property
     def patience(self) -> float:
         """For how many seconds a statement may be held here: in a transaction the server's idle timer runs."""
