@@ -16,7 +16,7 @@ from blastwall import registry
 from blastwall.approvals.bounds import Room
 from blastwall.audit.journal import Journal
 from blastwall.config.bundle import Bundle
-from blastwall.conversation import Channel, Conversation, Hello, Host, ProtocolSpec, SelfDriven
+from blastwall.conversation import Channel, Conversation, Foresighted, Hello, Host, ProtocolSpec, SelfDriven
 from blastwall.errors import ClientFault, Fault, ProtocolViolation, RecordingFault, TokenFault, UpstreamFault
 from blastwall.model import (
     Bearer,
@@ -177,6 +177,7 @@ class Gateway:
                 ledger,
                 ports.clock,
                 self._asking(target),
+                conversation.foresee if isinstance(conversation, Foresighted) else None,
             )
             permit = await self._decide_connect(decider, recording, hello, target, session)
             if isinstance(permit, Denial):

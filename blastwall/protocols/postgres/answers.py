@@ -156,6 +156,7 @@ class Answers:
         self._tainted = False  # a statement over masked columns ran in this transaction
         self._touched = False  # ... since the last ReadyForQuery
         self._pinned = pinned
+        self.reported: dict[str, str] = {}  # settings somebody put in here: as the server reports them now
         self._listening = listening
         self._queue: deque[Expected] = deque()
         self._in_batch = False
@@ -368,6 +369,8 @@ class Answers:
 
     def _parameter(self, data: bytes) -> bytes:
         name, value = replies.parameter_status(data)
+        if name in self.reported:
+            self.reported[name] = value
         wanted = self._pinned.get(name)
         if wanted is not None and value != wanted:
             raise UpstreamFault(

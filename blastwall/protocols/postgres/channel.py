@@ -38,6 +38,11 @@ class PostgresChannel:
         self._following = False  # an exchange is on its way, to ReadyForQuery
         self._over = False
 
+    @property
+    def wrote(self) -> bool:
+        """Whether its open transaction may have changed what no other connection sees yet."""
+        return self._handlers.wrote
+
     async def drive(self, road: Road) -> None:
         """Until the client leaves. Raises ClientGone and UpstreamFault; a fatal violation is answered, then ends it."""
         self._road = road

@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator, Mapping
 from hashlib import sha256
 from typing import Any
 
+from blastwall.blast import NOTHING, Blast, unknown
 from blastwall.conversation import Hello, Host, Note
 from blastwall.errors import UpstreamFault
 from blastwall.masking.plan import Plan
-from blastwall.model import Credential, Denial, Facts, Secret, Statement, Target
+from blastwall.model import Credential, Denial, Effect, Facts, Secret, Statement, Target
 from blastwall.protocols.postgres import messages, requests
 from blastwall.protocols.postgres.answers import Answers
 from blastwall.protocols.postgres.arrival import Arrival, Cancelling, arrive
@@ -28,6 +29,10 @@ from blastwall.protocols.postgres.options import Options
 from blastwall.protocols.postgres.reading import SessionReader
 from blastwall.protocols.postgres.refusal import refusal
 from blastwall.protocols.postgres.shelf import Shelf
+from blastwall.protocols.postgres.side import MEANING, Side
+from blastwall.sql.blast import Situation, needs_asking
+from blastwall.sql.grammar import Unparsed
+from blastwall.sql.parser import parse
 
 #: What the gateway relies on, set in the startup packet (so that RESET ALL comes back to it) and watched ever after.
 PINNED: Mapping[str, str] = {"client_encoding": "UTF8", "standard_conforming_strings": "on"}
@@ -90,6 +95,8 @@ class PostgresConversation:
         self._pid = 0
         self._note: Note = _silent
         self._closed = False
+        self._side: Side | None = None
+        self._channel: PostgresChannel | None = None
 
     async def greet(self) -> Hello | None:
         arrived = await arrive(self._sock, self._host)
@@ -126,6 +133,9 @@ class PostgresConversation:
         if bearer is not None and "comment" in options.attribution:
             self._legs.signature = comment(bearer)
         reported = self._link.ready.parameters
+        answers.reported.update({name: reported[name] for name in MEANING if name in reported})
+        if options.look_ahead:
+            self._side = Side(target, credential, parameters)
         for name, value in PINNED.items():
             if reported.get(name) != value:
                 raise UpstreamFault(f"the database reports {name}={reported.get(name)!r}; the gateway needs {value!r}")
@@ -187,7 +197,8 @@ class PostgresConversation:
 
     async def channels(self) -> AsyncIterator[Any]:
         assert self._legs is not None and self._reader is not None, "connect first"
-        yield PostgresChannel(self._legs, self._reader)
+        self._channel = PostgresChannel(self._legs, self._reader)
+        yield self._channel
 
     def classify(self, statement: Statement) -> Facts:
         assert self._reader is not None, "connect first"
@@ -196,6 +207,32 @@ class PostgresConversation:
     def rewrite(self, statement: Statement, facts: Facts) -> str:
         assert self._reader is not None, "connect first"
         return self._reader.rewrite(statement)
+
+    async def foresee(self, statement: Statement, facts: Facts) -> Blast:
+        """See :class:`blastwall.conversation.Foresighted`."""
+        assert self._reader is not None and self._legs is not None, "connect first"
+        if facts.effect is Effect.UNKNOWN:
+            return unknown("The gateway does not understand the statement.")
+        finding = self._reader.find(statement.text)
+        try:
+            tree = finding.tree if finding.masked is None else parse(finding.masked)
+        except Unparsed as fault:
+            return unknown(f"The statement with its masks cannot be read: {fault.reason}")
+        if tree is None:
+            return unknown("The gateway does not understand the statement.")
+        around, user, path = self._reader.place()
+        changed = self._channel is not None and self._channel.wrote
+        situation = Situation(tree, around, statement.parameters, changed)
+        if not needs_asking(situation):
+            return NOTHING
+        if self._side is None:
+            return unknown("This target's option look_ahead is off.")
+        begun = time.monotonic()
+        found, asked = await self._side.foresee(situation, user, path, self._legs.answers.reported)
+        seconds = round(time.monotonic() - begun, 4)
+        fields = {"statement": statement.number, "seconds": seconds, "questions": asked, "blast": found.document()}
+        self._note("looked_ahead", fields)
+        return found
 
     async def cancel(self) -> None:
         """Somebody with this conversation's key asked to cancel: the held statement, or what the database runs."""
@@ -218,6 +255,8 @@ class PostgresConversation:
             return
         self._closed = True
         self._keys.forget(self._pid)
+        if self._side is not None:
+            self._side.close()
         if self._link is not None:
             busy = self._legs is not None and not self._legs.answers.quiescent
             if busy and self._route is not None:

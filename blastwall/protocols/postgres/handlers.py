@@ -35,6 +35,11 @@ class Handlers:
         self.ended = False
         legs.copy_event = self.copy_event
 
+    @property
+    def wrote(self) -> bool:
+        """Whether its open transaction may have changed what no other connection sees yet."""
+        return self._wrote
+
     def handle(self, event: requests.Event) -> PostgresExchange | None:
         """What the message asks for, None when it is staged or answered. Raises ProtocolViolation."""
         return HANDLERS[type(event)](self, event)
