@@ -155,6 +155,7 @@ class Answers:
         self.refused = False  # ... and it had it just now
         self._tainted = False  # a statement over masked columns ran in this transaction
         self._touched = False  # ... since the last ReadyForQuery
+        self.muted = False  # the gateway says by itself when it is ready: the server's word is not for the client
         self._pinned = pinned
         self.reported: dict[str, str] = {}  # settings somebody put in here: as the server reports them now
         self._listening = listening
@@ -195,6 +196,15 @@ class Answers:
     def preparing_only(self) -> bool:
         """Nothing but naming and describing texts is on its way: nothing that runs."""
         return all(item.step in (Step.PARSE, Step.DESCRIBE_STATEMENT) for item in self._queue)
+
+    @property
+    def newest(self) -> Expected:
+        """The step that was noted last, and is still owed."""
+        return self._queue[-1]
+
+    def retold(self, data: bytes) -> bytes:
+        """An ErrorResponse to a statement of the gateway's own, as the client may have it."""
+        return self._spoken(data, messages.error_response)
 
     def expect(self, expected: Expected) -> None:
         """Note a message that was staged upstream."""
@@ -291,6 +301,8 @@ class Answers:
             self._swallow_sync()
         elif kind == READY:
             self._ready(replies.ready_status(data)[0])
+            if self.muted:
+                data = b""
         if _FINAL[head.step][kind]:
             self._queue.popleft()
         return b"" if head.hidden else data

@@ -18,7 +18,7 @@ from blastwall.errors import ProtocolViolation
 from blastwall.model import Chunk, Denial
 from blastwall.protocols.postgres import requests
 from blastwall.protocols.postgres.exchange import PostgresExchange, Reader
-from blastwall.protocols.postgres.handlers import Handlers
+from blastwall.protocols.postgres.handlers import Detour, Handlers
 from blastwall.protocols.postgres.legs import Legs
 
 #: Longer texts are read beside the event loop first, so that other sessions do not wait for them (bytes).
@@ -102,6 +102,9 @@ class PostgresChannel:
                 except ProtocolViolation as violation:
                     handlers.end_with(violation)
                     continue
+                except Detour:
+                    self._rest = self._take_detour(PostgresExchange(legs, None))
+                    return True
                 if exchange is None and event is None and legs.staged:
                     exchange = PostgresExchange(legs, None)
                 if exchange is not None:
@@ -132,6 +135,11 @@ class PostgresChannel:
     async def _take_later(self, exchange: PostgresExchange, admitted: Waiting) -> None:
         assert self._road is not None
         await self._road.follow(exchange, await admitted.rest)
+
+    async def _take_detour(self, exchange: PostgresExchange) -> None:
+        assert self._road is not None
+        admitted = self._road.admit(exchange)
+        await self._road.follow(exchange, await admitted.rest if isinstance(admitted, Waiting) else admitted)
 
     def _relay(self, chunk: Chunk) -> bool:
         """Relay a chunk; returns whether something has to be awaited for that."""

@@ -192,7 +192,10 @@ class PostgresConversation:
 
     def noting(self, note: Note) -> None:
         self._note = note
-        if self._legs is not None and self._legs.answers.net is not None:
+        if self._legs is None:
+            return
+        self._legs.note = note
+        if self._legs.answers.net is not None:
             self._legs.answers.net.note = note
 
     async def channels(self) -> AsyncIterator[Any]:

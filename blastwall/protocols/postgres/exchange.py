@@ -83,6 +83,10 @@ class PostgresExchange:
 
     def forward(self, permit: Permit | None) -> AsyncIterator[Chunk]:
         until_ready = self.send(permit)
+        guarded = self._leg.guarded
+        if guarded is not None:
+            self._leg.guarded = None
+            return guarded
         return NOTHING if self.more else self._leg.results(until_ready)
 
     async def relay(self, masked: Masked) -> None:

@@ -13,6 +13,7 @@ from blastwall.errors import ProtocolViolation
 from blastwall.model import Chunk, Denial, Direction, Effect, Parameter, Permit, Statement, StatementKind
 from blastwall.protocols.postgres import messages, requests
 from blastwall.protocols.postgres.answers import COPY_DATA, IDLE, IN_TRANSACTION, Expected, Step
+from blastwall.protocols.postgres.bound import Bounds
 from blastwall.protocols.postgres.brief import briefs
 from blastwall.protocols.postgres.exchange import PostgresExchange, Reader, Stage
 from blastwall.protocols.postgres.legs import CHUNK_BYTES, POISON, POISON_NAME, Legs
@@ -21,6 +22,10 @@ from blastwall.protocols.postgres.net import Marking
 from blastwall.protocols.postgres.refusal import refusal
 
 Handler = Callable[["Handlers", Any], PostgresExchange | None]
+
+
+class Detour(Exception):
+    """``Legs.guarded`` is to be followed before the next message is read."""
 
 
 class Handlers:
@@ -33,6 +38,8 @@ class Handlers:
         self._number = 0
         self._wrote = False
         self.ended = False
+        self._guarding = False  # the query that is staged next runs under its guard already
+        self._bounds = Bounds(legs, reader.find, self._answer_query, self._fail)
         legs.copy_event = self.copy_event
 
     @property
@@ -41,7 +48,7 @@ class Handlers:
         return self._wrote
 
     def handle(self, event: requests.Event) -> PostgresExchange | None:
-        """What the message asks for, None when it is staged or answered. Raises ProtocolViolation."""
+        """What the message asks for, None when it is staged or answered. Raises ProtocolViolation and Detour."""
         return HANDLERS[type(event)](self, event)
 
     def next_event(self) -> requests.Event | None:
@@ -83,6 +90,11 @@ class Handlers:
 
         def stage(permit: Permit | None) -> bool:
             assert permit is not None
+            if permit.guard is not None and not self._guarding:
+                self._guarding = True
+                legs.guarded = self._bounds.query(statement, permit, lambda: stage(permit))
+                return True
+            self._guarding = False
             self._names.unprepare("")
             self._names.close("")
             self._note_writes(statement.text)
@@ -225,13 +237,21 @@ class Handlers:
         if portal is None:
             self._fail_with("34000", f'portal "{name}" does not exist')
             return
+        if portal.permit.guard is not None:
+            self._legs.guarded = self._bounds.execute(
+                portal, event.max_rows, lambda most: self._stage_execute(portal, most)
+            )
+            raise Detour
+        self._stage_execute(portal, event.max_rows)
+
+    def _stage_execute(self, portal: Portal, max_rows: int) -> None:
         legs = self._legs
         marking = None
         if legs.answers.net is not None:
             marking = Marking((portal.brief,), portal)
             if not portal.described and (portal.brief.touches or not portal.known):
                 self._ask_columns(portal)
-        legs.stage(messages.execute(portal.upstream.encode(), event.max_rows))
+        legs.stage(messages.execute(portal.upstream.encode(), max_rows))
         legs.answers.expect(Expected(Step.EXECUTE, portal.number, portal.effects, marking=marking))
 
     def _close(self, event: requests.Close) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final
 
 from blastwall.errors import ClientFault, UpstreamFault
@@ -35,6 +35,13 @@ _TO_AGENT: Final = Direction.TO_AGENT
 STALL_SECONDS: Final = 900.0
 
 
+Note = Callable[[str, Mapping[str, object]], None]
+
+
+def _silent(name: str, fields: Mapping[str, object]) -> None:
+    """Before there is a recording nobody listens."""
+
+
 class ClientGone(ClientFault):
     """The client closed its connection."""
 
@@ -54,6 +61,8 @@ class Legs:
         self.local: deque[Chunk] = deque()
         self.cancelled = False
         self.waiting = False  # the client's statement is held for a person
+        self.guarded: AsyncIterator[Chunk] | None = None  # what the next exchange has instead of its results
+        self.note: Note = _silent
         self.signature = b""  # a comment behind each statement, for the database's log
         self.copy_event: Callable[[], None] | None = None
         self._staged: list[bytes] = []

@@ -12,13 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from blastwall.masking.plan import UNTOUCHED, Treatment
 from blastwall.model import Facts, Permit, Value
 from blastwall.protocols.postgres.brief import UNTOUCHED_BRIEF, Brief
 from blastwall.protocols.postgres.replies import Field
 from blastwall.protocols.postgres.sheet import RowSheet
+
+if TYPE_CHECKING:
+    from blastwall.protocols.postgres.held import Portion
 
 #: Upstream names begin so; error texts are searched for it before they reach the client.
 PREFIX: Final = "blastwall_"
@@ -81,6 +84,7 @@ class Portal(Value):
         "formats",
         "number",
         "permit",
+        "portion",
         "prepared",
         "sheet",
         "treatment",
@@ -110,6 +114,7 @@ class Portal(Value):
         self.formats: tuple[int, ...] = ()
         self.described = False
         self.sheet: RowSheet | None = None
+        self.portion: Portion | None = None  # its whole answer, where that was held back until it was counted
 
     @property
     def known(self) -> bool:

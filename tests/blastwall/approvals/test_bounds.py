@@ -38,6 +38,8 @@ def test_loading_rows_is_counted() -> None:
 
 def test_changes_inside_a_query_are_not_told() -> None:
     assert hides_count(WITHIN) and not counted(WITHIN)
+    assert hides_count(Facts(Effect.WRITE, "delete", TABLE, frozenset({"rules"})))
+    assert not counted(Facts(Effect.WRITE, "delete", TABLE, frozenset({"rules"})))
     assert hides_count(Facts(Effect.WRITE, "explain", TABLE, frozenset({"explain", "explain_analyze"})))
 
 

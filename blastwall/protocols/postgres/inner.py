@@ -1,0 +1,128 @@
+"""The gateway's own statements on the client's connection, in the midst of what the client runs there.
+
+The client sees nothing of them. Unlike ``Legs.ask`` they may come inside an open extended batch (``within``): then they
+end with Flush, for a Sync would end the client's own implicit transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+from blastwall.errors import Fault, UpstreamFault
+from blastwall.model import Chunk
+from blastwall.protocols.postgres import messages, replies
+from blastwall.protocols.postgres.answers import ERROR, PARAMETER_TYPES, ROW, Expected, Step
+from blastwall.protocols.postgres.legs import ASKING, ClientGone, Legs
+from blastwall.protocols.postgres.upstream import Run
+
+MOST_BYTES: Final = 16 * 1024 * 1024  # of rows that one question may answer
+
+Row = tuple[bytes | None, ...]
+
+
+class Refused(Fault):
+    """The server refused a statement of the gateway's own. ``told`` is its ErrorResponse as the client may have it.
+
+    Inside a transaction, or an open batch, that has failed with it.
+    """
+
+    def __init__(self, told: bytes, fields: dict[str, str]) -> None:
+        super().__init__(f"the database refused the gateway's own statement: {fields.get('M', '')}")
+        self.told = told
+        self.code = fields.get("C", "")
+
+
+async def chunks(legs: Legs) -> AsyncIterator[Chunk]:
+    """What comes until nothing is owed. Raises ClientGone and UpstreamFault."""
+    answers = legs.answers
+    while True:
+        chunk = legs.collect()
+        if chunk is not None:
+            yield chunk
+        elif answers.quiescent or answers.fatal:
+            return
+        elif answers.copying_in and legs.down.ready and legs.copy_event is not None:
+            legs.copy_event()
+        elif legs.down_wire.closed:
+            raise ClientGone("the client closed its connection while it was owed an answer")
+        else:
+            legs.check()
+            await legs.signal.wait()
+
+
+async def ask(
+    legs: Legs,
+    sql: str,
+    *,
+    within: bool = False,
+    types: Sequence[int] = (),
+    values: Sequence[bytes | None] = (),
+    formats: Sequence[int] = (),
+) -> list[Row]:
+    """Run one statement; its rows in text form, NULL as None. Nothing may be owed, nor anything be staged.
+
+    ``within`` an open batch: it leaves the batch open. ``types``, ``values`` and ``formats`` are those of its
+    parameters. Raises Refused, and UpstreamFault for more than 16 MiB of rows.
+    """
+    steps = [Step.PARSE, Step.BIND, Step.EXECUTE, Step.CLOSE, Step.CLOSE] + ([] if within else [Step.SYNC])
+    message = (
+        messages.parse(ASKING, sql.encode(), types),
+        messages.bind(ASKING, ASKING, formats, values, ()),
+        messages.execute(ASKING),
+        messages.close(b"P", ASKING),
+        messages.close(b"S", ASKING),
+        messages.FLUSH if within else messages.SYNC,
+    )
+    return await _asked(legs, steps, b"".join(message), within)
+
+
+async def parameter_types(legs: Legs, statement: bytes) -> tuple[int, ...]:
+    """The types that the server gave to the parameters of a prepared statement, by its name there; inside a batch."""
+    steps = [Step.DESCRIBE_STATEMENT]
+    found: list[bytes] = []
+    await _asked(legs, steps, messages.describe(b"S", statement) + messages.FLUSH, True, found)
+    if len(found) != 1:
+        raise UpstreamFault("the database did not describe a statement's parameters", code="08P01")
+    return replies.parameter_description(found[0])
+
+
+async def _asked(
+    legs: Legs, steps: Sequence[Step], message: bytes, within: bool, described: list[bytes] | None = None
+) -> list[Row]:
+    answers = legs.answers
+    assert answers.quiescent and not legs.staged, "the gateway asks when nothing else is owed"
+    assert within or answers.at_rest, "a Sync would end the client's own batch"
+    for step in steps:
+        answers.expect(Expected(step, hidden=True))
+    legs.up_wire.write(message)
+    rows: list[Row] = []
+    pending = b""
+    size = 0
+    refused: Refused | None = None
+    while not answers.quiescent:
+        run = legs.up.next_event()
+        if run is None:
+            legs.up_wire.consumed()
+            legs.check()
+            await legs.signal.wait()
+            continue
+        assert isinstance(run, Run)
+        if run.type == ROW:
+            size += len(run.data)
+            if size > MOST_BYTES:
+                raise UpstreamFault("the database answers the gateway's own question with too much", code="54000")
+            pending += run.data
+            if not run.partial:
+                rows.extend(replies.data_rows(pending))
+                pending = b""
+        elif run.type == ERROR and refused is None:
+            refused = Refused(answers.retold(run.data), replies.error_fields(run.data))
+        elif run.type == PARAMETER_TYPES and described is not None:
+            described.append(run.data)
+        spoken = answers.digest(run)
+        if spoken:
+            legs.local.append(Chunk(spoken))
+    if refused is not None:
+        raise refused
+    return rows
