@@ -152,7 +152,7 @@ def _local(state: Path) -> str:
 
 
 def _pasted() -> str:
-    code: str = click.prompt("code", err=True, hide_input=True, prompt_suffix=": ")
+    code: str = click.prompt("code", err=True)
     return code.strip()[:LONGEST_CODE]
 
 

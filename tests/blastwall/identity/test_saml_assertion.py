@@ -266,6 +266,14 @@ def indented() -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + idp().sign(etree.tostring(root).decode())
 
 
-@pytest.mark.parametrize("shape", [entra, okta, keycloak, indented])
+def signed_last() -> str:
+    """What signs with the library's defaults (nanoidp, for one) puts the signature behind everything else."""
+    root = etree.fromstring(plain())
+    inside = root.find("saml:Assertion", forge.NS)
+    inside.append(inside.find("ds:Signature", forge.NS))
+    return etree.tostring(root).decode()
+
+
+@pytest.mark.parametrize("shape", [entra, okta, keycloak, indented, signed_last])
 def test_the_shapes_of_products_are_read(shape) -> None:
     assert read(shape()) == ADA

@@ -264,6 +264,18 @@ def test_two_references_are_one_too_many() -> None:
         read(rearranged(by_assertion(), double))
 
 
+@pytest.mark.parametrize("signed", ["assertion", "response"])
+def test_two_signatures_are_one_too_many(signed: str) -> None:
+    """One in the schema's place and one at the end: only one would be looked at."""
+
+    def double(root: Root) -> None:
+        signature = part(root, ".//ds:Signature")
+        signature.getparent().append(copy.deepcopy(signature))
+
+    with pytest.raises(TokenFault, match="schema's order"):
+        read(rearranged(SIGNED[signed](), double))
+
+
 def test_an_empty_digest_is_no_digest() -> None:
     """What cannot be canonicalized hashes to the digest of nothing: then nothing must verify."""
 
