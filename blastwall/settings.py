@@ -100,7 +100,7 @@ class AuditSettings(Environment):
 
 @dataclass(frozen=True, slots=True)
 class ApprovalSettings(Environment):
-    """The ``approval_*`` functions. ``config`` is the configuration folder.
+    """The ``approval_*`` functions. ``config`` is the configuration folder, ``config_version`` what it must load as.
 
     ``state_machine_arn`` is started by approval_request, ``token_key_id`` (KMS) seals its task tokens, ``topic_arn`` is
     told of requests, ``decide_function`` is called by the page. ``page_url`` is where people reach the page.
@@ -116,7 +116,23 @@ class ApprovalSettings(Environment):
     decide_function: str = ""
     page_url: str = ""
     secrets_arn: str = ""
+    config_version: str = ""
     sessions_table: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SamlSettings(Environment):
+    """saml_acs, which signs people in at SAML identity providers. ``config`` is the configuration folder.
+
+    ``sign_ins_table`` keeps what is under way, ``gateway_key_id`` (KMS) signs tokens, ``page_url`` is where people
+    reach the page that this function serves a part of.
+    """
+
+    sign_ins_table: str
+    gateway_key_id: str
+    page_url: str
+    config: str = "config"
+    config_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +168,11 @@ class RecordingSettings(Environment):
 
 @dataclass(frozen=True, slots=True)
 class CredentialSettings(Environment):
-    """token_verifier, credential_vendor, session_revoker, session_reconciler. ``config`` is the configuration folder.
+    """token_verifier, credential_vendor, session_revoker, session_reconciler. ``config`` is the configuration folder,
+    ``config_version`` what it must load as.
 
-    ``approvals_table`` ("": none) is where the vendor sees that a person approved a connection. Those that give or take
+    ``approvals_table`` ("": none) is where the vendor sees that a person approved a connection,
+    ``gateway_key_id`` the KMS key of the gateway's own tokens ("": there are none). Those that give or take
     back what no gateway sees record it as RecordingSettings says, whose variables these are too. ``ca_bundle`` as for
     the gateway.
     """
@@ -163,9 +181,22 @@ class CredentialSettings(Environment):
     leases_table: str
     config: str = "config"
     approvals_table: str = ""
+    gateway_key_id: str = ""
     recordings_bucket: str = ""
     manifest_key_id: str = ""
     ca_bundle: str = ""
+    config_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorSettings(Environment):
+    """`blastwall --aws`: the tables and functions of a deployment. What is empty is looked up in its stacks."""
+
+    sessions_table: str = ""
+    leases_table: str = ""
+    approvals_table: str = ""
+    approval_decide_function: str = ""
+    session_revoker_function: str = ""
 
 
 def _text(_variable: str, text: str) -> str:

@@ -21,8 +21,9 @@ import uvloop
 
 from blastwall import registry
 from blastwall.config.bundle import Bundle, load_bundle
+from blastwall.config.deployed import load_deployed
 from blastwall.conversation import ProtocolSpec
-from blastwall.errors import ConfigFault, Fault, Problem, RecordingFault
+from blastwall.errors import ConfigFault, Fault, RecordingFault
 from blastwall.local.finisher import Finisher
 from blastwall.local.recordings import Shelf
 from blastwall.local.sessions import LocalSessions
@@ -100,9 +101,8 @@ def _load(settings: ProxySettings, kept: Kept) -> Bundle:
     overrides: Mapping[str, Any] | None = None
     if settings.overrides:
         overrides = json.loads(Path(settings.overrides).read_text("utf-8"))
-    if settings.config_version and (found := load_bundle(settings.config_path).version) != settings.config_version:
-        message = f"this is version {found[:12]}, not {settings.config_version[:12]}, which was deployed"
-        raise ConfigFault((Problem(settings.config_url or settings.config, 0, message),))
+    if settings.config_version:  # overrides are this process's own: the version is that of what was deployed
+        load_deployed(settings.config_path, settings.config_version, settings.config_url)
     return kept.adopt(load_bundle(settings.config_path, overrides, settings.overrides or "overrides"))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from blastwall.approvals.flood import Limits
@@ -14,13 +13,14 @@ from blastwall.aws.clients import client, publisher, read_secret
 from blastwall.aws.office import Office
 from blastwall.aws.sessions import SessionTable
 from blastwall.aws.waiting import Waiting
-from blastwall.config.bundle import Bundle, load_bundle
+from blastwall.config.bundle import Bundle
 from blastwall.local.approvers import ApproverVerifier
 from blastwall.local.clock import SystemClock
 from blastwall.local.notifier import Notifier
 from blastwall.local.post import post
 from blastwall.model import Session
 from blastwall.settings import ApprovalSettings
+from lambdas.configuration import configuration
 
 
 @cache
@@ -32,7 +32,7 @@ def settings() -> ApprovalSettings:
 @cache
 def bundle() -> Bundle:
     """The configuration in the function's own bundle. Raises ConfigFault."""
-    return load_bundle(Path(settings().config))
+    return configuration(settings().config, settings().config_version)
 
 
 @cache

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any, TypeVar
 
 from aws_lambda_powertools import Logger, Metrics
@@ -19,10 +18,10 @@ from blastwall.aws.leases import AwsLeases
 from blastwall.aws.recorder import AwsRecorder, compose_recorder
 from blastwall.aws.roles import assume as assume_role
 from blastwall.aws.sessions import SessionTable
-from blastwall.config.bundle import Bundle, load_bundle
+from blastwall.config.bundle import Bundle
 from blastwall.config.vending import Composer, logins_only, profiles_of, targets_of_roles
 from blastwall.credentials.assuming import RoleDesk, RoleEndings
-from blastwall.credentials.desk import Desk
+from blastwall.credentials.desk import Desk, revocation_of
 from blastwall.credentials.logins import Logins, Reclaimed
 from blastwall.credentials.telling import record_revocations
 from blastwall.errors import Fault, OurFault
@@ -34,6 +33,7 @@ from blastwall.local.vendor import LocalVendor
 from blastwall.local.verifier import TokenVerifier
 from blastwall.model import Secret
 from blastwall.settings import CredentialSettings, RecordingSettings
+from lambdas.configuration import configuration
 
 Event = dict[str, Any]
 T = TypeVar("T")
@@ -48,7 +48,7 @@ def settings() -> CredentialSettings:
 @cache
 def bundle() -> Bundle:
     """The configuration in the function's own bundle. Raises ConfigFault."""
-    return load_bundle(Path(settings().config))
+    return configuration(settings().config, settings().config_version)
 
 
 @cache
@@ -199,6 +199,20 @@ def recorded(found: Sequence[Reclaimed]) -> None:
         for session, revocation in telling:
             reason = "nobody looked after it any more"
             record_revocations(recorder, session, known.get(session.target), reason, (revocation,))
+    finally:
+        recorder.close()
+
+
+def record_keys(session: str, revocations: Sequence[Mapping[str, Any]]) -> None:
+    """Put on record how AWS keys ended: no gateway ever held them. What one holds it records itself."""
+    keys = [revocation_of(done) for done in revocations if done["kind"] in ("sts", "iam")]
+    standing = SessionTable(client("dynamodb"), settings().sessions_table, SystemClock()).show(session)
+    if not keys or standing is None:
+        return
+    recorder = _recorder()
+    try:
+        target = targets_of_roles(bundle()).get(standing.session.target)
+        record_revocations(recorder, standing.session, target, standing.reason or "the session ended", keys)
     finally:
         recorder.close()
 
