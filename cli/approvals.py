@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -17,9 +19,10 @@ from blastwall.approvals.visible import block, one_line, visible
 from blastwall.errors import ClientFault
 from blastwall.local.approvals import LocalApprovals, unknown
 from blastwall.local.clock import SystemClock
-from blastwall.model import ApprovalState, ApprovalStatus, Denial
+from blastwall.model import ApprovalState, ApprovalStatus, Denial, Secret
 from cli import approver, place, watching
 from cli.token import Duration
+from cli.where import Where, options
 from rig import running
 from rig.desk import login_link
 
@@ -34,11 +37,14 @@ def command() -> None:
 
 @command.command("ls")
 @click.option("--all", "everything", is_flag=True, help="Those that are over, too.")
-@place.state_option
+@options
 @place.format_option("table", "json")
-def list_requests(everything: bool, state: Path, form: str) -> None:
+def list_requests(everything: bool, where: Where, form: str) -> None:
     """List requests, the newest first."""
-    found = _with(state, lambda approvals: approvals.ls(live=not everything))
+    if where.aws:
+        found = asyncio.run(where.operations().requests(live=not everything))
+    else:
+        found = _with(where.state, lambda approvals: approvals.ls(live=not everything))
     if form == "json":
         place.echo_json([_document(filed) for filed in found])
         return
@@ -62,11 +68,11 @@ def list_requests(everything: bool, state: Path, form: str) -> None:
 
 @command.command("show")
 @click.argument("id")
-@place.state_option
+@options
 @place.format_option("text", "json")
-def show(id: str, state: Path, form: str) -> int:
+def show(id: str, where: Where, form: str) -> int:
     """Show everything about one request, exactly as it would run."""
-    filed = _with(state, lambda approvals: approvals.show(id))
+    filed = _filed(where, id)
     if filed is None:
         click.echo(f"there is no request {visible(id)}; `blastwall approvals ls --all` lists those there are", err=True)
         return 1
@@ -93,7 +99,7 @@ def _decision(decide: Callable[..., int]) -> Callable[..., int]:
             type=click.Path(exists=True, file_okay=False, path_type=Path),
             help="The configuration whose policies apply.  [default: the running gateway's]",
         ),
-        place.state_option,
+        options,
         place.format_option("text", "json"),
     ):
         command = option(command)
@@ -122,7 +128,10 @@ def approve(seconds: int | None, same_shape: bool, rows: int | None, **options: 
 @command.command("deny")
 @_decision
 def deny(**options: Any) -> int:  # noqa: ANN401  what click collected for _decide
-    """Refuse the statement; one denial is enough, and it takes an approval back that was not used."""
+    """Refuse the statement; one denial is enough.
+
+    It takes an approval back that was not used; a connection's also when it was: then its session ends at once.
+    """
     return _decide(approve=False, grant_seconds=0.0, rows=None, **options)
 
 
@@ -181,11 +190,14 @@ def _decide(
     name: str,
     groups: tuple[str, ...],
     config: Path | None,
-    state: Path,
+    where: Where,
     form: str,
 ) -> int:
     if len(note) > MAX_NOTE:
         raise click.UsageError(f"--note has at most {MAX_NOTE} characters")
+    if where.aws:
+        return _decide_there(where, id, shown, Ballot(approve, "", note, grant_seconds, rows), form)
+    state = where.state
     keyboard = approver.Keyboard(state, config, name, groups)
     bundle = approver.policies(keyboard)
 
@@ -202,10 +214,7 @@ def _decide(
 
     verdict, filed = _with(state, vote)
     if isinstance(verdict, Denial):
-        if form == "json":
-            place.echo_json({"id": id, "refused": str(verdict.code), "reason": verdict.reason, "hint": verdict.hint})
-        click.echo(visible(f"refused: {verdict.reason}" + (f" ({verdict.hint})" if verdict.hint else "")), err=True)
-        return 1
+        return _refused(id, verdict, form)
     assert filed is not None
     if form == "json":
         place.echo_json(_document(filed))
@@ -214,6 +223,42 @@ def _decide(
     if filed.request.policy_version != bundle.policies.version:
         click.echo("note: policy has changed since it was asked: the agent will have to ask again", err=True)
     return 0
+
+
+def _decide_there(where: Where, id: str, shown: str | None, ballot: Ballot, form: str) -> int:
+    """The answer of a person whom a token names: the deployment's own function verifies it, and asks its own policy."""
+    text = os.environ.get(approver.TOKEN_VARIABLE, "").strip()
+    if not text:
+        raise ClientFault(
+            f"set {approver.TOKEN_VARIABLE} to a token of yours for approvals: AWS credentials decide nothing"
+        )
+    filed = _filed(where, id)
+    if filed is None:
+        return _refused(id, unknown(id), form)
+    named = replace(ballot, shown=shown or view_of(filed.request).shown)
+    denial = asyncio.run(where.operations().decide(id, Secret(text), named))
+    if denial is not None:
+        return _refused(id, denial, form)
+    after = _filed(where, id)
+    assert after is not None
+    if form == "json":
+        place.echo_json(_document(after))
+    else:
+        click.echo(_outcome(after))
+    return 0
+
+
+def _filed(where: Where, id: str) -> Filed | None:
+    if where.aws:
+        return asyncio.run(where.operations().request(id))
+    return _with(where.state, lambda approvals: approvals.show(id))
+
+
+def _refused(id: str, verdict: Denial, form: str) -> int:
+    if form == "json":
+        place.echo_json({"id": id, "refused": str(verdict.code), "reason": verdict.reason, "hint": verdict.hint})
+    click.echo(visible(f"refused: {verdict.reason}" + (f" ({verdict.hint})" if verdict.hint else "")), err=True)
+    return 1
 
 
 def _outcome(filed: Filed) -> str:

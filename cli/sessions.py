@@ -1,38 +1,31 @@
-"""``blastwall sessions``: see and end live sessions of the local gateway."""
+"""``blastwall sessions``: see and end live sessions, of the local gateway or (``--aws``) of a deployment."""
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from blastwall.approvals.visible import visible
 from blastwall.credentials.lease import Lease, LeaseState
-from blastwall.local.clock import SystemClock
-from blastwall.local.leases import LocalLeases
-from blastwall.local.sessions import LocalSessions, SessionRow
 from cli import place
-
-T = TypeVar("T")
+from cli.where import Row, Where, options
 
 
 @click.group(short_help="See and end live sessions.")
 def command() -> None:
-    """See and end live sessions of the local gateway."""
+    """See and end live sessions: of the local gateway, or with --aws of a deployment."""
 
 
 @command.command("ls")
 @click.option("--all", "everything", is_flag=True, help="Those that have ended, too.")
-@place.state_option
+@options
 @place.format_option("table", "json")
-def list_sessions(everything: bool, state: Path, form: str) -> None:
+def list_sessions(everything: bool, where: Where, form: str) -> None:
     """List sessions, the newest first."""
-    rows = _with(state, lambda sessions: sessions.ls(live=not everything))
+    rows = where.sessions(lambda sessions: sessions.ls(live=not everything))
     if form == "json":
         place.echo_json([_document(row) for row in rows])
         return
@@ -56,14 +49,14 @@ def list_sessions(everything: bool, state: Path, form: str) -> None:
 
 @command.command("show")
 @click.argument("id")
-@place.state_option
+@options
 @place.format_option("text", "json")
-def show(id: str, state: Path, form: str) -> int:
+def show(id: str, where: Where, form: str) -> int:
     """Show one session, live or ended."""
-    row = _with(state, lambda sessions: sessions.show(id))
+    row = where.sessions(lambda sessions: sessions.show(id))
     if row is None:
         return _unknown(id)
-    leases = _leases(state, id)
+    leases = where.leases(id)
     if form == "json":
         place.echo_json(_document(row) | {"credentials": [asdict(lease) for lease in leases]})
         return 0
@@ -91,10 +84,11 @@ def show(id: str, state: Path, form: str) -> int:
 @command.command("kill")
 @click.argument("id")
 @click.option("--reason", default="ended by an operator", show_default=True, help="Told to the agent.")
-@place.state_option
-def kill(id: str, reason: str, state: Path) -> int:
+@options
+def kill(id: str, reason: str, where: Where) -> int:
     """End a session now, in every gateway process; its token opens no new one at that target."""
-    if not _with(state, lambda sessions: sessions.kill(id, reason, place.user())):
+    by = where.user()
+    if not where.sessions(lambda sessions: sessions.kill(id, reason, by)):
         return _unknown(id, live=True)
     click.echo(f"{visible(id)} ended")
     return 0
@@ -103,19 +97,20 @@ def kill(id: str, reason: str, state: Path) -> int:
 @command.command("lock")
 @click.argument("agent")
 @click.option("--reason", default="locked by an operator", show_default=True, help="Told to the agent.")
-@place.state_option
-def lock(agent: str, reason: str, state: Path) -> None:
+@options
+def lock(agent: str, reason: str, where: Where) -> None:
     """End all sessions of an agent and refuse it new ones until it is unlocked."""
-    ended = _with(state, lambda sessions: sessions.lock(agent, reason, place.user()))
+    by = where.user()
+    ended = where.sessions(lambda sessions: sessions.lock(agent, reason, by))
     click.echo(f"{visible(agent)} locked; {ended} sessions ended")
 
 
 @command.command("unlock")
 @click.argument("agent")
-@place.state_option
-def unlock(agent: str, state: Path) -> int:
+@options
+def unlock(agent: str, where: Where) -> int:
     """Let an agent open sessions again."""
-    if not _with(state, lambda sessions: sessions.unlock(agent)):
+    if not where.sessions(lambda sessions: sessions.unlock(agent)):
         click.echo(f"{visible(agent)} is not locked", err=True)
         return 1
     click.echo(f"{visible(agent)} unlocked")
@@ -128,28 +123,6 @@ def _unknown(id: str, *, live: bool = False) -> int:
     return 1
 
 
-def _with(state: Path, ask: Callable[[LocalSessions], Awaitable[T]]) -> T:
-    async def run() -> T:
-        store = place.open_store(state)
-        try:
-            return await ask(LocalSessions(store, SystemClock()))
-        finally:
-            store.close()
-
-    return asyncio.run(run())
-
-
-def _leases(state: Path, id: str) -> Sequence[Lease]:
-    async def run() -> Sequence[Lease]:
-        store = place.open_store(state)
-        try:
-            return await LocalLeases(store).history(id)
-        finally:
-            store.close()
-
-    return asyncio.run(run())
-
-
 def _told(lease: Lease) -> str:
     """A credential in words: whether it can still be used, and what showed that it cannot."""
     if lease.state is LeaseState.CLOSED:
@@ -158,7 +131,7 @@ def _told(lease: Lease) -> str:
     return f"{lease.id} until {place.moment(lease.expires_at)} at the latest{ending}"
 
 
-def _document(row: SessionRow) -> dict[str, Any]:
+def _document(row: Row) -> dict[str, Any]:
     document = asdict(row.session)
     document["principal"]["groups"] = sorted(row.session.principal.groups)
     return document | {

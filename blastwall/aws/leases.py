@@ -65,6 +65,10 @@ class AwsLeases:
     async def of(self, session: str) -> Sequence[Lease]:
         return await asyncio.to_thread(self._of, session)
 
+    async def history(self, session: str) -> Sequence[Lease]:
+        """All of the session's leases, closed ones too, for whoever asks what became of them."""
+        return await asyncio.to_thread(self._of, session, everything=True)
+
     async def attempts(self, lease: Lease) -> int:
         """How often it could not be ended."""
         item = await asyncio.to_thread(self._calls.get, _key(lease))
@@ -113,11 +117,12 @@ class AwsLeases:
             return False
         return True
 
-    def _of(self, session: str) -> list[Lease]:
+    def _of(self, session: str, *, everything: bool = False) -> list[Lease]:
+        closed: Item = {} if everything else {":closed": text(LeaseState.CLOSED)}
         found = self._calls.query(
             "#session = :session",
-            {":session": text(session), ":closed": text(LeaseState.CLOSED)},
-            chosen="#state <> :closed",
+            {":session": text(session)} | closed,
+            chosen="" if everything else "#state <> :closed",
         )
         return sorted(map(_lease, found), key=lambda lease: lease.made_at)
 

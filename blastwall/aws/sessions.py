@@ -21,8 +21,8 @@ import hashlib
 import json
 import logging
 import secrets
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from blastwall.aws.tables import Calls, Item, Lost, number, real_of, string_of, text
@@ -63,6 +63,7 @@ class Standing:
     reason: str = ""
     ended_by: str = ""
     alive_until: float = 0.0
+    usage: Mapping[str, int] = field(default_factory=dict)
 
 
 class SessionTable:
@@ -145,8 +146,7 @@ class SessionTable:
 
     def usage(self, session: Session) -> dict[str, int]:
         """What its ended connections used together."""
-        item = self._known(session.id)
-        return {name[5:]: int(float(item[name]["N"])) for name in item if name.startswith("used_")}
+        return _used(self._known(session.id))
 
     def kill(self, id: str, reason: str, by: str) -> bool:
         """End a session; its token opens no new one at that target. False: no such live session."""
@@ -188,6 +188,18 @@ class SessionTable:
         except Lost:
             return False
         return True
+
+    def every(self, *, live: bool, limit: int = 200) -> Sequence[Standing]:
+        """The newest sessions first; ``live``: only those. It reads the whole table: for people who look."""
+        ended = " AND attribute_not_exists(ended_at)" if live else ""
+        now = self.clock.now()
+        found = [
+            item
+            for item in self._calls.scan(f"attribute_exists(token_id){ended}")
+            if not live or self._settled(item, now) is None
+        ]
+        found.sort(key=lambda item: real_of(item, "started_at"), reverse=True)
+        return [standing_of(item) for item in found[:limit]]
 
     def ls(self, agent: str) -> Sequence[Standing]:
         """An agent's live sessions, as an index knows them: a moment ago."""
@@ -390,7 +402,12 @@ def standing_of(item: Item) -> Standing:
         string_of(item, "reason"),
         string_of(item, "ended_by"),
         real_of(item, "alive_until"),
+        _used(item),
     )
+
+
+def _used(item: Item) -> dict[str, int]:
+    return {name[5:]: int(float(item[name]["N"])) for name in item if name.startswith("used_")}
 
 
 def _over(item: Item, now: float) -> str | None:

@@ -88,8 +88,21 @@ class Calls:
         names = _names(f"{condition} {chosen}")
         if names:
             arguments["ExpressionAttributeNames"] = names
+        yield from self._pages("query", arguments)
+
+    def scan(self, chosen: str, values: Item | None = None) -> Iterator[Item]:
+        """Every item of the table that is chosen, as of a moment ago: for people who look, never for what decides."""
+        arguments: Item = {"FilterExpression": chosen}
+        if values:
+            arguments["ExpressionAttributeValues"] = values
+        names = _names(chosen)
+        if names:
+            arguments["ExpressionAttributeNames"] = names
+        yield from self._pages("scan", arguments)
+
+    def _pages(self, operation: str, arguments: Item) -> Iterator[Item]:
         while True:
-            answer = self._do("query", **arguments)
+            answer = self._do(operation, **arguments)
             yield from answer["Items"]
             if "LastEvaluatedKey" not in answer:
                 return

@@ -11,7 +11,8 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from lambdas.credential_parts import Event, counted, reclaim_roles, serve
+from blastwall.errors import Fault
+from lambdas.credential_parts import Event, counted, reclaim_roles, record_keys, serve
 
 logger = Logger(service="session_revoker")
 tracer = Tracer(service="session_revoker")
@@ -28,6 +29,11 @@ def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
     logger.append_keys(session=event.get("session"), target=event.get("target"))
     answer = serve(lambda desk: desk.revoke(event))
     fault = answer.get("fault", {}).get("kind")
+    if fault is None:
+        try:
+            record_keys(str(event["session"]), answer["revocations"])
+        except Fault as unrecorded:  # it happened all the same
+            logger.error(f"what was taken back could not be recorded: {unrecorded}")
     metrics.add_metric(name=f"session_revoker_{fault or 'done'}", unit=MetricUnit.Count, value=1)
     logger.info("done", fault=fault)
     return answer
