@@ -31,6 +31,7 @@ class Reclaimed(Protocol):
 
 
 Reclaim = Callable[[], Awaitable[Sequence[Reclaimed]]]
+Wait = Callable[[float], Awaitable[object]]
 
 
 class Endings:
@@ -67,16 +68,25 @@ class Endings:
         finally:
             self._followed.pop(session.id, None)
 
-    async def reclaim_for_ever(self, reclaim: Reclaim) -> None:
-        """Runs for ever, from the gateway's start on: takes back what an earlier process left."""
+    async def reclaim_for_ever(self, reclaim: Reclaim, wait: Wait = asyncio.sleep) -> None:
+        """Runs for ever, from the gateway's start on: takes back what an earlier process left.
+
+        ``wait`` returns after so many seconds, or earlier when there may be something to take back.
+        """
         failed: set[str] = set()
         while True:
+            # It begins to wait before it looks: what happens while it looks is not missed.
+            coming = asyncio.ensure_future(wait(RECLAIM_SECONDS))
             try:
-                for found in await reclaim():
-                    await self._tell(found, failed)
-            except Fault as fault:
-                log.error("abandoned credentials cannot be looked for: %s", fault)
-            await asyncio.sleep(RECLAIM_SECONDS)
+                await asyncio.sleep(0)
+                try:
+                    for found in await reclaim():
+                        await self._tell(found, failed)
+                except Fault as fault:
+                    log.error("abandoned credentials cannot be looked for: %s", fault)
+                await coming
+            finally:
+                coming.cancel()
 
     async def finish(self, surrender: Reclaim) -> None:
         """The gateway ends: follow no more, and take back what this process vended, for nobody else can use it."""

@@ -16,6 +16,7 @@ from blastwall import registry
 from blastwall.approvals.bounds import Room
 from blastwall.audit.journal import Journal
 from blastwall.config.bundle import Bundle
+from blastwall.config.vending import all_targets
 from blastwall.conversation import Channel, Conversation, Foresighted, Hello, Host, ProtocolSpec, SelfDriven
 from blastwall.errors import ClientFault, Fault, ProtocolViolation, RecordingFault, TokenFault, UpstreamFault
 from blastwall.model import (
@@ -75,7 +76,7 @@ class Gateway:
     def __post_init__(self) -> None:
         ports = self.ports
         self.journal = Journal(ports.recorder, ports.clock)
-        self.endings = Endings(ports.sessions, ports.vendor, ports.recorder, lambda: self.bundle.targets)
+        self.endings = Endings(ports.sessions, ports.vendor, ports.recorder, lambda: all_targets(self.bundle))
 
     async def serve(self, sock: socket.socket, spec: ProtocolSpec, client: str = "") -> None:
         """Take one accepted socket to its end. Never raises but for cancellation.

@@ -18,14 +18,17 @@ from blastwall.aws.leases import AwsLeases
 from blastwall.aws.recorder import AwsRecorder, compose_recorder
 from blastwall.aws.roles import assume as assume_role
 from blastwall.aws.sessions import SessionTable
+from blastwall.aws.token_key import public_half
 from blastwall.config.bundle import Bundle
-from blastwall.config.vending import Composer, logins_only, profiles_of, targets_of_roles
+from blastwall.config.issuers import accepted
+from blastwall.config.vending import Composer, all_targets, logins_only, profiles_of, targets_of_roles
 from blastwall.credentials.assuming import RoleDesk, RoleEndings
 from blastwall.credentials.desk import Desk, revocation_of
 from blastwall.credentials.logins import Logins, Reclaimed
 from blastwall.credentials.telling import record_revocations
 from blastwall.errors import Fault, OurFault
-from blastwall.identity.jwks import FetchedKeys, Limits
+from blastwall.identity.keys import KeySet
+from blastwall.identity.saml_token import key_set
 from blastwall.local.clock import SystemClock
 from blastwall.local.fetch import fetch
 from blastwall.local.recordings import AUDIT
@@ -53,14 +56,13 @@ def bundle() -> Bundle:
 
 @cache
 def verifier() -> TokenVerifier:
-    """Agents' tokens, by the configuration's issuers."""
+    """Agents' tokens, by the configuration's issuers and the gateway's own key."""
     clock = SystemClock()
-    issuers = []
-    for issuer in bundle().config.identity.issuers:
-        limits = Limits(oldest=issuer.keys_max_age_minutes * 60, interval=issuer.keys_min_refresh_seconds)
-        rules = issuer.rules()
-        issuers.append((rules, FetchedKeys(rules, fetch, clock.monotonic, jwks_uri=issuer.jwks_url, limits=limits)))
-    return TokenVerifier(issuers, clock)
+    return TokenVerifier(accepted(bundle().config.identity, fetch, clock.monotonic, _own_keys), clock)
+
+
+def _own_keys() -> KeySet:
+    return key_set(public_half(client("kms"), settings().gateway_key_id))
 
 
 @cache
@@ -186,7 +188,7 @@ def reclaim_roles() -> Sequence[Reclaimed]:
 
 def recorded(found: Sequence[Reclaimed]) -> None:
     """Put on record what was taken back although no gateway asked; a failure that is tried again, once."""
-    known = {**bundle().targets, **targets_of_roles(bundle())}
+    known = all_targets(bundle())
     telling = [
         (one.session, one.revocation)
         for one in found

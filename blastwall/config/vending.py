@@ -177,6 +177,11 @@ def profiles_of(bundle: Bundle) -> dict[str, RoleProfile]:
     return {name: section.profile(name) for name, section in bundle.config.aws_roles.items()}
 
 
+def all_targets(bundle: Bundle) -> dict[str, Target]:
+    """Everything that a session can be at: targets that agents connect to, and AWS roles."""
+    return {**targets_of_roles(bundle), **bundle.targets}
+
+
 def targets_of_roles(bundle: Bundle) -> dict[str, Target]:
     """The same as policy and recordings see them: targets of protocol aws."""
     sections = bundle.config.aws_roles

@@ -99,9 +99,12 @@ class LocalVendor:
         return (*logins, *(() if self._endings is None else await self._endings.revoke(session)))
 
     async def reclaim(self) -> Sequence[Reclaimed]:
-        """Take back what nobody looks after any more; to be called every few seconds."""
-        logins = () if self._logins is None else await self._logins.reclaim()
-        return (*logins, *(() if self._endings is None else await self._endings.reclaim("")))
+        """Take back the logins that nobody looks after any more; to be called every few seconds."""
+        return () if self._logins is None else await self._logins.reclaim()
+
+    async def reclaim_keys(self) -> Sequence[Reclaimed]:
+        """Deny ended sessions what AWS roles gave them; to be called whenever sessions may have ended."""
+        return () if self._endings is None else await self._endings.reclaim("")
 
     async def close(self) -> Sequence[Reclaimed]:
         """Take back all that this process vended."""

@@ -158,6 +158,27 @@ async def test_reclaiming_goes_on_and_tells_a_failure_once(world: World) -> None
     assert [name for name, _ in world.events] == ["revocation_failed", "revocation_verified", "revocation_failed"]
 
 
+async def test_what_ends_while_it_looks_is_looked_for_at_once(world: World) -> None:
+    news, looks = asyncio.Event(), []
+
+    async def wait(seconds: float) -> None:
+        assert seconds >= 5
+        news.clear()
+        await news.wait()
+
+    async def reclaim() -> Any:
+        looks.append(1)
+        if len(looks) == 1:
+            news.set()  # another session ends just now
+        if len(looks) == 2:
+            raise asyncio.CancelledError
+        return []
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(world.endings().reclaim_for_ever(reclaim, wait), 30)
+    assert len(looks) == 2
+
+
 async def test_the_gateways_own_end_takes_back_what_it_holds(world: World) -> None:
     endings = world.endings()
     endings.follow(SESSION, ROLE)

@@ -145,6 +145,10 @@ def test_a_token_alone_opens_a_role_and_the_whole_of_it_is_on_record(cloud: Clou
     version = cloud.iam.get_policy(PolicyArn=cloud.policy)["Policy"]["DefaultVersionId"]
     denied = cloud.iam.get_policy_version(PolicyArn=cloud.policy, VersionId=version)["PolicyVersion"]["Document"]
     assert session in json.dumps(denied)
+    (last,) = [found for found in Shelf(cloud.spool).retired() if found.id != entry.id]
+    with last.open() as file:
+        (event,) = [record for record in Reader(file).records() if isinstance(record, Event)]
+    assert event.name == "revocation_verified" and event.fields["reason"] == "killed by carol: enough"
     status, answer = cloud.ask(token)
     assert (status, answer["fault"]["kind"]) == (401, "token"), "the session was killed: its token opens no other"
 
