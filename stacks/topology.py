@@ -44,4 +44,5 @@ def monthly(topology: Topology, alarms: int) -> float:
     }[topology.nat]
     endpoints = len(topology.endpoints) * topology.azs * price["endpoint_hour"]
     hourly = topology.tasks * task + price["balancer_hour"] + way_out + endpoints
-    return hourly * HOURS + price["keys"] * price["key_month"] + alarms * price["alarm_month"]
+    kept = price["keys"] * price["key_month"] + price["secrets"] * price["secret_month"]
+    return hourly * HOURS + kept + alarms * price["alarm_month"]

@@ -31,6 +31,9 @@ VARIANTS = {
         "rds_ca_sha256": "0" * 64,  # nothing is fetched while templates are made
     },
 }
+#: The same as ``given``, and one target more: a line of YAML.
+GROWN = "tests/stacks/grown.json"
+VARIANTS["grown"] = {**VARIANTS["given"], "overrides": GROWN}
 
 
 def synthesize(folder: Path) -> None:

@@ -20,7 +20,15 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "stacks" / "assemblies"
 KEPT_SECONDS = 3600.0
 MADE_FROM = ("stacks", "blastwall", "lambdas", "config", "tests/stacks/config", "fargate_proxy", "cli", "rig", "tools")
-FILES = ("cdk.json", "requirements.txt", ".dockerignore", "tests/stacks/assemblies.py", "pyproject.toml", "setup.py")
+FILES = (
+    "cdk.json",
+    "requirements.txt",
+    ".dockerignore",
+    "tests/stacks/assemblies.py",
+    "tests/stacks/grown.json",
+    "pyproject.toml",
+    "setup.py",
+)
 
 
 def made_from() -> str:
@@ -75,6 +83,12 @@ def isolated(assemblies: Path) -> Deployment:
 def given(assemblies: Path) -> Deployment:
     """Into a network that is there, with another configuration: RDS targets, an image by URI, PrivateLink."""
     return Deployment(assemblies / "given")
+
+
+@pytest.fixture(scope="session")
+def grown(assemblies: Path) -> Deployment:
+    """The same as ``given`` with one target more."""
+    return Deployment(assemblies / "grown")
 
 
 @pytest.fixture(scope="session")

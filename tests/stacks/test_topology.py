@@ -1,3 +1,4 @@
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -5,6 +6,7 @@ import pytest
 from stacks.topology import HOURS, TOPOLOGIES, monthly
 from tests.stacks.deployment import Deployment
 
+PRICES = tomllib.loads((Path(__file__).parents[2] / "stacks" / "topology.toml").read_text())["prices"]
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
 
@@ -19,7 +21,7 @@ def test_each_row_is_a_shape_that_fargate_takes() -> None:
 def test_the_cost_is_the_sum_of_its_parts() -> None:
     dev = TOPOLOGIES["dev"]
     task = 0.25 * 0.03238 + 0.5 * 0.00356
-    assert monthly(dev, 0) == pytest.approx((task + 0.0225 + 0.0042 + 0.005) * HOURS + 3)
+    assert monthly(dev, 0) == pytest.approx((task + 0.0225 + 0.0042 + 0.005) * HOURS + PRICES["keys"] + 0.8)
     assert monthly(dev, 10) - monthly(dev, 0) == pytest.approx(1)
 
 
@@ -40,4 +42,6 @@ def test_what_is_charged_for_each_zone_is_what_the_templates_have(isolated: Depl
     assert sum(endpoint.get("VpcEndpointType") == "Interface" for endpoint in endpoints) == len(
         TOPOLOGIES["isolated"].endpoints
     )
-    assert len(isolated.all("AWS::KMS::Key")) == 3
+    assert len(isolated.all("AWS::KMS::Key")) == PRICES["keys"]
+    operators = {"ServerCertificateArn"}
+    assert len(isolated.all("AWS::SecretsManager::Secret")) + len(operators) == PRICES["secrets"]
