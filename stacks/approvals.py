@@ -23,6 +23,7 @@ from stacks.grants import grant
 
 DEFINITION = Path("lambdas/approvals.asl.json")
 PAGE = "approval_page"
+SAML = "saml_acs"
 #: What is logged of each request for the page: never its query, which could hold a sign-in's code.
 ACCESS_LOG = {
     name: f"$context.{name}"
@@ -41,6 +42,8 @@ class ApprovalsStack(FunctionStack):
     def __init__(self, scope: Construct, id: str, ground: Foundation) -> None:
         super().__init__(scope, id, "approvals", ground)
         values, rows = ground.values, self.rows("approvals")
+        if not ground.blueprint.bundle.config.identity.saml:
+            rows = [row for row in rows if row.name != SAML]  # nobody signs in by it: then nothing listens for it
         name = f"{ground.blueprint.name}-approvals".lower()
         self.topic = sns.Topic(self, "Topic", display_name="Blastwall approvals", master_key=self.key, enforce_ssl=True)
         machine_arn = self.format_arn(
@@ -160,6 +163,15 @@ class ApprovalsStack(FunctionStack):
         integration = integrations.HttpLambdaIntegration(
             "PageIntegration", self.functions[PAGE].function, timeout=Duration.seconds(15)
         )
+        if SAML in self.functions:
+            # A longer path is preferred. Providers post there from elsewhere, which the page itself would refuse.
+            api.add_routes(
+                path="/saml/{proxy+}",
+                methods=[apigateway.HttpMethod.GET, apigateway.HttpMethod.POST],
+                integration=integrations.HttpLambdaIntegration(
+                    "SamlIntegration", self.functions[SAML].function, timeout=Duration.seconds(15)
+                ),
+            )
         for path in ("/", "/{proxy+}"):  # a greedy path matches everything but nothing at all
             api.add_routes(
                 path=path, methods=[apigateway.HttpMethod.GET, apigateway.HttpMethod.POST], integration=integration

@@ -18,6 +18,8 @@ from stacks.values import Values
 
 #: Tables that operators see and change by `blastwall --aws`, with AWS credentials of their own.
 OPERATED = ("sessions", "leases", "approvals")
+#: Only where people sign in by SAML (``identity.saml``): what is under way, and which assertions were seen.
+SIGN_INS = "sign_ins"
 #: The user that tasks and functions are on the spool; the image runs as the same.
 USER = 10001
 TABLES = {
@@ -69,11 +71,28 @@ class DataStack(Stack):
             name: Table(self, f"{name.capitalize()}Table", TableProps(self.key, partition, sort, indexes, expiry)).table
             for name, (partition, sort, indexes, expiry) in TABLES.items()
         }
+        saml = bool(blueprint.bundle.config.identity.saml)
+        self.gateway_key = self._gateway_key() if saml else None
+        if saml:
+            self.tables[SIGN_INS] = Table(
+                self, "SignInsTable", TableProps(self.key, ("id", "S"), None, (), "ttl")
+            ).table
         self.spool, self.spool_access = self._spool(network)
         self._put(values)
 
     def _key(self, id: str, about: str) -> kms.Key:
         return kms.Key(self, id, description=about, enable_key_rotation=True, removal_policy=RemovalPolicy.RETAIN)
+
+    def _gateway_key(self) -> kms.Key:
+        """Signs the gateway's own tokens. Asymmetric keys are not rotated by KMS; its tokens live for hours at most."""
+        return kms.Key(
+            self,
+            "GatewayKey",
+            description="Blastwall: signs the gateway's own tokens, for people who signed in by SAML",
+            key_spec=kms.KeySpec.ECC_NIST_P256,
+            key_usage=kms.KeyUsage.SIGN_VERIFY,
+            removal_policy=RemovalPolicy.RETAIN,
+        )
 
     def _allow_logs(self) -> None:
         """CloudWatch Logs and alarms' topics use the key in their own name, for this account's resources only."""
@@ -162,11 +181,14 @@ class DataStack(Stack):
         values.own("manifest-key", self.manifest_key.key_arn)
         values.own("recordings", self.recordings.bucket_arn)
         values.own("recordings-objects", self.recordings.arn_for_objects("*"))
+        values.own("gateway-key", *([self.gateway_key.key_arn] if self.gateway_key is not None else []))
+        if self.gateway_key is not None:
+            values.put("gateway_key_id", self.gateway_key.key_arn)
         values.own("spool", self.spool.file_system_arn)
         for name, table in self.tables.items():
             values.put(f"{name}_table", table.table_name)
-            values.own(f"{name}-table", table.table_arn)
-            values.own(f"{name}-indexes", f"{table.table_arn}/index/*")
+            values.own(f"{name.replace('_', '-')}-table", table.table_arn)
+            values.own(f"{name.replace('_', '-')}-indexes", f"{table.table_arn}/index/*")
         for name in OPERATED:
             made = self.tables[name]
             CfnOutput(self, f"{name.capitalize()}TableName", value=made.table_name, description="for --aws of the CLI")

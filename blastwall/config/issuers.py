@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from blastwall.config.model import Identity
-from blastwall.identity.jwks import Fetch, FetchedKeys, FixedKeys, KeySource, Limits
+from blastwall.identity.jwks import Fetch, FetchedKeys, KeySource, Limits
 from blastwall.identity.jwt import IssuerRules
 from blastwall.identity.keys import KeySet
+
+
+class OwnKeys:
+    """The gateway's own keys, read (in a thread) with the first token that names them, and then kept.
+
+    ``own`` may raise OurFault or ConfigFault: then it is asked again with the next token.
+    """
+
+    def __init__(self, own: Callable[[], KeySet]) -> None:
+        self._own = own
+        self._keys: KeySet | None = None
+
+    async def current(self) -> KeySet:
+        if self._keys is None:
+            self._keys = await asyncio.to_thread(self._own)
+        return self._keys
+
+    async def after_unknown(self, kid: str | None) -> KeySet:
+        return await self.current()
 
 
 def accepted(
     identity: Identity, fetch: Fetch, monotonic: Callable[[], float], own: Callable[[], KeySet]
 ) -> list[tuple[IssuerRules, KeySource]]:
-    """Every issuer with where its keys are. ``own`` gives the gateway's own keys.
+    """Every issuer with where its keys are. ``own`` reads the gateway's own keys, see :class:`OwnKeys`.
 
-    It is asked only when there is a SAML provider, whose people get the gateway's own tokens, and may raise.
+    They are asked for only when there is a SAML provider: its people get the gateway's own tokens.
     """
     found: list[tuple[IssuerRules, KeySource]] = []
     for issuer in identity.issuers:
@@ -23,6 +43,6 @@ def accepted(
         limits = Limits(oldest=issuer.keys_max_age_minutes * 60, interval=issuer.keys_min_refresh_seconds)
         found.append((rules, FetchedKeys(rules, fetch, monotonic, jwks_uri=issuer.jwks_url, limits=limits)))
     if identity.saml:
-        keys = FixedKeys(own())
+        keys = OwnKeys(own)
         found += [(rules, keys) for rules in identity.saml_rules()]
     return found

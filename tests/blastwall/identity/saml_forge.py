@@ -4,10 +4,12 @@ and cryptography, so that what verifies them (signxml) is not what made them."""
 from __future__ import annotations
 
 import base64
+import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -240,6 +242,12 @@ def read(document: str | bytes, **changes: Any) -> Identity:
 def good(**changes: Any) -> str:
     """A response whose assertion is signed."""
     return idp().sign(response(assertion(**changes)))
+
+
+def asked(url: str) -> Any:
+    """The AuthnRequest that an address carries."""
+    packed = base64.b64decode(parse_qs(urlsplit(url).query)["SAMLRequest"][0])
+    return etree.fromstring(zlib.decompress(packed, -zlib.MAX_WBITS))
 
 
 def rearranged(document: str, change: Callable[[Any], None]) -> str:

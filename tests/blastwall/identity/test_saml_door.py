@@ -3,7 +3,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import zlib
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -22,7 +21,7 @@ from blastwall.local.sign_ins import MOST, MemorySignIns
 from blastwall.local.token_key import LocalTokenKey
 from blastwall.model import Principal, Secret
 from tests.blastwall.identity import saml_forge as forge
-from tests.blastwall.identity.saml_forge import ACS, ENTITY, NOW, NS, SERVICE, at, attribute, idp, provider
+from tests.blastwall.identity.saml_forge import ACS, ENTITY, NOW, NS, SERVICE, asked, at, attribute, idp, provider
 
 SSO = "https://idp.example/sso"
 KEY = LocalTokenKey(ec.generate_private_key(ec.SECP256R1()))
@@ -77,12 +76,6 @@ class World:
 
     async def redeem(self, begun: dict[str, Any], code: str, verifier: str = VERIFIER) -> Response:
         return await self.post("/saml/token", id=begun["id"], code=code, verifier=verifier)
-
-
-def asked(url: str) -> Any:
-    """The AuthnRequest that an address carries."""
-    packed = base64.b64decode(parse_qs(urlsplit(url).query)["SAMLRequest"][0])
-    return etree.fromstring(zlib.decompress(packed, -zlib.MAX_WBITS))
 
 
 def code_of(response: Response) -> str:
