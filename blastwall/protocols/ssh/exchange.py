@@ -24,7 +24,6 @@ from blastwall.protocols.ssh.sheet import QUIET_SECONDS, QUIET_TERMINAL_SECONDS,
 
 READ_BYTES: Final = 128 * 1024
 AHEAD: Final = 4  # pieces read ahead of what the other side has taken
-EXIT_SECONDS: Final = 10.0  # from the end of the output to the exit status
 #: Environment that goes up; the rest is dropped (LD_PRELOAD and its kind decide what runs).
 ENVIRONMENT: Final = ("LANG", "LANGUAGE")
 _SIGNALS: Final = frozenset(
@@ -97,16 +96,14 @@ class SessionExchange:
         self._up = up_in
         found: asyncio.Queue[Found | None] = asyncio.Queue(AHEAD)
         tasks = [
-            asyncio.ensure_future(read_into(up_out, Piece.OUTPUT, found)),
-            asyncio.ensure_future(read_into(up_err, Piece.ERRORS, found)),
+            asyncio.ensure_future(self._printed(up_out, up_err, found)),
             asyncio.ensure_future(self._typed(found)),
             asyncio.ensure_future(self._left()),
         ]
-        open_outputs = 2
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._seconds if self._seconds else math.inf
         try:
-            while open_outputs:
+            while True:
                 held = [kind for kind, sheet in self._sheets.items() if sheet.holds]
                 until = min(deadline, loop.time() + self._quiet) if held else deadline
                 try:
@@ -123,10 +120,14 @@ class SessionExchange:
                     yield Chunk(pack(Piece.EXIT, b"124"), number, tag="time limit")
                     return
                 if piece is None:
-                    open_outputs -= 1
-                    continue
+                    break
                 kind, data = piece
-                if kind in (Piece.OUTPUT, Piece.ERRORS):
+                if kind is Piece.END_OF_OUTPUT:
+                    for stream, sheet in self._sheets.items():
+                        if sheet.holds:
+                            yield self._rest(stream, number)
+                    self._out.channel.write_eof()
+                elif kind in (Piece.OUTPUT, Piece.ERRORS):
                     if self._prompts is not None:
                         self._prompts.shown(data)
                     if self._bare:
@@ -134,10 +135,7 @@ class SessionExchange:
                     yield Chunk(pack(kind, data), number, sheet=self._sheets.get(kind))
                 else:
                     yield Chunk(pack(kind, data), number, direction=Direction.TO_TARGET)
-            for kind, sheet in self._sheets.items():
-                if sheet.holds:
-                    yield self._rest(kind, number)
-            yield await self._exit(number)
+            yield self._exit(number)
         finally:
             for task in tasks:
                 task.cancel()
@@ -215,10 +213,16 @@ class SessionExchange:
         if self._up is not None:
             self._up.channel.close()
 
-    async def _exit(self, number: int) -> Chunk:
+    async def _printed(self, output: Any, errors: Any, found: asyncio.Queue[Found | None]) -> None:  # noqa: ANN401
+        """What the host sends: both outputs, their end, and None once it has closed the channel. A command may close
+        its outputs and still read."""
+        await asyncio.gather(read_into(output, Piece.OUTPUT, found), read_into(errors, Piece.ERRORS, found))
+        await found.put((Piece.END_OF_OUTPUT, b""))
+        await self._up.channel.wait_closed()
+        await found.put(None)
+
+    def _exit(self, number: int) -> Chunk:
         channel = self._up.channel
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(channel.wait_closed(), EXIT_SECONDS)
         signal = channel.get_exit_signal()
         if signal is not None:
             name = str(signal[0])
@@ -272,13 +276,10 @@ class SessionExchange:
 
 
 async def read_into(stream: Any, piece: Piece, found: asyncio.Queue[Found | None]) -> None:  # noqa: ANN401
-    """Put what comes on one of the library's streams into the queue, and None at its end."""
-    try:
+    """Put what comes on one of the library's streams into the queue, to its end."""
+    with contextlib.suppress(asyncssh.Error, OSError):  # the exit status tells
         while data := await stream.read(READ_BYTES):
             await found.put((piece, data))
-    except (asyncssh.Error, OSError):
-        pass  # the exit status tells
-    await found.put(None)
 
 
 def too_many(limit: int) -> Denial:

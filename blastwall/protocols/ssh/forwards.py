@@ -90,12 +90,6 @@ class ForwardExchange:
 
 async def _half(stream: Any, piece: Piece, end: Piece, found: asyncio.Queue[Found | None]) -> None:  # noqa: ANN401
     """One direction: its bytes, then that it ended, then None."""
-    inner: asyncio.Queue[Found | None] = asyncio.Queue(1)
-    reading = asyncio.ensure_future(read_into(stream, piece, inner))
-    try:
-        while (item := await inner.get()) is not None:
-            await found.put(item)
-        await found.put((end, b""))
-        await found.put(None)
-    finally:
-        reading.cancel()
+    await read_into(stream, piece, found)
+    await found.put((end, b""))
+    await found.put(None)

@@ -68,10 +68,39 @@ async def behave(process: asyncssh.SSHServerProcess[bytes]) -> None:
             process.exit(3)
         case ["pwd"]:
             process.exit_with_signal("KILL", False, "no memory")
+        case ["wc", *_]:  # closes its outputs first, as "wc >/dev/null 2>&1" does, and counts what comes after
+            process.stdout.write_eof()
+            count = 0
+            while data := await process.stdin.read(65536):
+                count += len(data)
+            process.exit(count % 251)
+        case ["tail", *_]:
+            await _tell_signals(process)
+        case ["shell"]:
+            process.stdout.write(b"$ ")
+            await _tell_signals(process)
         case ["who"]:
             process.channel.get_connection().abort()
         case _:
             process.exit(1)
+
+
+async def _tell_signals(process: asyncssh.SSHServerProcess[bytes]) -> None:
+    """Say each signal, break and new size that comes, in order with what is typed; TERM ends it by a signal."""
+    while True:
+        try:
+            data = await process.stdin.read(65536)
+        except asyncssh.TerminalSizeChanged as change:
+            process.stdout.write(f"size {change.width}x{change.height}\n".encode())
+            continue
+        except asyncssh.SignalReceived as signal:
+            process.stdout.write(f"signal {signal.signal}\n".encode())
+            if signal.signal == "TERM":
+                return process.exit_with_signal("TERM", False, "")
+            continue
+        if not data:
+            return process.exit(0)
+        process.stdout.write(b"typed " + data + b"\n")
 
 
 @dataclass
@@ -105,6 +134,7 @@ class Gate:
             conversation.noting(lambda name, fields: self.told.append((name, fields)))
             async for channel in conversation.channels():
                 driven.append(asyncio.create_task(self._drive(conversation, channel)))
+            await asyncio.gather(*driven)
         except UpstreamFault as fault:
             await conversation.close(Denial(DenialCode.FAULT, str(fault)))
         except ClientFault:
@@ -146,6 +176,7 @@ async def gate(place: Path, **options: Any) -> AsyncIterator[Gate]:
         server_factory=lambda: Box(authority),
         server_host_keys=[box_key],
         process_factory=behave,
+        line_editor=False,
         encoding=None,
         sftp_factory=lambda chan: asyncssh.SFTPServer(chan, chroot=str(place / "files")),
     ) as box:

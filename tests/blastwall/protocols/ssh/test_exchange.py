@@ -5,8 +5,13 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import asyncssh
+import pytest
+
 from blastwall.masking.rules import Rules
-from blastwall.protocols.ssh.frames import Piece
+from blastwall.model import Effect
+from blastwall.protocols.ssh import arrival, upstream
+from blastwall.protocols.ssh.frames import Piece, pack
 from tests.blastwall.protocols.ssh.gate import client, gate
 
 
@@ -76,3 +81,115 @@ async def test_a_question_is_not_held_back_while_it_waits_for_its_answer(tmp_pat
                 process.stdin.write(word)
                 assert await asyncio.wait_for(process.stdout.readexactly(len(word)), 5) == word
             process.stdin.write_eof()
+
+
+async def test_signals_and_sizes_reach_a_shell_in_their_order(tmp_path: Path) -> None:
+    async with gate(tmp_path) as through:
+        through.permits = frozenset({Effect.UNKNOWN})
+        async with client(through) as agent:
+            shell = await agent.create_process(term_type="xterm", term_size=(80, 24), encoding=None)
+            assert await shell.stdout.readexactly(2) == b"$ "
+            shell.stdin.write(b"one")
+            assert await shell.stdout.readline() == b"typed one\n"
+            shell.change_terminal_size(132, 50)
+            shell.send_signal("USR1")
+            shell.send_signal("WINCH")
+            lines = [await shell.stdout.readline() for _ in range(3)]
+            assert lines == [b"size 132x50\n", b"signal USR1\n", b"signal WINCH\n"]
+            shell.send_signal("TERM")
+            await asyncio.wait_for(shell.wait(), 10)
+            assert shell.exit_signal is not None and shell.exit_signal[0] == "TERM"
+    kept = [masked.data for masked in through.seen if masked.data[0] in (Piece.RESIZE, Piece.SIGNAL)]
+    signals = (pack(Piece.SIGNAL, name) for name in (b"USR1", b"WINCH", b"TERM"))
+    assert kept == [pack(Piece.RESIZE, b"132x50"), *signals]
+
+
+async def test_signals_of_no_known_name_do_not_pass(tmp_path: Path) -> None:
+    async with gate(tmp_path) as through, client(through) as agent:
+        process = await agent.create_process("tail", encoding=None)
+        process.send_signal("EVIL@example.org")
+        process.send_signal("USR2")
+        assert await process.stdout.readline() == b"signal USR2\n"
+        process.stdin.write_eof()
+        assert (await asyncio.wait_for(process.wait(), 10)).exit_status == 0
+
+
+async def test_a_command_that_closes_its_outputs_still_reads(tmp_path: Path) -> None:
+    async with gate(tmp_path) as through, client(through) as agent:
+        process = await agent.create_process("wc -c", encoding=None)
+        assert await process.stdout.read() == b""
+        for _ in range(10):
+            process.stdin.write(b"x" * 50_000)
+            await process.stdin.drain()
+        process.stdin.write_eof()
+        assert (await asyncio.wait_for(process.wait(), 10)).exit_status == 500_000 % 251
+
+
+async def test_a_client_that_closes_its_input_still_hears(tmp_path: Path) -> None:
+    async with gate(tmp_path) as through, client(through) as agent:
+        process = await agent.create_process("seq 100", encoding=None)
+        process.stdin.write_eof()
+        assert len(await process.stdout.read()) == 6_553_600
+        assert (await process.wait()).exit_status == 0
+
+
+async def test_a_shell_ends_with_its_time(tmp_path: Path) -> None:
+    async with gate(tmp_path, shell_minutes=0.004) as through:
+        through.permits = frozenset({Effect.UNKNOWN})
+        async with client(through) as agent:
+            shell = await agent.create_process(term_type="xterm", encoding=None)
+            assert await shell.stdout.readexactly(2) == b"$ "
+            assert b"that is its limit" in await asyncio.wait_for(shell.stderr.read(), 10)
+            assert (await shell.wait()).exit_status == 124
+            waiting = await agent.create_process(
+                "cat", encoding=None
+            )  # commands have no such limit, unknown ones neither
+            assert (await waiting.wait()).exit_status == 126
+
+
+async def test_a_terminal_is_masked_too_where_a_value_comes_at_once(tmp_path: Path) -> None:
+    async with gate(tmp_path) as through:
+        through.target = replace(through.target, masking=Rules())
+        async with client(through) as agent:
+            process = await agent.create_process("cat", term_type="xterm", encoding=None)
+            process.stdin.write(b"id AKIAIOSFODNN7EXAMPLE end\r\n")
+            assert await process.stdout.readline() == b"id ******************** end\r\n"
+            process.stdin.write_eof()
+            await process.wait()
+    relayed = [masked.data for masked in through.seen if masked.data[0] == Piece.OUTPUT]
+    assert all(b"AKIAIOSFODNN7EXAMPLE" not in data for data in relayed)
+
+
+async def test_a_key_change_amid_a_transfer_both_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every leg changes its keys some ten times while 12 MB go up and come back."""
+    for module in (arrival, upstream):
+        monkeypatch.setattr(module, "REKEY_BYTES", "1M")
+    changed = []
+    began = asyncssh.connection.SSHConnection._send_kexinit
+
+    def counting(connection: asyncssh.connection.SSHConnection) -> None:
+        changed.append(connection)
+        began(connection)
+
+    monkeypatch.setattr(asyncssh.connection.SSHConnection, "_send_kexinit", counting)
+    payload = os.urandom(1_000_000) * 12
+    async with gate(tmp_path) as through, client(through) as agent:
+        done = await agent.run("cat", input=payload, encoding=None)
+        assert done.stdout == payload
+    assert len({id(each) for each in changed}) == 4, "both ends of both legs"
+    assert len(changed) > 4 * 8
+
+
+async def test_a_client_that_does_not_answer_any_more_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrival, "KEEPALIVE_SECONDS", 0.05)
+    async with gate(tmp_path) as through, client(through) as agent:
+        process = await agent.create_process("cat", encoding=None)
+        await asyncio.sleep(0.4)
+        assert not process.is_closing(), "whoever answers stays"
+        assert agent._transport is not None
+        agent._transport.pause_reading()  # type: ignore[attr-defined]  # the library's, a socket's
+        door = through.conversations[0]._door
+        assert door is not None
+        await asyncio.wait_for(door.gone.wait(), 10)
