@@ -58,3 +58,29 @@ def test_a_broken_wait_is_told(deployed: Deployment, status: str) -> None:
         rule["EventPattern"] for rule in deployed.properties("AWS::Events::Rule").values() if "EventPattern" in rule
     ]
     assert any(status in pattern["detail"]["status"] for pattern in patterns)
+
+
+def test_people_of_a_saml_provider_sign_in_beside_the_page(given: Deployment, deployed: Deployment) -> None:
+    routes = {route["RouteKey"] for route in given.properties("AWS::ApiGatewayV2::Route", "Approvals").values()}
+    assert {"GET /saml/{proxy+}", "POST /saml/{proxy+}", "POST /{proxy+}"} <= routes
+    variables = given.properties("AWS::Lambda::Function", "Approvals")["SamlAcsFunction"]["Environment"]["Variables"]
+    assert "SignInsTable" in json.dumps(variables["BLASTWALL_SIGN_INS_TABLE"])
+    assert "GatewayKey" in json.dumps(variables["BLASTWALL_GATEWAY_KEY_ID"])
+    # Where no provider is configured there is no way in, no key and no table.
+    assert not any("saml" in json.dumps(template).lower() for template in deployed.templates.values())
+    assert "GatewayKey" not in deployed.all("AWS::KMS::Key") and "SignInsTable" not in deployed.all(
+        "AWS::DynamoDB::Table"
+    )
+
+
+def test_one_function_signs_tokens_and_those_that_verify_know_the_public_half(given: Deployment) -> None:
+    held = {role: {item["Sid"] for item in statements if item.get("Sid")} for role, statements in given.roles.items()}
+    assert [role for role, sids in held.items() if "SignGatewayTokens" in sids] == ["SamlAcsRole"]
+    assert {role for role, sids in held.items() if "KnowGatewayKey" in sids} == {
+        "TokenVerifierRole",
+        "CredentialVendorRole",
+    }
+    assert {role for role, sids in held.items() if "KeepSignIns" in sids} == {"SamlAcsRole"}
+    assert held["SamlAcsRole"] & {"KeepSessions", "KeepLeases", "KeepApprovals", "SignManifests"} == set()
+    key = given.properties("AWS::KMS::Key", "Data")["GatewayKey"]
+    assert (key["KeySpec"], key["KeyUsage"]) == ("ECC_NIST_P256", "SIGN_VERIFY")
