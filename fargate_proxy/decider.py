@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,8 @@ from blastwall.model import (
 from blastwall.policy.decide import Policies, Question
 from blastwall.ports import Approvals, Clock, Recording
 from fargate_proxy.ledger import Ledger
+
+log = logging.getLogger("blastwall.gateway")
 
 #: How often a waiting client is told that its statement is still held, so that idle timers between us keep still.
 REMINDER_SECONDS: Final = 20.0
@@ -195,6 +198,9 @@ class Decider:
             return blast.unknown("Finding out what it would do took too long.")
         except Fault as fault:
             return blast.unknown(f"What it would do could not be found out: {fault}")
+        except Exception:
+            log.exception("defect while looking ahead")
+            return blast.unknown("What it would do could not be found out: the gateway met a defect of its own.")
 
     async def _redeem(
         self, binding: str, shape: str, policies: Policies, question: Question, pending: Pending

@@ -22,7 +22,7 @@ from blastwall.sql.blast.asking import (
     oids,
     row,
 )
-from blastwall.sql.blast.flow import ALL_CARRIED, ALL_NAMED, PREFIX, START, Flow, Node, Start, flow
+from blastwall.sql.blast.flow import ALL_CARRIED, ALL_NAMED, MIGHT, PREFIX, START, Flow, Node, Start, flow
 from blastwall.sql.blast.scans import Scan, Watched, alias_of, assigned
 from blastwall.sql.blast.terrain import (
     BEFORE,
@@ -145,6 +145,8 @@ def _planned(
         plan.loose.append("A row that the join finds several times is counted each time.")
     if any(table.secured for table in terrain.named):
         plan.loose.append(SECURED)
+    if _moves(plan) and (keys or any(key.child in {each.oid for each in named} for key in terrain.keys)):
+        plan.unknown.append("It may move rows to other partitions; what foreign keys make of that is not followed.")
     for event in _events(plan):
         fired = [each for root in roots for each in terrain.fired(root, event, sets)]
         if any(each.type & BEFORE and each.type & ROW for each in fired):
@@ -158,12 +160,19 @@ def _planned(
 
 
 def _events(plan: Plan) -> Iterable[int]:
-    if plan.start.deletes:
+    moves = _moves(plan)
+    if plan.start.deletes or moves:
         yield DELETE
     if plan.start.sets:
         yield UPDATE
-    if plan.inserts:
+    if plan.inserts or moves:
         yield INSERT
+
+
+def _moves(plan: Plan) -> bool:
+    """Whether it sets what a row's partition is found by: then the row may be deleted here and inserted there."""
+    splits = {column for table in plan.terrain.named for column in table.splits}
+    return bool(plan.start.sets) and bool(splits & {*plan.start.sets, "*"})
 
 
 def _sets(key: Key, sets: frozenset[str], situation: Situation) -> bool:
@@ -278,9 +287,10 @@ def _told(plan: Plan, followed: Flow, counts: Counts) -> Blast:
         count = counts.found.get(node.number, 0)
         table = terrain.tables[node.child]
         if node.kind == "block":
-            if count:
-                word = "may be refused" if node.by == "on update" or node.firm else "is refused"
-                blocked.append(f"It {word} by {node.via}: {_many(count)} of {table.title} still refer to it.")
+            might = counts.found.get(MIGHT - node.number, 0)
+            if count or might:
+                word = "is refused" if count and node.by == "on delete" else "may be refused"
+                blocked.append(f"It {word} by {node.via}: {_many(count or might)} of {table.title} refer to it.")
             continue
         if not counts.complete:
             tables.append(Rows(table.title, 0, node.by, Count.UNKNOWN, node.via))

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from blastwall.blast import MOST_COUNTED
-from blastwall.sql.blast.terrain import ACTIONS, CASCADE, NO_ACTION, Key, Terrain
+from blastwall.sql.blast.terrain import ACTIONS, CASCADE, Key, Terrain
 from blastwall.sql.catalogue import quoted
 
 #: The common table expression that the agent's part takes the place of; no statement that uses such names is counted.
@@ -27,6 +27,8 @@ MOST_NODES: Final = 200
 
 #: Whose count a row of the answer is; nodes count from 0.
 ALL_NAMED, ALL_CARRIED = -1, -2
+#: A node that blocks has a second count, numbered downward from here: with rows that go, too, but perhaps too late.
+MIGHT: Final = -1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,6 @@ class Node:
     by: str
     via: str
     columns: frozenset[str] = frozenset()
-    firm: bool = False  # block: refuses at once, even if the row that refers goes, too (RESTRICT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +139,7 @@ class _Flowing:
             if not deleting and root in self._start.roots and self._start.sets.intersection(key.columns):
                 self._loosen(f"It also sets the columns of {key.name} itself.")
         else:
-            target = self._node(
-                ("block", key.oid, deleting), "block", root, key, event, frozenset(), action != NO_ACTION
-            )
+            target = self._node(("block", key.oid, deleting), "block", root, key, event, frozenset())
         self._edges.append(_Edge(source, target, key, condition))
 
     def _node(
@@ -151,12 +150,11 @@ class _Flowing:
         key: Key,
         by: str,
         columns: frozenset[str],
-        firm: bool = False,
     ) -> int:
         number = self._known.get(identity)
         if number is None:
             number = self._known[identity] = len(self._flow.nodes)
-            node = Node(number, kind, root, key.child, by, key.name, columns, firm)
+            node = Node(number, kind, root, key.child, by, key.name, columns)
             self._flow.nodes.append(node)
             self._waiting.append(node)
         return number
@@ -193,6 +191,9 @@ class _Flowing:
         yield f"SELECT {ALL_NAMED}, count(*) FROM {START}"  # noqa: S608  # numbers and names of our own
         for node in nodes:
             yield f"UNION ALL SELECT {node.number}, pg_catalog.count(*) FROM ({self._counted(node, place)}) AS e"  # noqa: S608
+            if node.kind == "block":
+                might = self._counted(node, place, sparing=False)
+                yield f"UNION ALL SELECT {MIGHT - node.number}, pg_catalog.count(*) FROM ({might}) AS e"  # noqa: S608
         if real:
             every = " UNION ".join(f"SELECT o, c FROM {PREFIX}{index}" for index in range(len(groups)))  # noqa: S608
             yield f"UNION ALL SELECT {ALL_CARRIED}, pg_catalog.count(*) FROM ({every}) AS e WHERE {_NOT_NAMED}"  # noqa: S608
@@ -228,11 +229,11 @@ class _Flowing:
     def _sources(self, key: Key) -> tuple[str, str]:
         return self._terrain.tables[key.parent].source, self._terrain.tables[key.child].source
 
-    def _counted(self, node: Node, place: Mapping[int, str]) -> str:
+    def _counted(self, node: Node, place: Mapping[int, str], sparing: bool = True) -> str:
         """The rows of a node that are nowhere else: named by the statement itself, or deleted anyway."""
         spared = _NOT_NAMED
         deleted = self._known.get(("delete", node.root))
-        if node.kind != "delete" and not node.firm and deleted is not None:
+        if node.kind != "delete" and sparing and deleted is not None:
             spared += (
                 f" AND NOT EXISTS (SELECT FROM {place[deleted]} AS z WHERE z.n OPERATOR(pg_catalog.=) {deleted} "
                 "AND z.o OPERATOR(pg_catalog.=) e.o AND z.c OPERATOR(pg_catalog.=) e.c)"

@@ -34,7 +34,8 @@ _SECTIONS: Final = {
 @dataclass(frozen=True, slots=True)
 class Table:
     """A relation as it is now. ``root`` is its partition tree's, or its own number. ``secured``: row security decides
-    what this role sees of it. ``rows`` is the planner's estimate, ``size`` bytes of the heap, both of the whole tree.
+    what this role sees of it. ``splits`` are the columns that decide on a row's partition ("*": an expression does).
+    ``rows`` is the planner's estimate, ``size`` bytes of the heap, both of the whole tree.
     """
 
     oid: int
@@ -45,6 +46,7 @@ class Table:
     temporary: bool
     named: bool
     partitioned: bool
+    splits: tuple[str, ...]
     secured: bool
     readable: bool
     rules: bool
@@ -151,7 +153,7 @@ def read(text: str) -> Terrain:
     """The answer to :func:`around`. Raises UpstreamFault when it is not as expected."""
     try:
         found = json.loads(text)
-        tables = {int(each["oid"]): Table(**each) for each in found["relations"]}
+        tables = {int(each["oid"]): Table(**(each | {"splits": tuple(each["splits"])})) for each in found["relations"]}
         keys = tuple(_key(each) for each in found["keys"])
         triggers = tuple(
             Trigger(

@@ -30,6 +30,11 @@ SELECT json_build_object(
       'oid', c.oid::int8, 'root', f.root::int8, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind,
       'temporary', c.relpersistence = 't', 'named', c.oid IN (SELECT oid FROM named),
       'partitioned', c.relkind = 'p' OR c.relispartition,
+      'splits', (SELECT COALESCE(json_agg(DISTINCT COALESCE(a.attname, '*')), '[]')
+          FROM pg_partitioned_table t JOIN family m ON m.oid = t.partrelid
+          CROSS JOIN unnest(t.partattrs::int2[]) u(number)
+          LEFT JOIN pg_attribute a ON a.attrelid = t.partrelid AND a.attnum = u.number AND u.number <> 0
+          WHERE m.root = f.root),
       'secured', row_security_active(c.oid), 'readable', has_table_privilege(c.oid, 'SELECT'),
       'rules', EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type <> '1'),
       'updatable', c.relkind = 'v' AND pg_relation_is_updatable(c.oid, false) & 28 = 28,

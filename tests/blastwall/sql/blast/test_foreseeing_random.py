@@ -224,7 +224,10 @@ def agrees(text: str, blast: Blast, happened: Happened, table: str) -> None:
         if happened.error in ("23503", "23001", "0A000"):
             assert blast.blocked or not blast.known, story
         return
-    assert blast.known, story
+    if not blast.known:  # the one thing of these schemas that is not followed
+        assert any("partitions" in reason for reason in blast.reasons), story
+        assert text.startswith("UPDATE t1 SET id"), story
+        return
     assert not [each for each in blast.blocked if "is refused" in each], story
     own = blast.tables[0].count
     if text.startswith("TRUNCATE"):
