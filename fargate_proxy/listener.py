@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import socket
 from collections.abc import Awaitable, Callable
 
@@ -12,6 +13,8 @@ log = logging.getLogger("blastwall.listener")
 #: Connections beyond this are closed at once: each costs two sockets, two engines and at most about 2 MiB of buffers.
 MAX_CONNECTIONS = 2_000
 BACKLOG = 512
+#: Open files that they need: two sockets each, a recording, and what the process has for itself.
+OPEN_FILES = 3 * MAX_CONNECTIONS + 512
 
 Serve = Callable[[socket.socket], Awaitable[None]]
 
@@ -39,6 +42,18 @@ def address_of(sock: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def make_room() -> int:
+    """Let this process open as many files as its connections need, so far as it may. Returns how many that is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if wanted < OPEN_FILES:
+        log.warning("this process may open %d files, which is less than %d connections need", wanted, MAX_CONNECTIONS)
+    return wanted
+
+
 class Listener:
     """Accepts on one socket until closed; each connection is a task of its own."""
 
@@ -49,6 +64,7 @@ class Listener:
         self._accepting: asyncio.Task[None] | None = None
 
     def start(self) -> None:
+        make_room()
         self._accepting = asyncio.create_task(self._accept())
 
     async def _accept(self) -> None:

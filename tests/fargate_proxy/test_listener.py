@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -75,3 +77,19 @@ def test_a_taken_address_is_named() -> None:
     with pytest.raises(OSError, match=address_of(taken)):
         bind(address_of(taken))
     taken.close()
+
+
+def test_a_process_takes_the_room_that_it_may() -> None:
+    """In a process of its own, since the limit is the process's."""
+    program = (
+        "import resource\n"
+        "from fargate_proxy import listener\n"
+        "_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))\n"
+        "print(listener.make_room() == min(listener.OPEN_FILES, hard) == resource.getrlimit(resource.RLIMIT_NOFILE)[0])\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (128, 256))\n"
+        "print(listener.make_room() == 256 == resource.getrlimit(resource.RLIMIT_NOFILE)[0])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["True", "True"], done.stderr
+    assert "less than" in done.stderr
