@@ -9,28 +9,33 @@ from pathlib import Path
 
 import click
 
+from blastwall import registry
 from blastwall.aws import doctor
 from blastwall.config.bundle import Bundle, load_bundle
 from blastwall.config.credentials import AdminCredential, IamCredential, RoleCredential, StaticCredential
 from blastwall.errors import ConfigFault
+from blastwall.findings import Finding, Verdict
 from blastwall.model import Secret
 from blastwall.protocols.postgres.members import members_of
-from cli.checks import Finding, Verdict
 
 #: Tasks at most, and units of 1/1024 vCPU of each: stacks/topology.toml says the same, and a test that it does.
 TOPOLOGIES = {"dev": (2, 256), "nat": (10, 512), "isolated": (10, 512)}
 RDS_IAM = "rds_iam"
-VERDICTS = {doctor.Verdict.OK: Verdict.OK, doctor.Verdict.FAIL: Verdict.FAIL, doctor.Verdict.UNKNOWN: Verdict.WARN}
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The command's options. ``clusters``: EKS cluster to role ARN; ``addresses``: target to database URL."""
+    """The command's options.
+
+    ``keys``: listener to the ARN of its keys' secret; ``clusters``: EKS cluster to role ARN; ``addresses``: target to
+    database URL.
+    """
 
     region: str | None = None
     topology: str = "nat"
     certificate: str = ""
     store: str = ""
+    keys: Mapping[str, str] = field(default_factory=dict)
     clusters: Mapping[str, str] = field(default_factory=dict)
     addresses: Mapping[str, str] = field(default_factory=dict)
 
@@ -58,13 +63,22 @@ def examine_account(config: Path, chosen: Chosen, client: doctor.Client | None =
         task_cpu=cpu,
         certificate=chosen.certificate,
         store=chosen.store,
+        keys=tuple((name, chosen.keys.get(name, ""), members) for name, members in listener_keys(bundle).items()),
         clusters=tuple(chosen.clusters.items()),
         granted=_granted(chosen.addresses) if chosen.addresses else None,
     )
-    return [
-        Finding(f"{finding.check} ({finding.about})", VERDICTS[finding.verdict], finding.found, finding.advice)
-        for finding in doctor.examine(account)
-    ]
+    return list(doctor.examine(account))
+
+
+def listener_keys(bundle: Bundle) -> Mapping[str, tuple[str, ...]]:
+    """The private keys that listeners of targets' protocols name, by protocol."""
+    found = {}
+    for protocol in sorted({target.protocol for target in bundle.targets.values()}):
+        options = bundle.listeners.get(protocol)
+        keys = registry.protocol(protocol).manifest.keys
+        if members := tuple(name for name in keys if getattr(options, name, None) is not None):
+            found[protocol] = members
+    return found
 
 
 def needs(bundle: Bundle) -> tuple[doctor.Needs, ...]:

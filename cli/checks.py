@@ -12,11 +12,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from blastwall.config.bundle import load_bundle
 from blastwall.errors import ConfigFault
+from blastwall.findings import Finding, Verdict
 from rig import running
 from rig.certificates import RENEW_DAYS, expiry
 
@@ -28,24 +28,6 @@ EARLIEST = 1_763_000_000  # no clock that is right shows a time before this was 
 SKEW_SECONDS = 5.0
 CONNECT_SECONDS = 5.0
 SSL_REQUEST = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
-
-
-class Verdict(StrEnum):
-    """``warn`` does not keep the gateway from working today."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """``advice`` says what to do; it is never empty unless the verdict is OK."""
-
-    check: str
-    verdict: Verdict
-    found: str
-    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)

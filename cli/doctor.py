@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from blastwall.findings import Finding, Verdict
 from cli.account import Chosen, examine_account, paired
-from cli.checks import Finding, Place, Verdict, examine
+from cli.checks import Place, examine
 
-COLOURS = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"}
+COLOURS = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.UNKNOWN: "yellow", Verdict.FAIL: "bold red"}
 
 
 @click.command(short_help="Find what keeps the gateway from working.")
@@ -40,6 +41,7 @@ COLOURS = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"
 @click.option("--region", metavar="NAME", help="With --aws: the region; the environment's own unless given.")
 @click.option("--topology", type=click.Choice(["dev", "nat", "isolated"]), default="nat", show_default=True)
 @click.option("--certificate", metavar="ARN", default="", help="With --aws: the listeners' certificate.")
+@click.option("--keys", metavar="PROTOCOL=ARN", multiple=True, help="With --aws: the secret of a listener's keys.")
 @click.option("--event-store", metavar="ARN", default="", help="With --aws: a CloudTrail Lake store.")
 @click.option("--cluster", "clusters", metavar="NAME=ROLE", multiple=True, help="With --aws: an EKS cluster.")
 @click.option("--dsn", "addresses", metavar="TARGET=URL", multiple=True, help="With --aws: a target to ask.")
@@ -51,13 +53,14 @@ def command(
     region: str | None,
     topology: str,
     certificate: str,
+    keys: tuple[str, ...],
     event_store: str,
     clusters: tuple[str, ...],
     addresses: tuple[str, ...],
 ) -> int:
     """Look at everything the gateway needs. Exit code 1 when something fails; warnings do not count."""
     if aws:
-        chosen = Chosen(region, topology, certificate, event_store, paired(clusters), paired(addresses))
+        chosen = Chosen(region, topology, certificate, event_store, paired(keys), paired(clusters), paired(addresses))
         findings = examine_account(config, chosen)
     else:
         findings = examine(Place(config, state, time.time()))
@@ -76,7 +79,7 @@ def table(findings: Sequence[Finding]) -> Table:
     for finding in findings:
         shown.add_row(
             Text(finding.verdict, style=COLOURS[finding.verdict]),
-            Text(finding.check),
+            Text(finding.title),
             Text(finding.found),
             Text(finding.advice),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from blastwall.aws import doctor
+from blastwall.findings import Verdict
 from tests_aws.deployed import STACKS, Deployed
 
 DONE = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
@@ -17,7 +18,7 @@ def test_every_stack_is_complete(deployed: Deployed) -> None:
 
 def test_the_doctor_finds_nothing_that_fails(deployed: Deployed) -> None:
     findings = list(doctor.examine(doctor.Account(deployed.client, tasks=10, task_cpu=512)))
-    assert not [finding for finding in findings if finding.verdict is doctor.Verdict.FAIL]
+    assert not [finding for finding in findings if finding.verdict is Verdict.FAIL]
 
 
 def test_a_lake_is_used_only_where_there_is_one(deployed: Deployed) -> None:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from blastwall.errors import Fault
+from blastwall.findings import Finding, Verdict
 
 CHECKS: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("account.toml").read_text("utf-8"))["checks"]
 MISSING = {
@@ -34,25 +34,6 @@ _PATIENCE = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard
 
 Client = Callable[[str], Any]
 Grants = Callable[[str], frozenset[str] | None]
-
-
-class Verdict(StrEnum):
-    """``unknown``: AWS did not let us look."""
-
-    OK = "ok"
-    FAIL = "fail"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """``check`` is a row of ``account.toml``; ``about`` what was looked at. ``advice`` is empty when all is well."""
-
-    check: str
-    about: str
-    verdict: Verdict
-    found: str
-    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +58,8 @@ class Account:
     """What to look at. ``client`` makes a boto3 client by its service's name.
 
     ``tasks`` and ``task_cpu`` (units of 1/1024 vCPU) are what the topology needs at most. ``certificate`` and ``store``
-    are the ARNs that will be given as parameters ("": none). ``clusters`` are EKS clusters with the role that is to
+    are the ARNs that will be given as parameters ("": none). ``keys`` are listeners with the ARN of their keys' secret
+    ("": not said) and the members that it must have. ``clusters`` are EKS clusters with the role that is to
     enter each. ``granted`` answers, for a target's name, which database users have rds_iam; None: it cannot tell.
     """
 
@@ -87,6 +69,7 @@ class Account:
     task_cpu: int = 0
     certificate: str = ""
     store: str = ""
+    keys: Sequence[tuple[str, str, tuple[str, ...]]] = ()
     clusters: Sequence[tuple[str, str]] = ()
     granted: Grants | None = None
 
@@ -112,6 +95,8 @@ def examine(account: Account) -> Iterator[Finding]:
         yield from _guarded("fargate", "Fargate", lambda: _fargate(account))
     if account.certificate:
         yield from _guarded("certificate", account.certificate, lambda: _certificate(account))
+    for protocol, arn, members in account.keys:
+        yield from _guarded("listener_keys", protocol, partial(_keys, account, arn, members))
     if account.store:
         yield from _guarded("lake", account.store, lambda: _lake(account))
     yield from _targets(account)
@@ -124,19 +109,19 @@ def _guarded(check: str, about: str, look: Callable[[], tuple[bool, str]]) -> It
     advice = str(CHECKS[check]["advice"])
     try:
         fine, found = look()
-        yield Finding(check, about, Verdict.OK if fine else Verdict.FAIL, found, "" if fine else advice)
+        yield Finding(check, Verdict.OK if fine else Verdict.FAIL, found, "" if fine else advice, about)
     except ClientError as fault:
         code = fault.response.get("Error", {}).get("Code", "")
         if code in MISSING or code.endswith("NotFoundException"):
-            yield Finding(check, about, Verdict.FAIL, "it is not there", advice)
+            yield Finding(check, Verdict.FAIL, "it is not there", advice, about)
         elif check == "credentials":
-            yield Finding(check, about, Verdict.FAIL, f"AWS refuses the credentials: {code}", advice)
+            yield Finding(check, Verdict.FAIL, f"AWS refuses the credentials: {code}", advice, about)
         else:
             may = f"Ask for the right to call {CHECKS[check]['call']}, or have somebody look who has it."
-            yield Finding(check, about, Verdict.UNKNOWN, f"AWS does not say: {code}", may)
+            yield Finding(check, Verdict.UNKNOWN, f"AWS does not say: {code}", may, about)
     except BotoCoreError as fault:
         verdict = Verdict.FAIL if check == "credentials" else Verdict.UNKNOWN
-        yield Finding(check, about, verdict, str(fault), advice)
+        yield Finding(check, verdict, str(fault), advice, about)
 
 
 def _credentials(account: Account) -> tuple[bool, str]:
@@ -166,14 +151,26 @@ def _fargate(account: Account) -> tuple[bool, str]:
 
 
 def _certificate(account: Account) -> tuple[bool, str]:
-    text = account.client("secretsmanager").get_secret_value(SecretId=account.certificate).get("SecretString", "")
+    return _members(account, account.certificate, {"certificate": "BEGIN CERTIFICATE", "key": "PRIVATE KEY"})
+
+
+def _keys(account: Account, arn: str, members: tuple[str, ...]) -> tuple[bool, str]:
+    if not arn:
+        return False, f"which secret has {', '.join(members)}?"
+    return _members(account, arn, dict.fromkeys(members, "PRIVATE KEY"))
+
+
+def _members(account: Account, arn: str, marks: Mapping[str, str]) -> tuple[bool, str]:
+    """Whether the secret is an object with these members, each with its mark; what they are is not looked at."""
+    text = account.client("secretsmanager").get_secret_value(SecretId=arn).get("SecretString", "")
     try:
         held = json.loads(text)
     except ValueError:
+        held = None
+    if not isinstance(held, dict):
         return False, "the secret is no JSON object"
-    names = {"certificate": "BEGIN CERTIFICATE", "key": "PRIVATE KEY"}
-    missing = [name for name, mark in names.items() if mark not in str(held.get(name, ""))]
-    return not missing, f"missing: {', '.join(missing)}" if missing else "a certificate and a key"
+    missing = [name for name, mark in marks.items() if mark not in str(held.get(name, ""))]
+    return not missing, f"missing: {', '.join(missing)}" if missing else f"it has {', '.join(marks)}"
 
 
 def _lake(account: Account) -> tuple[bool, str]:
@@ -232,14 +229,14 @@ def _granted(target: str, user: str, granted: Grants) -> Iterator[Finding]:
     try:
         users = granted(target)
     except (Fault, ValueError) as fault:
-        yield Finding("rds_iam_grant", target, Verdict.UNKNOWN, str(fault), "Correct its address, or ask from inside.")
+        yield Finding("rds_iam_grant", Verdict.UNKNOWN, str(fault), "Correct its address, or ask from inside.", target)
         return
     if users is None:
         return
     if user in users:
-        yield Finding("rds_iam_grant", target, Verdict.OK, f"{user} has rds_iam")
+        yield Finding("rds_iam_grant", Verdict.OK, f"{user} has rds_iam", about=target)
     else:
-        yield Finding("rds_iam_grant", target, Verdict.FAIL, f"{user} does not have rds_iam", advice)
+        yield Finding("rds_iam_grant", Verdict.FAIL, f"{user} does not have rds_iam", advice, target)
 
 
 def _access(account: Account, cluster: str, role: str) -> tuple[bool, str]:

@@ -7,8 +7,8 @@ from botocore.exceptions import NoCredentialsError
 
 from blastwall.aws.doctor import Login, Needs
 from blastwall.config.bundle import load_bundle
-from cli.account import TOPOLOGIES, Chosen, examine_account, needs, paired
-from cli.checks import Verdict
+from blastwall.findings import Verdict
+from cli.account import TOPOLOGIES, Chosen, examine_account, listener_keys, needs, paired
 from stacks.topology import TOPOLOGIES as DEPLOYED
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -20,7 +20,7 @@ def nobody(service: str) -> Any:
 
 def test_the_accounts_findings_are_the_doctors() -> None:
     (finding,) = examine_account(CONFIG, Chosen(), nobody)
-    assert (finding.check, finding.verdict) == ("credentials (this account)", Verdict.FAIL)
+    assert (finding.check, finding.verdict) == ("credentials", Verdict.FAIL)
     assert finding.advice
 
 
@@ -46,8 +46,12 @@ def test_topologies_are_as_large_as_they_are_deployed() -> None:
 def test_targets_need_what_their_credentials_name() -> None:
     team = load_bundle(Path(__file__).parents[1] / "stacks" / "config")
     assert needs(team) == (
+        Needs("jobs"),
         Needs("ledger", ("arn:aws:secretsmanager:eu-west-1:123456789012:secret:ledger-AbCdEf",)),
         Needs("orders", (), (Login("cluster-ORDERS", "blastwall_admin"),)),
         Needs("reports", (), (Login("db-REPORTS", "reports_agent"),)),
+        Needs("web"),
     )
+    assert listener_keys(team) == {"ssh": ("host_key", "user_ca", "upstream_ca")}
+    assert listener_keys(load_bundle(CONFIG)) == {}
     assert needs(load_bundle(CONFIG)) == (Needs("shop"),)

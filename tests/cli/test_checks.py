@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from blastwall.findings import Finding, Verdict
 from cli import checks
-from cli.checks import Finding, Place, Verdict
+from cli.checks import Place
 from rig import running
 from rig.certificates import Certificates, ensure_certificates
 from rig.postgres import EmbeddedPostgres

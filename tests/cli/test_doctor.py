@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from blastwall.findings import Finding, Verdict
 from cli import __main__ as cli
-from cli.checks import Finding, Verdict
 from cli.doctor import table
 
 CONFIG = Path(__file__).parents[2] / "config"

@@ -11,8 +11,9 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 from botocore.stub import Stubber
 
-from blastwall.aws.doctor import CHECKS, Account, Finding, Login, Needs, Verdict, examine, regional
+from blastwall.aws.doctor import CHECKS, Account, Login, Needs, examine, regional
 from blastwall.errors import UpstreamFault
+from blastwall.findings import Finding, Verdict
 
 TEAM = (
     Needs("ledger", ("arn:aws:secretsmanager:eu-west-1:123456789012:secret:ledger-AbCdEf",)),
@@ -154,6 +155,29 @@ def test_the_listeners_certificate_is_looked_at_but_not_shown(cloud: Cloud, held
     finding = only(examine(Account(cloud.client, PLAIN, certificate=arn)), "certificate")
     assert (finding.verdict is Verdict.FAIL) == bool(found) and found in finding.found
     assert "BEGIN" not in finding.found
+
+
+@pytest.mark.parametrize(
+    ("held", "found"),
+    [
+        ('{"host_key": "BEGIN OPENSSH PRIVATE KEY", "user_ca": "BEGIN OPENSSH PRIVATE KEY"}', ""),
+        ('{"host_key": "BEGIN OPENSSH PRIVATE KEY", "user_ca": "ssh-ed25519 AAAA"}', "missing: user_ca"),
+        ("[]", "no JSON object"),
+    ],
+)
+def test_a_listeners_keys_are_all_in_their_secret(cloud: Cloud, held: str, found: str) -> None:
+    arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:ssh-AbCdEf"
+    cloud.answer("secretsmanager", "get_secret_value", {"SecretString": held})
+    keys = [("ssh", arn, ("host_key", "user_ca"))]
+    finding = only(examine(Account(cloud.client, PLAIN, keys=keys)), "listener_keys")
+    assert (finding.verdict is Verdict.FAIL) == bool(found) and found in finding.found
+    assert "BEGIN" not in finding.found and finding.about == "ssh"
+
+
+def test_a_listener_whose_secret_nobody_named_is_asked_about(cloud: Cloud) -> None:
+    finding = only(examine(Account(cloud.client, PLAIN, keys=[("ssh", "", ("host_key",))])), "listener_keys")
+    assert finding.verdict is Verdict.FAIL and "which secret has host_key?" in finding.found
+    assert "--keys PROTOCOL=ARN" in finding.advice
 
 
 def store(category: str, status: str = "ENABLED") -> dict[str, Any]:
