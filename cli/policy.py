@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 import click
+from pydantic import ValidationError
 
 from blastwall import registry
+from blastwall.blast import Blast
 from blastwall.config.bundle import Bundle, load_bundle
-from blastwall.config.cases import CASES, load_cases
+from blastwall.config.cases import CASES, GivenBlast, load_cases
 from blastwall.config.judging import Judge
 from blastwall.config.rehearsal import Outcome, run_cases, untouched, word
 from blastwall.errors import ConfigFault, Fault, Problem
@@ -184,7 +186,8 @@ def judge(
 ) -> None:
     """Read statements as JSON lines, write one decision a line; nothing is run.
 
-    In: {"id": 1, "statement": "SELECT 1"}, with "parameters": ["text", null] if it has any.
+    In: {"id": 1, "statement": "SELECT 1"}, with "parameters": ["text", null] if it has any, and "blast": {"rows": 3}
+    (or more of what context.blast holds) if rules read what it would do; left out, that is unknown.
     Out: id, decision (permit, pending, denial), effect, verb, objects, flags, policies, reason, hint, code, approvers,
     risk; masked (which output columns would be masked, how, and by which rule), masked_columns, filters_masked and
     refusal (what masking itself refuses). A line that cannot be judged is answered with a denial that says why.
@@ -272,8 +275,13 @@ class Asking:
         if not isinstance(parameters, list) or not all(value is None or isinstance(value, str) for value in parameters):
             return _refused(id, 'parameters must be a list of texts and nulls, such as ["5", null]')
         try:
+            given = None if asked.get("blast") is None else GivenBlast.model_validate(asked["blast"]).blast()
+        except ValidationError as error:
+            first = error.errors()[0]
+            return _refused(id, f"blast: {'.'.join(map(str, first['loc']))}: {first['msg']}; it is as in cases.yaml")
+        try:
             facts = self.judge.judge(self.target, statement, tuple(parameters))
-            answer = _answer(id, facts, self._decide(statement, facts))
+            answer = _answer(id, facts, self._decide(statement, facts, given))
             if self.target.masking is not None:
                 answer["masked"] = _masked(self.judge.treatments(self.target, statement))
             return answer
@@ -282,7 +290,7 @@ class Asking:
         except Exception as error:  # noqa: BLE001  one statement that breaks us must not cost the answers to the others
             return _refused(id, f"internal error: {type(error).__name__}: {error}")
 
-    def _decide(self, statement: str, facts: Facts) -> Permit | Pending | Denial:
+    def _decide(self, statement: str, facts: Facts, given: Blast | None) -> Permit | Pending | Denial:
         question = Question(
             principal=self.principal,
             target=self.target,
@@ -292,7 +300,7 @@ class Asking:
             break_glass=self.break_glass,
             upstream_text=statement,
         )
-        return self.bundle.policies.decide(question)
+        return self.bundle.policies.decide(self.bundle.policies.supposing(question, given))
 
 
 _EXAMPLE = '{"id": 1, "statement": "SELECT 1"}'

@@ -20,7 +20,6 @@ from blastwall.model import (
     ApprovalStatus,
     Denial,
     DenialCode,
-    Effect,
     Facts,
     Guard,
     Pending,
@@ -31,6 +30,7 @@ from blastwall.model import (
     Target,
 )
 from blastwall.policy.decide import Policies, Question
+from blastwall.policy.question import is_light
 from blastwall.ports import Approvals, Clock, Recording
 from fargate_proxy.ledger import Ledger
 
@@ -97,7 +97,7 @@ class Decider:
         policies = self._policies()
         question = self._question(statement, facts, upstream_text)
         if policies.needs_blast(question):
-            if not _light(statement, facts):
+            if not is_light(statement.kind, facts):
                 return None
             question = question._replace(blast=NOTHING)
         decision = policies.decide(question)
@@ -133,7 +133,7 @@ class Decider:
         question = self._question(statement, facts, upstream_text)
         found: Blast | None = None
         if policies.needs_blast(question):
-            found = NOTHING if _light(statement, facts) else await self._look_ahead(statement, facts)
+            found = NOTHING if is_light(statement.kind, facts) else await self._look_ahead(statement, facts)
             question = question._replace(blast=_for_policy(found, facts))
         decision = policies.decide(question)
         if not isinstance(decision, Pending):
@@ -327,11 +327,6 @@ class Decider:
             DenialCode.WITHDRAWN: "Send it again to ask anew.",
         }[code]
         return Denial(code, reason, hint, pending.policies, pending.risk, status.id)
-
-
-def _light(statement: Statement, facts: Facts) -> bool:
-    """Whether it changes nothing: what is only named (the values it runs with are judged when it runs), or reads."""
-    return statement.kind is not StatementKind.EXECUTE or facts.effect in (Effect.SESSION, Effect.READ)
 
 
 def _for_policy(found: Blast, facts: Facts) -> Blast:

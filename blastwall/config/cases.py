@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, ValidationError, field_validator
 
+from blastwall.blast import Blast, Lock, Rows
 from blastwall.config.bundle import Bundle
 from blastwall.config.document import Document, read_document
 from blastwall.config.loader import translated
@@ -57,11 +58,42 @@ class GivenFacts(_Section):
         return flags
 
 
+class GivenBlast(_Section):
+    """What running a statement would do, as a protocol would find it out. ``known: false``: it could not."""
+
+    known: StrictBool = True
+    rows: Annotated[StrictInt, Field(ge=0)] = 0
+    rows_exact: StrictBool = True
+    cascaded_rows: Annotated[StrictInt, Field(ge=0)] = 0
+    tables: tuple[Text, ...] = ()
+    triggers: tuple[Text, ...] = ()
+    locks: tuple[Annotated[str, Field(pattern=r"^(\S+ )+\S+$")], ...] = ()
+    dependents: tuple[Text, ...] = ()
+    blocked: StrictBool = False
+    irreversible: StrictBool = False
+
+    def blast(self) -> Blast:
+        """The same as the house's value. Locks are written "access exclusive public.orders"."""
+        places = (written.rpartition(" ") for written in self.locks)
+        return Blast(
+            known=self.known,
+            rows=self.rows,
+            rows_exact=self.rows_exact,
+            cascaded_rows=self.cascaded_rows,
+            tables=tuple(Rows(table, 0, "given") for table in self.tables),
+            triggers=self.triggers,
+            locks=tuple(Lock(table, mode) for mode, _, table in places),
+            dependents=self.dependents,
+            blocked=("given",) if self.blocked else (),
+            irreversible=self.irreversible,
+        )
+
+
 class Approve(_Section):
     """``as`` decides a request of ``requester`` that was routed to ``approvers``.
 
-    ``grant_seconds`` above 0: not once, but for all statements of its shape for so long. ``unbounded``: it changes rows,
-    and nobody says how many at most.
+    ``grant_seconds`` above 0: not once, but for all statements of its shape for so long. ``unbounded``: it changes
+    rows, and nobody says how many at most.
     """
 
     requester: Text
@@ -74,7 +106,7 @@ class Case(_Section):
     """One expectation. Exactly one of statement, facts, connect, approve and recording_of says what is asked.
 
     ``by`` names all rules that decide it, in any order ([]: no rule speaks for it); left out, any will do. ``labels``
-    are laid over the target's own.
+    are laid over the target's own. ``blast`` is what running it would do; left out, rules that read it find it unknown.
     """
 
     name: Text
@@ -82,6 +114,7 @@ class Case(_Section):
     target: Text
     statement: str | None = None
     facts: GivenFacts | None = None
+    blast: GivenBlast | None = None
     connect: Literal[True] | None = None
     approve: Approve | None = None
     recording_of: Text | None = None

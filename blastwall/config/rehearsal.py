@@ -88,7 +88,7 @@ def _decide(case: Case, suite: Suite, bundle: Bundle, judge: JudgeText) -> Resul
     else:
         facts = judge(target, case.statement or "")
     question = Question(principal, target, kind, facts, case.hour, frozenset(case.exhausted), case.break_glass)
-    return policies.decide(question)
+    return policies.decide(policies.supposing(question, case.blast.blast() if case.blast is not None else None))
 
 
 def _wrong(case: Case, result: Result) -> Iterator[str]:

@@ -51,6 +51,7 @@ class Rule:
     targets: tuple[str, ...] = ()  # Target entities its text names
     actions: tuple[str, ...] = ()  # actions its scope names; none: any
     reads_blast: bool = False  # what running a statement would do must be known before it is asked
+    group: str = ""  # the one group its scope is about; "": any principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +214,16 @@ def _rule(
         targets=tuple(sorted(_named(tree, "Target"))),
         actions=tuple(sorted(_named(tree["action"], "Action"))),
         reads_blast=reads_blast,
+        group=_group(tree["principal"]),
     )
+
+
+def _group(scope: Mapping[str, Any]) -> str:
+    """The group of ``principal in Group::"name"``, else the empty string."""
+    entity = scope.get("entity")
+    if scope.get("op") == "in" and isinstance(entity, dict) and entity.get("type") == "Group":
+        return str(entity["id"])
+    return ""
 
 
 def _nodes(tree: object) -> Iterator[dict[str, Any]]:

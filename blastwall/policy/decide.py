@@ -19,7 +19,7 @@ from typing import Final
 
 import cedarpy
 
-from blastwall.blast import NOTHING
+from blastwall.blast import NOTHING, Blast, unknown
 from blastwall.model import (
     ApprovalRequest,
     Decision,
@@ -43,6 +43,7 @@ from blastwall.policy.question import (
     agent_entity,
     context_of,
     environment_of,
+    is_light,
     masks,
     principal_key,
     question_key,
@@ -130,7 +131,18 @@ class Policies:
 
     def needs_blast(self, question: Question) -> bool:
         """Whether a rule that can speak about this question reads ``context.blast``: then it must be in there."""
-        return bool(self._foreseeing) and _action_of(question) in self._foreseeing
+        if not self._foreseeing:
+            return False
+        groups = self._foreseeing.get(_action_of(question), frozenset())
+        return "" in groups or not groups.isdisjoint(question.principal.groups)
+
+    def supposing(self, question: Question, given: Blast | None) -> Question:
+        """The question with what its rules read of the blast radius; ``given`` None: nobody looked."""
+        if not self.needs_blast(question):
+            return question
+        if is_light(question.statement_kind, question.facts):
+            return question._replace(blast=NOTHING)
+        return question._replace(blast=given or unknown("Nobody looked what it would do."))
 
     def may_approve(
         self,
@@ -265,14 +277,16 @@ def _action_of(question: Question) -> str:
     return _ACTIONS_BY_KIND.get(question.statement_kind, question.facts.effect.value)
 
 
-def _foreseeing(rules: Mapping[str, Rule]) -> frozenset[str]:
-    """The actions about which a rule reads ``context.blast``."""
+def _foreseeing(rules: Mapping[str, Rule]) -> Mapping[str, frozenset[str]]:
+    """The actions about which a rule reads ``context.blast``, and the groups it speaks about ("": everybody)."""
     every = frozenset(effect.value for effect in Effect)
-    found: set[str] = set()
+    found: dict[str, frozenset[str]] = {}
     for rule in rules.values():
         if rule.reads_blast:
-            found |= every if not rule.actions or STATEMENT in rule.actions else every.intersection(rule.actions)
-    return frozenset(found)
+            actions = every if not rule.actions or STATEMENT in rule.actions else every.intersection(rule.actions)
+            for action in actions:
+                found[action] = found.get(action, frozenset()) | {rule.group}
+    return found
 
 
 def _mint(

@@ -30,6 +30,13 @@ class Question(NamedTuple):
     blast: Blast | None = None
 
 
+def is_light(kind: StatementKind, facts: Facts) -> bool:
+    """Whether a statement changes nothing, so that its blast radius is known without a look: it reads, or is only named
+    (the values it runs with are judged when it runs).
+    """
+    return kind is not StatementKind.EXECUTE or facts.effect in (Effect.SESSION, Effect.READ)
+
+
 def environment_of(target: Target) -> str:
     """The target's ``environment`` label, "unknown" without one."""
     return target.labels.get("environment", UNLABELLED)

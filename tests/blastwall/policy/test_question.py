@@ -8,9 +8,18 @@ from dataclasses import replace
 import cedarpy
 import pytest
 
+from blastwall.blast import Blast
 from blastwall.model import Effect, Facts, ObjectRef, Principal, Risk, StatementKind, Target
 from blastwall.policy.check import SCHEMA
-from blastwall.policy.question import Question, action_entities, agent_entity, context_of, environment_of, target_entity
+from blastwall.policy.question import (
+    Question,
+    action_entities,
+    agent_entity,
+    context_of,
+    environment_of,
+    is_light,
+    target_entity,
+)
 
 AGENT = Principal("https://idp", "s-1", "reporter", frozenset({"agents", "b"}), "ada@example.com", "token", 1.0, 2.0)
 TARGET = Target("shop", "postgres", "db", 5432, {"environment": "demo", "team": "shop"})
@@ -48,6 +57,20 @@ def test_the_context_is_the_schemas_ask() -> None:
         "approved": False,
         "break_glass": True,
     }
+
+
+def test_a_blast_radius_is_a_record_of_its_own() -> None:
+    assert "blast" not in context_of(QUESTION, Risk(42))
+    known = context_of(QUESTION._replace(blast=Blast(True, 3, rows_exact=True)), Risk(42))
+    assert known == context_of(QUESTION, Risk(42)) | {"blast": Blast(True, 3, rows_exact=True).context()}
+
+
+def test_what_reads_or_is_only_named_needs_no_look() -> None:
+    assert is_light(StatementKind.PREPARE, FACTS)
+    assert not is_light(StatementKind.EXECUTE, FACTS)
+    assert is_light(StatementKind.EXECUTE, replace(FACTS, effect=Effect.READ))
+    assert is_light(StatementKind.EXECUTE, replace(FACTS, effect=Effect.SESSION))
+    assert not is_light(StatementKind.EXECUTE, replace(FACTS, effect=Effect.UNKNOWN))
 
 
 def test_what_masking_adds_is_there_where_there_is_masking() -> None:
