@@ -7,19 +7,15 @@ trusts this issuer.
 from __future__ import annotations
 
 import base64
-import errno
 import fcntl
 import hashlib
 import json
 import os
-import socket
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -29,14 +25,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
+from blastwall.approvals.web import Request, Response
 from blastwall.identity.jwt import IssuerRules
 from blastwall.identity.keys import KeySet, read_jwks
+from blastwall.local.loopback import Loopback
 
 PORT = 7480
 AUDIENCE = "blastwall"
 KEPT = 3  # keys of one algorithm that stay published, so that tokens live through a rotation
-REQUEST_SECONDS = 5.0
-MAX_CONNECTIONS = 32
 
 _GENERATORS: Mapping[str, Callable[[], Any]] = MappingProxyType(
     {
@@ -66,8 +62,7 @@ class LocalIssuer:
     def __init__(self, directory: Path, clock: Callable[[], float]) -> None:
         self._directory = directory
         self._clock = clock
-        self._server: _Server | None = None
-        self._thread: threading.Thread | None = None
+        self._server: Loopback | None = None
 
     @classmethod
     def open(
@@ -176,25 +171,26 @@ class LocalIssuer:
         """
         if self._server is not None:
             return
-        try:
-            server = _Server(self, self._read().port)
-        except OSError as fault:
-            if fault.errno != errno.EADDRINUSE:
-                raise
-            server = _Server(self, 0)
+        server = Loopback("127.0.0.1", self._read().port, "issuer")
         with self._locked() as stored:
-            self._keep(replace(stored, port=server.server_port))
+            self._keep(replace(stored, port=server.port))
         self._server = server
-        self._thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="issuer", daemon=True)
-        self._thread.start()
+        server.start(self._answer)
 
     def stop(self) -> None:
         """Stop listening; a second time does nothing."""
         server, self._server = self._server, None
-        if server is not None and self._thread is not None:
-            server.shutdown()
-            self._thread.join(REQUEST_SECONDS)
-            server.server_close()
+        if server is not None:
+            server.stop()
+
+    def _answer(self, request: Request) -> Response:
+        if request.method == "POST":
+            return Response(405)
+        if request.path == "/.well-known/openid-configuration":
+            return Response(200, json.dumps(_discovery(self)).encode(), "application/json")
+        if request.path in ("/jwks", "/jwks.json"):
+            return Response(200, self.jwks(), "application/json")
+        return Response(404)
 
     def _make(self, algorithm: str) -> _Stored:
         """A new key in front. The caller holds the lock."""
@@ -244,59 +240,6 @@ def _jwk(algorithm: str, key: Any) -> dict[str, Any]:  # noqa: ANN401  one of th
     digest = hashlib.sha256(json.dumps(required, separators=(",", ":")).encode()).digest()
     kid = base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
     return required | {"kid": kid, "use": "sig", "alg": algorithm}
-
-
-class _Server(ThreadingHTTPServer):
-    """Loopback only, few connections at once, none for longer than some seconds."""
-
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = MAX_CONNECTIONS
-
-    def __init__(self, issuer: LocalIssuer, port: int) -> None:
-        self.issuer = issuer
-        self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
-        super().__init__(("127.0.0.1", port), _Handler)
-
-    def process_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: Any) -> None:  # noqa: ANN401  the base class's signature
-        if self._slots.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
-
-    def process_request_thread(
-        self,
-        request: socket.socket | tuple[bytes, socket.socket],
-        client_address: Any,  # noqa: ANN401  the base class's signature
-    ) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._slots.release()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    timeout = REQUEST_SECONDS
-    server: _Server
-
-    def do_GET(self) -> None:
-        issuer = self.server.issuer
-        if self.path == "/.well-known/openid-configuration":
-            self._answer(json.dumps(_discovery(issuer)).encode())
-        elif self.path in ("/jwks", "/jwks.json"):
-            self._answer(issuer.jwks())
-        else:
-            self.send_error(404)
-
-    def _answer(self, body: bytes) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: standard error belongs to whoever started the stack."""
 
 
 def _discovery(issuer: LocalIssuer) -> dict[str, object]:
