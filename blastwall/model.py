@@ -13,29 +13,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from blastwall.secret import Secret as Secret
-
-
-class Value:
-    """Made several times for every statement: equal by its members, shown by them, and cheap to make when compiled.
-
-    A compiled dataclass is still made by the interpreter; a class with an ``__init__`` of its own is not. Members are
-    those of ``__match_args__``.
-    """
-
-    __slots__ = ()
-    __match_args__: ClassVar[tuple[str, ...]] = ()
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and all(getattr(self, n) == getattr(other, n) for n in self.__match_args__)
-
-    def __hash__(self) -> int:
-        raise TypeError(f"a {type(self).__name__} may change, so it has no hash")
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join([f'{n}={getattr(self, n)!r}' for n in self.__match_args__])})"
+from blastwall.value import Fixed as Fixed
+from blastwall.value import Value as Value
 
 
 class Effect(StrEnum):
@@ -156,32 +138,52 @@ class Revocation:
     left: tuple[str, ...] = ()
 
 
-class Parameter(NamedTuple):
+class Parameter(Fixed):
     """One bound parameter: ``value`` None is NULL; ``binary`` is its wire format; ``type_id`` 0 is unspecified.
 
     ``withheld``: it is compared with a masked column, or stored into one, and stands in no recording.
     """
 
-    value: bytes | None
-    binary: bool = False
-    type_id: int = 0
-    withheld: bool = False
+    __slots__ = ("binary", "type_id", "value", "withheld")
+    __match_args__ = ("value", "binary", "type_id", "withheld")
+
+    def __init__(self, value: bytes | None, binary: bool = False, type_id: int = 0, withheld: bool = False) -> None:
+        self.value: Final = value
+        self.binary: Final = binary
+        self.type_id: Final = type_id
+        self.withheld: Final = withheld
 
 
-class Statement(NamedTuple):
+class Statement(Fixed):
     """One thing an agent asks of a target, exactly as it asked.
 
     ``surroundings`` is the protocol's fingerprint of whatever changes the text's meaning (database, user, search_path,
-    role, catalogue version ...): approvals are bound to it and caches are keyed by it.
+    role, catalogue version ...): approvals are bound to it and caches are keyed by it. ``number`` counts from 1 on its
+    connection: it is the recording's key for everything that follows from it. ``name`` is the client's own name of a
+    prepared statement, if it has one. ``results`` are the formats asked for, one byte a column (0 text, 1 binary); one
+    for all; none: all text.
     """
 
-    text: str
-    kind: StatementKind = StatementKind.EXECUTE
-    parameters: tuple[Parameter, ...] = ()
-    surroundings: str = ""
-    number: int = 0  # counts from 1 on its connection; the recording's key for everything that follows from it
-    name: str = ""  # the client's own name of a prepared statement, if it has one
-    results: bytes = b""  # the formats asked for, one byte a column (0 text, 1 binary); one for all; none: all text
+    __slots__ = ("kind", "name", "number", "parameters", "results", "surroundings", "text")
+    __match_args__ = ("text", "kind", "parameters", "surroundings", "number", "name", "results")
+
+    def __init__(
+        self,
+        text: str,
+        kind: StatementKind = StatementKind.EXECUTE,
+        parameters: tuple[Parameter, ...] = (),
+        surroundings: str = "",
+        number: int = 0,
+        name: str = "",
+        results: bytes = b"",
+    ) -> None:
+        self.text: Final = text
+        self.kind: Final = kind
+        self.parameters: Final = parameters
+        self.surroundings: Final = surroundings
+        self.number: Final = number
+        self.name: Final = name
+        self.results: Final = results
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,8 +260,7 @@ class Guard:
     keep: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Permit:
+class Permit(NamedTuple):
     """Proof that policy let a statement pass. Minted only in ``blastwall.policy.decide``.
 
     ``upstream_text`` is what goes to the target (rewritten or equal to the statement's text). ``prepare_only`` permits
@@ -349,16 +350,29 @@ class Chunk(Value):
         self.sheet = sheet
 
 
-class Masked(NamedTuple):
-    """Proof that a chunk went through masking. Minted only in ``blastwall.masking.mask``."""
+class Masked(Fixed):
+    """Proof that a chunk went through masking. Minted only in ``blastwall.masking.mask``. It has ``cells`` masks."""
 
-    data: bytes
-    statement: int = 0
-    rows: int = 0
-    tag: str = ""
-    error: str = ""
-    direction: Direction = Direction.TO_AGENT
-    cells: int = 0  # how many values were masked
+    __slots__ = ("cells", "data", "direction", "error", "rows", "statement", "tag")
+    __match_args__ = ("data", "statement", "rows", "tag", "error", "direction", "cells")
+
+    def __init__(
+        self,
+        data: bytes,
+        statement: int = 0,
+        rows: int = 0,
+        tag: str = "",
+        error: str = "",
+        direction: Direction = Direction.TO_AGENT,
+        cells: int = 0,
+    ) -> None:
+        self.data: Final = data
+        self.statement: Final = statement
+        self.rows: Final = rows
+        self.tag: Final = tag
+        self.error: Final = error
+        self.direction: Final = direction
+        self.cells: Final = cells
 
 
 class ApprovalState(StrEnum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any, TypeVar, cast
 
 from blastwall.approvals.rules import Vote
@@ -76,7 +76,7 @@ def from_document(document: Mapping[str, Any]) -> ApprovalRequest:
 
 def _exact(shape: type[T], members: Mapping[str, Any], /, **converted: object) -> T:
     """``shape`` from exactly its own fields: one left out would take its default, and defaults are for new values."""
-    expected = set(getattr(shape, "_fields", ())) or {field.name for field in fields(cast(Any, shape))}
+    expected = set(cast(Any, shape).__match_args__)
     if set(members) != expected:
         raise ValueError(
             f"not the document of an approval request: {shape.__name__} wants {', '.join(sorted(expected))}"

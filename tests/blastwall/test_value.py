@@ -1,0 +1,49 @@
+"""Small values: equal, shown, hashed and copied by their members."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+from blastwall.model import Chunk, Parameter, Statement
+from blastwall.value import Fixed, Value
+
+ASKED = Statement("SELECT $1", parameters=(Parameter(b"1", type_id=23),), number=7)
+
+
+class Other(Value):
+    __slots__ = ("data",)
+    __match_args__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
+def test_values_are_equal_by_kind_and_members() -> None:
+    assert Chunk(b"a", 1) == Chunk(b"a", 1)
+    assert Chunk(b"a", 1) != Chunk(b"a", 2)
+    assert Other(b"a") != Chunk(b"a")
+    assert repr(Other(b"a")) == "Other(data=b'a')"
+
+
+def test_what_may_change_has_no_hash_and_what_may_not_has() -> None:
+    with pytest.raises(TypeError, match="Other may change"):
+        hash(Other(b"a"))
+    assert hash(ASKED) == hash(ASKED._replace(number=7))
+    assert hash(ASKED) != hash(ASKED._replace(number=8))
+
+
+def test_a_copy_differs_in_nothing_but_what_was_named() -> None:
+    changed = ASKED._replace(text="SELECT 2")
+    assert (changed.text, ASKED.text) == ("SELECT 2", "SELECT $1")
+    assert changed._asdict() == ASKED._asdict() | {"text": "SELECT 2"}
+    with pytest.raises(TypeError):
+        ASKED._replace(nothing=1)
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
+def test_it_survives_being_copied_and_carried(again: object) -> None:
+    assert again(ASKED) == ASKED  # type: ignore[operator]
+    assert isinstance(ASKED, Fixed)
