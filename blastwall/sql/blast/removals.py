@@ -7,7 +7,8 @@ from typing import Final
 
 from blastwall.blast import MOST_COUNTED, Blast, Count, Lock, Rows
 from blastwall.sql.blast.asking import Answer, Failed, Foreseeing, Question, Situation, Unforeseen, row
-from blastwall.sql.blast.changes import TRIGGERS_RUN, UNCOMMITTED
+from blastwall.sql.blast.changes import TRIGGERS_RUN
+from blastwall.sql.blast.plans import UNCOMMITTED
 from blastwall.sql.blast.terrain import TRUNCATE, Table, Terrain, around, gone, read, read_gone
 from blastwall.sql.tree import Message, pb, strings
 

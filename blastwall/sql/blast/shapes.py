@@ -11,7 +11,8 @@ from typing import Final
 
 from blastwall.blast import Blast, Count, Lock, Rows
 from blastwall.sql.blast.asking import Foreseeing, Question, Situation, Unforeseen, row
-from blastwall.sql.blast.changes import UNCOMMITTED, count_query
+from blastwall.sql.blast.counting import count_query
+from blastwall.sql.blast.plans import UNCOMMITTED
 from blastwall.sql.blast.removals import NO_WAY_BACK, count_tables, foresee_gone, relation_start
 from blastwall.sql.blast.terrain import Table, around, read
 from blastwall.sql.catalogue import Relation

@@ -249,7 +249,8 @@ def agrees(text: str, blast: Blast, happened: Happened, table: str) -> None:
                 assert elsewhere.get(f"public.{name}", 0) >= count, story
     fired = {f"public.{name.removeprefix('tell_')}.{name}" for name in happened.fired}
     assert fired <= set(blast.triggers), story
-    if own is Count.EXACT and not loose and text.startswith(("DELETE", "WITH", "UPDATE")):
+    moving = text.startswith("UPDATE t1 SET id")  # to another partition, perhaps: then other triggers fire
+    if own is Count.EXACT and not loose and not moving and text.startswith(("DELETE", "WITH", "UPDATE")):
         assert fired == set(blast.triggers), story
 
 
