@@ -47,8 +47,8 @@ compiled: setup ## the package with its hot modules compiled, in .cache/compiled
 synth: setup ## make the AWS templates in cdk.out, and show which of the committed ones change
 	@$(PY) app.py && $(PY) -m stacks.snapshot cdk.out tests/stacks/snapshots
 
-deploy: setup ## cdk deploy --all, after asking the account (CONTEXT="-c topology=dev" for choices)
-	@$(PY) -m cli doctor --aws --config $(CONFIG)
+deploy: setup ## cdk deploy --all (CONTEXT="-c topology=dev"), after asking the account (DOCTOR="--keys ssh=ARN")
+	@$(PY) -m cli doctor --aws --config $(CONFIG) $(DOCTOR)
 	npx --yes aws-cdk@2.1148.1 deploy --all $(CONTEXT)
 
 image-check: setup ## everything the image does, without Docker: build, install, start as nobody

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.stacks.deployment import Deployment, listed
+from tests.stacks.deployment import Deployment, listed, plain
 
 ROOT = Path(__file__).parents[2]
 OTHERWISE = {"given": ("Network", "Credentials", "Gateway"), "dev": ("Network",), "isolated": ("Network",)}
@@ -109,6 +109,35 @@ def test_the_templates_are_clean(assemblies: Path) -> None:
     command = [str(Path(sys.executable).with_name("cfn-lint")), "--config-file", ".cfnlintrc", "--", *templates]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_what_stays_is_what_the_page_says(every: list[Deployment]) -> None:
+    """Whoever removes a deployment must know what is left, and by which name to look for it."""
+    page = " ".join((ROOT / "docs" / "deploy.md").read_text().partition("**Remove it all.**")[2].split())
+    told = {
+        "AWS::S3::Bucket": "the buckets",
+        "AWS::DynamoDB::Table": "the tables",
+        "AWS::EFS::FileSystem": "the file system",
+        "AWS::KMS::Key": "the KMS keys",
+        "AWS::SecretsManager::Secret": "the masking key's secret",
+        "AWS::Logs::LogGroup": "the log of audit events",
+    }
+    readme = (ROOT / "README.md").read_text()
+    for deployment in every:
+        kept = [
+            (stack, plain(id), item["Type"])
+            for stack, template in deployment.templates.items()
+            for id, item in template.get("Resources", {}).items()
+            if item.get("DeletionPolicy") == "Retain"
+        ]
+        assert {type_ for _, _, type_ in kept} == set(told)
+        assert all(words in page for words in told.values())
+        for stack, id, type_ in kept:
+            if type_ == "AWS::S3::Bucket":
+                name = f"`blastwall-{stack}-{id}...`".lower()
+                assert name in page and name in readme, name
+        assert [stack for stack, _, type_ in kept if type_ == "AWS::Logs::LogGroup"] == ["Audit"]
+        assert [id for _, id, type_ in kept if type_ == "AWS::SecretsManager::Secret"] == ["MaskingKey"]
 
 
 def test_no_custom_resources(every: list[Deployment]) -> None:
