@@ -56,6 +56,20 @@ async def test_a_verified_server_answers(postgres17: EmbeddedPostgres, certifica
     link.wire.close()
 
 
+async def test_a_process_that_was_given_a_bundle_of_authorities_trusts_it_for_targets_that_name_none(
+    postgres17: EmbeddedPostgres, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BLASTWALL_CA_BUNDLE", str(certificates.ca))
+    link, _ = await opened(postgres17, route(postgres17, "verify-full"))
+    link.wire.close()
+    monkeypatch.setenv("BLASTWALL_CA_BUNDLE", "/nowhere/rds-ca.pem")
+    with pytest.raises(UpstreamFault, match="the CA file /nowhere/rds-ca.pem cannot be read"):
+        await opened(postgres17, route(postgres17, "verify-full"))
+    monkeypatch.delenv("BLASTWALL_CA_BUNDLE")
+    with pytest.raises(UpstreamFault):
+        await opened(postgres17, route(postgres17, "verify-full"))
+
+
 async def test_an_unknown_authority_is_refused(postgres17: EmbeddedPostgres, tmp_path: Path) -> None:
     stranger = ensure_certificates(tmp_path / "tls", 1_800_000_000.0)
     with pytest.raises(UpstreamFault, match="certificate verify failed"):

@@ -1,0 +1,45 @@
+"""How the image is made, as far as that can be told without Docker; `make image-check` does all of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BUILD, LAST = (ROOT / "fargate_proxy" / "Dockerfile").read_text().split("\nFROM ")[1:]
+
+
+def test_the_last_stage_is_nobodys_and_has_no_shell_to_run_anything_with() -> None:
+    assert "USER 10001:10001" in LAST and "USER = 10001\n" in (ROOT / "stacks" / "storage.py").read_text()
+    entry = re.search(r"^ENTRYPOINT (.*)$", LAST, re.MULTILINE)
+    assert entry is not None and entry[1].startswith('["'), "without a shell: there is none"
+    after = LAST.partition('strip_image.py"]')[2]
+    assert after and not re.search(r"^(RUN|COPY|ADD) ", after, re.MULTILINE), "nothing is added after the tools went"
+    assert not re.search(r"^ADD ", BUILD + LAST, re.MULTILINE)
+
+
+def test_what_the_task_names_is_where_the_image_has_it() -> None:
+    assert "tools/image.sh /opt/blastwall" in BUILD and "COPY --from=build /opt/blastwall /opt/blastwall" in LAST
+    assert '"/opt/blastwall/rds-ca.pem"' in (ROOT / "stacks" / "gateway.py").read_text()
+    assert '"$prefix/rds-ca.pem"' in (ROOT / "tools" / "image.sh").read_text()
+
+
+@pytest.mark.parametrize("given", [{}, {"RDS_CA_SHA256": ""}, {"RDS_CA_SHA256": "latest"}])
+def test_nothing_is_built_before_it_is_said_which_authorities_are_trusted(
+    tmp_path: Path, given: dict[str, str]
+) -> None:
+    assert "ARG RDS_CA_SHA256\n" in BUILD.partition("tools/image.sh")[0], "no default: whoever builds says it"
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("RDS_CA")}
+    done = subprocess.run(
+        [str(ROOT / "tools" / "image.sh"), str(tmp_path / "image")],
+        env={**environ, **given},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1 and "give the SHA-256 of the bundle" in done.stderr
+    assert not list((tmp_path / "image" / "site").iterdir())
