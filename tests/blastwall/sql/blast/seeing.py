@@ -22,6 +22,7 @@ class Seer:
             self._connection.execute(f'SET SESSION AUTHORIZATION "{role}"')
         self.asked: list[Question] = []
         self.slow = False  # whether every question of a statement's own part runs out of time
+        self.refuse = ""  # questions that hold this fail
         self.surroundings = Surroundings()
         self.look()
 
@@ -56,6 +57,8 @@ class Seer:
 
     def _answer(self, question: Question) -> Answer:
         if self.slow and not question.own and not question.text.startswith("EXPLAIN"):
+            return Failed("57014", "canceling statement due to statement timeout")
+        if self.refuse and self.refuse in question.text:
             return Failed("57014", "canceling statement due to statement timeout")
         low = self._connection.pgconn
         low.exec_(b"BEGIN TRANSACTION READ ONLY; SET LOCAL statement_timeout = '20s'")
