@@ -10,7 +10,7 @@ The proof types keep the order of the road: ``forward`` takes a :class:`~blastwa
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -230,6 +230,15 @@ class RoleEnd:
     left: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class MadeRole:
+    """A login for a session as the target has it: its comment, and the roles it is a member of."""
+
+    name: str
+    comment: str
+    profiles: tuple[str, ...]
+
+
 class Roles(Protocol):
     """Per-session logins at one protocol's targets. All raise UpstreamFault; the caller sets the deadline."""
 
@@ -243,6 +252,10 @@ class Roles(Protocol):
 
     async def present(self, target: Target, admin: Admin, name: str) -> bool:
         """Does the login exist?"""
+        ...
+
+    async def made(self, target: Target, admin: Admin) -> Sequence[MadeRole]:
+        """Every login for a session that this admin made at the target and that still exists."""
         ...
 
     async def opens(self, target: Target, credential: Credential) -> bool:

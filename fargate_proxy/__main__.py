@@ -167,6 +167,7 @@ async def _run(settings: ProxySettings, bundle: Bundle, kept: Kept) -> None:
             asyncio.create_task(_sweep(parts.sessions)),
             asyncio.create_task(gateway.endings.reclaim_for_ever(parts.vendor.reclaim)),
             asyncio.create_task(gateway.endings.reclaim_for_ever(parts.vendor.reclaim_keys, parts.sessions.changed)),
+            asyncio.create_task(gateway.endings.reclaim_for_ever(parts.strays.sweep, lambda _: asyncio.sleep(60))),
             asyncio.create_task(finish_for_ever(finisher)),
         ]
     gc.collect()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from blastwall.config.issuers import accepted
 from blastwall.config.vending import Composer, logins_only, profiles_of
 from blastwall.credentials.assuming import RoleEndings
 from blastwall.credentials.logins import Logins
+from blastwall.credentials.marks import house_of
+from blastwall.credentials.strays import Strays
 from blastwall.identity.saml_token import key_set
 from blastwall.local import processes
 from blastwall.local.approvals import LocalApprovals
@@ -42,6 +45,7 @@ class Parts:
     follower: Follower
     composer: Composer
     logins: Logins
+    strays: Strays
 
     def adopt(self, bundle: Bundle) -> None:
         """Take the credentials of a reloaded configuration."""
@@ -67,6 +71,7 @@ def compose(bundle: Bundle, state: Path, environ: Mapping[str, str]) -> Parts:
     rules_by_target = composer.rules(bundle)
     sessions = LocalSessions(store, clock)
     leases = LocalLeases(store)
+    house = house_of(f"{os.uname().nodename} {state.resolve()}")
     logins = Logins(
         logins_only(rules_by_target),
         bundle.targets,
@@ -75,6 +80,7 @@ def compose(bundle: Bundle, state: Path, environ: Mapping[str, str]) -> Parts:
         sessions,
         clock,
         processes.current(),
+        house,
     )
     endings = RoleEndings(profiles_of(bundle), leases, sessions, composer.deny, clock)
     return Parts(
@@ -88,4 +94,5 @@ def compose(bundle: Bundle, state: Path, environ: Mapping[str, str]) -> Parts:
         Follower(state),
         composer,
         logins,
+        Strays(logins, leases, sessions, clock, house),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar
@@ -25,6 +26,8 @@ from blastwall.config.vending import Composer, all_targets, logins_only, profile
 from blastwall.credentials.assuming import RoleDesk, RoleEndings
 from blastwall.credentials.desk import Desk, revocation_of
 from blastwall.credentials.logins import Logins, Reclaimed
+from blastwall.credentials.marks import house_of
+from blastwall.credentials.strays import Strays
 from blastwall.credentials.telling import record_revocations
 from blastwall.errors import Fault, OurFault
 from blastwall.identity.keys import KeySet
@@ -40,6 +43,8 @@ from lambdas.configuration import configuration
 
 Event = dict[str, Any]
 T = TypeVar("T")
+SWEEP_SECONDS = 600.0
+_swept: list[float] = []  # when, in this process's own time
 
 
 @cache
@@ -83,7 +88,13 @@ def logins(holder: str | None) -> Logins:
         AwsSessions(SessionTable(dynamodb, given.sessions_table, SystemClock())),
         SystemClock(),
         holder,
+        _house(),
     )
+
+
+def _house() -> str:
+    """All functions of a deployment, which share a table of leases."""
+    return house_of(f"{os.environ.get('AWS_REGION', '')} {settings().leases_table}")
 
 
 def endings() -> RoleEndings:
@@ -169,16 +180,33 @@ def serve(work: Callable[[Desk], Awaitable[T]]) -> T:
 
 
 def reclaim() -> Sequence[Reclaimed]:
-    """Take back the logins that nobody looks after."""
+    """Take back the logins that nobody looks after, and now and then those that no lease knows."""
 
     async def one() -> Sequence[Reclaimed]:
         made = logins(None)
         try:
-            return await made.reclaim()
+            found = await made.reclaim()
+            return (*found, *(await _strays(made).sweep() if _time_to_sweep() else ()))
         finally:
             await made.release()
 
     return _loop().run_until_complete(one())
+
+
+def _strays(made: Logins) -> Strays:
+    given, dynamodb = settings(), client("dynamodb")
+    sessions = AwsSessions(SessionTable(dynamodb, given.sessions_table, SystemClock()))
+    leases = AwsLeases(dynamodb, given.leases_table, given.sessions_table)
+    return Strays(made, leases, sessions, SystemClock(), _house())
+
+
+def _time_to_sweep() -> bool:
+    """Every ten minutes, and when the function starts: it asks every target, which costs a connection to each."""
+    now = time.monotonic()
+    if _swept and now - _swept[0] < SWEEP_SECONDS:
+        return False
+    _swept[:] = [now]
+    return True
 
 
 def reclaim_roles() -> Sequence[Reclaimed]:
@@ -244,6 +272,7 @@ def forget() -> None:
     """Make everything anew at the next call."""
     for made in (settings, bundle, verifier, composer):
         made.cache_clear()
+    _swept.clear()
 
 
 def _asks_nobody(function: str, request: object) -> dict[str, Any]:

@@ -89,6 +89,10 @@ class Leases(Protocol):
         """The session's leases that are not closed."""
         ...
 
+    async def history(self, session: str) -> Sequence[Lease]:
+        """All of the session's leases, closed ones too."""
+        ...
+
 
 def cap(session: Session, maximum_seconds: float, now: float) -> float:
     """When a credential made now expires at the latest: with the session, the token or the policy's maximum."""

@@ -12,6 +12,7 @@ from typing import Protocol
 from blastwall.conversation import Admin, RoleOrder, Roles
 from blastwall.credentials.ending import end_role
 from blastwall.credentials.lease import MOST_LEASES, Lease, Leases, LeaseTaken, cap, retry_at, role_name
+from blastwall.credentials.marks import NOBODY, mark
 from blastwall.errors import UpstreamFault
 from blastwall.model import Credential, Revocation, Secret, Session, Target
 from blastwall.ports import Clock
@@ -80,8 +81,8 @@ class Logins:
     """One login for each session and profile. Connections of a session share it.
 
     ``targets`` are those of the configuration, ``roles`` their protocols'; ``holder`` names the process that is handed
-    the passwords; None: nobody in particular, and what is revoked is revoked for all. Close it: then nothing it made is
-    left.
+    the passwords; None: nobody in particular, and what is revoked is revoked for all. ``house`` names those who share
+    ``leases``. Close it: then nothing it made is left.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Logins:
         sessions: Sessions,
         clock: Clock,
         holder: str | None,
+        house: str = NOBODY,
     ) -> None:
         self._rules = rules
         self._targets = targets
@@ -102,6 +104,7 @@ class Logins:
         self._clock = clock
         self._everybody = holder is None
         self._holder = holder or ""
+        self._house = house
         self._held: dict[tuple[str, str], asyncio.Task[_Held]] = {}
 
     def adopt(
@@ -110,6 +113,10 @@ class Logins:
         """Take a reloaded configuration. What was vended of a target that is gone cannot be taken back any more."""
         self._rules, self._targets = rules, targets
         self._roles = {**roles, **self._roles}
+
+    def places(self) -> tuple[Mapping[str, Sequence[RoleRules]], Mapping[str, Target], Mapping[str, Roles]]:
+        """The configuration at the moment: rules and targets by name, and how logins are made by protocol."""
+        return self._rules, self._targets, self._roles
 
     async def vend(self, session: Session, target: Target, rule: RoleRules) -> Credential:
         """The session's login; the secret is the caller's own copy. Raises UpstreamFault, TokenFault."""
@@ -184,7 +191,13 @@ class Logins:
         secret = None if rule.token is not None else Secret(secrets.token_urlsafe(32))
         memberships = () if rule.token is None else ("rds_iam",)
         order = RoleOrder(
-            lease.id, rule.profile, expires, rule.connections, _comment(session), dict(rule.settings), memberships
+            lease.id,
+            rule.profile,
+            expires,
+            rule.connections,
+            mark(self._house, session, now),
+            dict(rule.settings),
+            memberships,
         )
         try:
             async with asyncio.timeout(MAKE_SECONDS):
@@ -276,9 +289,3 @@ class Logins:
 
 def _made(task: asyncio.Task[_Held]) -> bool:
     return task.done() and not task.cancelled() and task.exception() is None
-
-
-def _comment(session: Session) -> str:
-    """What an operator reads in ``\\du+``: whose login this is."""
-    person = f" for {session.principal.on_behalf_of}" if session.principal.on_behalf_of else ""
-    return f"blastwall session {session.id}: {session.principal.agent}{person}"

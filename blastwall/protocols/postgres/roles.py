@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+from collections.abc import Sequence
 from typing import Final
 
-from blastwall.conversation import Admin, RoleEnd, RoleOrder
+from blastwall.conversation import Admin, MadeRole, RoleEnd, RoleOrder
 from blastwall.errors import UpstreamFault
 from blastwall.model import Credential, Secret, Target
 from blastwall.protocols.postgres import vend
@@ -64,6 +65,16 @@ class PostgresRoles:
     async def present(self, target: Target, admin: Admin, name: str) -> bool:
         async with self._consoles.take(target, admin, _home(target, admin)) as console:
             return bool(await console.run(vend.find(name)))
+
+    async def made(self, target: Target, admin: Admin) -> Sequence[MadeRole]:
+        async with self._consoles.take(target, admin, _home(target, admin)) as console:
+            rows = await console.run(vend.made())
+        found: dict[str, tuple[str, list[str]]] = {}
+        for row in rows:
+            name, comment, profile = ((value or b"").decode("utf-8", "replace") for value in row)
+            if vend.NAME.fullmatch(name):
+                found.setdefault(name, (comment, []))[1].append(profile)
+        return [MadeRole(name, comment, tuple(sorted(profiles))) for name, (comment, profiles) in found.items()]
 
     async def opens(self, target: Target, credential: Credential) -> bool:
         options: Options = target.options

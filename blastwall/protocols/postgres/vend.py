@@ -71,6 +71,23 @@ def find(name: str) -> str:
     return f"SELECT oid FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) {literal(name)}"  # noqa: S608  # quoted
 
 
+def made() -> str:
+    """A row for each role of a session that whoever asks has made, and each of its memberships: name, comment, role.
+
+    ``CREATE ROLE`` gives its creator ADMIN on what it makes, and nobody but a superuser can give or take that.
+    """
+    return (
+        "SELECT DISTINCT r.rolname, coalesce(pg_catalog.shobj_description(r.oid, 'pg_authid'), ''), p.rolname "  # noqa: S608  # quoted
+        "FROM pg_catalog.pg_roles AS r "
+        "JOIN pg_catalog.pg_auth_members AS own ON own.roleid OPERATOR(pg_catalog.=) r.oid AND own.admin_option "
+        "JOIN pg_catalog.pg_roles AS a ON a.oid OPERATOR(pg_catalog.=) own.member "
+        "AND a.rolname OPERATOR(pg_catalog.=) current_user "
+        "JOIN pg_catalog.pg_auth_members AS has ON has.member OPERATOR(pg_catalog.=) r.oid "
+        "JOIN pg_catalog.pg_roles AS p ON p.oid OPERATOR(pg_catalog.=) has.roleid "
+        f"WHERE pg_catalog.starts_with(r.rolname::pg_catalog.text, {literal(PREFIX)})"
+    )
+
+
 def backends(oid: int) -> str:
     """Pid and start of each live connection of a role, which may be gone already."""
     return (
