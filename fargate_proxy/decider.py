@@ -28,6 +28,7 @@ from blastwall.model import (
     Statement,
     StatementKind,
     Target,
+    Value,
 )
 from blastwall.policy.decide import Policies, Question
 from blastwall.policy.question import is_light
@@ -38,6 +39,8 @@ log = logging.getLogger("blastwall.gateway")
 
 #: How often a waiting client is told that its statement is still held, so that idle timers between us keep still.
 REMINDER_SECONDS: Final = 20.0
+#: Permits a connection remembers by the identity of what they are for.
+REMEMBERED: Final = 512
 SHIPPED: Final = Room()
 #: Finding out what a statement would do takes at most this long, whatever a protocol allows itself (seconds).
 FORESEE_SECONDS: Final = 3.0
@@ -59,6 +62,32 @@ class Asking:
     escalate_seconds: float = 0.0
     canonical: Callable[[str], str] = field(default=lambda text: "")
     room: Room = SHIPPED
+
+
+class Known(Value):
+    """A permit that nobody had to be asked for, with all that it depended on and that may change in a connection.
+
+    It keeps the facts alive, so that their id() stays theirs.
+    """
+
+    __slots__ = ("exhausted", "facts", "hour", "kind", "permit", "policies")
+    __match_args__ = ("facts", "kind", "policies", "hour", "exhausted", "permit")
+
+    def __init__(
+        self,
+        facts: Facts,
+        kind: StatementKind,
+        policies: Policies,
+        hour: int,
+        exhausted: frozenset[str],
+        permit: Permit,
+    ) -> None:
+        self.facts = facts
+        self.kind = kind
+        self.policies = policies
+        self.hour = hour
+        self.exhausted = exhausted
+        self.permit = permit
 
 
 class Decider:
@@ -89,12 +118,36 @@ class Decider:
         self._clock = clock
         self._asking = asking
         self._foresee = foresee
+        self._known: dict[tuple[int, bool], Known] = {}
 
     def at_once(self, statement: Statement, facts: Facts, upstream_text: str) -> Permit | Denial | None:
         """As :meth:`decide` where nobody has to be waited for; None: :meth:`decide` has to."""
         if facts.filters_masked and self._target.masking is not None:
             return None
         policies = self._policies()
+        hour = int(self._clock.now()) // 3600
+        exhausted = self._ledger.exhausted
+        key = (id(facts), statement.kind is StatementKind.EXECUTE)
+        known = self._known.get(key)
+        if (
+            known is not None
+            and known.kind is statement.kind
+            and known.policies is policies
+            and known.hour == hour
+            and known.exhausted == exhausted
+        ):
+            permit = known.permit
+            return permit if permit.upstream_text == upstream_text else policies.renew(permit, upstream_text)
+        decision = self._judge(policies, statement, facts, upstream_text)
+        if type(decision) is Permit:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[key] = Known(facts, statement.kind, policies, hour, exhausted, decision)
+        return decision
+
+    def _judge(
+        self, policies: Policies, statement: Statement, facts: Facts, upstream_text: str
+    ) -> Permit | Denial | None:
         question = self._question(statement, facts, upstream_text)
         if policies.needs_blast(question):
             if not is_light(statement.kind, facts):

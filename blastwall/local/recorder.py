@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from blastwall.errors import RecordingFault
+from blastwall.local.file_sink import FileSink
 from blastwall.local.recordings import Shelf
-from blastwall.local.spool import REAL, Disk, SpoolSink, create, place_manifest, write_all
+from blastwall.local.spool import REAL, Disk, SpoolSink
 from blastwall.model import Secret, Session, Target
 from blastwall.ports import Clock
 from blastwall.recording.blocks import Sink
@@ -25,38 +26,6 @@ from blastwall.recording.writer import Writer
 
 CHUNK = 256 * 1024  # bytes read at a time
 THREADS = 8  # that write and synchronise recordings under power_loss: each file waits for the disk by itself
-
-
-class FileSink:
-    """``recording.blocks.Sink`` on one file: a write is accepted when the kernel has it."""
-
-    def __init__(self, path: Path, disk: Disk = REAL) -> None:
-        self._path = path
-        self._disk = disk
-        self._file = create(path)
-
-    def write(self, parts: Sequence[bytes], length: int) -> None:
-        """Append the parts with one system call. Raises OSError, also when the call took only some of it."""
-        if len(parts) == 2 and length < 16_384:
-            parts = (parts[0] + parts[1],)
-        write_all(self._file, parts, length, self._disk)
-
-    def settle(self) -> None:
-        return None
-
-    def room(self) -> None:
-        return None
-
-    def check(self) -> None:
-        """What was written is with the kernel; only the next write can tell that the disk is full."""
-
-    def seal(self, manifest: bytes) -> None:
-        place_manifest(self._path, manifest)
-
-    def close(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
 
 
 class LocalRecorder:

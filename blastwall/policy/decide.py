@@ -129,6 +129,14 @@ class Policies:
             return _mint(question, decision.policies, decision.risk, would_have=decision.would_have)
         return decision
 
+    def renew(self, permit: Permit, upstream_text: str) -> Permit:
+        """The permit for another text of which all is known that it was given for: the same facts, the same hour.
+
+        Only for one that nobody approved: an approval is for one text.
+        """
+        assert permit.approval is None and permit.guard is None, "an approval is for one text"
+        return Permit(upstream_text, permit.policies, permit.risk, permit.prepare_only, None, permit.would_have)
+
     def needs_blast(self, question: Question) -> bool:
         """Whether a rule that can speak about this question reads ``context.blast``: then it must be in there."""
         if not self._foreseeing:

@@ -7,18 +7,19 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from librt.strings import BytesWriter, write_i16_be, write_i32_be, write_i64_be
+from mypy_extensions import i16, i32, i64
+
 from blastwall.model import Decision, Denial, Facts, Parameter, Permit, Session, StatementKind, Target
 from blastwall.recording.codec import VERSION
 
-HEAD_INTENT: Final = struct.Struct(
-    ">IBBIQIBHHII"
-)  # record head; judgement, kind, name, parameters, text, upstream (lengths)
-HEAD_RELAYED: Final = struct.Struct(">IBBIQIIBB")  # record head; rows, masked cells, length of tag, length of error
-INTENT_FIELDS: Final = struct.Struct(">IBHHII")
-RELAYED_FIELDS: Final = struct.Struct(">IIBB")
+INTENT_FIELDS: Final = struct.Struct(">IBHHII")  # judgement, kind, name, parameters, text, upstream (lengths)
+RELAYED_FIELDS: Final = struct.Struct(">IIBB")  # rows, masked cells, length of tag, length of error
 PARAMETER: Final = struct.Struct(">BII")  # flags, type id, length
 
-NULL, BINARY, REMOVED = 1, 2, 4  # flags of a parameter
+NULL: Final = 1  # flags of a parameter
+BINARY: Final = 2
+REMOVED: Final = 4
 
 KINDS: Final[Mapping[StatementKind, int]] = {
     StatementKind.CONNECT: 0,
@@ -47,19 +48,41 @@ def encode_json(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, separators=(",", ":"), sort_keys=True, default=str).encode()
 
 
-def encode_parameters(parameters: Sequence[Parameter]) -> bytes:
-    """Pack bound parameters one after another."""
-    packed = []
+def write_u32(writer: BytesWriter, number: int) -> None:
+    """Append an unsigned 32-bit number. Raises OverflowError for one that does not fit."""
+    if not 0 <= number <= 0xFFFFFFFF:
+        raise OverflowError(f"{number} does not fit 32 bits")
+    write_i32_be(writer, i32(number if number < 0x80000000 else number - 0x100000000))
+
+
+def write_u16(writer: BytesWriter, number: int) -> None:
+    """Append an unsigned 16-bit number. Raises OverflowError for one that does not fit."""
+    if not 0 <= number <= 0xFFFF:
+        raise OverflowError(f"{number} does not fit 16 bits")
+    write_i16_be(writer, i16(number if number < 0x8000 else number - 0x10000))
+
+
+def write_head(writer: BytesWriter, length: int, type_: int, flags: int, statement: int, ticks: int) -> None:
+    """Append a record's head, as :data:`blastwall.recording.codec.RECORD` has it."""
+    write_u32(writer, length)
+    writer.append(type_)
+    writer.append(flags)
+    write_u32(writer, statement)
+    write_i64_be(writer, i64(ticks))
+
+
+def write_parameters(writer: BytesWriter, parameters: tuple[Parameter, ...]) -> None:
+    """Append bound parameters one after another."""
     for parameter in parameters:
         value = parameter.value
-        flags = (NULL if value is None else 0) | (BINARY if parameter.binary else 0)
-        packed.append(PARAMETER.pack(flags, parameter.type_id & 0xFFFFFFFF, len(value or b"")) + (value or b""))
-    return b"".join(packed)
-
-
-def encode_bound(name: bytes, parameters: Sequence[Parameter], results: bytes) -> bytes:
-    """What stands behind an intent's texts: the prepared name, the parameters, and the result formats to the end."""
-    return name + encode_parameters(parameters) + results
+        binary = BINARY if parameter.binary else 0
+        writer.append(NULL | binary if value is None else binary)
+        write_u32(writer, parameter.type_id & 0xFFFFFFFF)
+        if value is None:
+            write_u32(writer, 0)
+        else:
+            write_u32(writer, len(value))
+            writer.write(value)
 
 
 def header_of(

@@ -15,6 +15,8 @@ from typing import Final
 
 from blastwall.recording.codec import VERSION, preamble
 
+SMALL: Final = 4096  # bytes that are joined rather than hashed one by one
+_EMPTY: Final = sha256()
 _LABEL: Final = b"blastwall recording chain 1\0"
 
 
@@ -33,7 +35,12 @@ def session_key(session: str) -> bytes:
 
 def link(previous: bytes, session: bytes, sealed: bytes, parts: Iterable[bytes]) -> bytes:
     """Return a block's chain value. ``session`` is from :func:`session_key`, ``sealed`` the head without its value."""
-    digest = sha256(previous + session + sealed)
-    for part in parts:
-        digest.update(part)
+    digest = _EMPTY.copy()  # a new one looks its algorithm up
+    pieces = list(parts)
+    if len(pieces) == 1 and len(pieces[0]) < SMALL:
+        digest.update(previous + session + sealed + pieces[0])
+        return digest.digest()
+    digest.update(previous + session + sealed)
+    for piece in pieces:
+        digest.update(piece)
     return digest.digest()

@@ -122,7 +122,8 @@ def check_preamble(data: bytes) -> int:
 
 def seal_head(head: bytes, chain: bytes) -> bytes:
     """Complete a packed :data:`BLOCK` with its chain value and a check sum: a torn head is not a damaged one."""
-    return head + CHECK.pack(chain, zlib.crc32(chain, zlib.crc32(head)))
+    sealed = head + chain
+    return sealed + zlib.crc32(sealed).to_bytes(4, "big")
 
 
 def parse_head(data: bytes, offset: int) -> BlockHead:

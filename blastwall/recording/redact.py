@@ -57,6 +57,7 @@ class Redactor:
         values |= set(self._known)
         # The longest first: a secret that contains another is removed whole.
         self._known = tuple(sorted((value for value in values if len(value) >= MIN_KNOWN), key=len, reverse=True))
+        self._shortest = min(MIN_SHAPE, len(self._known[-1]) if self._known else MIN_SHAPE)
         self._known_text = tuple(decode_text(value) for value in self._known)
         self._seen.clear()
 
@@ -69,7 +70,7 @@ class Redactor:
             return seen
         for parameter in parameters:
             value = parameter.value
-            if value is not None and len(value) >= MIN_KNOWN and self._secret(value):
+            if value is not None and len(value) >= self._shortest and self._secret(value):
                 return True
         return False
 

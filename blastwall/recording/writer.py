@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 from typing import Any, Final
 
+from librt.strings import BytesWriter
+
 from blastwall.errors import RecordingFault
 from blastwall.model import (
     Decision,
@@ -29,15 +31,18 @@ from blastwall.model import (
 )
 from blastwall.recording.blocks import SPILL, Blocks, Sink
 from blastwall.recording.bodies import (
-    HEAD_INTENT,
-    HEAD_RELAYED,
+    INTENT_FIELDS,
     KINDS,
+    PARAMETER,
     RELAYED_FIELDS,
-    encode_bound,
     encode_json,
     encode_text,
     header_of,
     judgement,
+    write_head,
+    write_parameters,
+    write_u16,
+    write_u32,
 )
 from blastwall.recording.checkpoints import EVERY_SECONDS, Checkpoints
 from blastwall.recording.codec import MAX_BODY, RECORD, Flag, RecordType
@@ -60,10 +65,9 @@ _TO_AGENT: Final = Direction.TO_AGENT
 _EXECUTE: Final = StatementKind.EXECUTE
 _READ: Final = Effect.READ
 _EXECUTE_CODE: Final = KINDS[_EXECUTE]  # looking it up hashes an enum, in Python
-_pack_intent: Final = HEAD_INTENT.pack
-_pack_relayed: Final = HEAD_RELAYED.pack
-_INTENT_EXTRA: Final = HEAD_INTENT.size - RECORD.size
-_RELAYED_EXTRA: Final = HEAD_RELAYED.size - RECORD.size
+_INTENT_EXTRA: Final = INTENT_FIELDS.size
+_RELAYED_EXTRA: Final = RELAYED_FIELDS.size
+_PARAMETER_EXTRA: Final = PARAMETER.size
 
 MAX_PIECE: Final = 16 * 1024 * 1024  # bytes of one relayed record; larger chunks take several
 MAX_REMOVED: Final = 64  # redacted statements whose answers are still searched for what was taken out
@@ -185,39 +189,36 @@ class Writer:
             body = text.encode()
         except UnicodeEncodeError:
             body = encode_text(text)
-        text_length = len(body)
-        upstream_length = name_length = 0
-        if flags & _UPSTREAM:
-            sent = encode_text(upstream)
-            upstream_length = len(sent)
-            body += sent
-        if statement.name or parameters or statement.results:
+        sent = encode_text(upstream) if flags & _UPSTREAM else b""
+        name = encode_text(statement.name)[:0xFFFF] if statement.name else b""
+        results = statement.results
+        length = _INTENT_EXTRA + len(body) + len(sent) + len(name) + len(results)
+        if parameters:
             if len(parameters) > 0xFFFF:
                 raise RecordingFault(f"{len(parameters):,} parameters are more than a record holds (65,535).")
-            name = encode_text(statement.name)[:0xFFFF]
-            name_length = len(name)
-            body += encode_bound(name, parameters, statement.results)
-        length = _INTENT_EXTRA + len(body)
+            for parameter in parameters:
+                length += _PARAMETER_EXTRA
+                value = parameter.value
+                if value is not None:
+                    length += len(value)
         if length > MAX_BODY:
             raise RecordingFault(
                 f"A statement of {length:,} bytes is too large to be recorded (limit {MAX_BODY:,}); send it in parts."
             )
-        self._parts.append(
-            _pack_intent(
-                length,
-                _INTENT,
-                flags,
-                statement.number,
-                self._ticks() - self._origin,
-                reference,
-                _EXECUTE_CODE if statement.kind is _EXECUTE else KINDS[statement.kind],
-                name_length,
-                len(parameters),
-                text_length,
-                upstream_length,
-            )
-            + body
-        )
+        writer = BytesWriter()
+        write_head(writer, length, _INTENT, flags, statement.number, self._ticks() - self._origin)
+        write_u32(writer, reference)
+        writer.append(_EXECUTE_CODE if statement.kind is _EXECUTE else KINDS[statement.kind])
+        write_u16(writer, len(name))
+        write_u16(writer, len(parameters))
+        write_u32(writer, len(body))
+        write_u32(writer, len(sent))
+        writer.write(body)
+        writer.write(sent)
+        writer.write(name)
+        write_parameters(writer, parameters)
+        writer.write(results)
+        self._parts.append(writer.getvalue())
         self._size += RECORD.size + length
         self._count += 1
         self._statements += 1
@@ -286,19 +287,16 @@ class Writer:
         size = len(data)
         length = _RELAYED_EXTRA + len(word) + len(error) + size
         rows = masked.rows
-        head = _pack_relayed(
-            length,
-            _RELAYED,
-            flags,
-            statement,
-            self._ticks() - self._origin,
-            rows,
-            masked.cells,
-            len(word),
-            len(error),
-        )
+        writer = BytesWriter()
+        write_head(writer, length, _RELAYED, flags, statement, self._ticks() - self._origin)
+        write_u32(writer, rows)
+        write_u32(writer, masked.cells)
+        writer.append(len(word))
+        writer.append(len(error))
+        writer.write(word)
+        writer.write(error)
         parts = self._parts
-        parts.append(head + word + error if word or error else head)
+        parts.append(writer.getvalue())
         parts.append(data)
         self._count += 1
         self._bytes += size

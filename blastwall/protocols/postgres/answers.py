@@ -169,6 +169,7 @@ class Answers:
         self.ended_transactions = 0
         # Findings about the run digested last; the channel reads them when it makes a chunk.
         self.tag = ""
+        self._tag_frame = b""  # ... as it stood in the last CommandComplete
         self.error = ""
 
     @property
@@ -288,7 +289,9 @@ class Answers:
         if kind == COMPLETE:
             if head.marking is not None:
                 head.marking.sheet = None
-            self.tag = replies.command_tag(data)
+            if data != self._tag_frame:
+                self.tag = replies.command_tag(data)
+                self._tag_frame = data
             if self._tainted and not speech.plain_tag(self.tag):
                 raise UpstreamFault("the target sent a completion tag that is none", code="08P01")
             self.copying_in = False

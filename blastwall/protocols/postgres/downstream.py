@@ -11,6 +11,7 @@ from blastwall.model import Secret
 from blastwall.protocols.postgres import messages
 from blastwall.protocols.postgres.frames import HEADER_SIZE, LONGEST, read_header, read_length
 from blastwall.protocols.postgres.requests import (
+    KNOWN,
     LARGE,
     READERS,
     SMALL_LIMIT,
@@ -21,6 +22,7 @@ from blastwall.protocols.postgres.requests import (
     SSLRequest,
     Startup,
     Terminate,
+    read,
 )
 from blastwall.wire.buffer import Buffer
 
@@ -178,8 +180,7 @@ class Downstream:
             kind = data[position]
             size = int(read_i32_be(data, position + 1)) & 0xFFFFFFFF
             end = position + 1 + size
-            read = READERS.get(kind)
-            if read is None or size < 4 or size > SMALL_LIMIT:
+            if not KNOWN[kind] or size < 4 or size > SMALL_LIMIT:
                 self._judge_header(kind, size)
             if end > len(data):
                 if not buffer.need(1 + size):
@@ -190,8 +191,7 @@ class Downstream:
                 if kind != _SYNC and kind != _TERMINATE:
                     continue
                 self._skipping = False
-            assert read is not None  # judged above
-            return read(data, position + HEADER_SIZE, end)
+            return read(kind, data, position + HEADER_SIZE, end)
 
     def _judge_header(self, kind: int, size: int) -> None:
         """Raise for a type no client sends and for a length out of bounds."""

@@ -49,6 +49,12 @@ class Handlers:
 
     def handle(self, event: requests.Event) -> PostgresExchange | None:
         """What the message asks for, None when it is staged or answered. Raises ProtocolViolation and Detour."""
+        if type(event) is requests.Query:
+            return self._query(event)
+        if type(event) is requests.Bind:
+            return self._bind(event)
+        if type(event) is requests.Sync:
+            return self._sync(event)
         return HANDLERS[type(event)](self, event)
 
     def next_event(self) -> requests.Event | None:
@@ -387,17 +393,16 @@ def parameters(event: requests.Bind, type_ids: tuple[int, ...], withheld: Set[in
     if not values:
         return ()
     formats = event.formats
-    if len(formats) != len(values):
-        formats = (formats[0] if formats else 0,) * len(values)
-    types = type_ids + (0,) * (len(values) - len(type_ids))
-    if withheld:
-        return tuple(
-            Parameter(value, binary == 1, type_id, number in withheld)
-            for number, (value, binary, type_id) in enumerate(zip(values, formats, types, strict=False), start=1)
-        )
-    return tuple(
-        Parameter(value, binary == 1, type_id) for value, binary, type_id in zip(values, formats, types, strict=False)
-    )
+    each = len(formats) == len(values)
+    binary = not each and len(formats) > 0 and formats[0] == 1
+    known = len(type_ids)
+    found: list[Parameter] = []
+    for number in range(len(values)):  # zip and a generator cost more than all the rest when compiled
+        if each:
+            binary = formats[number] == 1
+        type_id = type_ids[number] if number < known else 0
+        found.append(Parameter(values[number], binary, type_id, bool(withheld) and number + 1 in withheld))
+    return tuple(found)
 
 
 #: Message types that ask for something more: Query, Parse, Bind, FunctionCall.

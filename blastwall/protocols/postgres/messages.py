@@ -10,6 +10,9 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from librt.strings import BytesWriter, write_i32_be
+from mypy_extensions import i32
+
 from blastwall.protocols.postgres.frames import LONGEST
 
 AUTHENTICATION_OK: Final = b"R\0\0\0\x08\0\0\0\0"
@@ -27,13 +30,13 @@ COPY_DONE: Final = b"c\0\0\0\x04"  # both directions
 SSL_ACCEPTED: Final = b"S"
 SSL_REFUSED: Final = b"N"
 
+_BIND: Final = ord("B")
 PROTOCOL_MAJOR: Final = 3
 CANCEL_CODE: Final = 80877102
 SSL_CODE: Final = 80877103
 GSSENC_CODE: Final = 80877104
 SSL_REQUEST: Final = struct.pack(">II", 8, SSL_CODE)
 
-_prefix: Final = struct.Struct(">cI").pack
 _uint16: Final = struct.Struct(">H").pack
 
 
@@ -42,7 +45,11 @@ def frame(kind: bytes, body: bytes) -> bytes:
     size = len(body) + 4
     if size > LONGEST:
         raise ValueError(f"a message body of {len(body)} bytes does not fit its length field")
-    return _prefix(kind, size) + body
+    writer = BytesWriter()
+    writer.write(kind)
+    write_i32_be(writer, i32(size))
+    writer.write(body)
+    return writer.getvalue()
 
 
 def cstring(text: bytes) -> bytes:
@@ -254,7 +261,20 @@ def bind(
 
 def rebind(portal: bytes, statement: bytes, raw: bytes) -> bytes:
     """A Bind under other names; ``raw`` is ``requests.Bind.raw``, which was read exactly."""
-    return frame(b"B", cstring(portal) + cstring(statement) + raw)
+    if 0 in portal or 0 in statement:
+        raise ValueError("a NUL byte cannot be part of a protocol string")
+    size = len(portal) + len(statement) + len(raw) + 6
+    if size > LONGEST:
+        raise ValueError(f"a message body of {size - 4} bytes does not fit its length field")
+    writer = BytesWriter()
+    writer.append(_BIND)
+    write_i32_be(writer, i32(size))
+    writer.write(portal)
+    writer.append(0)
+    writer.write(statement)
+    writer.append(0)
+    writer.write(raw)
+    return writer.getvalue()
 
 
 def describe(kind: bytes, name: bytes) -> bytes:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import struct
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from librt.strings import BytesWriter
 
 from blastwall.model import (
     Denial,
@@ -24,19 +26,18 @@ from blastwall.model import (
 )
 from blastwall.recording.bodies import (
     BINARY,
-    HEAD_INTENT,
-    HEAD_RELAYED,
-    INTENT_FIELDS,
     KIND_NAMES,
     NULL,
     PARAMETER,
-    RELAYED_FIELDS,
     decode_text,
     encode_json,
-    encode_parameters,
     encode_text,
     header_of,
     judgement,
+    write_head,
+    write_parameters,
+    write_u16,
+    write_u32,
 )
 from blastwall.recording.codec import RECORD
 
@@ -81,13 +82,32 @@ def test_json_is_canonical():
     ],
 )
 def test_a_parameter_says_null_apart_from_empty(parameter, packed):
-    assert encode_parameters([parameter]) == packed
-    assert encode_parameters([parameter, parameter]) == packed * 2
+    for count in (1, 2):
+        writer = BytesWriter()
+        write_parameters(writer, (parameter,) * count)
+        assert writer.getvalue() == packed * count
 
 
-def test_the_layouts_the_writer_packs_at_once_are_those_the_reader_splits():
-    assert HEAD_INTENT.size == RECORD.size + INTENT_FIELDS.size
-    assert HEAD_RELAYED.size == RECORD.size + RELAYED_FIELDS.size
+@pytest.mark.parametrize("number", [0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF])
+def test_a_record_is_written_as_its_layout_says(number):
+    writer = BytesWriter()
+    write_head(writer, number, 3, 9, number, 2**62 + number)
+    write_u32(writer, number)
+    write_u16(writer, number >> 16)
+    assert writer.getvalue() == RECORD.pack(number, 3, 9, number, 2**62 + number) + struct.pack(
+        ">IH", number, number >> 16
+    )
+
+
+@pytest.mark.parametrize("number", [2**32, -1, -(2**31) - 1])
+def test_a_number_that_does_not_fit_is_not_cut(number):
+    with pytest.raises(OverflowError):
+        write_u32(BytesWriter(), number)
+    with pytest.raises(OverflowError):
+        write_u16(BytesWriter(), number)
+
+
+def test_the_kinds_keep_their_numbers():
     assert KIND_NAMES == ["connect", "prepare", "execute", "cancel"]
 
 

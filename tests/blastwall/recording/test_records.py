@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from librt.strings import BytesWriter
 
 from blastwall.model import Direction, Parameter
-from blastwall.recording.bodies import INTENT_FIELDS, PARAMETER, RELAYED_FIELDS, encode_parameters
+from blastwall.recording.bodies import INTENT_FIELDS, PARAMETER, RELAYED_FIELDS, write_parameters
 from blastwall.recording.codec import Flag, FormatFault, RawRecord, RecordType
 from blastwall.recording.records import MAX_REFUSED, Decoder, Event, Relayed
 
@@ -31,7 +32,9 @@ def intent_body(
     reference: int = 1, text: bytes = b"SELECT 1", upstream: bytes = b"", name: bytes = b"", kind: int = 2, bound=()
 ) -> bytes:
     fields = INTENT_FIELDS.pack(reference, kind, len(name), len(bound), len(text), len(upstream))
-    return fields + text + upstream + name + encode_parameters(bound)
+    writer = BytesWriter()
+    write_parameters(writer, tuple(bound))
+    return fields + text + upstream + name + writer.getvalue()
 
 
 def judged(verdict: str = "permit", reference: int = 1) -> tuple[Decoder, RawRecord]:

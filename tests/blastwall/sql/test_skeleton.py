@@ -56,6 +56,18 @@ def test_what_is_not_plain_has_no_skeleton(text: str) -> None:
     assert skeleton(text) is None
 
 
+PLAIN_TEXT = re.compile(r"[A-Za-z0-9_ \t\n,.()=<>*;+]*")
+INTEGER = re.compile(r"(?<![A-Za-z0-9_.])[0-9]{1,9}(?![A-Za-z0-9_.])")
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.one_of(st.text(alphabet="a_.1 0,(\t", max_size=30), st.text(max_size=12), st.text(alphabet="19 .", max_size=40))
+)
+def test_it_is_what_these_two_expressions_say(text: str) -> None:
+    assert skeleton(text) == (INTEGER.sub("0", text) if PLAIN_TEXT.fullmatch(text) else None)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
