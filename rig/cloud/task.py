@@ -84,8 +84,8 @@ class Task:
 
     def kill(self) -> None:
         """As when its machine is lost."""
-        assert self.process is not None
-        self.process.signal(signal.SIGKILL)
+        if self.process is not None:
+            self.process.signal(signal.SIGKILL)
 
     def drain(self) -> None:
         """As when ECS stops it."""

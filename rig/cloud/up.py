@@ -107,6 +107,7 @@ class CloudStack:
         self._say(f"deployed: {time.monotonic() - began:.1f} s")
         self.balancer.start()
         self._stack.callback(self.balancer.stop)
+        self._stack.callback(self._stop_tasks)
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda _: self.start_task(), range(self._count)))
         self._say(f"{self._count} tasks ready: {time.monotonic() - began:.1f} s")
@@ -124,11 +125,14 @@ class CloudStack:
         """Start one more task of the deployed definition, and send connections to it, too."""
         definition = self.deployment.of_type("Gateway", "AWS::ECS::TaskDefinition")[0]
         task = Task(self.account, definition, self.state / "tasks", {"spool": self.spool})
-        self._stack.callback(task.stop)
-        task.start()
         self.tasks.append(task)
+        task.start()
         self.balancer.places = (*self.balancer.places, place_of(task))
         return task
+
+    def _stop_tasks(self) -> None:
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Task.stop, self.tasks))
 
     def _emulate(self) -> EmulatedAccount:
         python = ensure_environment(CACHE / "emulator")

@@ -50,25 +50,26 @@ async def _serve(secure: socket.socket, plain: socket.socket, ports: dict[str, i
 
     from rig.cloud.emulator import front
 
-    stop = asyncio.Event()
+    def end() -> None:  # nothing is kept: whoever still waits for an answer need not get it
+        front.end_functions()
+        os._exit(0)
+
     for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+        asyncio.get_running_loop().add_signal_handler(name, end)
     config = Config()
     config.bind, config.insecure_bind = [f"fd://{secure.detach()}"], [f"fd://{plain.detach()}"]
     config.certfile, config.keyfile = os.environ["RIG_CERTIFICATE"], os.environ["RIG_KEY"]
     config.alpn_protocols = ["http/1.1"]
     config.keep_alive_timeout = 75
-    config.graceful_timeout = 1.0
     config.loglevel = "WARNING"
     app = front.compose()
-    served = asyncio.create_task(serve(app, config, shutdown_trigger=stop.wait))
+    served = asyncio.create_task(serve(app, config, shutdown_trigger=asyncio.Event().wait))
     started = asyncio.create_task(app.started.wait())
     await asyncio.wait((served, started), return_when=asyncio.FIRST_COMPLETED)
     if started.done():
         with os.fdopen(ready, "w") as told:
             told.write(json.dumps(ports) + "\n")
     await served
-    front.end_functions()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from ministack.core import iam_actions, lambda_runtime
-from ministack.services import ecs, s3, secretsmanager, stepfunctions
+from ministack.services import ecs, lambda_svc, s3, secretsmanager, stepfunctions
 from ministack.services.cloudformation import provisioners
 
 Properties = dict[str, Any]
@@ -53,6 +53,15 @@ def _buckets() -> None:
         return name, attributes
 
     handler["create"], handler["update"] = created, updated
+    context = iam_actions._s3_object_context
+    named = "x-amz-server-side-encryption-aws-kms-key-id"
+
+    def with_key(action: str, query: Any, path: str, headers: Any) -> dict[str, Any]:  # noqa: ANN401
+        """A bucket's policy may ask which key an object is put with."""
+        found: dict[str, Any] = context(action, query, path, headers)
+        return {**found, f"s3:{named}": headers[named]} if headers.get(named) else found
+
+    iam_actions._s3_object_context = with_key
 
 
 def _configure(name: str, props: Properties) -> None:
@@ -117,7 +126,8 @@ def _accepted(answer: tuple[Any, ...]) -> None:
         raise ValueError(f"the bucket does not take it: {answer[2]!r}")
 
 
-# functions: they run on the emulator's own interpreter; what raises loses its type; /opt and mounts are nowhere
+# functions: they run on the emulator's own interpreter; what raises loses its type; /opt and mounts are nowhere;
+# reserved concurrency is dropped
 
 _LAYERS = """
     for _name, _value in list(os.environ.items()):
@@ -144,12 +154,20 @@ def _functions() -> None:
 
     lambda_runtime._detect_runtime_binary = detect
     _error_types()
+    handler = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
+    create = handler["create"]
+
+    def created(logical_id: str, props: Properties, stack_name: str) -> Any:  # noqa: ANN401
+        name, attributes = create(logical_id, props, stack_name)
+        if "ReservedConcurrentExecutions" in props:
+            lambda_svc._functions[name]["concurrency"] = int(props["ReservedConcurrentExecutions"])
+        return name, attributes
+
+    handler["create"] = created
 
 
 def _error_types() -> None:
     """The worker puts the exception's type in front of its message; whoever answers the caller takes it off again."""
-    from ministack.services import lambda_svc
-
     execute = lambda_svc._execute_function_warm
 
     def executed(func: Any, event: Any, request_id: str) -> Any:  # noqa: ANN401
