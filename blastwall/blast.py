@@ -26,7 +26,7 @@ class Count(StrEnum):
     EXACT = "exactly"
     AT_MOST = "at most"
     AT_LEAST = "at least"  # counting stopped at MOST_COUNTED
-    ESTIMATE = "by the planner's estimate, which errs 3 to 5 times,"
+    ESTIMATE = "an estimated"
     UNKNOWN = "not counted"
 
 

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from blastwall.approvals import foreseen
 from blastwall.approvals.bounds import changes_rows, counted, hides_count
 from blastwall.approvals.visible import block, legend, visible
 from blastwall.model import ApprovalRequest, Effect, Parameter
@@ -76,7 +77,7 @@ def view_of(request: ApprovalRequest) -> View:
         id=visible(request.id),
         headline=headline(request),
         found=tuple((label, visible(text)) for label, text in _found(request)),
-        blast=tuple(_tree(request.blast, 0)) if request.blast is not None else (),
+        blast=tuple(_foreseen(request.blast)) if request.blast is not None else (),
         cautions=tuple(_cautions(request)),
         canonical=_words("As the gateway reads it, without comments", request.canonical) if request.canonical else None,
         text=_words(f"What the agent wrote ({statement.kind})", statement.text),
@@ -226,6 +227,11 @@ def _parameter(number: int, parameter: Parameter) -> Words:
     if parameter.binary:
         return Words(f"{title}, in binary", len(parameter.value), tuple(block(parameter.value.hex(" "))))
     return Words(title, len(parameter.value), tuple(block(_text(parameter))))
+
+
+def _foreseen(document: Mapping[str, Any]) -> Iterator[str]:
+    lines = foreseen.lines(document)
+    return _tree(document, 0) if lines is None else (visible(line) for line in lines)
 
 
 def _tree(value: object, depth: int) -> Iterator[str]:
