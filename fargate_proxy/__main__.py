@@ -30,6 +30,7 @@ from blastwall.local.sessions import LocalSessions
 from blastwall.local.signer import load_signer
 from blastwall.settings import ProxySettings
 from blastwall.wire.tls import check_bundle
+from fargate_proxy.alone import keep_out
 from fargate_proxy.check import examine
 from fargate_proxy.failures import TALLY
 from fargate_proxy.gateway import Gateway, Ports
@@ -62,6 +63,8 @@ def main(argv: list[str] | None = None) -> int:
         if settings.config_url:
             _fetch(settings)
         check_bundle(os.environ)
+        if settings.adapters == "aws":
+            keep_out()  # it was started with keys, and starts processes that read what agents write
         kept = Kept(settings, os.environ)
         uvloop.run(_run(settings, _load(settings, kept), kept))
     except ConfigFault as fault:
