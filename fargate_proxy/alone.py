@@ -1,7 +1,7 @@
 """Keep other processes of the same user out of this one: they parse what agents send, and it holds keys.
 
-Without this, whoever takes over a parser's worker reads ``/proc/PID/environ`` and ``mem`` of its parent: the same user, and
-that is all that the kernel asks (proc(5); ptrace(2), "PTRACE_MODE_READ_FSCREDS").
+Without this, whoever takes over a parser's worker reads ``/proc/PID/environ`` and ``mem`` of its parent: it is the same
+user, and that is all that the kernel asks (proc(5); ptrace(2), "PTRACE_MODE_READ_FSCREDS").
 """
 
 from __future__ import annotations
