@@ -17,7 +17,8 @@ MOST_ROWS: Final = 1_000_000_000  # a bound above this is none
 
 _CHANGING: Final = (Effect.WRITE, Effect.DESTROY)
 _TAGGED: Final = frozenset({"insert", "update", "delete", "merge", "execute"})
-_QUERIES: Final = frozenset({"select", "values"})
+_UNTOLD: Final = frozenset({"rules", "writes_within"})  # flags of what is changed without being counted
+_NAMING: Final = frozenset({"prepare", "explain"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,25 +36,27 @@ def changes_rows(facts: Facts) -> bool:
 
 def counted(facts: Facts) -> bool:
     """Whether the server will say how many rows it changed. It may turn out not to, and is refused then."""
-    return _tagged(facts) and "rules" not in facts.flags
+    return _tagged(facts) and facts.flags.isdisjoint(_UNTOLD)
 
 
 def hides_count(facts: Facts) -> bool:
     """Whether it changes rows without the server saying how many: inside WITH, where rules make another statement of
-    it, or measured by EXPLAIN ANALYZE.
+    it, on the way to a COPY, or measured by EXPLAIN ANALYZE.
     """
     if _tagged(facts):
-        return "rules" in facts.flags
-    if facts.effect not in _CHANGING or "locks_rows" in facts.flags:
+        return not facts.flags.isdisjoint(_UNTOLD)
+    if facts.effect not in _CHANGING or not _writes(facts):
         return False
-    return (facts.verb in _QUERIES or "explain_analyze" in facts.flags) and _writes(facts)
+    if "explain_analyze" in facts.flags or facts.verb == "copy to":
+        return True
+    return "writes_within" in facts.flags and facts.verb not in _NAMING
 
 
 def _tagged(facts: Facts) -> bool:
     """Whether its completion tag is one with a count of changed rows."""
-    if facts.effect not in _CHANGING:
+    if facts.effect not in _CHANGING or not _writes(facts):
         return False
-    return (facts.verb in _TAGGED and _writes(facts)) or (facts.verb == "copy" and "copy_in" in facts.flags)
+    return facts.verb in _TAGGED or "copy_in" in facts.flags
 
 
 def _writes(facts: Facts) -> bool:

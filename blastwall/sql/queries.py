@@ -150,6 +150,10 @@ class From:
         return self._item(node.relation, left)
 
 
+#: Statements in a WITH clause whose changes no completion tag counts.
+_CHANGING = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
+
+
 def open_with(walk: Walk, clause: Message, outer: Scope, *, visit: bool, select: Message | None = None) -> Scope:
     """The scope inside a WITH clause. ``select`` is the statement it belongs to."""
     queries: dict[str, WithQuery] = {}
@@ -161,6 +165,8 @@ def open_with(walk: Walk, clause: Message, outer: Scope, *, visit: bool, select:
         scope = inside if clause.recursive else Scope(outer, (), dict(queries))
         queries[name] = WithQuery(name, query, scope, clause.recursive, _WithSource(walk, expression, query, scope))
         if visit:
+            if type(query).__name__ in _CHANGING:
+                walk.ledger.flags.add("writes_within")
             walk.push(expression.ctequery, Scope(scope))
             if expression.HasField("search_clause"):
                 require_syntax(walk, expression.search_clause)

@@ -48,7 +48,7 @@ ROWS = {
 #: Rows that need a database: which test carries them out.
 WITH_A_DATABASE = {
     "APR-029": "tests/e2e/test_deciding.py::test_apr_029",
-    "APR-030": "the bound on rows belongs to the blast radius, not to what people answer",
+    "APR-030": "tests/e2e/test_bounds.py::test_apr_030",
 }
 ORIGIN = "https://page.example"
 RUN = Statement(

@@ -79,7 +79,7 @@ class Bounds:
             return
         own = answers.status == IDLE
         if own:
-            await legs.ask("BEGIN")
+            await inner.command(legs, "BEGIN")
         stage()
         count = Count(answers, changing or ())
         answers.newest.effects = count.watch(answers.newest.effects)
@@ -107,14 +107,14 @@ class Bounds:
         if answers.status == FAILED:
             self._note(permit, number, None, "failed")
             if own:
-                await legs.ask("ROLLBACK")
+                await inner.command(legs, "ROLLBACK")
             for chunk in held.release():
                 yield chunk
             yield self._ready(number)
             return
         reason = self._verdict(held, count, permit, number)
         if reason and own:
-            await legs.ask("ROLLBACK")
+            await inner.command(legs, "ROLLBACK")
             yield Chunk(_refused(reason) + messages.ready_for_query(b"I"), number, error="refused")
             return
         if reason:
@@ -125,7 +125,7 @@ class Bounds:
             return
         if own:
             try:
-                await inner.ask(legs, "COMMIT")
+                await inner.command(legs, "COMMIT")
             except inner.Refused as refused:
                 for chunk in held.without_completion():
                     yield chunk

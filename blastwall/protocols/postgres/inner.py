@@ -1,7 +1,7 @@
 """The gateway's own statements on the client's connection, in the midst of what the client runs there.
 
-The client sees nothing of them. Unlike ``Legs.ask`` they may come inside an open extended batch (``within``): then they
-end with Flush, for a Sync would end the client's own implicit transaction.
+The client sees nothing of them. Unlike ``Legs.ask``, :func:`ask` may come inside an open extended batch: it ends with
+Flush, for a Sync would end the client's own implicit transaction.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from blastwall.errors import Fault, UpstreamFault
 from blastwall.model import Chunk
 from blastwall.protocols.postgres import messages, replies
 from blastwall.protocols.postgres.answers import ERROR, PARAMETER_TYPES, ROW, Expected, Step
-from blastwall.protocols.postgres.legs import ASKING, ClientGone, Legs
+from blastwall.protocols.postgres.legs import ClientGone, Legs
 from blastwall.protocols.postgres.upstream import Run
 
 MOST_BYTES: Final = 16 * 1024 * 1024  # of rows that one question may answer
+
+#: The statement and portal of the gateway's own questions here.
+ASKING: Final = b"blastwall_inner"
 
 Row = tuple[bytes | None, ...]
 
@@ -51,48 +54,50 @@ async def chunks(legs: Legs) -> AsyncIterator[Chunk]:
             await legs.signal.wait()
 
 
+async def command(legs: Legs, sql: str) -> None:
+    """Run BEGIN, COMMIT or ROLLBACK as a simple query: the client's unnamed statement goes with it. Raises Refused."""
+    await _asked(legs, [Step.QUERY], messages.query(sql.encode()))
+
+
 async def ask(
     legs: Legs,
     sql: str,
     *,
-    within: bool = False,
     types: Sequence[int] = (),
     values: Sequence[bytes | None] = (),
     formats: Sequence[int] = (),
 ) -> list[Row]:
-    """Run one statement; its rows in text form, NULL as None. Nothing may be owed, nor anything be staged.
+    """Run one statement inside a transaction or an open batch, which it leaves open; its rows in text form.
 
-    ``within`` an open batch: it leaves the batch open. ``types``, ``values`` and ``formats`` are those of its
+    NULL is None. Nothing may be owed, nor anything be staged. ``types``, ``values`` and ``formats`` are those of its
     parameters. Raises Refused, and UpstreamFault for more than 16 MiB of rows.
     """
-    steps = [Step.PARSE, Step.BIND, Step.EXECUTE, Step.CLOSE, Step.CLOSE] + ([] if within else [Step.SYNC])
+    steps = [Step.CLOSE, Step.PARSE, Step.BIND, Step.EXECUTE, Step.CLOSE, Step.CLOSE]
     message = (
+        messages.close(b"S", ASKING),  # one that was refused has left it behind
         messages.parse(ASKING, sql.encode(), types),
         messages.bind(ASKING, ASKING, formats, values, ()),
         messages.execute(ASKING),
         messages.close(b"P", ASKING),
         messages.close(b"S", ASKING),
-        messages.FLUSH if within else messages.SYNC,
+        messages.FLUSH,
     )
-    return await _asked(legs, steps, b"".join(message), within)
+    return await _asked(legs, steps, b"".join(message))
 
 
 async def parameter_types(legs: Legs, statement: bytes) -> tuple[int, ...]:
     """The types that the server gave to the parameters of a prepared statement, by its name there; inside a batch."""
     steps = [Step.DESCRIBE_STATEMENT]
     found: list[bytes] = []
-    await _asked(legs, steps, messages.describe(b"S", statement) + messages.FLUSH, True, found)
+    await _asked(legs, steps, messages.describe(b"S", statement) + messages.FLUSH, found)
     if len(found) != 1:
         raise UpstreamFault("the database did not describe a statement's parameters", code="08P01")
     return replies.parameter_description(found[0])
 
 
-async def _asked(
-    legs: Legs, steps: Sequence[Step], message: bytes, within: bool, described: list[bytes] | None = None
-) -> list[Row]:
+async def _asked(legs: Legs, steps: Sequence[Step], message: bytes, described: list[bytes] | None = None) -> list[Row]:
     answers = legs.answers
     assert answers.quiescent and not legs.staged, "the gateway asks when nothing else is owed"
-    assert within or answers.at_rest, "a Sync would end the client's own batch"
     for step in steps:
         answers.expect(Expected(step, hidden=True))
     legs.up_wire.write(message)

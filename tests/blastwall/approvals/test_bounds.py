@@ -21,7 +21,7 @@ from tests.blastwall.approvals.asking import REQUEST, ask
 
 TABLE = (ObjectRef("table", "public.orders", "write"),)
 DELETE = Facts(Effect.WRITE, "delete", TABLE)
-WITHIN = Facts(Effect.WRITE, "select", TABLE)
+WITHIN = Facts(Effect.WRITE, "select", TABLE, frozenset({"writes_within"}))
 
 
 @pytest.mark.parametrize("verb", ["insert", "update", "delete", "merge", "execute"])
@@ -32,14 +32,16 @@ def test_the_server_counts_changes_that_are_statements_of_their_own(verb: str, e
 
 
 def test_loading_rows_is_counted() -> None:
-    assert counted(Facts(Effect.WRITE, "copy", TABLE, frozenset({"copy_in"})))
-    assert not counted(Facts(Effect.READ, "copy", TABLE, frozenset({"copy_out"})))
+    assert counted(Facts(Effect.WRITE, "copy from", TABLE, frozenset({"copy_in"})))
+    assert not counted(Facts(Effect.READ, "copy to", TABLE, frozenset({"copy_out"})))
 
 
 def test_changes_inside_a_query_are_not_told() -> None:
     assert hides_count(WITHIN) and not counted(WITHIN)
-    assert hides_count(Facts(Effect.WRITE, "delete", TABLE, frozenset({"rules"})))
-    assert not counted(Facts(Effect.WRITE, "delete", TABLE, frozenset({"rules"})))
+    for flag in ("rules", "writes_within"):
+        facts = Facts(Effect.WRITE, "delete", TABLE, frozenset({flag}))
+        assert hides_count(facts) and not counted(facts), "its own rows are counted, the others are not"
+    assert hides_count(Facts(Effect.WRITE, "copy to", TABLE, frozenset({"copy_out"})))
     assert hides_count(Facts(Effect.WRITE, "explain", TABLE, frozenset({"explain", "explain_analyze"})))
 
 
@@ -50,6 +52,7 @@ def test_changes_inside_a_query_are_not_told() -> None:
         Facts(Effect.WRITE, "select", TABLE, frozenset({"locks_rows"})),
         Facts(Effect.WRITE, "explain", TABLE, frozenset({"explain"})),
         Facts(Effect.WRITE, "prepare", TABLE, frozenset({"prepare"})),
+        Facts(Effect.WRITE, "prepare", TABLE, frozenset({"prepare", "writes_within"})),
         Facts(Effect.WRITE, "execute", (), frozenset({"execute"})),
         Facts(Effect.DESTROY, "truncate", TABLE),
         Facts(Effect.UNKNOWN, "delete", TABLE),
