@@ -188,7 +188,7 @@ class _Flowing:
         )
         for index, group in enumerate(groups):
             yield f", {PREFIX}{index} (n, o, c) AS ({self._group(index, group, place)})"
-        yield f"SELECT {ALL_NAMED}, count(*) FROM {START}"  # noqa: S608  # numbers and names of our own
+        yield f"SELECT {ALL_NAMED}, pg_catalog.count(*) FROM {START}"  # noqa: S608  # numbers and names of our own
         for node in nodes:
             yield f"UNION ALL SELECT {node.number}, pg_catalog.count(*) FROM ({self._counted(node, place)}) AS e"  # noqa: S608
             if node.kind == "block":
