@@ -18,7 +18,8 @@ SAML = (
     '<saml:Assertion xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion"><saml:NameID>{}</saml:NameID></saml:Assertion>'
 )
 
-# id -> the token an attacker presents (the gateway has one door: signed JWTs; it does no SAML and no introspection)
+# id -> the token an attacker presents. Signed JWTs are the only tokens: an assertion is none (its own attacks are in
+# test_saml_signature.py and test_saml_document.py), and nothing is introspected.
 PRESENTED = {
     "OK-129": lambda f: f.token(kid="rsa", header={"typ": "JWT"}),
     "TOK-001": lambda f: f.sign({"alg": "none", "typ": "at+jwt"}, f.claims()).rsplit(".", 1)[0] + ".",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import re
+import subprocess
+import sys
 from functools import cache
 from typing import Any
 
@@ -230,3 +232,13 @@ def test_rearranged_elements_change_nobody(which: int, data: st.DataObject) -> N
 
 def test_the_tree_that_is_returned_is_the_response() -> None:
     assert read_response(plain().encode()).get("ID") == "_r1"
+
+
+def test_the_gateway_loads_no_library_for_it() -> None:
+    """Agents' connections end in a process that parses no XML: what reads assertions runs beside the page."""
+    script = (
+        "import sys, fargate_proxy.__main__, fargate_proxy.local, fargate_proxy.aws, blastwall.config.bundle\n"
+        "sys.exit(' '.join({'lxml', 'signxml'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr

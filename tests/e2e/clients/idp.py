@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -24,8 +25,9 @@ users:
 """
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1])
+    folder = Path(sys.argv[1]).absolute()
     folder.mkdir()
+    os.chdir(folder)  # its keys are made in the working directory
     (folder / "settings.yaml").write_text(SETTINGS)
     (folder / "users.yaml").write_text(USERS)
     server = make_server("127.0.0.1", 0, create_app(str(folder)), threaded=True)
