@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from blastwall.credentials.telling import outliving, record_revocations
-from blastwall.errors import Fault, UpstreamFault
+from blastwall.errors import Fault, OurFault, UpstreamFault
 from blastwall.model import Credential, Revocation, Session, Target
 from blastwall.ports import Recorder, Sessions, Vendor
 
@@ -16,6 +18,9 @@ log = logging.getLogger("blastwall.endings")
 
 #: What nobody looks after (a gateway died, a target was away) is looked for this often (seconds).
 RECLAIM_SECONDS: Final = 5.0
+#: A store that does not say whether a session has ended is asked again after so long, so many times (seconds).
+AGAIN_SECONDS: Final = 5.0
+MOST_ATTEMPTS: Final = 720
 #: Sessions whose end is followed at a time; beyond that the reclaiming finds what is theirs.
 MOST_FOLLOWED: Final = 10_000
 
@@ -34,6 +39,33 @@ Reclaim = Callable[[], Awaitable[Sequence[Reclaimed]]]
 Wait = Callable[[float], Awaitable[object]]
 
 
+@dataclass(slots=True)
+class _Following:
+    """What is known of a session's credentials. ``needed``: there is, or may be, one that ends with it."""
+
+    task: asyncio.Task[None] | None = None
+    vending: int = 0
+    needed: bool = False
+    users: set[str] = field(default_factory=set)
+    outliving: dict[str, Credential] = field(default_factory=dict)
+
+    def note(self, credential: Credential) -> None:
+        if credential.kind == "role":
+            self.needed = True
+            self.users.add(credential.user)
+        elif credential.kind == "iam":
+            self.needed = True
+            self.outliving[credential.user] = credential
+
+    def cancel(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+
+
+def _nobody_is_told(credential: Credential) -> None:
+    """Too many sessions are followed: the reclaiming finds what is theirs."""
+
+
 class Endings:
     """Takes credentials back when their session ends. ``targets`` are the configuration's at the moment."""
 
@@ -44,29 +76,61 @@ class Endings:
         self._vendor = vendor
         self._recorder = recorder
         self._targets = targets
-        self._followed: dict[str, asyncio.Task[None]] = {}
+        self._followed: dict[str, _Following] = {}
 
-    def follow(self, session: Session, credential: Credential) -> None:
-        """See to it that the credential ends with its session. Once for each session, however many connections."""
-        ends = credential.kind in ("role", "iam") and session.id not in self._followed
-        if ends and len(self._followed) < MOST_FOLLOWED:
-            self._followed[session.id] = asyncio.create_task(self._await_end(session, credential))
+    @contextlib.contextmanager
+    def vending(self, session: Session) -> Iterator[Callable[[Credential], None]]:
+        """Around the making of a credential: see to it that whatever was made ends with the session.
 
-    async def _await_end(self, session: Session, credential: Credential) -> None:
-        try:
-            reason = await self._sessions.ended(session)
-            if credential.kind == "iam":
-                await self._recorded(session, reason, (outliving(credential),))
+        The session is followed before anything is made, so that a client that goes away meanwhile, or a session that
+        ends meanwhile, leaves nothing to be found later. Yields what is told of the credential once it is there. Once
+        for each session, however many connections.
+        """
+        following = self._followed.get(session.id)
+        if following is None:
+            if len(self._followed) >= MOST_FOLLOWED:
+                yield _nobody_is_told
                 return
+            following = self._followed[session.id] = _Following()
+            following.task = asyncio.create_task(self._await_end(session, following))
+        following.vending += 1
+        try:
+            yield following.note
+        except BaseException:
+            following.needed = True  # it may have been made all the same
+            raise
+        finally:
+            following.vending -= 1
+            if not following.vending and not following.needed:
+                following.cancel()
+                self._followed.pop(session.id, None)
+
+    async def _await_end(self, session: Session, following: _Following) -> None:
+        try:
+            reason = await self._end_of(session)
+            following.needed = True  # what is being made right now has nobody else
+            outliving_all = tuple(map(outliving, following.outliving.values()))
             try:
-                await self._recorded(session, reason, await self._vendor.revoke(session))
+                taken = tuple(await self._vendor.revoke(session))
             except UpstreamFault as fault:
-                failed = Revocation(credential.user, credential.kind, False, str(fault), 0.0)
-                await self._recorded(session, reason, (failed,))
-        except Fault as fault:  # the store, say: the reclaiming takes over once it answers again
+                user = next(iter(following.users), "a credential")
+                taken = (Revocation(user, "role", False, str(fault), 0.0),)
+            await self._recorded(session, reason, (*taken, *outliving_all))
+        except Fault as fault:  # the reclaiming takes over
             log.error("the end of session %s cannot be followed: %s", session.id, fault)
         finally:
-            self._followed.pop(session.id, None)
+            if self._followed.get(session.id) is following:
+                del self._followed[session.id]
+
+    async def _end_of(self, session: Session) -> str:
+        """Why it ended. A store that does not answer is asked again: the session may well go on meanwhile."""
+        for _ in range(MOST_ATTEMPTS):
+            try:
+                return await self._sessions.ended(session)
+            except Fault as fault:
+                log.error("session %s cannot be followed at present: %s", session.id, fault)
+            await asyncio.sleep(AGAIN_SECONDS)
+        raise OurFault("its store has not answered for too long")
 
     async def reclaim_for_ever(self, reclaim: Reclaim, wait: Wait = asyncio.sleep) -> None:
         """Runs for ever, from the gateway's start on: takes back what an earlier process left.
@@ -90,7 +154,7 @@ class Endings:
 
     async def finish(self, surrender: Reclaim) -> None:
         """The gateway ends: follow no more, and take back what this process vended, for nobody else can use it."""
-        followers = list(self._followed.values())
+        followers = [following.task for following in self._followed.values() if following.task is not None]
         for task in followers:
             task.cancel()
         await asyncio.gather(*followers, return_exceptions=True)

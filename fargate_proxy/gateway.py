@@ -186,8 +186,9 @@ class Gateway:
                 await conversation.refuse(permit)
                 return
             async with asyncio.timeout(CONNECT_SECONDS):
-                credential = await ports.vendor.vend(session, target, permit, hello.database_user, hello.token)
-                self.endings.follow(session, credential)
+                with self.endings.vending(session) as vended:
+                    credential = await ports.vendor.vend(session, target, permit, hello.database_user, hello.token)
+                    vended(credential)
                 await self._connect(conversation, target, session, credential, recording)
             hello.token.wipe()
             conversation.noting(recording.event)

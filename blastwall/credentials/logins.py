@@ -11,9 +11,18 @@ from typing import Protocol
 
 from blastwall.conversation import Admin, RoleOrder, Roles
 from blastwall.credentials.ending import end_role
-from blastwall.credentials.lease import MOST_LEASES, Lease, Leases, LeaseTaken, cap, retry_at, role_name
+from blastwall.credentials.lease import (
+    MOST_LEASES,
+    Lease,
+    Leases,
+    LeaseState,
+    LeaseTaken,
+    cap,
+    retry_at,
+    role_name,
+)
 from blastwall.credentials.marks import NOBODY, mark
-from blastwall.errors import UpstreamFault
+from blastwall.errors import TokenFault, UpstreamFault
 from blastwall.model import Credential, Revocation, Secret, Session, Target
 from blastwall.ports import Clock
 
@@ -133,18 +142,23 @@ class Logins:
         return replace(made, kind="role", expires_at=held.lease.expires_at, usable_until=made.expires_at)
 
     async def revoke(self, session: Session) -> Sequence[Revocation]:
-        """Take back what this process made for the session. Raises UpstreamFault when a target does not answer."""
+        """Take back what this process made for the session. What a target does not let go of is not verified, and is
+        tried again."""
         await self._settle(session.id)
         own = [
             lease
             for lease in await self._leases.of(session.id)
             if lease.kind == "role" and (self._everybody or lease.holder == self._holder)
         ]
-        ended = await asyncio.gather(*(self._end(lease) for lease in own), return_exceptions=True)
-        for outcome in ended:
-            if isinstance(outcome, BaseException):
-                raise outcome
-        return [outcome for outcome in ended if isinstance(outcome, Revocation)]
+        ended = await asyncio.gather(*(self._tried(lease) for lease in own))
+        return [outcome for outcome in ended if outcome is not None]
+
+    async def _tried(self, lease: Lease) -> Revocation | None:
+        """One that cannot be ended now does not hide what became of the others."""
+        try:
+            return await self._end(lease)
+        except UpstreamFault as fault:
+            return Revocation(lease.id, lease.kind, False, str(fault), 0.0)
 
     async def reclaim(self) -> Sequence[Reclaimed]:
         """Take back what nobody looks after any more: leases without a session, of processes that are gone, failed
@@ -155,10 +169,7 @@ class Logins:
 
     async def _reclaim(self, lease: Lease) -> Reclaimed | None:
         row = await self._sessions.show(lease.session)
-        try:
-            ended = await self._end(lease)
-        except UpstreamFault as fault:
-            ended = Revocation(lease.id, lease.kind, False, str(fault), 0.0)
+        ended = await self._tried(lease)
         return None if ended is None else Reclaimed(lease, row.session if row else None, ended)
 
     async def close(self) -> Sequence[Reclaimed]:
@@ -211,7 +222,24 @@ class Logins:
         except BaseException:
             await self._undo(lease, certain=False)
             raise
+        await self._confirm(lease, target, rule)
         return _Held(lease, secret)
+
+    async def _confirm(self, lease: Lease, target: Target, rule: RoleRules) -> None:
+        """Was the lease taken back while the login was being made? Then whoever did found nothing to drop yet.
+
+        Another process cannot wait for this one. It either took the lease before this look, and is seen here; or takes
+        it after, and finds the login. Raises TokenFault.
+        """
+        leases = await self._leases.of(lease.session)
+        if any(found.id == lease.id and found.state is LeaseState.OPEN for found in leases):
+            return
+        now = self._clock.now()
+        try:
+            await end_role(lease, target, rule.admin, self._roles[target.protocol], None, now, now)
+        except UpstreamFault as fault:
+            log.error("%s was made too late, and cannot be dropped now: %s", lease.id, fault)
+        raise TokenFault("the session has ended; connect again, with a new token if this repeats")
 
     async def _write(self, session: Session, target: Target, rule: RoleRules, now: float, expires: float) -> Lease:
         for number in range(1, MOST_LEASES + 1):

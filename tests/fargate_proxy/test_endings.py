@@ -61,14 +61,20 @@ async def world() -> World:
 
 
 async def settled(endings: Endings) -> None:
-    await asyncio.wait(list(endings._followed.values()), timeout=2)
+    tasks = [following.task for following in endings._followed.values() if following.task is not None]
+    await asyncio.wait(tasks, timeout=30)
     assert endings._followed == {}
+
+
+def follow(endings: Endings, credential: Credential) -> None:
+    with endings.vending(SESSION) as vended:
+        vended(credential)
 
 
 async def test_however_many_connections_it_is_taken_back_once_and_told(world: World) -> None:
     endings = world.endings()
     for _ in range(3):
-        endings.follow(SESSION, ROLE)
+        follow(endings, ROLE)
     await asyncio.sleep(0)
     assert world.revoked == []
     world.ends.set_result("killed by carol: enough")
@@ -96,7 +102,7 @@ async def test_however_many_connections_it_is_taken_back_once_and_told(world: Wo
 async def test_what_may_still_work_is_an_alarm(world: World, answer: Any, caplog: pytest.LogCaptureFixture) -> None:
     world.answer = answer
     endings = world.endings()
-    endings.follow(SESSION, ROLE)
+    follow(endings, ROLE)
     world.ends.set_result("over")
     await settled(endings)
     assert [name for name, _ in world.events] == ["revocation_failed"]
@@ -104,35 +110,82 @@ async def test_what_may_still_work_is_an_alarm(world: World, answer: Any, caplog
 
 
 async def test_what_cannot_be_revoked_is_said_to_expire(world: World) -> None:
+    world.answer = ()
     endings = world.endings()
-    endings.follow(SESSION, Credential("app", None, "iam", 1_800_000_000.0))
+    follow(endings, Credential("app", None, "iam", 1_800_000_000.0))
     world.ends.set_result("over")
     await settled(endings)
     ((name, fields),) = world.events
-    assert name == "credential_expires" and world.revoked == []
+    assert name == "credential_expires"
     assert fields["proof"] == "it cannot be revoked: it expires at 2027-01-15 08:00:00 UTC"
 
 
 @pytest.mark.parametrize("kind", ["static", "none"])
 async def test_what_outlives_every_session_is_not_followed(world: World, kind: str) -> None:
     endings = world.endings()
-    endings.follow(SESSION, Credential("app", None, kind))
+    follow(endings, Credential("app", None, kind))
     assert endings._followed == {}
 
 
-async def test_a_store_or_recorder_that_fails_is_logged_and_ends_nothing_else(
+async def test_a_store_that_does_not_answer_is_asked_again_and_ends_nothing(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fargate_proxy.endings.AGAIN_SECONDS", 0.0)
+    endings = world.endings()
+    first = world.ends
+    follow(endings, ROLE)
+    await asyncio.sleep(0)
+    world.ends = asyncio.get_running_loop().create_future()
+    first.set_exception(OurFault("the store is gone"))
+    world.ends.set_result("over")
+    await settled(endings)
+    assert "the store is gone" in caplog.text and world.revoked == ["s-1"]
+    assert [fields["reason"] for _, fields in world.events] == ["over"]
+
+
+async def test_a_recorder_that_fails_is_logged_and_ends_nothing_else(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     endings = world.endings()
-    endings.follow(SESSION, ROLE)
-    world.ends.set_exception(OurFault("the store is gone"))
-    await settled(endings)
-    assert "the store is gone" in caplog.text and world.revoked == []
     world.recorder_fails = True
     endings._record(SESSION, "over", (DEAD,))
     assert "could not be recorded" in caplog.text
     world.targets.clear()
     endings._record(SESSION, "over", (DEAD,))
+
+
+async def test_a_session_that_ends_while_its_credential_is_made_is_ended_all_the_same(world: World) -> None:
+    """Whoever waited for the credential went away: nobody will ever say that it is there."""
+    endings = world.endings()
+    with pytest.raises(asyncio.CancelledError), endings.vending(SESSION):
+        await asyncio.sleep(0)
+        raise asyncio.CancelledError
+    assert SESSION.id in endings._followed
+    world.ends.set_result("killed by carol: enough")
+    await settled(endings)
+    assert world.revoked == ["s-1"] and [name for name, _ in world.events] == ["revocation_verified"]
+
+
+async def test_both_kinds_of_one_session_are_told(world: World) -> None:
+    endings = world.endings()
+    follow(endings, Credential("app", None, "iam", 1_800_000_000.0))
+    follow(endings, ROLE)
+    follow(endings, Credential("kept", None, "static"))
+    world.ends.set_result("over")
+    await settled(endings)
+    assert [name for name, _ in world.events] == ["revocation_verified", "credential_expires"]
+
+
+async def test_another_connection_that_needs_none_takes_nothing_away_from_one_that_waits(world: World) -> None:
+    endings = world.endings()
+    with endings.vending(SESSION) as vended:
+        follow(endings, Credential("kept", None, "static"))
+        assert SESSION.id in endings._followed, "one is being made"
+        vended(ROLE)
+    assert SESSION.id in endings._followed
+    world.ends.set_result("over")
+    await settled(endings)
+    assert world.revoked == ["s-1"]
 
 
 async def test_reclaiming_goes_on_and_tells_a_failure_once(world: World) -> None:
@@ -181,7 +234,7 @@ async def test_what_ends_while_it_looks_is_looked_for_at_once(world: World) -> N
 
 async def test_the_gateways_own_end_takes_back_what_it_holds(world: World) -> None:
     endings = world.endings()
-    endings.follow(SESSION, ROLE)
+    follow(endings, ROLE)
 
     async def surrender() -> Any:
         return [SimpleNamespace(session=SESSION, revocation=DEAD)]
