@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from blastwall.config.document import read_document
 from blastwall.config.loader import references, shape
 from blastwall.errors import Problem
 from tests.blastwall.config.configuration import GATEWAY
+from tests.blastwall.identity.saml_forge import idp
 
 
 def found(text: str, directory: Path = Path("/etc/blastwall")) -> list[tuple[int, str]]:
@@ -123,3 +126,54 @@ def test_relative_paths_start_at_the_directory_and_absolute_ones_stay(tmp_path: 
     assert shaped.config.tls.key == Path("/run/key.pem")
     assert shaped.options["shop"].tls.ca_file == tmp_path / "ca.pem"  # type: ignore[attr-defined]  # PostgreSQL's own
     assert references(shaped, read_document(text, "gateway.yaml")) == []
+
+
+CORP = """\
+  saml:
+    corp:
+      entity_id: https://idp.example/saml
+      sso_url: https://idp.example/sso
+      certificates: ["CERTIFICATE"]
+      signed: assertion
+targets:"""
+
+
+def federated(old: str = "", new: str = "") -> str:
+    der = base64.b64encode(idp().certificate.public_bytes(Encoding.DER)).decode()
+    section = CORP.replace(old, new, 1) if old else CORP
+    return GATEWAY.replace("targets:", section.replace("CERTIFICATE", der))
+
+
+def test_a_saml_provider_needs_what_its_metadata_says() -> None:
+    assert found(federated()) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "at", "expected"),
+    [
+        ("https://idp.example/sso", "http://idp.example/sso", "sso_url", "no place to send people: it must be https"),
+        ("CERTIFICATE", "MIIC", "certificates", "not one certificate: paste the X509Certificate"),
+        ('["CERTIFICATE"]', "[]", "certificates", "certificates is empty; name at least one"),
+        ('["CERTIFICATE"]', "[idp.pem]", "certificates", "not one certificate"),
+        ("assertion", "nothing", "signed", "input should be 'any', 'response', 'assertion' or 'both'"),
+        ("signed: assertion", "max_lifetime_minutes: 1000.0", "max_lifetime", "less than or equal to 720"),
+        ("entity_id", "entityId", "entityId", "unknown key 'entityId'; did you mean 'entity_id'?"),
+        ("    corp:", "    Corp:", "Corp", "should match pattern"),
+        (
+            "targets:",
+            "    partner: {entity_id: https://idp.example/saml, sso_url: https://x.example, certificates: [CERTIFICATE]}\ntargets:",
+            "partner",
+            "'corp' is the same identity provider; keep one",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_saml_provider_is_said_at_its_line(old: str, new: str, at: str, expected: str) -> None:
+    text = federated(old, new)
+    problems = found(text)
+    assert any(line == line_of(text, at) and expected in message for line, message in problems), problems
+
+
+def test_no_issuer_may_have_the_name_of_the_gateways_own_tokens() -> None:
+    issuer = "    - {issuer: 'urn:blastwall:saml:corp', audience: blastwall, jwks_url: 'https://x.example'}\n  saml:"
+    text = federated().replace("  saml:", issuer, 1)
+    assert any("has the name of its tokens" in message for _, message in found(text))
