@@ -181,6 +181,7 @@ class SessionExchange:
         """What the client sends, in order: bytes, sizes, signals, and the end."""
         while True:
             try:
+                await self._up.drain()
                 data = await self._in.read(READ_BYTES)
             except asyncssh.TerminalSizeChanged as change:
                 if self._bare:
@@ -216,7 +217,9 @@ class SessionExchange:
     async def _printed(self, output: Any, errors: Any, found: asyncio.Queue[Found | None]) -> None:  # noqa: ANN401
         """What the host sends: both outputs, their end, and None once it has closed the channel. A command may close
         its outputs and still read."""
-        await asyncio.gather(read_into(output, Piece.OUTPUT, found), read_into(errors, Piece.ERRORS, found))
+        await asyncio.gather(
+            read_into(output, Piece.OUTPUT, found, self._out), read_into(errors, Piece.ERRORS, found, self._err)
+        )
         await found.put((Piece.END_OF_OUTPUT, b""))
         await self._up.channel.wait_closed()
         await found.put(None)
@@ -234,18 +237,16 @@ class SessionExchange:
     async def relay(self, masked: Masked) -> None:
         piece, data = unpack(masked.data)
         with contextlib.suppress(asyncssh.Error, OSError, BrokenPipeError):  # whoever left does not get the rest
-            await self._pass(piece, data)
+            self._pass(piece, data)
 
-    async def _pass(self, piece: Piece, data: bytes) -> None:
+    def _pass(self, piece: Piece, data: bytes) -> None:
         match piece:
             case Piece.OUTPUT | Piece.ERRORS:
                 stream = self._out if piece is Piece.OUTPUT else self._err
                 if data:
                     stream.write(data)
-                    await stream.drain()
             case Piece.INPUT | Piece.UNRECORDED:
                 self._up.write(data if piece is Piece.INPUT else self._unrecorded.popleft())
-                await self._up.drain()
             case Piece.RESIZE:
                 width, _, height = data.decode().partition("x")
                 self._up.channel.change_terminal_size(int(width), int(height))
@@ -275,11 +276,16 @@ class SessionExchange:
         return "disconnected"
 
 
-async def read_into(stream: Any, piece: Piece, found: asyncio.Queue[Found | None]) -> None:  # noqa: ANN401
-    """Put what comes on one of the library's streams into the queue, to its end."""
+async def read_into(stream: Any, piece: Piece, found: asyncio.Queue[Found | None], sink: Any) -> None:  # noqa: ANN401
+    """Put what comes on one of the library's streams into the queue, to its end, no faster than ``sink`` takes it.
+
+    Waited for is here and not where it is written: what goes one way must never wait for what goes the other way, or a
+    command that answers while it reads stands still for ever.
+    """
     with contextlib.suppress(asyncssh.Error, OSError):  # the exit status tells
         while data := await stream.read(READ_BYTES):
             await found.put((piece, data))
+            await sink.drain()
 
 
 def too_many(limit: int) -> Denial:

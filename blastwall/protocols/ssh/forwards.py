@@ -50,8 +50,8 @@ class ForwardExchange:
             return
         found: asyncio.Queue[Found | None] = asyncio.Queue(AHEAD)
         tasks = [
-            asyncio.ensure_future(_half(up_reader, Piece.OUTPUT, Piece.EXIT, found)),
-            asyncio.ensure_future(_half(self._reader, Piece.INPUT, Piece.END_OF_INPUT, found)),
+            asyncio.ensure_future(_half(up_reader, Piece.OUTPUT, Piece.EXIT, found, self._writer)),
+            asyncio.ensure_future(_half(self._reader, Piece.INPUT, Piece.END_OF_INPUT, found, self._up)),
         ]
         try:
             for _ in tasks:
@@ -75,7 +75,6 @@ class ForwardExchange:
                 stream.write_eof()
             elif piece is not Piece.ERRORS:
                 stream.write(data)
-                await stream.drain()
 
     async def refuse(self, denial: Denial) -> None:
         self._writer.close()
@@ -88,8 +87,14 @@ class ForwardExchange:
         return "disconnected"
 
 
-async def _half(stream: Any, piece: Piece, end: Piece, found: asyncio.Queue[Found | None]) -> None:  # noqa: ANN401
+async def _half(
+    stream: Any,  # noqa: ANN401  the library's streams
+    piece: Piece,
+    end: Piece,
+    found: asyncio.Queue[Found | None],
+    sink: Any,  # noqa: ANN401
+) -> None:
     """One direction: its bytes, then that it ended, then None."""
-    await read_into(stream, piece, found)
+    await read_into(stream, piece, found, sink)
     await found.put((end, b""))
     await found.put(None)
