@@ -237,6 +237,7 @@ class DenialCode(StrEnum):
     BUDGET = "budget"  # a session limit is used up
     BOUND = "bound"  # it changed more rows than were approved, or nobody could count them: rolled back
     IDENTITY = "identity"  # the token does not open this
+    SHUTDOWN = "shutdown"  # the gateway ends; another takes the next connection
     FAULT = "fault"  # the gateway or the target failed; fail closed
 
 

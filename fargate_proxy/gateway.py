@@ -277,7 +277,7 @@ class Gateway:
                 denial = Denial(DenialCode.IDENTITY, reason, "Connect again with a new token.")
             else:
                 reason = "the gateway is shutting down"
-                denial = Denial(DenialCode.FAULT, reason, "Connect again.")
+                denial = Denial(DenialCode.SHUTDOWN, reason, "Connect again.")
             recording.event("ended", {"reason": reason})
             await conversation.close(denial)
             return reason

@@ -202,6 +202,7 @@ def test_a_gateway_that_is_stopped_says_goodbye_and_seals_its_recordings(start: 
             while True:
                 connection.execute("SELECT 1")
                 time.sleep(0.05)
-        assert ended.value.diag.severity == "FATAL" and ended.value.diag.message_hint == "Connect again."
+        assert (ended.value.diag.severity, ended.value.sqlstate) == ("FATAL", "57P01")  # drivers know it: connect again
+        assert ended.value.diag.message_hint == "Connect again."
     stack.stop()  # raises unless the gateway ended cleanly
     assert only(stack, "guest").summary()["state"] == "complete"

@@ -313,6 +313,8 @@ async def test_the_drain_ends_a_session_that_stays(bundle: Bundle) -> None:
     gateway.watch.drain()
     await finish(task)
     assert play.finished == ["the gateway is shutting down"]
+    (denial,) = play.closed
+    assert denial is not None and denial.code is DenialCode.SHUTDOWN
 
 
 async def test_a_result_past_the_budget_ends_the_session(bundle: Bundle) -> None:
