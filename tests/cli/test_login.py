@@ -22,6 +22,7 @@ from blastwall.approvals.web import Request, Response
 from blastwall.errors import TokenFault
 from blastwall.identity.jwt import verify
 from blastwall.identity.saml_door import Door, Federation, acs_of
+from blastwall.identity.saml_sign_in import hashed
 from blastwall.identity.saml_token import key_set, rules_of
 from blastwall.local.page_server import PageServer
 from blastwall.local.sign_ins import MemorySignIns
@@ -60,6 +61,14 @@ def get(address: str, host: str = "") -> tuple[int, str]:
     except urllib.error.HTTPError as refusal:
         with refusal:
             return refusal.code, refusal.read().decode()
+
+
+def begin(page: str, port: int, verifier: str = "x" * 43) -> dict[str, str]:
+    """What the page answers a command line that listens on ``port``."""
+    form = {"idp": "corp", "challenge": hashed(verifier), "port": str(port)}
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"{page}/saml/begin", urlencode(form).encode(), timeout=SECONDS) as found:
+        return dict(json.loads(found.read()))
 
 
 def answered(page: str, url: str) -> str:
