@@ -103,7 +103,7 @@ def endings() -> RoleEndings:
     dynamodb = client("dynamodb")
     sessions = AwsSessions(SessionTable(dynamodb, given.sessions_table, clock))
     leases = AwsLeases(dynamodb, given.leases_table, given.sessions_table)
-    return RoleEndings(profiles_of(bundle()), leases, sessions, composer().deny, clock)
+    return RoleEndings(profiles_of(bundle()), leases, sessions, composer().deny, clock, leases.alone)
 
 
 async def assume(token: Secret, name: str) -> dict[str, Any]:
@@ -210,7 +210,7 @@ def _time_to_sweep() -> bool:
 
 
 def reclaim_roles() -> Sequence[Reclaimed]:
-    """The same for AWS roles; only where nobody else rewrites their policies at the same time."""
+    """The same for AWS roles."""
     return _loop().run_until_complete(endings().reclaim(""))
 
 

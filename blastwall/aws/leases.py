@@ -3,22 +3,30 @@
 Items of the table: ``session`` S and ``lease`` S (its id) are the key; ``target``, ``kind``, ``profile``, ``holder``,
 ``state`` (open, ending, closed), ``note`` S; ``made_at``, ``expires_at``, ``not_before``, ``attempts``, ``closed_at``,
 ``ttl`` N. Index ``by_state`` (state, expires_at). A lease is written in one transaction with a check that its session
-lives, so that none is written after its session's end was dealt with.
+lives, so that none is written after its session's end was dealt with. Besides, ``alone#<what>`` (lease ``alone``):
+``holder`` S and ``until`` N, who has that in hand.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 from blastwall.aws.tables import Calls, Item, Lost, number, real_of, string_of, text
 from blastwall.credentials.lease import CLAIM_SECONDS, Lease, LeaseState, LeaseTaken
-from blastwall.errors import OurFault, TokenFault
+from blastwall.errors import OurFault, TokenFault, UpstreamFault
 
 KEPT_SECONDS: Final = 30 * 86_400.0
 ATTEMPTS: Final = 8
 GRACE_SECONDS: Final = 10.0  # in which a session's own task ends its leases
+#: Whoever is alone with something is so for this long at most; no function runs for longer (stacks/functions.toml).
+ALONE_SECONDS: Final = 90.0
+PATIENCE_SECONDS: Final = 20.0
+_FREE: Final = "attribute_not_exists(#until) OR #until <= :now"
 
 
 class AwsLeases:
@@ -68,6 +76,40 @@ class AwsLeases:
     async def history(self, session: str) -> Sequence[Lease]:
         """All of the session's leases, closed ones too, for whoever asks what became of them."""
         return await asyncio.to_thread(self._of, session, everything=True)
+
+    @contextlib.asynccontextmanager
+    async def alone(self, what: str) -> AsyncIterator[None]:
+        """Nobody else who asks so is inside meanwhile. Raises UpstreamFault when somebody is for 20 seconds."""
+        mine, deadline = secrets.token_hex(8), time.monotonic() + PATIENCE_SECONDS
+        while not await asyncio.to_thread(self._enter, what, mine):
+            if time.monotonic() >= deadline:
+                raise UpstreamFault(f"others have {what} in hand for {PATIENCE_SECONDS:.0f} s already")
+            await asyncio.sleep(0.05 + secrets.randbelow(100) / 1000)  # not all of them at the same moment
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(self._leave, what, mine)
+
+    def _enter(self, what: str, mine: str) -> bool:
+        now = time.time()
+        values = {
+            ":mine": text(mine),
+            ":until": number(now + ALONE_SECONDS),
+            ":ttl": number(int(now + KEPT_SECONDS)),
+            ":now": number(now),
+        }
+        return self._take(what, "SET #holder = :mine, #until = :until, #ttl = :ttl", values, _FREE)
+
+    def _leave(self, what: str, mine: str) -> None:
+        self._take(what, "SET #until = :none", {":none": number(0), ":mine": text(mine)}, "#holder = :mine")
+
+    def _take(self, what: str, expression: str, values: Item, condition: str) -> bool:
+        try:
+            key = {"session": text(f"alone#{what}"), "lease": text("alone")}
+            self._calls.update(key, expression, values, condition)
+        except Lost:
+            return False
+        return True
 
     async def attempts(self, lease: Lease) -> int:
         """How often it could not be ended."""
@@ -138,6 +180,8 @@ class AwsLeases:
         session = self._other.get({"id": item["session"]})
         if session is None:
             return True
+        if real_of(session, "ended_at") > now:
+            return True  # by a clock that is wrong: how long ago it was cannot be told, but it has ended
         ends = min(real_of(session, "ended_at", now), real_of(session, "expires_at"))
         return ends <= now - GRACE_SECONDS or real_of(session, "alive_until") <= now
 

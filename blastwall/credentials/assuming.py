@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol, TypeVar
 
 from blastwall.credentials.desk import Refused
@@ -38,6 +40,8 @@ K = TypeVar("K", bound=Keys)
 
 #: (managed policy, SourceIdentity, until, now) -> the policy's version.
 Deny = Callable[[str, str, float, float], str]
+#: What nobody else may do meanwhile.
+Alone = Callable[[str], AbstractAsyncContextManager[None]]
 
 
 def target_of(profile: RoleProfile, labels: Mapping[str, str]) -> Target:
@@ -178,17 +182,28 @@ def _told(profile: RoleProfile, session: Session, keys: Keys, ends_at: float) ->
 
 
 class RoleEndings:
-    """Ends what sessions were given of AWS roles. ``deny`` may block: it runs beside the event loop."""
+    """Ends what sessions were given of AWS roles. ``deny`` may block: it runs beside the event loop.
+
+    A policy is rewritten by one at a time, or denials would be lost: ``alone`` keeps other processes out while inside,
+    and raises UpstreamFault when they do not come out. None: there is no other process.
+    """
 
     def __init__(
-        self, profiles: Mapping[str, RoleProfile], leases: Leases, standings: Standings, deny: Deny, clock: Clock
+        self,
+        profiles: Mapping[str, RoleProfile],
+        leases: Leases,
+        standings: Standings,
+        deny: Deny,
+        clock: Clock,
+        alone: Alone | None = None,
     ) -> None:
         self._profiles = profiles
         self._leases = leases
         self._standings = standings
         self._deny = deny
         self._clock = clock
-        self._one = asyncio.Lock()  # a policy is rewritten by one at a time
+        self._one = asyncio.Lock()
+        self._alone = alone or (lambda what: contextlib.nullcontext())
 
     async def revoke(self, session: Session) -> Sequence[Revocation]:
         """Deny an ended session everything that its roles could do, by its SourceIdentity. Never raises for AWS."""
@@ -224,7 +239,7 @@ class RoleEndings:
             await leases.close(lease, clock.now(), proof)
             return Revocation(lease.id, "iam", False, proof, 0.0)
         try:
-            async with self._one:
+            async with self._one, self._alone(profile.denials):
                 version = await asyncio.to_thread(
                     self._deny, profile.denials, lease.session, lease.expires_at, clock.now()
                 )

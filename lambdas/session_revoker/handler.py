@@ -29,6 +29,8 @@ def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
     logger.append_keys(session=event.get("session"), target=event.get("target"))
     answer = serve(lambda desk: desk.revoke(event))
     fault = answer.get("fault", {}).get("kind")
+    failed = [done for done in answer.get("revocations", ()) if not done["verified"] and done["kind"] != "iam"]
+    metrics.add_metric(name="revocation_failed", unit=MetricUnit.Count, value=len(failed))
     if fault is None:
         try:
             record_keys(str(event["session"]), answer["revocations"])
