@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -40,6 +41,8 @@ FUNCTIONS: Final[Mapping[str, str]] = {
 }
 
 Client = Callable[[str], Any]
+#: A header tells whole seconds, some of them on its way: a clock this close to it is right.
+EXACT_SECONDS: Final = 5.0
 
 
 def find(stack: str, given: OperatorSettings, make: Client) -> OperatorSettings:
@@ -66,6 +69,28 @@ def find(stack: str, given: OperatorSettings, make: Client) -> OperatorSettings:
     return OperatorSettings(**known)
 
 
+class ServiceClock:
+    """AWS's own time: a session must not end because an operator's machine has the wrong time.
+
+    ``clock`` measures what passes after the one answer whose Date header is compared with it (RFC 9110, 6.6.1).
+    """
+
+    def __init__(self, clock: Clock, date: str) -> None:
+        self._clock = clock
+        try:
+            self._offset = parsedate_to_datetime(date).timestamp() - clock.now()
+        except (TypeError, ValueError):  # no date, or none that reads
+            self._offset = 0.0
+        if abs(self._offset) < EXACT_SECONDS:
+            self._offset = 0.0
+
+    def now(self) -> float:
+        return self._clock.now() + self._offset
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+
 class Operations:
     """Sessions, leases and approvals of a deployment. ``make`` gives boto3 clients by service."""
 
@@ -73,6 +98,7 @@ class Operations:
         self._settings = settings
         self._make = make
         dynamodb = make("dynamodb")
+        clock = ServiceClock(clock, _date(dynamodb, settings.sessions_table))
         self._functions = Functions(make("lambda"))
         self._approvals = ApprovalTable(dynamodb, settings.approvals_table, clock)
         self._sessions = SessionTable(dynamodb, settings.sessions_table, clock, withdraw=self._withdraw)
@@ -147,3 +173,13 @@ class Operations:
             answer = self._functions(self._settings.approval_decide_function, {"answer": id})
             if "fault" in answer:
                 raise OurFault(f"nobody could be told that {id} is over")
+
+
+def _date(dynamodb: Any, table: str) -> str:  # noqa: ANN401  boto3 has no types
+    """The Date header of some answer. Raises ClientFault: nothing can be done without this table."""
+    try:
+        answer = dynamodb.get_item(TableName=table, Key={"id": {"S": "nobody"}})
+    except (ClientError, BotoCoreError) as fault:
+        raise ClientFault(f"the table {table} cannot be read: {fault}") from None
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return str(headers.get("date", ""))

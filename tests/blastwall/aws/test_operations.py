@@ -6,21 +6,23 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from email.utils import formatdate
 from typing import Any
 
 import pytest
 
 from blastwall.approvals import Ballot
-from blastwall.aws.operations import FUNCTIONS, OUTPUTS, Operations, find
+from blastwall.aws.operations import FUNCTIONS, OUTPUTS, Operations, ServiceClock, find
 from blastwall.aws.sessions import SessionTable
 from blastwall.credentials.lease import Lease
 from blastwall.errors import ClientFault, OurFault, TokenFault
-from blastwall.local.clock import SystemClock
+from blastwall.local.clock import ManualClock, SystemClock
 from blastwall.model import DenialCode, Principal, Secret, Session, Target
 from blastwall.settings import OperatorSettings
 from tests.blastwall.aws import stage
 
 GIVEN = OperatorSettings(stage.SESSIONS, stage.LEASES, stage.TABLE, "decide", "revoke")
+NOW = 1_800_000_000.0  # 2027-01-15T08:00:00Z
 BALLOT = Ballot(False, "shown", "no")
 
 
@@ -124,3 +126,48 @@ async def test_an_answer_is_the_functions_word(cloud: None, monkeypatch: pytest.
 
 def test_who_it_is_is_whom_aws_knows(cloud: None) -> None:
     assert operations().who().startswith("arn:aws:")
+
+
+@pytest.mark.parametrize(
+    ("date", "expected"),
+    [
+        ("Fri, 15 Jan 2027 08:00:00 GMT", NOW),  # this machine is an hour ahead
+        ("Fri, 15 Jan 2027 09:00:03 GMT", NOW + 3600),  # near enough
+        ("", NOW + 3600),
+        ("yesterday", NOW + 3600),
+    ],
+)
+def test_time_is_what_aws_says_it_is(date: str, expected: float) -> None:
+    clock = ManualClock(NOW + 3600)
+    service = ServiceClock(clock, date)
+    assert service.now() == expected
+    clock.advance(60)
+    assert service.now() == expected + 60
+
+
+async def test_looking_at_sessions_with_a_clock_that_is_ahead_ends_none(cloud: None) -> None:
+    session = opened()
+    ahead = ManualClock(time.time() + 86_400)
+
+    class Dated:
+        """DynamoDB's answers with the header that AWS sends."""
+
+        def __init__(self) -> None:
+            self._client = stage.client("dynamodb")
+
+        def __getattr__(self, name: str) -> Any:
+            def call(**arguments: Any) -> Any:
+                answer = getattr(self._client, name)(**arguments)
+                headers = answer["ResponseMetadata"].setdefault("HTTPHeaders", {})
+                headers["date"] = formatdate(time.time(), usegmt=True)
+                return answer
+
+            return call
+
+    def make(service: str) -> Any:
+        return Dated() if service == "dynamodb" else stage.client(service)
+
+    operator = Operations(GIVEN, ahead, make)
+    assert [row.session.id for row in await operator.ls()] == [session.id]
+    standing = await operator.show(session.id)
+    assert standing is not None and standing.ended_at is None
