@@ -188,7 +188,7 @@ class Decider:
         if policies.needs_blast(question):
             found = NOTHING if is_light(statement.kind, facts) else await self._look_ahead(statement, facts)
             question = question._replace(blast=_for_policy(found, facts))
-        decision = policies.decide(question)
+        decision = policies.decide(question, guard=self._counted(found, facts))
         if not isinstance(decision, Pending):
             return decision
         binding = approvals.binding(
@@ -279,6 +279,13 @@ class Decider:
         if isinstance(decision, Pending):
             return Denial(DenialCode.POLICY, "policy changed while the approval was given", policies=decision.policies)
         return decision
+
+    def _counted(self, found: Blast | None, facts: Facts) -> Guard | None:
+        """What a statement is held to that rules let run for the few rows it changes: by now there may be more."""
+        if found is None or found is NOTHING or not counted(facts):
+            return None
+        bound = proposed(facts, found.document(), self._asking.room)
+        return None if bound is None else Guard(bound)
 
     def _guard(self, facts: Facts, status: ApprovalStatus) -> Guard | None:
         """What the approved statement is held to; None for whatever changes no rows, or any number of them."""

@@ -105,7 +105,8 @@ class Policies:
 
     def decide(self, question: Question, *, approved: str | None = None, guard: Guard | None = None) -> Decision:
         """``approved``: the id of a redeemed approval; only the second question is asked, the permit carries it, and
-        the ``guard`` that people's approval puts on it.
+        the ``guard`` that people's approval puts on it. Without one ``guard`` is for a permit that rules gave because
+        of the blast radius: what was counted is what may be changed.
         """
         if approved is not None:
             decision = self._settle(question, approved)
@@ -113,7 +114,7 @@ class Policies:
                 return decision
             return _mint(question, decision.policies, decision.risk, approval=decision.approval, guard=guard)
         if question.blast is not None and question.blast is not NOTHING:  # another one for each statement
-            return self._settle(question, None)
+            return self._guarded(self._settle(question, None), question, guard)
         key = (
             id(question.principal),
             id(question.target),
@@ -136,6 +137,13 @@ class Policies:
         """
         assert permit.approval is None and permit.guard is None, "an approval is for one text"
         return Permit(upstream_text, permit.policies, permit.risk, permit.prepare_only, None, permit.would_have)
+
+    def _guarded(self, decision: Decision, question: Question, guard: Guard | None) -> Decision:
+        if guard is None or not isinstance(decision, Permit) or decision.would_have is not None:
+            return decision
+        if not any(self.rules[id].reads_blast for id in decision.policies):
+            return decision
+        return _mint(question, decision.policies, decision.risk, guard=guard)
 
     def needs_blast(self, question: Question) -> bool:
         """Whether a rule that can speak about this question reads ``context.blast``: then it must be in there."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import threading
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -18,7 +20,7 @@ from blastwall.protocols.postgres.refusal import SQLSTATES
 from tests.e2e.people import awaited, decide, requests
 from tests.e2e.stacks import Stack
 
-PENDING, POLICY = SQLSTATES[DenialCode.PENDING], SQLSTATES[DenialCode.POLICY]
+PENDING, BOUND = SQLSTATES[DenialCode.PENDING], SQLSTATES[DenialCode.BOUND]
 TRUSTED = ("agents", "trusted-agents")
 
 
@@ -140,3 +142,28 @@ def test_what_takes_too_long_to_count_waits_and_soon(shop: Stack, carts: range) 
     assert not look["blast"]["known"]
     assert "Counting it takes too long." in look["blast"]["reasons"]
     assert look["seconds"] < 10, "about a second, on a machine that has nothing else to do"
+
+
+def test_what_grew_between_the_look_and_the_run_is_taken_back(shop: Stack, carts: range) -> None:
+    """Rows are counted under a lock that lets readers through; when the change gets its own, there are fifty more."""
+    agent, first = "looks-6", carts.start + 40
+    ended: list[str] = []
+    with (
+        psycopg.connect(shop.superuser()) as other,
+        shop.connect(shop.token(agent, TRUSTED), autocommit=True) as connection,
+    ):
+        other.execute("LOCK TABLE carts IN EXCLUSIVE MODE")
+        text = f"DELETE FROM carts WHERE state = 'abandoned' AND id >= {first} AND id < {carts.stop}"
+        worker = threading.Thread(target=lambda: ended.append(code(connection, text)))
+        other.execute("UPDATE carts SET state = 'abandoned' WHERE id BETWEEN %s AND %s", (first, first + 49))
+        worker.start()
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DELETE FROM carts WHERE state%'"
+        deadline = time.monotonic() + 30
+        while not ended and not shop.value(waiting):
+            assert time.monotonic() < deadline
+        other.commit()
+        worker.join()
+    assert ended == [BOUND]
+    kept = shop.value("SELECT count(*) FROM carts WHERE id BETWEEN %s AND %s", first, first + 49)
+    assert kept == 50, "nothing of it is left"
+    assert [each["blast"]["rows"] for each in looks(shop, agent)] == [0]

@@ -22,6 +22,7 @@ from blastwall.model import (
     DenialCode,
     Effect,
     Facts,
+    Guard,
     ObjectRef,
     Permit,
     Principal,
@@ -139,6 +140,14 @@ async def test_rules_go_by_it(people: LocalApprovals, found: Blast | Exception, 
     assert desk.looked == [TEXT]
     if isinstance(decision, Denial):
         assert not any(number in decision.reason + decision.hint for number in ("101", "100001", "100,001"))
+
+
+async def test_what_rules_let_run_for_its_few_rows_is_held_to_them(people: LocalApprovals) -> None:
+    desk = Desk(people, "trusted-agents")
+    permit = await desk.ask()
+    assert isinstance(permit, Permit) and permit.guard == Guard(14)  # 3 rows, a tenth more, and ten
+    copied = await desk.ask(replace(WRITE, verb="refresh"))
+    assert isinstance(copied, Permit) and copied.guard is None, "the server counts no rows of it"
 
 
 async def test_a_defect_is_told_to_the_log_and_to_the_person_in_general(

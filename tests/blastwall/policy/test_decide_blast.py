@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from blastwall.blast import NOTHING, Blast, unknown
-from blastwall.model import Denial, Effect, Facts, ObjectRef, Pending, Permit, StatementKind
+from blastwall.model import Denial, Effect, Facts, Guard, ObjectRef, Pending, Permit, StatementKind
 from blastwall.policy.decide import Policies, Question
 from blastwall.policy.risk import RiskTable
 from tests.blastwall.policy.asking import AGENT, TARGET
@@ -50,6 +50,18 @@ def test_each_statement_is_decided_by_its_own() -> None:
     rules = policies(SMALL)
     for rows, answer in ((5, Permit), (500, Pending), (5, Permit), (5000, Denial), (500, Pending)):
         assert type(rules.decide(QUESTION._replace(blast=exact(rows)))) is answer
+
+
+def test_only_permits_that_the_blast_radius_gave_are_guarded() -> None:
+    guard = Guard(20)
+    small = policies(SMALL).decide(QUESTION._replace(blast=exact(3)), guard=guard)
+    assert isinstance(small, Permit) and small.guard == guard
+    both = SMALL + '@id("trust") permit (principal, action == Action::"write", resource) when { context.verb == "delete" };'
+    other = policies(both.replace("rows <= 10", "rows <= 1")).decide(QUESTION._replace(blast=exact(3)), guard=guard)
+    assert isinstance(other, Permit) and other.guard is None
+    watched = QUESTION._replace(blast=exact(500), target=replace(TARGET, mode="observe"))
+    observed = policies(SMALL).decide(watched, guard=guard)
+    assert isinstance(observed, Permit) and observed.guard is None and observed.would_have
 
 
 def test_it_must_be_known_only_where_a_rule_that_can_speak_reads_it() -> None:
