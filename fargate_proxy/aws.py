@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -73,18 +74,20 @@ def compose(bundle: Bundle, settings: ProxySettings, environ: Mapping[str, str])
     people = AwsApprovals(table, invoker(functions))
     sessions = SessionTable(client("dynamodb"), settings.sessions_table, clock, withdraw=people.withdraw_all)
     table.doors = sessions
+    # Addresses, and with them names, are used again by later tasks.
+    holder = f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}"
     return Parts(
         AwsVerifier(invoke, settings.token_verifier_function, clock),
         AwsVendor(
             invoke,
             settings.credential_vendor_function,
             settings.session_revoker_function,
-            f"{os.uname().nodename}-{os.getpid()}",
+            holder,
             Composer(environ).roles(bundle),
             clock,
         ),
         people,
-        AwsSessions(sessions),
+        AwsSessions(sessions, holder),
         compose_recorder(recording, clock),
         clock,
         Follower(recording.spool_path, "blastwall.aws.audit"),

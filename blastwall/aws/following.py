@@ -19,10 +19,14 @@ BATCH: Final = 50
 
 
 class AwsSessions:
-    """Implements ``ports.Sessions``. Use it in one event loop."""
+    """Implements ``ports.Sessions``. Use it in one event loop.
 
-    def __init__(self, table: SessionTable) -> None:
+    ``holder`` is the task's name as the vendor is told it: while sessions are followed, it says that it lives.
+    """
+
+    def __init__(self, table: SessionTable, holder: str = "") -> None:
         self._table = table
+        self._holder = holder
         self._followed: dict[str, tuple[Session, set[asyncio.Future[str]]]] = {}
         self._watch: asyncio.Task[None] | None = None
 
@@ -64,10 +68,13 @@ class AwsSessions:
     async def _look(self) -> None:
         """Runs while somebody waits. A table that does not answer ends nothing: its sessions expire by themselves."""
         loop = asyncio.get_running_loop()
-        renewed = loop.time()
+        renewed, beaten = loop.time(), float("-inf")
         while self._followed:
             sessions = [session for session, _ in self._followed.values()]
             try:
+                if self._holder and loop.time() - beaten >= RENEW_SECONDS:
+                    await asyncio.to_thread(self._table.beat, self._holder)
+                    beaten = loop.time()
                 for start in range(0, len(sessions), BATCH):
                     batch = sessions[start : start + BATCH]
                     for id, reason in (await asyncio.to_thread(self._table.look, batch)).items():

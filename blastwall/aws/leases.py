@@ -16,6 +16,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
+from blastwall.aws.sessions import task_key
 from blastwall.aws.tables import Calls, Item, Lost, number, real_of, string_of, text
 from blastwall.credentials.lease import CLAIM_SECONDS, Lease, LeaseState, LeaseTaken
 from blastwall.errors import OurFault, TokenFault, UpstreamFault
@@ -117,8 +118,11 @@ class AwsLeases:
         return int(real_of(item, "attempts")) if item else 0
 
     async def abandoned(self, holder: str, now: float) -> Sequence[Lease]:
-        """Those of sessions that ended ten seconds ago, ran out, or that no task follows any more; and those that are
-        due again. ``holder`` is not asked: it is a function, which holds nothing. An index tells, a moment late."""
+        """Those of sessions that ended ten seconds ago, ran out, or that no task follows any more; those of tasks that
+        have died; and those that are due again. An index tells, a moment late.
+
+        ``holder`` is not asked: it is a function, which holds nothing.
+        """
         return await asyncio.to_thread(self._abandoned, now)
 
     def _write(self, lease: Lease) -> None:
@@ -183,7 +187,10 @@ class AwsLeases:
         if real_of(session, "ended_at") > now:
             return True  # by a clock that is wrong: how long ago it was cannot be told, but it has ended
         ends = min(real_of(session, "ended_at", now), real_of(session, "expires_at"))
-        return ends <= now - GRACE_SECONDS or real_of(session, "alive_until") <= now
+        if ends <= now - GRACE_SECONDS or real_of(session, "alive_until") <= now:
+            return True
+        task = self._other.get({"id": text(task_key(string_of(item, "holder")))})
+        return task is not None and real_of(task, "alive_until") <= now  # none: a function, or one that never said so
 
 
 def _key(lease: Lease) -> Item:

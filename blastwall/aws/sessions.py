@@ -9,6 +9,8 @@ Items of the table (key ``id``), all but locks with ``ttl``:
   nobody renews has lost its task, and counts as idle from then on;
 * ``live#<token>#<target>#<glass>``: ``points_to`` S, the token's newest session there;
 * ``killed#<token>#<target>``: ``reason`` S; the token opens no session there again;
+* ``task#<holder>``: ``alive_until`` N, a task that follows sessions says so; one that no longer does has died, and what
+  it was handed is of no use to anybody, though its sessions may live on in other tasks;
 * ``lock#<agent>``: ``reason``, ``by`` S, ``at`` N; stays until it is unlocked.
 
 Index ``by_agent`` (agent), to lock one.
@@ -245,6 +247,12 @@ class SessionTable:
         except Lost:
             return
 
+    def beat(self, holder: str) -> None:
+        """Say that a task lives that is handed credentials."""
+        now = self.clock.now()
+        values = {":alive": number(now + ALIVE_SECONDS), ":ttl": number(int(now + 86_400))}
+        self._calls.update({"id": text(task_key(holder))}, "SET alive_until = :alive, #ttl = :ttl", values)
+
     # inside
 
     def _known(self, id: str) -> Item:
@@ -382,6 +390,11 @@ class SessionTable:
         except Fault as fault:  # it has ended all the same, and no approval of it can be used any more
             log.error("what session %s waits for is left to expire: %s", string_of(item, "id"), fault)
         return True
+
+
+def task_key(holder: str) -> str:
+    """The id of a task's own item."""
+    return f"task#{holder}"
 
 
 def standing_of(item: Item) -> Standing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from blastwall.aws import leases as module
+from blastwall.aws.following import AwsSessions
 from blastwall.aws.leases import AwsLeases
 from blastwall.aws.sessions import SessionTable
 from blastwall.credentials.lease import Lease
@@ -111,3 +113,39 @@ async def test_its_own_task_has_ten_seconds_before_others_look(world: World) -> 
     world.table(NOW + 1).kill(session.id, "enough", "carol")
     assert await world.leases.abandoned("", NOW + 10) == []
     assert [found.id for found in await world.leases.abandoned("", NOW + 11)] == [lease.id]
+
+
+async def test_what_a_dead_task_was_handed_is_abandoned_although_its_session_lives_in_another(world: World) -> None:
+    session = world.session()
+    mine = await world.lease(session)
+    await world.leases.write(dataclasses.replace(mine, id="bw_s_x__2", holder="task-2"))
+    for holder in ("task-1", "task-2"):
+        world.table(NOW).beat(holder)
+    assert await world.leases.abandoned("", NOW + 59) == []
+    later = world.table(NOW + 59)
+    later.renew(session)
+    later.beat("task-2")
+    assert [found.id for found in await world.leases.abandoned("", NOW + 61)] == [mine.id]
+    standing = later.show(session.id)
+    assert standing is not None and standing.ended_at is None
+
+
+async def test_a_task_that_never_said_that_it_lives_is_not_taken_for_dead(world: World) -> None:
+    await world.lease(world.session())
+    assert await world.leases.abandoned("", NOW + 30) == []
+
+
+async def test_a_task_says_that_it_lives_while_it_follows_anything(world: World) -> None:
+    session = world.session()
+    told, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    class Heard(SessionTable):
+        def beat(self, holder: str) -> None:
+            super().beat(holder)
+            assert holder == "task-7"
+            loop.call_soon_threadsafe(told.set)
+
+    sessions = AwsSessions(Heard(world.dynamodb, stage.SESSIONS, ManualClock(NOW)), "task-7")
+    ended = asyncio.ensure_future(sessions.ended(session))
+    await asyncio.wait_for(told.wait(), 30)
+    ended.cancel()
