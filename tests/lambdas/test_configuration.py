@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -51,33 +48,3 @@ def test_any_other_version_is_refused(parts: object, environment: pytest.MonkeyP
 
 def test_without_a_version_whatever_is_there_is_taken() -> None:
     assert configuration.configuration(CONFIG, "").version == VERSION
-
-
-def test_functions_work_without_what_only_the_gateway_has() -> None:
-    """Their asset holds lambdas/requirements.txt: a protocol's engine must not be needed to load a configuration."""
-    program = """
-import importlib, sys
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("asyncssh", "uvloop", "click", "rich", "re2", "ruamel", "moto", "duckdb"):
-            raise ModuleNotFoundError(f"{name} is not in the functions' asset", name=name)
-
-sys.meta_path.insert(0, Absent())
-from blastwall.config.deployed import load_deployed
-bundle = load_deployed(Path("tests/stacks/config"), "")
-assert {target.protocol for target in bundle.targets.values()} == {"postgres", "ssh"}
-from blastwall.config.vending import Composer
-Composer({}).rules(bundle), Composer({}).roles(bundle)
-for handler in sorted(Path("lambdas").glob("*/handler.py")):
-    importlib.import_module(f"lambdas.{handler.parent.name}.handler")
-"""
-    environ = {**os.environ, "AWS_DEFAULT_REGION": "eu-west-1", "POWERTOOLS_TRACE_DISABLED": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120, env=environ
-    )
-    assert done.returncode == 0, done.stderr[-2000:]

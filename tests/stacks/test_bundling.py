@@ -105,6 +105,11 @@ def test_every_import_of_the_functions_is_in_the_asset() -> None:
     handlers = [f"lambdas.{file.parent.name}.handler" for file in sorted((ROOT / "lambdas").glob("*/handler.py"))]
     code = (
         f"import sys, importlib\nfor name in {handlers!r}: importlib.import_module(name)\n"
+        "from pathlib import Path\n"
+        "from blastwall.config.bundle import load_bundle\n"
+        "from blastwall.config.vending import Composer\n"
+        "bundle = load_bundle(Path('tests/stacks/config'))\n"  # protocols load what they need to make logins late
+        "Composer({}).rules(bundle), Composer({}).roles(bundle)\n"
         "print('\\n'.join(sorted({getattr(m, '__file__', None) or '' for m in sys.modules.values()})))"
     )
     environ = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "POWERTOOLS_TRACE_DISABLED": "1"}
