@@ -154,6 +154,24 @@ class Recording(Protocol):
         ...
 
 
+class Capsules(Protocol):
+    """Rows as they were before an approved change, sealed: raw values, so nothing else is kept in the same place or
+    under the same key. Names are lower-case letters, digits and "-". All raise OurFault.
+    """
+
+    async def keep(self, name: str, content: bytes) -> None:
+        """Seal it; it survives this machine's or region's usual failures when this returns. Never over another."""
+        ...
+
+    async def names(self, prefix: str) -> Sequence[str]:
+        """Of all that begin so, sorted."""
+        ...
+
+    async def open(self, name: str) -> bytes | None:
+        """What was kept; None: nothing of that name."""
+        ...
+
+
 class Recorder(Protocol):
     """Makes recordings."""
 

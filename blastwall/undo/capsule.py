@@ -1,0 +1,83 @@
+"""What a capsule holds, and its form on disk."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from blastwall.errors import OurFault
+
+VERSION: Final = 1
+#: Bytes of a capsule, unpacked.
+LARGEST: Final = 64 * 1024 * 1024
+
+Row = tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows of one table. ``deleted``: they are gone, and are inserted again; else ``columns`` of them were set, and are
+    set back.
+
+    ``table`` is quoted and qualified, as it stands in SQL. ``columns`` are (name, type as it stands in a cast); the
+    first ``key`` of them are the primary key. ``rows`` are values in text form, ``seen`` for each row that was set the
+    version (xmin) in which the change left it.
+    """
+
+    table: str
+    deleted: bool
+    key: int
+    columns: tuple[tuple[str, str], ...]
+    rows: tuple[Row, ...]
+    seen: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Capsule:
+    """``parts`` in the order in which they are restored. ``made_at`` in seconds since the epoch."""
+
+    id: str
+    approval: str
+    target: str
+    database: str
+    verb: str
+    made_at: float
+    parts: tuple[Part, ...]
+
+    @property
+    def rows(self) -> int:
+        """How many rows it holds."""
+        return sum(len(part.rows) for part in self.parts)
+
+    def pack(self) -> bytes:
+        """As bytes, not yet encrypted."""
+        return zlib.compress(json.dumps({"version": VERSION} | asdict(self)).encode("ascii"))
+
+
+def unpack(data: bytes) -> Capsule:
+    """The inverse of :meth:`Capsule.pack`. Raises OurFault for anything else."""
+    try:
+        reader = zlib.decompressobj()
+        text = reader.decompress(data, LARGEST)
+        if reader.unconsumed_tail or not reader.eof:
+            raise ValueError("it is too large, or cut off")
+        document = json.loads(text)
+        if document.pop("version") != VERSION:
+            raise ValueError("it was made by another version of Blastwall")
+        parts = tuple(_part(part) for part in document.pop("parts"))
+        return Capsule(parts=parts, **document)
+    except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as fault:
+        raise OurFault(f"this is no undo capsule: {fault}") from fault
+
+
+def _part(document: dict[str, Any]) -> Part:
+    return Part(
+        document["table"],
+        bool(document["deleted"]),
+        int(document["key"]),
+        tuple((name, type_text) for name, type_text in document["columns"]),
+        tuple(tuple(row) for row in document["rows"]),
+        tuple(document["seen"]),
+    )

@@ -1,0 +1,346 @@
+"""Finding and locking the rows that an UPDATE or DELETE is about to touch, with those that foreign keys carry it to.
+
+A generator of questions to the database, as in ``blastwall.sql.blast``; whoever drives it asks them in the statement's
+own transaction, just before it. Rows are locked as they are read, so that the statement finds them as they are here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from blastwall.sql.blast import scans
+from blastwall.sql.blast.asking import (
+    Answer,
+    Failed,
+    Question,
+    Situation,
+    Unforeseen,
+    agents,
+    check_statement,
+    check_steady,
+    row,
+)
+from blastwall.sql.blast.plans import reaches
+from blastwall.sql.blast.terrain import Key, Table, Terrain, around, read
+from blastwall.sql.catalogue import Catalogue, Column, Relation, quoted
+from blastwall.sql.tree import Message, unwrap
+from blastwall.undo.capsule import Part, Row
+from blastwall.undo.restore import literal
+
+_TEXT_OID: Final = 25
+_MONEY_OID: Final = 790  # how it reads is the locale's affair
+#: Settings under which questions of the gateway's own are asked here, so that values read the same everywhere.
+SETTINGS: Final[Mapping[str, str]] = {
+    "search_path": "pg_catalog, pg_temp",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "iso_8601",
+    "extra_float_digits": "3",
+    "bytea_output": "hex",
+}
+_START: Final = "blastwall_start"
+_SECONDS: Final = 5.0
+_GOES_ON: Final = frozenset("cnd")
+
+Capture = Generator[Question, Answer, tuple[Part, ...]]
+
+
+class NoCapsule(Exception):
+    """The rows cannot be kept, or bringing them back would not be the opposite of the change; says why."""
+
+
+@dataclass(slots=True)
+class _Found:
+    """Rows of one table, by their primary key; ``columns`` of those that are set."""
+
+    table: Table
+    relation: Relation
+    rows: dict[Row, Row] = field(default_factory=dict)
+    columns: dict[str, None] = field(default_factory=dict)
+
+
+def capture(situation: Situation, most: int) -> Capture:
+    """The parts of a capsule for a single UPDATE or DELETE, at most ``most`` rows in all. Raises NoCapsule."""
+    try:
+        return (yield from _capture(situation, most))
+    except Unforeseen as reason:
+        raise NoCapsule(str(reason)) from None
+
+
+def _capture(situation: Situation, most: int) -> Capture:
+    statements = situation.tree.statements
+    statement = unwrap(statements[0].stmt) if len(statements) == 1 else None
+    kind = type(statement).__name__
+    if statement is None or kind not in ("DeleteStmt", "UpdateStmt"):
+        raise NoCapsule("Only a single UPDATE or DELETE is kept.")
+    check_statement(statement, situation)
+    target = situation.relation(statement.relation)
+    if target.kind not in ("r", "p"):
+        raise NoCapsule("It changes rows through a view, or of another server.")
+    terrain = read(row((yield Question(around((target.oid,)), own=True))))
+    walk = _Walk(situation.catalogue, terrain, most)
+    table = walk.admit(target.oid, target)
+    if len([one for one in terrain.named if not one.partitioned or one.oid == target.oid]) > 1:
+        raise NoCapsule("Other tables inherit from this one.")
+    deletes = kind == "DeleteStmt"
+    scan = scans.deletion(statement) if deletes else scans.update(statement, (), False)
+    check_steady(scan.select, situation)
+    yield from walk.may_lock(table)
+    start = yield from walk.start(scan.select, statement, situation, table)
+    if deletes:
+        yield from walk.follow(start)
+        return walk.parts()
+    sets = tuple(scans.assigned(statement.target_list))
+    _check_sets(sets, target, terrain, table, situation)
+    start.columns.update(dict.fromkeys(sets))
+    return walk.parts(updated=start)
+
+
+def _check_sets(sets: Sequence[str], target: Relation, terrain: Terrain, table: Table, situation: Situation) -> None:
+    numbers = {column.name: column.number for column in target.columns}
+    if any(numbers.get(name) in target.primary_key for name in sets):
+        raise NoCapsule("It changes the primary key, by which its rows would be found again.")
+    for key in terrain.onto(table.root):
+        if key.enforced and key.on_update in _GOES_ON and reaches(key, frozenset(sets), situation):
+            raise NoCapsule("It changes columns that other rows follow.")
+
+
+class _Walk:
+    """From the rows that are deleted to those that go or change with them."""
+
+    def __init__(self, catalogue: Catalogue, terrain: Terrain, most: int) -> None:
+        self._catalogue = catalogue
+        self._terrain = terrain
+        self._most = most
+        self._gone: dict[int, _Found] = {}
+        self._set: dict[int, _Found] = {}
+
+    def admit(self, oid: int, relation: Relation | None = None) -> Table:
+        """A table whose rows can be kept and brought back. Raises NoCapsule for others."""
+        table = self._terrain.tables.get(oid)
+        relation = relation or self._catalogue.relation_by_oid(oid)
+        if table is None or relation is None:
+            raise NoCapsule("A table that it touches is not known.")
+        title = table.title
+        if table.kind not in ("r", "p") or table.rules or table.temporary:
+            raise NoCapsule(f"{title} is no ordinary table, or has rules.")
+        if table.secured:
+            raise NoCapsule(f"Row security may hide rows of {title}.")
+        if any(trigger.root == table.root for trigger in self._terrain.triggers):
+            raise NoCapsule(f"Triggers of {title} run code: setting its rows back would not undo that.")
+        if not relation.primary_key:
+            raise NoCapsule(f"{title} has no primary key, by which its rows would be found again.")
+        if table.partitioned and table.oid != table.root:
+            raise NoCapsule(f"{title} is a partition that is spoken of by its own name.")
+        types = {column.type_oid for column in relation.columns}
+        if _MONEY_OID in types or any(
+            cast.source in types and cast.target == _TEXT_OID for cast in self._catalogue.casts
+        ):
+            raise NoCapsule(f"Somebody changed what types of {title} look like as text.")
+        return table
+
+    def may_lock(self, table: Table) -> Generator[Question, Answer, None]:
+        """Raises NoCapsule unless the session's role may read and lock the table's rows: an error would end all."""
+        text = (
+            f"SELECT (has_table_privilege({table.oid}, 'SELECT') AND has_table_privilege({table.oid}, 'UPDATE'))::text"
+        )
+        if row((yield Question(text, own=True))) != "true":
+            raise NoCapsule(f"The session's role may not read and lock rows of {table.title}.")
+
+    def start(
+        self, select: Message, statement: Message, situation: Situation, table: Table
+    ) -> Generator[Question, Answer, _Found]:
+        """The rows that the statement itself names."""
+        relation = self._relation(table)
+        text = (  # under the session's own settings, which decide on what its condition means
+            f"WITH {_START} AS MATERIALIZED (SELECT r.o, r.c FROM (SELECT 1) AS r) "  # noqa: S608  # quoted
+            f"SELECT k.tableoid::pg_catalog.text, k.ctid::pg_catalog.text FROM {table.source} AS k "
+            f"WHERE EXISTS (SELECT FROM {_START} AS s "
+            "WHERE s.o OPERATOR(pg_catalog.=) k.tableoid AND s.c OPERATOR(pg_catalog.=) k.ctid) "
+            f"LIMIT {self._most + 1} FOR UPDATE OF k"
+        )
+        answer = yield agents(scans.graft(text, {_START: select}), statement, situation, _SECONDS)
+        if isinstance(answer, Failed):
+            raise NoCapsule(answer.reason)
+        found = _Found(table, relation)
+        if len(answer) > self._most:
+            raise NoCapsule(f"It touches more than {self._most} rows.")
+        if answer:
+            places = [((oid or b"").decode(), (place or b"").decode()) for oid, place in answer]
+            listed = ", ".join(f"({int(oid)}::oid, '{place}'::tid)" for oid, place in places)
+            text = f"SELECT {_texts(relation)} FROM {table.source} AS k WHERE (k.tableoid, k.ctid) IN (VALUES {listed})"  # noqa: S608
+            self._take(found, (yield Question(text, own=True)))
+            if len(found.rows) != len(answer):
+                raise NoCapsule("Its rows moved while they were read.")
+        return found
+
+    def follow(self, start: _Found) -> Generator[Question, Answer, None]:
+        """Everything that is deleted or changed with those rows."""
+        self._gone[start.table.oid] = start
+        waiting: list[tuple[Table, Relation, list[Row]]] = [(start.table, start.relation, list(start.rows.values()))]
+        while waiting:
+            table, relation, rows = waiting.pop(0)
+            for key in self._terrain.onto(table.root):
+                if not key.enforced or key.on_delete not in _GOES_ON or not rows:
+                    continue
+                if key.parent != table.oid:
+                    raise NoCapsule("A foreign key refers to a single partition.")
+                child = self.admit(key.child)
+                yield from self.may_lock(child)
+                fresh = yield from self._children(key, child, relation, rows)
+                if key.on_delete == "c":
+                    waiting.append((child, self._relation(child), fresh))
+
+    def _children(
+        self, key: Key, child: Table, parent: Relation, rows: Sequence[Row]
+    ) -> Generator[Question, Answer, list[Row]]:
+        """Rows of the child that follow; those that are deleted and were not known to be."""
+        relation = self._relation(child)
+        deleted = key.on_delete == "c"
+        found = (self._gone if deleted else self._set).setdefault(child.oid, _Found(child, relation))
+        if not deleted:
+            columns = key.cleared or key.columns
+            self._check_cleared(child, columns)
+            found.columns.update(dict.fromkeys(columns))
+        places = {column.name: place for place, column in enumerate(_stored(parent))}
+        types = {column.name: column.type_text for column in parent.columns}
+        if any(name not in places for name in key.referenced):
+            raise NoCapsule("A foreign key refers to a computed column.")
+        values = [tuple(one[places[name]] for name in key.referenced) for one in rows]
+        named = sorted({value for value in values if None not in value}, key=str)
+        if not named:
+            return []
+        listed = ", ".join(
+            "(" + ", ".join(literal(text, types[name]) for text, name in zip(value, key.referenced, strict=True)) + ")"
+            for value in named
+        )
+        given = ", ".join(f"v{number}" for number in range(len(key.referenced)))
+        same = " AND ".join(
+            f"p.v{number} OPERATOR({quoted(schema)}.{name}) k.{quoted(column)}"
+            for number, (column, (schema, name)) in enumerate(zip(key.columns, key.operators, strict=True))
+        )
+        text = (
+            f"SELECT {_texts(relation)} FROM {child.source} AS k "  # noqa: S608  # quoted
+            f"WHERE EXISTS (SELECT FROM (VALUES {listed}) AS p ({given}) WHERE {same}) "
+            f"LIMIT {self._most + 1} FOR UPDATE OF k"
+        )
+        return self._take(found, (yield Question(text, own=True)))
+
+    def _check_cleared(self, child: Table, columns: Iterable[str]) -> None:
+        names = set(columns)
+        for key in self._terrain.onto(child.root):
+            if key.enforced and key.on_update in _GOES_ON and names.intersection(key.referenced):
+                raise NoCapsule("It clears columns that other rows follow.")
+        relation = self._relation(child)
+        if any(column.name in names and column.number in relation.primary_key for column in relation.columns):
+            raise NoCapsule("It clears a column of a primary key.")
+
+    def _take(self, found: _Found, answer: Answer) -> list[Row]:
+        """Note the rows of an answer; returns those that are new. Raises NoCapsule when they are too many."""
+        if isinstance(answer, Failed):
+            raise NoCapsule(answer.reason)
+        fresh: list[Row] = []
+        places = _key_places(found.relation)
+        for values in answer:
+            given = tuple(None if value is None else value.decode("utf-8") for value in values)
+            key = tuple(given[place] for place in places)
+            if key not in found.rows:
+                found.rows[key] = given
+                fresh.append(given)
+        known = {id(one): len(one.rows) for one in (*self._gone.values(), *self._set.values(), found)}
+        if sum(known.values()) > self._most:
+            raise NoCapsule(f"It touches more than {self._most} rows.")
+        return fresh
+
+    def parts(self, updated: _Found | None = None) -> tuple[Part, ...]:
+        """In the order in which they are restored: what others refer to comes first, what was set comes last."""
+        parts = [self._inserted(self._gone[oid]) for oid in self._ordered()]
+        for oid, found in [*self._set.items(), *([(updated.table.oid, updated)] if updated is not None else [])]:
+            gone = self._gone[oid].rows if oid in self._gone else {}
+            kept = _Found(found.table, found.relation, {k: v for k, v in found.rows.items() if k not in gone})
+            kept.columns = found.columns
+            parts.append(_reset(kept))
+        return tuple(part for part in parts if part.rows)
+
+    def _ordered(self) -> list[int]:
+        """Tables whose rows are gone, parents first; raises NoCapsule when there is no such order."""
+        left = dict.fromkeys(self._gone)
+        ordered: list[int] = []
+        while left:
+            free = [
+                oid
+                for oid in left
+                if not any(key.child == oid and key.parent != oid and key.parent in left for key in self._terrain.keys)
+            ]
+            if not free:
+                raise NoCapsule("Foreign keys lead in a circle.")
+            for oid in free:
+                del left[oid]
+            ordered += free
+        return ordered
+
+    def _inserted(self, found: _Found) -> Part:
+        columns = tuple((column.name, column.type_text) for column in _stored(found.relation))
+        return Part(_name(found.table), True, 0, columns, tuple(found.rows.values()))
+
+    def _relation(self, table: Table) -> Relation:
+        relation = self._catalogue.relation_by_oid(table.oid)
+        if relation is None:
+            raise NoCapsule("A table that it touches is not known.")
+        return relation
+
+
+def look_again(parts: Sequence[Part]) -> Capture:
+    """After the change: the same parts with the versions in which it left the rows that it set. Raises NoCapsule."""
+    told: list[Part] = []
+    for part in parts:
+        if part.deleted:
+            told.append(part)
+            continue
+        keys = part.columns[: part.key]
+        rows = ", ".join(
+            "(" + ", ".join([str(number), *(literal(v, t) for (_, t), v in zip(keys, one, strict=False))]) + ")"
+            for number, one in enumerate(part.rows)
+        )
+        given = ", ".join(["n", *(f"v{number}" for number in range(part.key))])
+        same = " AND ".join(f"t.{quoted(name)} = k.v{number}" for number, (name, _) in enumerate(keys))
+        text = (
+            f"SELECT k.n::text, t.xmin::text FROM {part.table} AS t, (VALUES {rows}) AS k ({given}) "  # noqa: S608
+            f"WHERE {same}"
+        )
+        answer = yield Question(text, own=True)
+        if isinstance(answer, Failed):
+            raise NoCapsule(answer.reason)
+        seen = {int(number or b""): (version or b"").decode("ascii") for number, version in answer}
+        if len(seen) != len(part.rows):
+            raise NoCapsule("Rows that it changed are not there any more.")
+        told.append(replace(part, seen=tuple(seen[number] for number in range(len(part.rows)))))
+    return tuple(told)
+
+
+def _reset(found: _Found) -> Part:
+    """Columns that were set; the primary key before them."""
+    stored = _stored(found.relation)
+    places = _key_places(found.relation)
+    changed = [place for place, column in enumerate(stored) if column.name in found.columns]
+    chosen = [*places, *changed]
+    columns = tuple((stored[place].name, stored[place].type_text) for place in chosen)
+    rows = tuple(tuple(one[place] for place in chosen) for one in found.rows.values())
+    return Part(_name(found.table), False, len(places), columns, rows if changed else ())
+
+
+def _stored(relation: Relation) -> list[Column]:
+    return [column for column in relation.columns if not column.computed_from]
+
+
+def _key_places(relation: Relation) -> list[int]:
+    return [place for place, column in enumerate(_stored(relation)) if column.number in relation.primary_key]
+
+
+def _texts(relation: Relation) -> str:
+    return ", ".join(f"k.{quoted(column.name)}::pg_catalog.text" for column in _stored(relation))
+
+
+def _name(table: Table) -> str:
+    return f"{quoted(table.schema)}.{quoted(table.name)}"
