@@ -150,7 +150,7 @@ class Door:
         if not kept:
             raise TokenFault(f"this assertion or this sign-in was used before; {_AGAIN}")
         self.say(f"saml {provider.name}: {identity.subject!r} signed in as agent {identity.agent!r}")
-        return _to_the_command_line(begun, code, identity.subject)
+        return _to_the_command_line(begun, code, admitted)
 
     async def _token(self, form: Mapping[str, str]) -> Response:
         now = self.now()
@@ -193,19 +193,26 @@ def _decoded(text: str) -> bytes:
         raise TokenFault(f"the SAML response is not base64; {_AGAIN}") from None
 
 
-def _to_the_command_line(begun: SignIn, code: str, subject: str) -> Response:
-    """By the browser's own loopback; or, without a port, by the person's hand."""
+def _to_the_command_line(begun: SignIn, code: str, admitted: Admitted) -> Response:
+    """By the browser's own loopback or by the person's hand; either way only after they have read what it means.
+
+    With a session at the provider a sign-in takes no act of theirs, and any program on their machine can begin one.
+    """
+    who = f"You are signed in as {admitted.subject}. "
+    asked = f"a token that acts for you, as agent {admitted.agent}"
     if begun.port:
         url = f"http://127.0.0.1:{begun.port}/?{urlencode({'id': begun.id, 'code': code})}"
-        body = _notice("Signed in", f"as {subject}. You can go back to your terminal.")
-        body += f'<p><a href="{escape(url)}">Continue</a> if this page stays.</p>'
-        return Response(200, page.document("Signed in", body, refresh=f"0; url={url}"))
-    body = _notice(
-        "Signed in",
-        f"as {subject}. Paste this code where you ran blastwall login, on your own machine. "
-        "Nobody else may have it: who asks you for it wants to act as you.",
+        text = (
+            f"{who}A program on this computer asks for {asked}. Continue if you have just started blastwall login "
+            "yourself. If not, close this page: it gets nothing."
+        )
+        body = f'{_notice("Is it you?", text)}<p><a class="button" href="{escape(url)}">Continue</a></p>'
+        return Response(200, page.document("Signed in", body))
+    text = (
+        f"{who}Paste this code where you have just started blastwall login yourself: it gets {asked}. "
+        "Nobody else may have it: who asks you for it wants to act as you."
     )
-    return Response(200, page.document("Signed in", f"{body}<pre>{escape(code)}</pre>"))
+    return Response(200, page.document("Signed in", f"{_notice('Is it you?', text)}<pre>{escape(code)}</pre>"))
 
 
 def _notice(title: str, text: str) -> str:

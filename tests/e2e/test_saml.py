@@ -31,7 +31,7 @@ class _Forms(HTMLParser):
         super().__init__()
         self.action = ""
         self.fields: dict[str, str] = {}
-        self.refresh = ""
+        self.button = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         named = {name: value or "" for name, value in attrs}
@@ -39,8 +39,8 @@ class _Forms(HTMLParser):
             self.action = named.get("action", "")
         elif tag == "input" and named.get("name"):
             self.fields[named["name"]] = named.get("value", "")
-        elif tag == "meta" and named.get("http-equiv") == "refresh":
-            self.refresh = named["content"].partition("url=")[2]
+        elif tag == "a" and named.get("class") == "button":
+            self.button = named["href"]
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Page:
 
 @dataclass
 class Visitor:
-    """A browser without a window: cookies, redirects, forms, and the refresh that leads to the command line."""
+    """A browser without a window: cookies, redirects, forms, and the button that leads to the command line."""
 
     cookies: CookieJar = field(default_factory=CookieJar)
 
@@ -183,7 +183,7 @@ def test_who_signs_in_opens_the_database_as_themselves(federated: Stack, logins:
     place, answer = visitor.sign_in(login.address, "ada", "lovelace")
     page = visitor.open(place, answer)
     assert page.status == 200 and "ada@corp.example" in page.text
-    back = visitor.open(page.forms.refresh)
+    back = visitor.open(page.forms.button)
     assert back.status == 200 and "signed in" in back.text
     token = login.token()
     with federated.connect(token, autocommit=True) as connection:
@@ -247,7 +247,7 @@ def test_the_token_says_who_made_it(logins: Any) -> None:
     login = logins("--format", "json")
     visitor = Visitor()
     page = visitor.open(*visitor.sign_in(login.address, "ada", "lovelace"))
-    visitor.open(page.forms.refresh)
+    visitor.open(page.forms.button)
     found = json.loads(login.token())
     header = json.loads(base64.urlsafe_b64decode(found["token"].split(".")[0] + "=="))
     assert header["typ"] == "gateway+jwt"

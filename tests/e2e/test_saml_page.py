@@ -92,6 +92,8 @@ def test_the_browser_finds_its_way_to_the_command_line(origin: str, chromium: Br
     with Listener() as listener:
         begun = begin(origin, listener.port)
         page.open(begun["url"])
+        page.wait("Continue if you have just started")
+        page.click("a.button")
         assert len(listener.wait(begun["id"], SECONDS)) == 43
         page.wait("You are signed in. Go back to your terminal")
 

@@ -98,6 +98,8 @@ async def test_a_person_signs_in_and_the_command_line_gets_a_token_that_verifies
     assert begun["expires_in"] == SIGN_IN_SECONDS
     page = await world.bring(begun, world.sign(begun))
     assert f"http://127.0.0.1:40000/?id={begun['id']}&amp;code=" in page.body.decode()
+    assert "Continue if you have just started" in page.body.decode() and "as agent reporter" in page.body.decode()
+    assert b"refresh" not in page.body  # a person's click, not the provider's session, lets the program have it
     answer = await world.redeem(begun, code_of(page))
     assert answer.status == 200 and answer.kind == "application/json"
     found = json.loads(answer.body)
