@@ -127,7 +127,9 @@ def _placed(found: Use, bounds: Bounds, resolved: Mapping[str, str] | None) -> U
             reason = f"What is written to {written} runs later, and nobody judges it then."
             return _raised(found, Effect.ADMINISTER, reason, "startup_path")
         allowed = bounds.readable if access == "read" else bounds.writable
-        if paths.escapes(path) or not paths.within(path, allowed):
+        # What removes or renames takes the link itself, what writes goes to where it leads: both must be allowed.
+        places = {path, paths.plain(written)} if access == "write" else {path}
+        if any(paths.escapes(place) or not paths.within(place, allowed) for place in places):
             reason = f"{written} is outside the paths that may be {'read' if access == 'read' else 'written'} here."
             return _raised(found, Effect.ADMINISTER, reason, "outside_paths")
     return found
@@ -149,7 +151,9 @@ def _objects(
 def _path_objects(found: Use, resolved: Mapping[str, str] | None) -> Iterator[ObjectRef]:
     for path, access in found.paths:
         destroys = access == "write" and found.effect is Effect.DESTROY
-        yield ObjectRef("path", paths.plain(path, resolved), "destroy" if destroys else access)
+        places = dict.fromkeys((paths.plain(path, resolved), paths.plain(path)))
+        for place in places if access == "write" else [*places][:1]:
+            yield ObjectRef("path", place, "destroy" if destroys else access)
 
 
 def _fingerprint(commands: Sequence[Command]) -> str:

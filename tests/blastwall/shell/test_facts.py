@@ -80,6 +80,19 @@ def test_what_the_target_says_of_a_path_counts() -> None:
     assert harmless.facts.objects[1] == ObjectRef("path", "/srv/notes", "read")
 
 
+def test_a_link_is_in_the_facts_with_where_it_leads() -> None:
+    """Removing takes the link, writing goes through it: who allows the one need not allow the other."""
+    narrow = Bounds(readable=("/",), writable=("~",))
+    inside = judge("rm current", narrow, {"current": "~/releases/7"})
+    assert {ref.name for ref in inside.facts.objects if ref.kind == "path"} == {"~/current", "~/releases/7"}
+    assert inside.facts.effect is Effect.DESTROY
+    for text, where in (("rm /srv/current", "~/releases/7"), ("rm current", "/srv/releases/7")):
+        facts = judge(text, narrow, {text.split()[1]: where}).facts
+        assert "outside_paths" in facts.flags, text
+    reading = judge("cat current", narrow, {"current": "/srv/notes"}).facts
+    assert [ref.name for ref in reading.objects] == ["cat", "/srv/notes"]
+
+
 def test_the_owner_narrows_it() -> None:
     narrow = Bounds(readable=("/var/log",), writable=())
     assert judge("cat /var/log/x", narrow).facts.effect is Effect.READ
