@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,3 +45,35 @@ def test_nothing_is_built_before_it_is_said_which_authorities_are_trusted(
     )
     assert done.returncode == 1 and "give the SHA-256 of the bundle" in done.stderr
     assert not list((tmp_path / "image" / "site").iterdir())
+
+
+#: Used where they are there: botocore brings its own certificates, cryptography needs no bcrypt here; the rest is this checkout's.
+OPTIONAL = {"certifi", "bcrypt", "__editable___blastwall_0_1_0_finder", "_virtualenv", "_distutils_hack", "setuptools"}
+PROGRAM = """
+import importlib, pkgutil, sys
+import fargate_proxy, blastwall.aws
+from blastwall import registry
+for package in (fargate_proxy, blastwall.aws):
+    for found in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        importlib.import_module(found.name)
+for name in registry.names():
+    package = importlib.import_module(f"blastwall.protocols.{name}")
+    for found in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        importlib.import_module(found.name)
+print(*sorted({getattr(module, "__file__", None) or "" for module in list(sys.modules.values())}), sep="\\n")
+"""
+
+
+def test_every_import_of_a_task_is_among_its_pinned_requirements() -> None:
+    """Also those that come late: a protocol's engine, the adapters for AWS. Asked of a fresh interpreter."""
+    environ = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=environ, cwd=ROOT, timeout=120
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    loaded = {match[1] for match in re.finditer(r"site-packages/([A-Za-z0-9_]+)", done.stdout)}
+    lines = (ROOT / "fargate_proxy" / "requirements.txt").read_text().splitlines()
+    pins = [re.split(r"[\[=]", line)[0].strip() for line in lines if "==" in line.partition("#")[0]]
+    provided = {file.parts[0].split(".")[0] for pin in pins for file in importlib.metadata.files(pin) or []}
+    assert "asyncssh" in loaded and "boto3" in loaded, "this looked at what tasks run"
+    assert sorted(loaded - provided - OPTIONAL) == []
