@@ -33,15 +33,23 @@ PASSED = ("PATH", "LANG", "TZ")
 
 class Task:
     """One task of a task definition (its ARN), with its files below ``directory``; ``volumes`` by name (the spool) are
-    shared with others, what is not named there is the task's own.
+    shared with others, what is not named there is the task's own. ``changed`` variables replace the definition's.
     """
 
-    def __init__(self, account: EmulatedAccount, definition: str, directory: Path, volumes: Mapping[str, Path]) -> None:
+    def __init__(
+        self,
+        account: EmulatedAccount,
+        definition: str,
+        directory: Path,
+        volumes: Mapping[str, Path],
+        changed: Mapping[str, str] | None = None,
+    ) -> None:
         self.id = uuid.uuid4().hex
         self.directory = directory / self.id
         self.health_port = 0
         self._account = account
         self._volumes = volumes
+        self._changed = dict(changed or {})
         found = account.client("ecs").describe_task_definition(taskDefinition=definition)["taskDefinition"]
         self.role = found["taskRoleArn"]
         self._starter = found["executionRoleArn"]
@@ -118,6 +126,7 @@ class Task:
         overrides.write_text(json.dumps({"listen": dict.fromkeys(protocols, f"{LOOPBACK}:0")}))
         environ["BLASTWALL_HEALTH_PORT"] = str(self.health_port)
         environ["BLASTWALL_OVERRIDES"] = str(overrides)
+        environ |= self._changed
         return [sys.executable, "-m", "fargate_proxy"], environ
 
     def _place(self, volume: str) -> Path:

@@ -121,10 +121,13 @@ class CloudStack:
         merged = {**self.overrides, **overrides}
         return synthesize(CACHE / "cloud" / "assemblies", self.config, merged, CONTEXT)
 
-    def start_task(self) -> Task:
-        """Start one more task of the deployed definition, and send connections to it, too."""
+    def start_task(self, changed: Mapping[str, str] | None = None) -> Task:
+        """Start one more task of the deployed definition, and send connections to it, too.
+
+        ``changed`` variables replace those of the definition.
+        """
         definition = self.deployment.of_type("Gateway", "AWS::ECS::TaskDefinition")[0]
-        task = Task(self.account, definition, self.state / "tasks", {"spool": self.spool})
+        task = Task(self.account, definition, self.state / "tasks", {"spool": self.spool}, changed)
         self.tasks.append(task)
         task.start()
         self.balancer.places = (*self.balancer.places, place_of(task))

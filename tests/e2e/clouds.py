@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import os
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg
+from botocore.exceptions import ClientError
 
 from blastwall.approvals import Filed
 from blastwall.approvals.view import view_of
@@ -24,7 +26,7 @@ from blastwall.aws.sessions import SessionTable, Standing
 from blastwall.aws.shelf import BucketShelf
 from blastwall.credentials.lease import Lease
 from blastwall.local.clock import SystemClock
-from blastwall.model import ApprovalState
+from blastwall.model import ApprovalState, Session
 from rig.cloud.balancer import Balancer
 from rig.cloud.task import Task
 from rig.cloud.up import CloudStack, place_of
@@ -37,6 +39,17 @@ CLIENT_SECONDS = 50.0
 
 Found = TypeVar("Found")
 
+REPORTS = "rig-reports"
+AWS_ROLES = {
+    "reports": {
+        "role_arn": "arn:aws:iam::123456789012:role/blastwall/reports",
+        "region": "us-east-1",
+        "denials_policy_arn": "arn:aws:iam::123456789012:policy/blastwall/reports-denials",
+        "labels": {"group": "agents"},
+        "allow": [{"actions": ["s3:GetObject"], "resources": [f"arn:aws:s3:::{REPORTS}/public/*"]}],
+    }
+}
+
 
 def awaited(look: Callable[[], Found | None], what: str, seconds: float = WAIT_SECONDS) -> Found:
     """What ``look`` finds, as soon as it finds something."""
@@ -45,6 +58,28 @@ def awaited(look: Callable[[], Found | None], what: str, seconds: float = WAIT_S
         assert time.monotonic() < deadline, f"after {seconds:.0f} s there is still no {what}"
         time.sleep(LOOK_SECONDS)
     return found
+
+
+def refused(call: Any, *arguments: Any, **named: Any) -> bool:
+    """Whether AWS says that this caller may not."""
+    try:
+        call(*arguments, **named)
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        assert code in ("AccessDenied", "AccessDeniedException", "403", "UnauthorizedOperation"), error
+        return True
+    return False
+
+
+def gone(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the connection has ended."""
+    if connection.closed:
+        return True
+    try:
+        connection.execute("SELECT 1")
+    except psycopg.Error:
+        return True
+    return False
 
 
 @dataclass
@@ -119,12 +154,21 @@ class Cloud:
 
         return awaited(look, f"request of {agent} that is {state}")
 
-    def decide(self, id: str, *, approve: bool = True, by: str = "olga", groups: tuple[str, ...] = ("owners",)) -> Any:
+    def decide(
+        self, id: str, *, approve: bool = True, by: str = "olga", groups: tuple[str, ...] = ("owners",), **more: Any
+    ) -> Any:
         """A person's answer, as the page sends it: to the function that alone may answer."""
         token = self.stack.issuer.mint(by, groups, ttl=600, aud=self.stack.issuer.approver_audience)
         filed = self.approvals.show(id)
         assert filed is not None
-        ballot = {"id": id, "token": token, "approve": approve, "shown": view_of(filed.request).shown, "note": ""}
+        ballot = {
+            "id": id,
+            "token": token,
+            "approve": approve,
+            "shown": view_of(filed.request).shown,
+            "note": "",
+            **more,
+        }
         return self.invoke("approval-decide", ballot)
 
     def invoke(self, function: str, event: Mapping[str, Any], keys: Mapping[str, str] | None = None) -> Any:
@@ -139,6 +183,19 @@ class Cloud:
         """The agent's one live session."""
         (found,) = self.sessions.ls(agent)
         return found
+
+    def long_ago(self, session: Session) -> None:
+        """As if the lost task of a session had been silent for minutes: its session, and what it was recording."""
+        self.client("dynamodb").update_item(
+            TableName=self.sessions.name,
+            Key={"id": {"S": session.id}},
+            UpdateExpression="SET alive_until = :then",
+            ExpressionAttributeValues={":then": {"N": repr(time.time() - 1)}},
+        )
+        live = {file for file in self.stack.spool.rglob("*.bwr") if session.id.encode() in file.read_bytes()[:4096]}
+        assert live, "nothing of the session is in the spool"
+        for file in live:
+            os.utime(file, (time.time() - 3600, time.time() - 3600))
 
     def leases(self, session: str) -> list[Lease]:
         name = self.stack.deployment.resource("Data", "LeasesTable")
@@ -201,6 +258,11 @@ class Cloud:
             return found if len(found) > 3 else None
 
         return awaited(look, f"audit event of {agent}")
+
+    @property
+    def log(self) -> str:
+        """What the tasks have said so far."""
+        return "".join(file.read_text(errors="replace") for file in self.stack.state.glob("tasks/*/gateway.log"))
 
     def executions(self, id: str) -> list[str]:
         """The states of the executions that wait or waited for a request."""

@@ -5,10 +5,11 @@ One deployment serves all tests of this file; agents differ. What is real here a
 
 from __future__ import annotations
 
+import json
+import shutil
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -16,19 +17,8 @@ from botocore.exceptions import ClientError
 
 from demo.held import HeldStatement
 from rig import account
-from rig.cloud.up import CloudStack
-from tests.e2e.clouds import ROOT, Cloud, awaited
-
-REPORTS = "rig-reports"
-AWS_ROLES = {
-    "reports": {
-        "role_arn": "arn:aws:iam::123456789012:role/blastwall/reports",
-        "region": "us-east-1",
-        "denials_policy_arn": "arn:aws:iam::123456789012:policy/blastwall/reports-denials",
-        "labels": {"group": "agents"},
-        "allow": [{"actions": ["s3:GetObject"], "resources": [f"arn:aws:s3:::{REPORTS}/public/*"]}],
-    }
-}
+from rig.cloud.up import CloudStack, place_of
+from tests.e2e.clouds import AWS_ROLES, REPORTS, ROOT, Cloud, awaited, gone, refused
 
 
 @pytest.fixture(scope="module")
@@ -38,17 +28,10 @@ def cloud(tmp_path_factory: pytest.TempPathFactory, rig_directory: Path) -> Iter
         made = Cloud(stack)
         try:
             yield made
+            assert "Traceback" not in made.log, made.log  # whatever was tried, no task met a defect of its own
         finally:
             made.close()
     account.remove_tree(state)
-
-
-def _gone(connection: psycopg.Connection[Any]) -> bool:
-    try:
-        connection.execute("SELECT 1")
-    except psycopg.Error:
-        return True
-    return False
 
 
 def test_an_agent_reads_and_what_policy_refuses_never_arrives(cloud: Cloud, tmp_path: Path) -> None:
@@ -101,7 +84,7 @@ def test_the_end_of_a_session_takes_its_login_away(cloud: Cloud) -> None:
         (lease,) = cloud.leases(session.id)
         assert cloud.value(f"SELECT count(*) FROM pg_roles WHERE rolname = '{lease.id}'") == 1
         assert cloud.sessions.kill(session.id, "enough", "olga")
-        awaited(lambda: connection.closed or _gone(connection), "end of the connection")
+        awaited(lambda: connection.closed or gone(connection), "end of the connection")
     awaited(lambda: not cloud.leases(session.id), "end of every lease")
     assert cloud.value(f"SELECT count(*) FROM pg_roles WHERE rolname = '{lease.id}'") == 0
     again = cloud.psql(token, "SELECT 1")
@@ -109,17 +92,6 @@ def test_the_end_of_a_session_takes_its_login_away(cloud: Cloud) -> None:
 
 
 # what IAM refuses, tried
-
-
-def refused(call: Any, *arguments: Any, **named: Any) -> bool:
-    """Whether AWS says that this caller may not."""
-    try:
-        call(*arguments, **named)
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        assert code in ("AccessDenied", "AccessDeniedException", "403", "UnauthorizedOperation"), error
-        return True
-    return False
 
 
 def test_the_gateways_role_cannot_widen_itself(cloud: Cloud) -> None:
@@ -227,3 +199,90 @@ def test_keys_of_a_vended_role_do_what_the_session_may_and_nothing_else(cloud: C
     assert "assumed-role/reports/" in who
     outsider = cloud.invoke("credential-vendor", {"token": cloud.token("x", groups=("others",)), "aws_role": "reports"})
     assert outsider["fault"]["kind"] == "policy"
+
+
+# two tasks, one system
+
+
+def test_a_session_is_one_whichever_task_its_connections_come_to(cloud: Cloud) -> None:
+    token, (first, second) = cloud.token("both"), cloud.stack.tasks[:2]
+    with cloud.connect(token, port=cloud.door(first)) as here, cloud.connect(token, port=cloud.door(second)) as there:
+        held = HeldStatement(here, "DELETE FROM carts WHERE id = 11")
+        assert cloud.decide(held.ticket, grant_seconds=600)["status"]["state"] == "approved"
+        assert held.finish().rows == 1
+        assert there.execute("DELETE FROM carts WHERE id = 12").rowcount == 1  # the other task knows of the grant
+        standing = cloud.session("both")
+        assert len(standing.connections) == 2
+        assert {lease.session for lease in cloud.leases(standing.session.id)} == {standing.session.id}
+        assert cloud.sessions.kill(standing.session.id, "enough", "olga")
+        awaited(lambda: gone(here) and gone(there), "end of both connections")
+    awaited(lambda: not cloud.leases(standing.session.id), "end of every lease")
+
+
+def test_a_lost_task_loses_no_recording_and_no_login(cloud: Cloud, tmp_path: Path) -> None:
+    lost, token = cloud.stack.start_task(), cloud.token("orphan")
+    connection = cloud.connect(token, port=cloud.door(lost))
+    connection.execute("SELECT 1")
+    session = cloud.session("orphan").session
+    (lease,) = cloud.leases(session.id)
+    lost.kill()
+    awaited(lambda: gone(connection), "end of the connection")
+    assert cloud.psql(cloud.token("onward"), "SELECT 1").returncode == 0  # what is left takes who comes
+    cloud.long_ago(session)
+    awaited(lambda: cloud.invoke("session-reconciler", {}) and not cloud.leases(session.id), "end of every lease")
+    assert cloud.value(f"SELECT count(*) FROM pg_roles WHERE rolname = '{lease.id}'") == 0
+    cloud.invoke("recording-finisher", {})
+    (manifest,) = cloud.recorded("orphan")
+    assert "intact" in cloud.verified(manifest["id"], tmp_path)
+
+
+def test_a_task_that_is_stopped_says_goodbye(cloud: Cloud) -> None:
+    stopped, token = cloud.stack.start_task({"BLASTWALL_DRAIN_SECONDS": "1"}), cloud.token("farewell")
+    door = cloud.door(stopped)
+    connection = cloud.connect(token, port=door)
+    stopped.drain()
+    awaited(lambda: not cloud.doors[-1].healthy(place_of(stopped)), "503")
+    assert cloud.psql(cloud.token("late"), "SELECT 1", port=door).returncode  # nobody is sent there any more
+    with pytest.raises(psycopg.OperationalError) as ended:
+        awaited(lambda: connection.execute("SELECT 1") and None, "end of the connection")
+    assert ended.value.sqlstate == "57P01"
+    assert stopped.process is not None and stopped.process.wait(110) == 0
+    assert len(cloud.recorded("farewell")) == 1  # flushed before it went
+    assert cloud.psql(token, "SELECT 1").returncode == 0
+
+
+def test_what_waits_is_decided_in_the_definition_it_began_with(cloud: Cloud, tmp_path: Path) -> None:
+    """Last, for it changes the system."""
+    with cloud.connect(cloud.token("upgraded")) as connection:
+        held = HeldStatement(connection, "DELETE FROM carts WHERE id = 13")
+        awaited(lambda: cloud.approvals.token(held.ticket), "task that waits")
+        (machine,) = cloud.stack.deployment.of_type("Approvals", "AWS::StepFunctions::StateMachine")
+        before = cloud.client("stepfunctions").describe_state_machine(stateMachineArn=machine)["definition"]
+        cloud.stack.deploy(changed(cloud.stack.deployment.assembly, tmp_path / "assembly"))
+        after = cloud.client("stepfunctions").describe_state_machine(stateMachineArn=machine)["definition"]
+        assert after != before and "Reviewed" in after
+        function = cloud.client("lambda").get_function_configuration(FunctionName="blastwall-approval-decide")
+        assert function["MemorySize"] == 1024
+        assert cloud.decide(held.ticket)["status"]["state"] == "approved"
+        assert held.finish().rows == 1
+        awaited(lambda: cloud.executions(held.ticket) == ["SUCCEEDED"], "execution that has ended")
+        again = HeldStatement(connection, "DELETE FROM carts WHERE id = 14")  # in the new definition
+        assert cloud.decide(again.ticket)["status"]["state"] == "approved"
+        assert again.finish().rows == 1
+
+
+def changed(assembly: Path, folder: Path) -> Path:
+    """The same stacks after somebody changed the approvals: another definition, larger functions."""
+    shutil.copytree(assembly, folder)
+    file = folder / "Blastwall-Approvals.template.json"
+    template = json.loads(file.read_text("utf-8"))
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::StepFunctions::StateMachine":
+            definition = json.loads(resource["Properties"]["DefinitionString"])
+            definition["States"]["Reviewed"] = {"Type": "Pass", "Next": "Settle"}
+            definition["States"]["Ask"]["Next"] = "Reviewed"
+            resource["Properties"]["DefinitionString"] = json.dumps(definition)
+        if resource["Type"] == "AWS::Lambda::Function":
+            resource["Properties"]["MemorySize"] = 1024
+    file.write_text(json.dumps(template), "utf-8")
+    return folder
