@@ -93,6 +93,9 @@ def _judged(name: str, schema: Mapping[str, Any], arguments: tuple[str, ...]) ->
     most = schema.get("most", len(operands))
     if len(operands) > most:
         raise _Unlisted(f"more than {most} operand(s)")
+    least = schema.get("least", 0)
+    if len(operands) < least:
+        raise _Unlisted(f"fewer than {least} operands")
     effect = _effect(schema, found, operands)
     guarded = schema.get("guarded", [])
     always = guarded == "always"

@@ -70,6 +70,7 @@ def test_what_only_looks_is_a_read(line: str) -> None:
         "dmesg -C",
         "systemctl edit x",
         "cp -t dir f",
+        "ln -s elsewhere/f",  # makes ./f, which it does not name
         "file -C -m x",
         "grep -d recurse x .",
         "grep -drecurse x .",
