@@ -242,6 +242,8 @@ class Decider:
 
     async def _look_ahead(self, statement: Statement, facts: Facts) -> Blast:
         """What the statement would do. Never raises: what was not found out is unknown, and says why."""
+        if statement.kind is StatementKind.CONNECT:
+            return NOTHING  # there is nothing yet that could be asked, and nothing that it changes
         if self._foresee is None:
             return blast.unknown("What a statement would do cannot be found out on this kind of target.")
         try:

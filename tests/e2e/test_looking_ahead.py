@@ -17,11 +17,18 @@ import pytest
 
 from blastwall.model import DenialCode
 from blastwall.protocols.postgres.refusal import SQLSTATES
+from tests.e2e.conftest import Start
 from tests.e2e.people import awaited, decide, requests
-from tests.e2e.stacks import Stack
+from tests.e2e.stacks import ROOT, Stack
 
 PENDING, BOUND = SQLSTATES[DenialCode.PENDING], SQLSTATES[DenialCode.BOUND]
 TRUSTED = ("agents", "trusted-agents")
+
+
+@pytest.fixture(scope="module")
+def shop(start: Start) -> Stack:
+    """The shipped configuration, with its masks."""
+    return start("looking", ROOT / "config", "shop")
 
 
 @pytest.fixture(scope="module")
@@ -167,3 +174,15 @@ def test_what_grew_between_the_look_and_the_run_is_taken_back(shop: Stack, carts
     kept = shop.value("SELECT count(*) FROM carts WHERE id BETWEEN %s AND %s", first, first + 49)
     assert kept == 50, "nothing of it is left"
     assert [each["blast"]["rows"] for each in looks(shop, agent)] == [0]
+
+
+def test_rules_see_nothing_of_a_number_that_would_tell_of_a_masked_value(shop: Stack, carts: range) -> None:
+    agent = "looks-7"
+    text = (
+        "UPDATE carts SET state = 'abandoned' FROM customers AS c WHERE c.id = carts.customer_id "
+        f"AND c.email = 'customer1@example.test' AND carts.id BETWEEN {carts.start + 100} AND {carts.start + 104}"
+    )
+    with shop.connect(shop.token(agent, TRUSTED), autocommit=True) as connection:
+        held = asyncio.run(_asked(shop, agent, connection, text))
+    assert (held.request.blast["known"], held.request.blast["rows"]) == (True, 5)
+    assert "public.customers.email" in held.request.facts.masked_columns
