@@ -1,16 +1,16 @@
 """What running a statement would do, found out before anybody is asked: a value, and the forms in which it travels.
 
-A :class:`Blast` goes to three places: to a person (:func:`lines`), into the stored request as JSON (:meth:`Blast.document`)
-and to policy (:meth:`Blast.context`). It never goes to the agent: numbers tell what masks hide.
+A :class:`Blast` goes into the stored request, for people, as JSON (:meth:`Blast.document`), and to policy
+(:meth:`Blast.context`). It never goes to the agent: numbers tell what masks hide.
 
 Counts are honest about themselves (:class:`Count`). To policy only what is certain is a number: everything else is
-:data:`UNCOUNTED`, which is above every threshold, so that a rule like ``blast.rows <= 100`` is false for what nobody knows.
+:data:`UNCOUNTED`, which is above every threshold: a rule like ``blast.rows <= 100`` is false for what nobody knows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -18,6 +18,8 @@ from typing import Any, Final
 UNCOUNTED: Final = 2**63 - 1
 #: Rows are counted up to here. More are "at least one more than this".
 MOST_COUNTED: Final = 1_000_000
+#: Tables, triggers, locks or dependents that are listed: a stored request has its limits.
+MOST_LISTED: Final = 200
 
 
 class Count(StrEnum):
@@ -77,6 +79,31 @@ class Blast:
     blocked: tuple[str, ...] = ()
     irreversible: bool = False
     reasons: tuple[str, ...] = ()
+
+    def bounded(self) -> Blast:
+        """The same with lists of at most :data:`MOST_LISTED`; a reason says how much more there was."""
+        cut = {
+            name: len(found) - MOST_LISTED
+            for name, found in (
+                ("tables", self.tables),
+                ("triggers", self.triggers),
+                ("locks", self.locks),
+                ("dependents", self.dependents),
+                ("blocked", self.blocked),
+            )
+            if len(found) > MOST_LISTED
+        }
+        if not cut:
+            return self
+        return replace(
+            self,
+            tables=self.tables[:MOST_LISTED],
+            triggers=self.triggers[:MOST_LISTED],
+            locks=self.locks[:MOST_LISTED],
+            dependents=self.dependents[:MOST_LISTED],
+            blocked=self.blocked[:MOST_LISTED],
+            reasons=(*self.reasons, *(f"{more:,} more {name} are not listed." for name, more in cut.items())),
+        )
 
     def document(self) -> dict[str, Any]:
         """As JSON values, for ``ApprovalRequest.blast`` and the recording."""

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from blastwall.blast import MOST_COUNTED, NOTHING, UNCOUNTED, Blast, Count, Lock, Rows, from_document, unknown
+from blastwall.blast import (
+    MOST_COUNTED,
+    MOST_LISTED,
+    NOTHING,
+    UNCOUNTED,
+    Blast,
+    Count,
+    Lock,
+    Rows,
+    from_document,
+    unknown,
+)
 
 BLAST = Blast(
     known=True,
@@ -69,3 +81,11 @@ def test_an_upper_bound_is_a_number_and_a_lower_one_is_none() -> None:
 def test_nothing_is_the_least_there_is() -> None:
     seen = NOTHING.context()
     assert (seen["known"], seen["rows"], seen["cascaded_rows"], seen["irreversible"]) == (True, 0, 0, False)
+
+
+def test_lists_are_bounded_and_say_what_is_missing() -> None:
+    assert BLAST.bounded() is BLAST
+    many = replace(BLAST, dependents=tuple(f"view v{number}" for number in range(MOST_LISTED + 3))).bounded()
+    assert len(many.dependents) == MOST_LISTED
+    assert many.reasons[-1] == "3 more dependents are not listed."
+    assert (many.rows, many.tables) == (BLAST.rows, BLAST.tables)

@@ -24,6 +24,8 @@ from blastwall.sql.blast import Answer, Failed, Question, Situation, foresee
 SECONDS: Final = 1.0
 #: How long a question waits for a lock that somebody else holds (milliseconds).
 LOCK_MS: Final = 100
+#: What was asked is recorded to this length (characters); the rest of it is the statement's own.
+TOLD: Final = 16_384
 #: An unused connection is closed after this (seconds).
 KEPT_SECONDS: Final = 30.0
 #: Laid over the session's own settings: nothing here changes what a condition means.
@@ -101,7 +103,7 @@ class Side:
             except StopIteration as end:
                 found: Blast = end.value
                 return found
-            asked.append(question.text)
+            asked.append(question.text if len(question.text) <= TOLD else f"{question.text[:TOLD]} ...")
             answer = await self._ask(console, question, meaning, deadline)
 
     async def _ask(self, console: Console, question: Question, meaning: str, deadline: float) -> Answer:
@@ -116,15 +118,15 @@ class Side:
         try:
             async with asyncio.timeout(max(left, 0.0) + 0.5):
                 await console.run(begin + path)
+                answer: Answer
                 try:
-                    return await console.ask(question.text, question.parameters)
+                    answer = await console.ask(question.text, question.parameters)
                 except UpstreamFault as fault:
                     if fault.code[:2] in ("08", "57", "54", "") and fault.code != _CANCELLED:
                         raise
-                    return Failed(fault.code, _reason(fault.code))
-                finally:
-                    if not console.closed:
-                        await console.run("ROLLBACK")
+                    answer = Failed(fault.code, _reason(fault.code))
+                await console.run("ROLLBACK")
+                return answer
         except TimeoutError:
             raise UpstreamFault("the database did not keep its own time limit", code="08006") from None
 

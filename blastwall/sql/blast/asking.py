@@ -8,7 +8,7 @@ the limits.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,13 +21,16 @@ from blastwall.sql.catalogue import TEMP_SCHEMA, Catalogue, Relation
 from blastwall.sql.functions import function_table
 from blastwall.sql.grammar import Unparsed
 from blastwall.sql.judge import judge
-from blastwall.sql.limits import LIMITS
 from blastwall.sql.parser import Tree
 from blastwall.sql.surroundings import Surroundings
 from blastwall.sql.tree import Message, everything_within, strings
 
 #: Categories of PostgreSQL's own functions that give the same answer when they are asked twice in a statement's time.
 STEADY: Final = frozenset({"pure", "aggregate_window", "size_info", "guc_read", "type_by_name"})
+#: A statement with a longer text (characters), or one that is deeper (messages, two to a level), is not counted:
+#: copying and writing its tree recurses, and walking it takes its time.
+LONGEST: Final = 16_384
+DEEPEST: Final = 240
 _CHANGES: Final = frozenset({"DeleteStmt", "UpdateStmt", "InsertStmt", "MergeStmt"})
 
 
@@ -100,9 +103,10 @@ def row(answer: Answer) -> str:
 
 def check_statement(message: Message, situation: Situation) -> None:
     """Raises Unforeseen for what cannot be counted by one query: changes inside, names that would be confused."""
-    size = len(situation.tree.text)
-    if size > LIMITS.deparse_inline_bytes:
-        raise Unforeseen(f"Its text is longer than {LIMITS.deparse_inline_bytes} bytes.")
+    if len(situation.tree.text) > LONGEST:
+        raise Unforeseen(f"Its text is longer than {LONGEST:,} characters.")
+    if _deeper(message, DEEPEST):
+        raise Unforeseen(f"It is nested more than {DEEPEST // 2} levels deep.")
     for each in everything_within(message):
         name = type(each).__name__
         if name in _CHANGES and each is not message:
@@ -112,6 +116,22 @@ def check_statement(message: Message, situation: Situation) -> None:
         for text in (getattr(each, field, "") for field in ("relname", "ctename", "aliasname")):
             if isinstance(text, str) and text.startswith(PREFIX):
                 raise Unforeseen(f"It uses a name that begins with {PREFIX}.")
+
+
+def _deeper(message: Message, most: int) -> bool:
+    """Whether messages stand in each other more than ``most`` deep."""
+    layer = [message]
+    for _ in range(most):
+        layer = [below for each in layer for below in _below(each)]
+        if not layer:
+            return False
+    return True
+
+
+def _below(message: Message) -> Iterator[Message]:
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            yield from value if field.is_repeated else (value,)
 
 
 def check_steady(select: Message, situation: Situation) -> None:

@@ -134,7 +134,8 @@ def _many(count: int) -> str:
 
 def foresee_insert(statement: Message, situation: Situation) -> Foreseeing:
     """Of an InsertStmt: the rows that VALUES lists, or that its query gives."""
-    check_statement(statement, situation)
+    if not _listed(statement):
+        check_statement(statement, situation)
     target = situation.relation(statement.relation)
     relations = holding(target, situation)
     terrain = read(row((yield Question(around(oids((target, *relations))), own=True))))
@@ -173,12 +174,18 @@ def foresee_insert(statement: Message, situation: Situation) -> Foreseeing:
     )
 
 
+def _listed(statement: Message) -> bool:
+    """Whether its rows stand in it, one by one: then nothing needs to be asked, however many they are."""
+    if statement.HasField("with_clause") or kind_of(statement.select_stmt) != "select_stmt":
+        return False
+    select = statement.select_stmt.select_stmt
+    return bool(select.values_lists) and not select.HasField("limit_count") and not select.HasField("limit_offset")
+
+
 def _given(statement: Message, situation: Situation) -> Generator[Question, Answer, tuple[int, Count, tuple[str, ...]]]:
     """How many rows an INSERT is given."""
     if not statement.HasField("select_stmt"):
         return 1, Count.EXACT, ()  # DEFAULT VALUES
-    query = statement.select_stmt
-    select = query.select_stmt if kind_of(query) == "select_stmt" else None
-    if select is not None and select.values_lists and not select.HasField("limit_count") and select.op == 1:
-        return len(select.values_lists), Count.EXACT, ()
-    return (yield from count_query(query, statement, situation))
+    if _listed(statement):
+        return len(statement.select_stmt.select_stmt.values_lists), Count.EXACT, ()
+    return (yield from count_query(statement.select_stmt, statement, situation))

@@ -48,7 +48,7 @@ def foresee(situation: Situation) -> Foreseeing:
             found.append(one)
     if not found:
         return NOTHING
-    return found[0] if len(found) == 1 else _together(found)
+    return (found[0] if len(found) == 1 else _together(found)).bounded()
 
 
 def needs_asking(situation: Situation) -> bool:

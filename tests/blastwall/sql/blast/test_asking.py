@@ -31,7 +31,8 @@ def why(blast: Blast) -> str:
         ("DELETE FROM absent", "not there"),
         ("DELETE FROM pg_temp.goods", "temporary"),
         ("WITH gone AS (DELETE FROM notes RETURNING good) DELETE FROM goods USING gone WHERE id = good", "in a WITH"),
-        (f"DELETE FROM goods WHERE name <> '{'x' * 3000}'", "longer than"),
+        (f"DELETE FROM goods WHERE name <> '{'x' * 17_000}'", "longer than"),
+        (f"DELETE FROM goods WHERE id = {' + '.join(['1'] * 200)}", "nested"),
         ("UPDATE goods SET name = 'x' FROM LATERAL (SELECT clock_timestamp() AS t) AS z", "calls clock_timestamp"),
     ],
 )
@@ -83,3 +84,10 @@ def test_uncommitted_changes_of_the_session_make_it_unknown_and_the_number_is_st
 def test_questions_about_a_statement_run_under_its_own_search_path_and_ours_do_not(seer: Seer) -> None:
     seer.see("DELETE FROM goods WHERE id = 1")
     assert [each.own for each in seer.asked] == [True, False]
+
+
+def test_long_lists_are_flat_and_counted(seer: Seer) -> None:
+    numbers = ", ".join(str(number) for number in range(2000))
+    assert seer.see(f"DELETE FROM goods WHERE id IN ({numbers})").rows == 100
+    rows = ", ".join(f"({number}, 'maker')" for number in range(1000, 6000))
+    assert seer.see(f"INSERT INTO makers VALUES {rows}").rows == 5000
