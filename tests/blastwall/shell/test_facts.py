@@ -148,6 +148,7 @@ def test_a_home_directory_is_not_descended_into_by_any_of_its_names() -> None:
         "tee -a .zshenv",
         "echo x >> .gitconfig",
         "cp hook app/.git/hooks/pre-commit",
+        "cp hook app.git/hooks/post-receive",
         "ln -s evil bin/ls",
         "cp unit .config/systemd/user/x.service",
         "touch /home/web/.local/bin/sudo",
