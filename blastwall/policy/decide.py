@@ -147,7 +147,7 @@ class Policies:
 
     def needs_blast(self, question: Question) -> bool:
         """Whether a rule that can speak about this question reads ``context.blast``: then it must be in there."""
-        if not self._foreseeing:
+        if not self._foreseeing or question.facts.refusal:  # which nothing lets through
             return False
         groups = self._foreseeing.get(_action_of(question), frozenset())
         return "" in groups or not groups.isdisjoint(question.principal.groups)

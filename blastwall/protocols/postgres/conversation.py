@@ -30,7 +30,7 @@ from blastwall.protocols.postgres.reading import SessionReader
 from blastwall.protocols.postgres.refusal import refusal
 from blastwall.protocols.postgres.shelf import Shelf
 from blastwall.protocols.postgres.side import MEANING, Side
-from blastwall.sql.blast import Situation, needs_asking
+from blastwall.sql.blast import LONGEST, Situation, needs_asking
 from blastwall.sql.grammar import Unparsed
 from blastwall.sql.parser import parse
 
@@ -217,6 +217,8 @@ class PostgresConversation:
         if facts.effect is Effect.UNKNOWN:
             return unknown("The gateway does not understand the statement.")
         finding = self._reader.find(statement.text)
+        if finding.masked is not None and len(finding.masked) > LONGEST:
+            return unknown(f"With its masks it is longer than {LONGEST:,} characters.")
         try:
             tree = finding.tree if finding.masked is None else parse(finding.masked)
         except Unparsed as fault:
