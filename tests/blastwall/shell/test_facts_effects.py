@@ -101,7 +101,7 @@ class Sandbox:
         owner = account.unprivileged()
         identity: dict[str, Any] = {} if owner is None else {"user": owner.uid, "group": owner.gid, "extra_groups": ()}
         done = subprocess.run(
-            ["/bin/sh", "-c", text],
+            ["/bin/sh", "-c", 'ulimit -f 1024; exec /bin/sh -c "$1"', "sh", text],  # some append to what they read
             cwd=self.home,
             env={"PATH": os.defpath, "HOME": str(self.home), "LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
