@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import secrets
 import time
@@ -40,21 +39,31 @@ from blastwall.model import ApprovalRequest, Denial, Principal, Secret
 from rig.issuer import LocalIssuer
 from rig.keys import LocalKeys
 
-log = logging.getLogger("blastwall.saml")
-
 TOKEN_SECONDS = 3600.0
 FRESH_SECONDS = 2.0  # a change of policies counts after so long at the latest
 
 
 class LocalDesk:
-    """``origin`` is where the page is, once started. ``overrides`` is the file merged into the configuration."""
+    """``origin`` is where the page is, once started. ``overrides`` is the file merged into the configuration.
 
-    def __init__(self, config: Path, state: Path, overrides: Path, issuer: LocalIssuer, section: Approvals) -> None:
+    ``say`` gets a line for each sign-in by SAML, from a thread of the page's.
+    """
+
+    def __init__(
+        self,
+        config: Path,
+        state: Path,
+        overrides: Path,
+        issuer: LocalIssuer,
+        section: Approvals,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
         self._config = config
         self._state = state
         self._overrides = overrides
         self._issuer = issuer
         self._section = section
+        self._say = say
         self._server = PageServer(section.page.listen.host, section.page.listen.port)
         self._bundle: Bundle | None = None
         self._read_at = -FRESH_SECONDS
@@ -148,8 +157,10 @@ class LocalDesk:
             message = f"identity.saml needs {missing.name}: pip install 'blastwall[saml]'"
             raise ConfigFault((Problem(str(self._config / "gateway.yaml"), 0, message),)) from missing
         federations = federations_of(identity, origin)
+        for name in federations:
+            self._say(f"SAML: blastwall login --saml {name} ({origin}/saml/{name}/metadata is for the provider)")
         key = load_token_key(self._state / "keys")
-        return Door(federations, MemorySignIns(), key, clock.now, secrets.token_bytes, log.info).handle
+        return Door(federations, MemorySignIns(), key, clock.now, secrets.token_bytes, self._say).handle
 
     def _provider(self) -> Provider | None:
         sign_in = self._section.page.sign_in

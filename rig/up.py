@@ -129,7 +129,7 @@ class LocalStack:
         self._watch("the gateway", lambda: self.gateway.running, self.gateway.last_words)
         desk = self._begin(
             "the approval page",
-            lambda: LocalDesk(self.config, self.state, file, issuer, bundle.config.approvals),
+            lambda: LocalDesk(self.config, self.state, file, issuer, bundle.config.approvals, self._say),
         )
         self._begin("the approval page", desk.start)
         self._stack.callback(desk.stop)

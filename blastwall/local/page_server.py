@@ -27,7 +27,7 @@ class PageServer:
         self._finish: Callable[[], None] = lambda: None
 
     def start(self, prepare: Callable[[], tuple[Handle, Callable[[], None]]]) -> None:
-        """Begin to answer. ``prepare`` gives what answers, and what to do at the end."""
+        """Begin to answer. ``prepare`` gives what answers, and what to do at the end; if it raises, all is closed."""
         self._thread.start()
 
         async def make() -> Handle:

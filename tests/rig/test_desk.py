@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
@@ -12,9 +13,11 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from blastwall.config.bundle import load_bundle
+from blastwall.errors import ConfigFault
 from blastwall.model import ApprovalState
 from rig.desk import LocalDesk
 from rig.issuer import LocalIssuer
+from tests.blastwall.identity.saml_forge import idp
 from tests.cli.test_approvals import GATEWAY, POLICY, Rig
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -100,3 +103,44 @@ def test_changed_policies_count_and_broken_ones_change_nothing(rig: tuple[Rig, L
     desk._read_at = -1e9
     assert "You cannot decide this" in olga.ask("GET", "/requests/a-1")[1]
     assert "targets" in GATEWAY
+
+
+def saml_desk(rig: Rig, said: list[str]) -> LocalDesk:
+    overrides = rig.state / "overrides.json"
+    corp = {"entity_id": "e", "sso_url": "https://idp.example/sso", "certificates": [idp().pem.decode()]}
+    page = {"approvals": {"page": {"listen": "127.0.0.1:0"}}, "identity": {"saml": {"corp": corp}}}
+    overrides.write_text(json.dumps(page))
+    section = load_bundle(rig.config, page).config.approvals
+    return LocalDesk(rig.config, rig.state, overrides, LocalIssuer.open(rig.state), section, said.append)
+
+
+def test_people_of_a_saml_provider_sign_in_beside_the_page(tmp_path: Path) -> None:
+    said: list[str] = []
+    rig = Rig(tmp_path)
+    desk = saml_desk(rig, said)
+    desk.start()
+    try:
+        assert any("blastwall login --saml corp" in line for line in said)
+        person = Person(desk.origin)
+        status, metadata = person.ask("GET", "/saml/corp/metadata")
+        assert status == 200 and f'entityID="{desk.origin}/saml/corp"' in metadata
+        begun = {"idp": "corp", "challenge": "x" * 43}
+        assert person.ask("POST", "/saml/begin", begun)[0] == 200
+        assert person.ask("GET", "/sign-in")[0] == 200
+        assert (rig.state / "keys" / "tokens.key").is_file()
+    finally:
+        desk.stop()
+        rig.issuer.stop()
+
+
+def test_without_its_libraries_saml_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(tmp_path)
+    desk = saml_desk(rig, [])
+    monkeypatch.setitem(sys.modules, "blastwall.config.federation", None)
+    try:
+        with pytest.raises(ConfigFault, match=r"pip install 'blastwall\[saml\]'"):
+            desk.start()
+        with pytest.raises(OSError):
+            Person(desk.origin).ask("GET", "/")  # nothing is left behind that would listen
+    finally:
+        rig.issuer.stop()
