@@ -23,26 +23,44 @@ from blastwall.protocols.postgres.names import Names
 from blastwall.protocols.postgres.net import Net
 from blastwall.protocols.postgres.upstream import Ready, Upstream
 from blastwall.sql.parser import parse
-from blastwall.wire.wire import Signal
+from blastwall.wire.wire import Signal, Wire
 
 PINNED = {"client_encoding": "UTF8", "standard_conforming_strings": "on"}
 
 
-class FakeWire:
-    def __init__(self) -> None:
-        self.sent = b""
-        self.closed = False
-        self.choked = False
-        self.error: BaseException | None = None
+class Ear(asyncio.Transport):
+    """The other end of a wire: it keeps what it is told."""
 
-    def write(self, data: bytes) -> None:
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = b""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         self.sent += data
 
-    def consumed(self) -> None: ...
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
 
     def take(self) -> bytes:
         sent, self.sent = self.sent, b""
         return sent
+
+
+def deaf_wire(signal: Signal) -> Wire:
+    """A wire whose engine is fed by the test; what is written to it waits in its transport, an :class:`Ear`."""
+    wire = Wire(lambda data: None, lambda: 0, signal)
+    wire.connection_made(Ear())
+    return wire
+
+
+def written(wire: Wire) -> bytes:
+    """What was written to it since it was last asked."""
+    ear = wire.transport
+    assert isinstance(ear, Ear)
+    return ear.take()
 
 
 class FakeReader:
@@ -97,8 +115,6 @@ class Playbook:
         self.net = net
         self.down = Downstream()
         self.up = Upstream()
-        self.down_wire = FakeWire()
-        self.up_wire = FakeWire()
         self.judged: list[tuple[Statement, bool]] = []  # with: interactive
         self.relayed: list[bytes] = []
         self.chunks: list[Any] = []
@@ -121,7 +137,8 @@ class Playbook:
         self.names = Names()
         self.answers = Answers(self.names, PINNED, net=self.net)
         self.signal = Signal(asyncio.get_running_loop())
-        self.legs = Legs(self.down, self.down_wire, self.up, self.up_wire, self.signal, self.answers)  # type: ignore[arg-type]
+        self.down_wire, self.up_wire = deaf_wire(self.signal), deaf_wire(self.signal)
+        self.legs = Legs(self.down, self.down_wire, self.up, self.up_wire, self.signal, self.answers)
         self.reader = FakeReader()
         self.channel = PostgresChannel(self.legs, self.reader)
         self.task = asyncio.create_task(self._run())
@@ -170,18 +187,18 @@ class Playbook:
         self.down.receive(data)
         self.signal.set()
         await self.settle()
-        return self.up_wire.take()
+        return written(self.up_wire)
 
     async def answer(self, data: bytes) -> bytes:
         """The server sends; returns what goes to the client."""
         self.up.receive(data)
         self.signal.set()
         await self.settle()
-        return self.down_wire.take()
+        return written(self.down_wire)
 
     def heard(self) -> bytes:
         """What the client was sent since it was last asked."""
-        return self.down_wire.take()
+        return written(self.down_wire)
 
 
 def frames(data: bytes) -> list[bytes]:

@@ -8,8 +8,8 @@ from blastwall.errors import UpstreamFault
 from blastwall.masking.plan import Treatment
 from blastwall.model import Parameter, Permit
 from blastwall.protocols.postgres import messages, replies
-from blastwall.protocols.postgres.legs import POISON
-from tests.blastwall.protocols.postgres.playbook import Playbook, frames, types
+from blastwall.protocols.postgres.legs import POISON, ClientGone
+from tests.blastwall.protocols.postgres.playbook import Playbook, frames, types, written
 
 IDLE, OPEN, FAILED = (messages.ready_for_query(status) for status in (b"I", b"T", b"E"))
 
@@ -328,8 +328,9 @@ async def test_parse_describe_flush_is_answered_without_a_sync() -> None:
         assert await play.answer(answer) == answer
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 7])
-async def test_the_chop_test_any_cut_of_both_streams_gives_the_same_bytes(size: int) -> None:
+@pytest.mark.parametrize(("size", "slow"), [(1, False), (2, False), (3, False), (7, False), (7, True), (1 << 20, True)])
+async def test_the_chop_test_any_cut_of_both_streams_gives_the_same_bytes(size: int, slow: bool) -> None:
+    """... and so does a road on which everything has to be waited for."""
     client = (
         messages.query(b"BEGIN")
         + parse(b"s", b"SELECT 1")
@@ -352,19 +353,20 @@ async def test_the_chop_test_any_cut_of_both_streams_gives_the_same_bytes(size: 
         messages.command_complete("ROLLBACK") + IDLE,
     ]
 
-    async def play_it(cut: int) -> tuple[bytes, bytes]:
+    async def play_it(cut: int, slow: bool) -> tuple[bytes, bytes]:
         sent = heard = b""
         async with Playbook() as play:
+            play.slow = slow
             for start in range(0, len(client), cut):
                 sent += await play.say(client[start : start + cut])
             for answer in server:
                 for start in range(0, len(answer), cut):
                     heard += await play.answer(answer[start : start + cut])
-                    sent += play.up_wire.take()
+                    sent += written(play.up_wire)
             assert play.fault is None
         return sent, heard
 
-    assert await play_it(size) == await play_it(1 << 20)
+    assert await play_it(size, slow) == await play_it(1 << 20, False)
 
 
 async def test_bound_values_for_masked_columns_are_marked_as_withheld() -> None:
@@ -375,3 +377,30 @@ async def test_bound_values_for_masked_columns_are_marked_as_withheld() -> None:
         await play.say(messages.parse(b"", text.encode()) + bound + messages.SYNC)
     (_, (asked, _)) = play.judged
     assert asked.parameters == (Parameter(b"CANARY", withheld=True), Parameter(b"7"))
+
+
+async def test_a_client_that_takes_nothing_holds_up_its_own_results_and_no_more() -> None:
+    async with Playbook() as play:
+        await play.say(messages.query(b"SELECT 1"))
+        play.down_wire.choked = True
+        assert await play.answer(messages.data_row((b"1",))) == messages.data_row((b"1",))
+        assert await play.answer(messages.data_row((b"2",))) == b"", "the next chunk waits"
+        play.down_wire.resume_writing()
+        await play.settle()
+        assert play.heard() == messages.data_row((b"2",))
+        play.down_wire.choked = True
+        await play.answer(messages.data_row((b"3",)))
+        play.down_wire.connection_lost(None)
+        await play.settle()
+        assert isinstance(play.fault, ClientGone)
+
+
+async def test_what_a_step_raises_ends_the_task_and_not_the_wire() -> None:
+    async with Playbook() as play:
+        await play.say(messages.query(b"SELECT 1"))
+        play.up.receive(b"?\0\0\0\x04")
+        play.up_wire.data_received(b"its engine is fed already")
+        await play.settle()
+        assert isinstance(play.fault, UpstreamFault)
+        play.down_wire.data_received(b"nobody is there any more")
+        assert play.task.done()

@@ -7,7 +7,7 @@ import pytest
 from blastwall.model import Permit, Statement
 from blastwall.protocols.postgres import messages
 from blastwall.protocols.postgres.exchange import PostgresExchange
-from tests.blastwall.protocols.postgres.playbook import Playbook
+from tests.blastwall.protocols.postgres.playbook import Playbook, written
 
 
 async def test_a_statement_without_a_permit_is_a_defect() -> None:
@@ -30,6 +30,6 @@ async def test_with_more_to_come_nothing_is_sent_yet() -> None:
         statement = Statement("SELECT 1")
         chunks = [c async for c in PostgresExchange(play.legs, statement, stage, more=True).forward(Permit("SELECT 1"))]
         assert chunks == []
-        assert play.up_wire.take() == b""
+        assert written(play.up_wire) == b""
         chunks = [c async for c in PostgresExchange(play.legs, None).forward(None)]
-        assert play.up_wire.take() == staged
+        assert written(play.up_wire) == staged

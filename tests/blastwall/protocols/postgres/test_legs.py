@@ -11,7 +11,7 @@ from blastwall.model import Direction, Masked
 from blastwall.protocols.postgres import messages
 from blastwall.protocols.postgres.answers import Expected, Step
 from blastwall.protocols.postgres.legs import ASKING, CHUNK_BYTES, ClientGone
-from tests.blastwall.protocols.postgres.playbook import Playbook
+from tests.blastwall.protocols.postgres.playbook import Playbook, written
 
 IDLE = messages.ready_for_query(b"I")
 
@@ -54,7 +54,7 @@ async def test_the_gateways_own_question_is_answered_to_the_gateway_only() -> No
     play = await quiet()
     asked = asyncio.ensure_future(play.legs.ask("SELECT 1"))
     await play.settle()
-    sent = play.up_wire.take()
+    sent = written(play.up_wire)
     assert sent.startswith(messages.parse(ASKING, b"SELECT 1")), "a simple query would destroy the unnamed statement"
     assert sent.endswith(messages.close(b"P", ASKING) + messages.close(b"S", ASKING) + messages.SYNC)
     play.up.receive(messages.PARSE_COMPLETE + messages.BIND_COMPLETE + messages.data_row((b"42", None)))
@@ -90,7 +90,7 @@ async def test_a_slow_client_is_waited_for_and_a_gone_one_is_not() -> None:
 async def test_what_the_agent_streams_in_is_framed_anew() -> None:
     play = await quiet()
     await play.legs.relay(Masked(b"1\n2\n", direction=Direction.TO_TARGET))
-    assert play.up_wire.take() == messages.copy_data(b"1\n2\n")
+    assert written(play.up_wire) == messages.copy_data(b"1\n2\n")
 
 
 async def test_a_held_client_that_cancels_or_leaves_is_noticed() -> None:

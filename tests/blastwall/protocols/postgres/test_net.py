@@ -17,7 +17,7 @@ from blastwall.masking.rules import Detectors as Found
 from blastwall.masking.rules import Rule, Rules
 from blastwall.protocols.postgres import messages, replies
 from blastwall.protocols.postgres.net import Net, net_for
-from tests.blastwall.protocols.postgres.playbook import Playbook, frames, types
+from tests.blastwall.protocols.postgres.playbook import Playbook, frames, types, written
 
 CANARY = b"078-05-1120"
 CUSTOMERS, ORDERS = 1000, 2000
@@ -207,7 +207,7 @@ async def test_a_batch_that_is_still_open_fails_at_the_server_too(play: Playbook
     swapped = layout((ORDERS, 1), (ORDERS, 3)) + ROW + DONE
     told = await play.answer(messages.PARSE_COMPLETE + messages.BIND_COMPLETE + swapped)
     assert types(told) == "12E"
-    sent = play.up_wire.take() + await play.say(BATCH)
+    sent = written(play.up_wire) + await play.say(BATCH)
     assert types(sent) == "PS", (
         "a message that cannot succeed, then the client's Sync; its Bind and Execute are skipped"
     )

@@ -21,7 +21,7 @@ from blastwall.protocols.postgres.reading import SessionReader
 from blastwall.protocols.postgres.shelf import Shelf
 from blastwall.wire.wire import Signal
 from rig.postgres import EmbeddedPostgres
-from tests.blastwall.protocols.postgres.playbook import FakeWire
+from tests.blastwall.protocols.postgres.playbook import deaf_wire
 
 SCHEMA = """
 CREATE TABLE things (id integer PRIMARY KEY, name text);
@@ -58,7 +58,7 @@ async def desk(server: EmbeddedPostgres, database: str, shelf: Shelf, options: O
     route = Route("127.0.0.1", server.port, "disable")
     who = Credential(server.superuser, Secret(server.password), "static")
     link = await open_link(route, {"database": database, "client_encoding": "UTF8"}, who, signal)
-    legs = Legs(Downstream(), FakeWire(), link.up, link.wire, signal, Answers(Names(), {}))  # type: ignore[arg-type]
+    legs = Legs(Downstream(), deaf_wire(signal), link.up, link.wire, signal, Answers(Names(), {}))
     made = Desk(legs, shelf, options or Options())
     await made.reader.refresh()
     return made
