@@ -101,6 +101,12 @@ class SelfDriven(Protocol):
 Note = Callable[[str, Mapping[str, object]], None]
 
 
+#: In a protocol's shared memory, when there are other gateways: ``TELL`` is called with a text (up to 64 characters, no
+#: secret) that all of them are to hear within a second; ``TOLD`` is what the protocol's own put there to be called with
+#: such texts. Both are coroutine functions.
+TELL, TOLD = "tell", "told"
+
+
 async def _nobody(_token: Secret) -> Principal:
     raise TokenFault("no tokens are verified here")
 

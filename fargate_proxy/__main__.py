@@ -129,6 +129,8 @@ async def _run(settings: ProxySettings, bundle: Bundle, kept: Kept) -> None:
     parts = _compose(settings, bundle)
     ports = Ports(parts.verifier, parts.vendor, parts.people, parts.sessions, parts.recorder, parts.clock)
     gateway = Gateway(bundle, ports, server_context(bundle.config.tls, os.environ))
+    if not isinstance(parts, LocalParts):
+        parts.join(bundle.config.listen, gateway.shared)
     health = Health()
     pulse = Pulse(
         gateway.watch.live, parts.clock.now, sys.stdout, os.environ.get("ECS_AGENT_URI", ""), happened=TALLY.take

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from blastwall.approvals.flood import Limits
 from blastwall.aws.approvals import ApprovalTable, AwsApprovals
@@ -16,6 +17,7 @@ from blastwall.aws.sessions import SessionTable
 from blastwall.aws.vendor import AwsVendor, AwsVerifier, Functions
 from blastwall.config.bundle import Bundle
 from blastwall.config.vending import Composer
+from blastwall.conversation import TELL, TOLD
 from blastwall.local.audit import Follower
 from blastwall.local.clock import SystemClock
 from blastwall.settings import ProxySettings, RecordingSettings
@@ -46,6 +48,18 @@ class Parts:
 
     def adopt(self, bundle: Bundle) -> None:
         """Nothing here depends on the configuration: the functions have their own, of the same version."""
+
+    def join(self, protocols: Iterable[str], shared: dict[str, dict[str, Any]]) -> None:
+        """Let the protocols of this task and those of others tell each other what only one of them can act on."""
+
+        async def hear(word: str) -> None:
+            for memory in shared.values():
+                if TOLD in memory:
+                    await memory[TOLD](word)
+
+        self.sessions.hear = hear
+        for name in protocols:
+            shared.setdefault(name, {})[TELL] = self.sessions.tell
 
     def close(self) -> None:
         """Let what was recorded reach the bucket, and the audit events their sinks."""

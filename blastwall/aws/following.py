@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final
 
 from blastwall.aws.sessions import SessionTable, Standing
@@ -18,6 +18,10 @@ RENEW_SECONDS: Final = 20.0  # a third of what a session is given up after
 BATCH: Final = 50
 
 
+async def _deaf(word: str) -> None:
+    """Where nobody listens."""
+
+
 class AwsSessions:
     """Implements ``ports.Sessions``. Use it in one event loop.
 
@@ -29,6 +33,16 @@ class AwsSessions:
         self._holder = holder
         self._followed: dict[str, tuple[Session, set[asyncio.Future[str]]]] = {}
         self._watch: asyncio.Task[None] | None = None
+        self._heard: frozenset[str] = frozenset()
+        self._hearing: set[asyncio.Task[None]] = set()
+        self.hear: Callable[[str], Awaitable[None]] = _deaf
+
+    async def tell(self, word: str) -> None:
+        """Have every task hear a word (no secret, at most 64 characters) within a second; see ``hear``.
+
+        Each task that follows a session calls its ``hear`` once with each. Raises OurFault.
+        """
+        await asyncio.to_thread(self._table.tell, word)
 
     async def open(self, principal: Principal, target: Target, break_glass: str | None = None) -> Session:
         return await asyncio.to_thread(self._table.open, principal, target, break_glass)
@@ -79,6 +93,7 @@ class AwsSessions:
                     batch = sessions[start : start + BATCH]
                     for id, reason in (await asyncio.to_thread(self._table.look, batch)).items():
                         self._tell(id, reason)
+                await self._listen()
                 if loop.time() - renewed >= RENEW_SECONDS:
                     renewed = loop.time()
                     for session in sessions:
@@ -90,6 +105,20 @@ class AwsSessions:
                     if session.expires_at <= now:
                         self._tell(session.id, "the session's time is up")
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _listen(self) -> None:
+        told = await asyncio.to_thread(self._table.told)
+        new, self._heard = told - self._heard, told
+        for word in sorted(new):
+            task = asyncio.get_running_loop().create_task(self._let_hear(word))
+            self._hearing.add(task)
+            task.add_done_callback(self._hearing.discard)
+
+    async def _let_hear(self, word: str) -> None:
+        try:
+            await self.hear(word)
+        except (Fault, OSError) as fault:
+            log.warning("what another task asked for was not done: %s", fault)
 
     def _tell(self, id: str, reason: str) -> None:
         _, waiting = self._followed.get(id, (None, set[asyncio.Future[str]]()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import secrets
 import socket
@@ -11,7 +12,7 @@ from hashlib import sha256
 from typing import Any
 
 from blastwall.blast import NOTHING, Blast, unknown
-from blastwall.conversation import Hello, Host, Note
+from blastwall.conversation import TELL, TOLD, Hello, Host, Note
 from blastwall.errors import UpstreamFault
 from blastwall.masking.plan import Plan
 from blastwall.model import Credential, Denial, Effect, Facts, Secret, Statement, Target
@@ -44,6 +45,8 @@ SAFE: Mapping[str, str] = {"backslash_quote": "safe_encoding"}
 MOST_TOLD = 10_000
 #: Wrong cancel keys the gateway answers in a minute before it stops looking them up: 3.0 keys hold only 32 bits.
 WRONG_CANCELS = 30
+#: Cancel requests of nobody here that other gateways are told of in a minute.
+PASSED_ON = 120
 
 
 class CancelKeys:
@@ -51,7 +54,9 @@ class CancelKeys:
 
     def __init__(self) -> None:
         self._live: dict[int, tuple[bytes, PostgresConversation]] = {}
+        self._named: dict[str, PostgresConversation] = {}
         self._wrong: list[float] = []
+        self._passed: list[float] = []
 
     def issue(self, conversation: PostgresConversation, minor: int) -> tuple[int, bytes]:
         """A process id and a secret (32 bytes from protocol 3.2 on, else 4) that mean this conversation."""
@@ -61,10 +66,27 @@ class CancelKeys:
                 break
         secret = secrets.token_bytes(32 if minor >= 2 else 4)
         self._live[pid] = (secret, conversation)
+        self._named[name_of(pid, secret)] = conversation
         return pid, secret
 
     def forget(self, pid: int) -> None:
-        self._live.pop(pid, None)
+        if pid in self._live:
+            secret, _ = self._live.pop(pid)
+            self._named.pop(name_of(pid, secret), None)
+
+    def elsewhere(self, request: requests.CancelRequest, now: float) -> str:
+        """What to tell other gateways of a request that means nobody here; "" when it is a guess, or one too many."""
+        self._passed = [at for at in self._passed if now - at < 60.0]
+        if request.pid in self._live or len(self._passed) >= PASSED_ON:
+            return ""
+        self._passed.append(now)
+        return name_of(request.pid, request.secret)
+
+    async def told(self, name: str) -> None:
+        """Another gateway got a cancel request that it could make nothing of."""
+        conversation = self._named.get(name)
+        if conversation is not None:
+            await conversation.cancel()
 
     def find(self, request: requests.CancelRequest, now: float) -> PostgresConversation | None:
         """Whose key it is, compared in constant time; None for wrong ones, and for all after too many wrong ones."""
@@ -72,10 +94,17 @@ class CancelKeys:
         if len(self._wrong) >= WRONG_CANCELS:
             return None
         secret, conversation = self._live.get(request.pid, (b"", None))
-        if conversation is not None and hmac.compare_digest(secret, request.secret):
+        if conversation is None:
+            return None
+        if hmac.compare_digest(secret, request.secret):
             return conversation
         self._wrong.append(now)
         return None
+
+
+def name_of(pid: int, secret: bytes) -> str:
+    """What a cancel key is called among gateways: who reads it cannot cancel with it (SHA-256, 128 bits, hex)."""
+    return hashlib.sha256(b"cancel\0" + pid.to_bytes(4, "big") + secret).hexdigest()[:32]
 
 
 class PostgresConversation:
@@ -85,6 +114,7 @@ class PostgresConversation:
         self._sock = sock
         self._host = host
         self._keys: CancelKeys = host.shared.setdefault("cancel_keys", CancelKeys())
+        host.shared.setdefault(TOLD, self._keys.told)
         self._shelf: Shelf = host.shared.setdefault("catalogues", Shelf())
         self._classifier: Classifier = host.shared.setdefault("classifier", Classifier())
         self._arrival: Arrival | None = None
@@ -105,6 +135,8 @@ class PostgresConversation:
                 conversation = self._keys.find(arrived.request, time.monotonic())
                 if conversation is not None:
                     await conversation.cancel()
+                elif TELL in self._host.shared and (name := self._keys.elsewhere(arrived.request, time.monotonic())):
+                    await self._host.shared[TELL](name)
             finally:
                 arrived.wire.close()
             return None

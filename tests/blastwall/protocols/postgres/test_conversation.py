@@ -5,7 +5,12 @@ from __future__ import annotations
 import socket
 
 from blastwall.conversation import Host
-from blastwall.protocols.postgres.conversation import WRONG_CANCELS, CancelKeys, PostgresConversation
+from blastwall.protocols.postgres.conversation import (
+    PASSED_ON,
+    WRONG_CANCELS,
+    CancelKeys,
+    PostgresConversation,
+)
 from blastwall.protocols.postgres.requests import CancelRequest
 
 
@@ -13,6 +18,19 @@ def conversation() -> PostgresConversation:
     ours, theirs = socket.socketpair()
     theirs.close()
     return PostgresConversation(ours, Host(None, True, {}))
+
+
+class Noticing(PostgresConversation):
+    """Notes that it was asked to cancel."""
+
+    def __init__(self, asked: list[PostgresConversation]) -> None:
+        ours, theirs = socket.socketpair()
+        theirs.close()
+        super().__init__(ours, Host(None, True, {}))
+        self._asked = asked
+
+    async def cancel(self) -> None:
+        self._asked.append(self)
 
 
 def test_w20_only_the_whole_key_finds_its_conversation() -> None:
@@ -38,6 +56,35 @@ def test_w20_guessing_is_slowed_down_and_forgotten_keys_are_dead() -> None:
     assert keys.find(CancelRequest(pid, secret), 71.0) is mine
     keys.forget(pid)
     assert keys.find(CancelRequest(pid, secret), 72.0) is None
+
+
+async def test_what_means_nobody_here_is_told_to_the_others_and_found_there() -> None:
+    here, there = CancelKeys(), CancelKeys()
+    asked: list[PostgresConversation] = []
+    theirs = Noticing(asked)
+    pid, secret = there.issue(theirs, 0)
+    request = CancelRequest(pid, secret)
+    assert here.find(request, 0.0) is None
+    name = here.elsewhere(request, 0.0)
+    assert name and secret.hex() not in name
+    await here.told(name)
+    assert asked == []
+    await there.told(name)
+    await there.told(here.elsewhere(CancelRequest(pid, bytes(4)), 0.0) if secret != bytes(4) else "")
+    assert asked == [theirs], "only the whole key means somebody"
+    there.forget(pid)
+    await there.told(name)
+    assert asked == [theirs]
+
+
+def test_guesses_are_not_passed_on_nor_more_than_so_many() -> None:
+    keys = CancelKeys()
+    pid, secret = keys.issue(conversation(), 0)
+    wrong = CancelRequest(pid, bytes([secret[0] ^ 1]) + secret[1:])
+    assert keys.elsewhere(wrong, 0.0) == "", "a key that is known here is a guess"
+    names = [keys.elsewhere(CancelRequest(pid ^ 1, bytes(4)), 1.0) for _ in range(PASSED_ON + 1)]
+    assert all(names[:-1]) and names[-1] == ""
+    assert keys.elsewhere(CancelRequest(pid ^ 1, bytes(4)), 61.5)
 
 
 async def test_closing_twice_is_closing_once() -> None:
