@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from botocore.exceptions import ClientError
 
+from blastwall.model import ApprovalState
 from demo.held import HeldStatement
 from rig import account
 from rig.cloud.up import CloudStack, place_of
@@ -219,6 +220,18 @@ def test_a_session_is_one_whichever_task_its_connections_come_to(cloud: Cloud) -
     awaited(lambda: not cloud.leases(standing.session.id), "end of every lease")
 
 
+def test_a_cancel_request_that_comes_to_the_other_task_arrives(cloud: Cloud) -> None:
+    first, second = cloud.stack.tasks[:2]
+    with cloud.connect(cloud.token("canceller"), port=cloud.door(first)) as connection:
+        held = HeldStatement(connection, "DELETE FROM carts WHERE id = 15")
+        cloud.doors[-1].places = (place_of(second),)  # the load balancer's choice for the next connection
+        connection.cancel_safe(timeout=30)
+        assert held.finish().code == "57014"
+        cloud.requested("canceller", ApprovalState.WITHDRAWN)
+        assert connection.execute("SELECT 1").fetchone() == (1,)  # the session goes on
+    assert cloud.value("SELECT count(*) FROM carts WHERE id = 15") == 1
+
+
 def test_a_lost_task_loses_no_recording_and_no_login(cloud: Cloud, tmp_path: Path) -> None:
     lost, token = cloud.stack.start_task(), cloud.token("orphan")
     connection = cloud.connect(token, port=cloud.door(lost))
@@ -272,7 +285,7 @@ def test_what_waits_is_decided_in_the_definition_it_began_with(cloud: Cloud, tmp
 
 
 def changed(assembly: Path, folder: Path) -> Path:
-    """The same stacks after somebody changed the approvals: another definition, larger functions."""
+    """The same stacks after somebody changed the approvals: another definition, a larger function."""
     shutil.copytree(assembly, folder)
     file = folder / "Blastwall-Approvals.template.json"
     template = json.loads(file.read_text("utf-8"))
@@ -282,7 +295,7 @@ def changed(assembly: Path, folder: Path) -> Path:
             definition["States"]["Reviewed"] = {"Type": "Pass", "Next": "Settle"}
             definition["States"]["Ask"]["Next"] = "Reviewed"
             resource["Properties"]["DefinitionString"] = json.dumps(definition)
-        if resource["Type"] == "AWS::Lambda::Function":
+        if resource.get("Properties", {}).get("FunctionName") == "blastwall-approval-decide":
             resource["Properties"]["MemorySize"] = 1024
     file.write_text(json.dumps(template), "utf-8")
     return folder
