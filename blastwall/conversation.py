@@ -120,6 +120,7 @@ class Host:
     connections (catalogues, cancel keys). ``verify`` says whose a token is (TokenFault: nobody's), for protocols in
     which a bad token must be a login that failed; the session verifies it again. ``options`` is what the protocol's
     listener needs of its own (``protocols.<name>`` in gateway.yaml), as the folder's ``options.Gateway``.
+    ``capsules`` is where approved changes are kept to be undone (``ports.Capsules``; None: nowhere).
     """
 
     tls: Any
@@ -127,6 +128,7 @@ class Host:
     shared: dict[str, Any]
     verify: Callable[[Secret], Awaitable[Principal]] = _nobody
     options: Any = None
+    capsules: Any = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ VERBS: Mapping[str, str] = {
     "connect": "Open a target with its own client, through the gateway.",
     "proxy": "Give clients that cannot send a token a local port that does.",
     "approvals": "See, approve and deny what agents ask for.",
+    "undo": "Bring back what an approved change overwrote.",
     "agents": "Lock an agent out, or let it in again.",
     "sessions": "See and end live sessions.",
     "ssh": "Get certificates for stock ssh clients, and print their configuration.",

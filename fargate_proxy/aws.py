@@ -10,6 +10,7 @@ from typing import Any
 
 from blastwall.approvals.flood import Limits
 from blastwall.aws.approvals import ApprovalTable, AwsApprovals
+from blastwall.aws.capsules import AwsCapsules
 from blastwall.aws.clients import client, invoker
 from blastwall.aws.following import AwsSessions
 from blastwall.aws.recorder import AwsRecorder, compose_recorder
@@ -45,6 +46,7 @@ class Parts:
     recorder: AwsRecorder
     clock: SystemClock
     follower: Follower
+    capsules: AwsCapsules | None
 
     def adopt(self, bundle: Bundle) -> None:
         """Nothing here depends on the configuration: the functions have their own, of the same version."""
@@ -105,4 +107,11 @@ def compose(bundle: Bundle, settings: ProxySettings, environ: Mapping[str, str])
         compose_recorder(recording, clock),
         clock,
         Follower(recording.spool_path, "blastwall.aws.audit"),
+        _capsules(settings),
     )
+
+
+def _capsules(settings: ProxySettings) -> AwsCapsules | None:
+    if not settings.undo_bucket:
+        return None
+    return AwsCapsules(client("s3"), client("kms"), settings.undo_bucket, settings.undo_key_id)

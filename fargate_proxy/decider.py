@@ -42,6 +42,8 @@ REMINDER_SECONDS: Final = 20.0
 #: Permits a connection remembers by the identity of what they are for.
 REMEMBERED: Final = 512
 SHIPPED: Final = Room()
+#: What can be undone by the rows it touched.
+KEPT: Final = frozenset({"update", "delete"})
 #: Finding out what a statement would do takes at most this long, whatever a protocol allows itself (seconds).
 FORESEE_SECONDS: Final = 3.0
 
@@ -54,7 +56,7 @@ class Asking:
     """How people are asked. A ticket outlives the inline hold: an agent has ``ticket_seconds`` to come back with the
     identical statement. ``escalation`` groups may decide ``escalate_seconds`` after the request (no groups: never).
     ``canonical`` writes a text in the grammar's own spelling, without comments ("" when it cannot). ``room`` says how
-    many rows more than were counted a change may touch.
+    many rows more than were counted a change may touch, ``keep`` up to how many of them are kept to be undone.
     """
 
     ticket_seconds: float = 900.0
@@ -62,6 +64,7 @@ class Asking:
     escalate_seconds: float = 0.0
     canonical: Callable[[str], str] = field(default=lambda text: "")
     room: Room = SHIPPED
+    keep: int = 0
 
 
 class Known(Value):
@@ -291,9 +294,10 @@ class Decider:
 
     def _guard(self, facts: Facts, status: ApprovalStatus) -> Guard | None:
         """What the approved statement is held to; None for whatever changes no rows, or any number of them."""
-        if status.bound is None or not counted(facts):
+        keep = self._asking.keep if facts.verb in KEPT and facts.statements == 1 else 0
+        if not counted(facts) or (status.bound is None and not keep):
             return None
-        return Guard(status.bound)
+        return Guard(status.bound, keep)
 
     async def _request(
         self,

@@ -30,7 +30,7 @@ from blastwall.model import (
     Target,
 )
 from blastwall.policy.connecting import connecting
-from blastwall.ports import Approvals, Clock, Recorder, Recording, Sessions, Vendor, Verifier
+from blastwall.ports import Approvals, Capsules, Clock, Recorder, Recording, Sessions, Vendor, Verifier
 from fargate_proxy.decider import Asking, Decider
 from fargate_proxy.endings import Endings
 from fargate_proxy.failures import BestEffort, tell
@@ -58,6 +58,7 @@ class Ports:
     sessions: Sessions
     recorder: Recorder
     clock: Clock
+    capsules: Capsules | None = None
 
 
 @dataclass(slots=True)
@@ -90,6 +91,7 @@ class Gateway:
             self.shared.setdefault(name, {}),
             self.ports.verifier.verify,
             self.bundle.listeners.get(name),
+            self.ports.capsules,
         )
         try:
             conversation = spec.converse(sock, host)
@@ -227,9 +229,10 @@ class Gateway:
         canonical = registry.protocol(target.protocol).canonical
         room = Room(section.rows.factor, section.rows.extra)
         if section.escalation is None:
-            return Asking(section.ticket_seconds, canonical=canonical, room=room)
+            return Asking(section.ticket_seconds, canonical=canonical, room=room, keep=section.undo.rows)
         escalation = section.escalation
-        return Asking(section.ticket_seconds, escalation.groups, escalation.after_seconds, canonical, room)
+        seconds = escalation.after_seconds
+        return Asking(section.ticket_seconds, escalation.groups, seconds, canonical, room, section.undo.rows)
 
     async def _connect(
         self,

@@ -19,6 +19,7 @@ from blastwall.identity.saml_token import key_set
 from blastwall.local import processes
 from blastwall.local.approvals import LocalApprovals
 from blastwall.local.audit import Follower
+from blastwall.local.capsules import LocalCapsules
 from blastwall.local.clock import SystemClock
 from blastwall.local.fetch import fetch
 from blastwall.local.leases import LocalLeases
@@ -46,6 +47,7 @@ class Parts:
     composer: Composer
     logins: Logins
     strays: Strays
+    capsules: LocalCapsules
 
     def adopt(self, bundle: Bundle) -> None:
         """Take the credentials of a reloaded configuration."""
@@ -95,4 +97,5 @@ def compose(bundle: Bundle, state: Path, environ: Mapping[str, str]) -> Parts:
         composer,
         logins,
         Strays(logins, leases, sessions, clock, house),
+        LocalCapsules(state),
     )

@@ -273,6 +273,12 @@ class Rows(Section):
     extra: Annotated[StrictInt, Field(ge=0, le=1_000_000)] = 10
 
 
+class Undo(Section):
+    """Keep what an approved UPDATE or DELETE touches as it was before, if that is at most ``rows`` rows (0: nothing)."""
+
+    rows: Annotated[StrictInt, Field(ge=0, le=10_000)] = 0
+
+
 class Approvals(Section):
     """How people are asked. Who may decide is policy's affair.
 
@@ -283,6 +289,7 @@ class Approvals(Section):
     escalation: Escalation | None = None
     limits: AskingLimits = AskingLimits()
     rows: Rows = Rows()
+    undo: Undo = Undo()
     notify: Notify = Notify()
     page: Page = Page()
 

@@ -27,7 +27,7 @@ from blastwall.policy.decide import Question
 JudgeText = Callable[[Target, str], Facts]
 Result = Decision | None  # None: allowed, by a question that mints no permit
 
-_FOR_PEOPLE = frozenset({"approve", "grant", "unbounded", "read-recording"})
+_FOR_PEOPLE = frozenset({"approve", "grant", "unbounded", "undo", "read-recording"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,6 +203,13 @@ class Policies:
         more = {"bounded": request.facts.bounded, "seconds": math.ceil(grant_seconds)}
         return self._admit("grant", approver, target, context | more)
 
+    def may_undo(self, person: Principal, owner: Principal, target: Target) -> Denial | None:
+        """None: ``person`` may see and bring back what ``owner`` has overwritten at ``target``. No agent may."""
+        if person.on_behalf_of and not _same_person(person.on_behalf_of, person.subject):
+            return _refusal("an agent may not see what was overwritten; a person may", "Sign in as yourself.")
+        own = person.identity == owner.identity or _same_person(person.subject, owner.on_behalf_of or "")
+        return self._admit("undo", person, target, {"own": own, "environment": environment_of(target)})
+
     def may_read_recording(self, reader: Principal, owner: Principal, target: Target) -> Denial | None:
         """None: ``reader`` may read a recording of ``owner``'s session at ``target``."""
         own = reader.identity == owner.identity or _same_person(reader.subject, owner.on_behalf_of or "")

@@ -7,7 +7,7 @@ They hold raw values whatever is masked, and so have a store, a key and a right 
 from __future__ import annotations
 
 from blastwall.undo.capsule import Capsule, Part
-from blastwall.undo.capture import NoCapsule, capture, look_again
+from blastwall.undo.capture import Kept, NoCapsule, capture, look_again
 from blastwall.undo.restore import restoring
 
-__all__ = ["Capsule", "NoCapsule", "Part", "capture", "look_again", "restoring"]
+__all__ = ["Capsule", "Kept", "NoCapsule", "Part", "capture", "look_again", "restoring"]

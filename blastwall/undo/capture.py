@@ -43,7 +43,17 @@ _START: Final = "blastwall_start"
 _SECONDS: Final = 5.0
 _GOES_ON: Final = frozenset("cnd")
 
-Capture = Generator[Question, Answer, tuple[Part, ...]]
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What was found before the change: the parts of a capsule, and how many rows the statement itself names."""
+
+    parts: tuple[Part, ...]
+    rows: int
+
+
+Capture = Generator[Question, Answer, Kept]
+Again = Generator[Question, Answer, tuple[Part, ...]]
 
 
 class NoCapsule(Exception):
@@ -89,12 +99,13 @@ def _capture(situation: Situation, most: int) -> Capture:
     yield from walk.may_lock(table)
     start = yield from walk.start(scan.select, statement, situation, table)
     if deletes:
+        own = len(start.rows)
         yield from walk.follow(start)
-        return walk.parts()
+        return Kept(walk.parts(), own)
     sets = tuple(scans.assigned(statement.target_list))
     _check_sets(sets, target, terrain, table, situation)
     start.columns.update(dict.fromkeys(sets))
-    return walk.parts(updated=start)
+    return Kept(walk.parts(updated=start), len(start.rows))
 
 
 def _check_sets(sets: Sequence[str], target: Relation, terrain: Terrain, table: Table, situation: Situation) -> None:
@@ -291,7 +302,7 @@ class _Walk:
         return relation
 
 
-def look_again(parts: Sequence[Part]) -> Capture:
+def look_again(parts: Sequence[Part]) -> Again:
     """After the change: the same parts with the versions in which it left the rows that it set. Raises NoCapsule."""
     told: list[Part] = []
     for part in parts:

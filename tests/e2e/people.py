@@ -9,13 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from blastwall.approvals import Ballot
+from blastwall.approvals.view import view_of
 from blastwall.local.approvals import Filed, LocalApprovals
 from blastwall.local.clock import SystemClock
 from blastwall.local.store import Store
-from blastwall.model import ApprovalState
+from blastwall.model import ApprovalState, Denial, Principal
 from tests.e2e.stacks import Stack
 
 LOOK_SECONDS = 0.03
+OLGA = Principal("https://idp", "olga", "olga", frozenset({"owners"}), token_id="olgas")
 
 
 def requests(stack: Stack, agent: str) -> list[Filed]:
@@ -78,3 +81,36 @@ def deciding(stack: Stack, agent: str, verb: str = "approve", *more: str) -> Ite
         person.join()
         if problems:
             raise problems[0]
+
+
+@contextmanager
+def approving(stack: Stack, agent: str, most: int | None) -> Iterator[list[str]]:
+    """While inside, whatever the agent asks for is approved for so many rows. Yields the refusals met."""
+    over = threading.Event()
+    refused: list[str] = []
+
+    async def answer() -> None:
+        store = Store(stack.state / "blastwall.db")
+        book = LocalApprovals(store, SystemClock())
+        try:
+            while not over.is_set():
+                for filed in await book.ls(live=True):
+                    if filed.request.principal.agent == agent and filed.status.state is ApprovalState.REQUESTED:
+                        ballot = Ballot(True, view_of(filed.request).shown, rows=most)
+                        verdict = await book.vote(filed.request.id, OLGA, ballot, lambda *_: None)
+                        if isinstance(verdict, Denial):
+                            refused.append(verdict.reason)
+                            await book.vote(
+                                filed.request.id, OLGA, Ballot(False, view_of(filed.request).shown), lambda *_: None
+                            )
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            store.close()
+
+    person = threading.Thread(target=lambda: asyncio.run(answer()))
+    person.start()
+    try:
+        yield refused
+    finally:
+        over.set()
+        person.join()

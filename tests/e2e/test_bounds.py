@@ -6,24 +6,21 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 import pytest
 
-from blastwall.approvals import Ballot
-from blastwall.approvals.view import view_of
 from blastwall.local.approvals import LocalApprovals
 from blastwall.local.clock import SystemClock
 from blastwall.local.store import Store
-from blastwall.model import ApprovalState, Denial, DenialCode, Principal
+from blastwall.model import ApprovalState, DenialCode
 from blastwall.protocols.postgres.refusal import SQLSTATES
+from tests.e2e.people import approving, awaited, decide
 from tests.e2e.raw import FLUSH, SYNC, Client, bind, codes, describe, execute, kinds, parse, query, rows, run
 from tests.e2e.stacks import Stack
 
 BOUND, PENDING = SQLSTATES[DenialCode.BOUND], SQLSTATES[DenialCode.PENDING]
-OLGA = Principal("https://idp", "olga", "olga", frozenset({"owners"}), token_id="olgas")
 LOOK_SECONDS = 0.03
 
 TABLES = """
@@ -58,39 +55,6 @@ def parcels(place: Stack) -> Stack:
 
 def left(stack: Stack) -> list[int]:
     return [row[0] for row in stack.direct("SELECT id FROM parcels ORDER BY 1")]
-
-
-@contextmanager
-def approving(stack: Stack, agent: str, most: int | None) -> Iterator[list[str]]:
-    """While inside, whatever the agent asks for is approved for so many rows. Yields the refusals met."""
-    over = threading.Event()
-    refused: list[str] = []
-
-    async def answer() -> None:
-        store = Store(stack.state / "blastwall.db")
-        book = LocalApprovals(store, SystemClock())
-        try:
-            while not over.is_set():
-                for filed in await book.ls(live=True):
-                    if filed.request.principal.agent == agent and filed.status.state is ApprovalState.REQUESTED:
-                        ballot = Ballot(True, view_of(filed.request).shown, rows=most)
-                        verdict = await book.vote(filed.request.id, OLGA, ballot, lambda *_: None)
-                        if isinstance(verdict, Denial):
-                            refused.append(verdict.reason)
-                            await book.vote(
-                                filed.request.id, OLGA, Ballot(False, view_of(filed.request).shown), lambda *_: None
-                            )
-                await asyncio.sleep(LOOK_SECONDS)
-        finally:
-            store.close()
-
-    person = threading.Thread(target=lambda: asyncio.run(answer()))
-    person.start()
-    try:
-        yield refused
-    finally:
-        over.set()
-        person.join()
 
 
 class Form:
@@ -392,8 +356,6 @@ def awaits_lock(stack: Stack) -> None:
 
 
 def test_the_command_line_gives_the_number(parcels: Stack) -> None:
-    from tests.e2e.people import awaited, decide
-
     outcome: list[str] = []
 
     def work() -> None:

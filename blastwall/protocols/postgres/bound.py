@@ -18,7 +18,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from blastwall.approvals.bounds import counted
+from blastwall.approvals.bounds import changes_rows, counted
+from blastwall.errors import OurFault
 from blastwall.model import Chunk, Denial, DenialCode, Direction, Guard, Permit, Statement
 from blastwall.protocols.postgres import inner, messages
 from blastwall.protocols.postgres.answers import FAILED, IDLE
@@ -27,6 +28,7 @@ from blastwall.protocols.postgres.inner import chunks
 from blastwall.protocols.postgres.legs import Legs
 from blastwall.protocols.postgres.names import Portal
 from blastwall.protocols.postgres.refusal import refusal
+from blastwall.undo.capture import Kept
 
 if TYPE_CHECKING:
     from blastwall.protocols.postgres.classify import Finding
@@ -36,9 +38,8 @@ _UNTOLD: Final = (
     "the server does not say how many rows this changes, and it was approved for a number of them: write each change "
     "as a statement of its own, outside WITH"
 )
-_OPEN_BATCH: Final = (
-    "it came inside an open batch of the extended protocol and cannot be undone alone: Sync first"
-)
+_OPEN_BATCH: Final = "it came inside an open batch of the extended protocol and cannot be undone alone: Sync first"
+_UNKEPT: Final = "what it changes could not be kept as it was before: tell whoever runs the gateway"
 _HELD: Final = "its rows are more than the gateway holds back until it has counted them: return fewer columns or rows"
 
 #: Puts a statement's refusal in the place of its answer: an ErrorResponse and the statement's number.
@@ -80,6 +81,14 @@ class Bounds:
         own = answers.status == IDLE
         if own:
             await inner.command(legs, "BEGIN")
+        try:
+            kept = await self._keep(statement, permit, sync=True)
+        except inner.Refused as refused:
+            if own:
+                await inner.command(legs, "ROLLBACK")
+            yield Chunk(refused.told, number, error=refused.code)
+            yield self._ready(number)
+            return
         stage()
         count = Count(answers, changing or ())
         answers.newest.effects = count.watch(answers.newest.effects)
@@ -92,12 +101,13 @@ class Bounds:
                     yield given
         finally:
             answers.muted = False
-        async for chunk in self._conclude_query(held, count, permit, number, own):
+        async for chunk in self._conclude_query(held, count, permit, statement, own, kept):
             yield chunk
 
     async def _conclude_query(
-        self, held: Held, count: Count, permit: Permit, number: int, own: bool
+        self, held: Held, count: Count, permit: Permit, statement: Statement, own: bool, kept: Kept | str | None
     ) -> AsyncIterator[Chunk]:
+        number = statement.number
         legs = self._legs
         answers = legs.answers
         if answers.fatal:
@@ -113,6 +123,8 @@ class Bounds:
             yield self._ready(number)
             return
         reason = self._verdict(held, count, permit, number)
+        if not reason:
+            reason = await self._kept(kept, count, permit, statement)
         if reason and own:
             await inner.command(legs, "ROLLBACK")
             yield Chunk(_refused(reason) + messages.ready_for_query(b"I"), number, error="refused")
@@ -159,13 +171,19 @@ class Bounds:
     async def _run(self, portal: Portal, stage: Callable[[int], None]) -> AsyncIterator[Chunk]:
         """Run a portal to its end, and keep its answer in it when it is within its bound."""
         answers, permit, number = self._legs.answers, portal.permit, portal.number
-        guard = permit.guard
-        assert guard is not None
+        guard, statement = permit.guard, portal.asked
+        assert guard is not None and statement is not None
         if guard.rows is not None and not counted(portal.facts):
             self._note(permit, number, None, "not run")
             reason = _UNTOLD
         else:
             count = Count(answers, (True,))
+            try:
+                kept = await self._keep(statement, permit, sync=False)
+            except inner.Refused as refused:
+                self._legs.down.skip_to_sync()
+                yield Chunk(refused.told, number, error=refused.code)
+                return
             stage(0)
             answers.newest.effects = count.watch(answers.newest.effects)
             held = Held()
@@ -178,6 +196,8 @@ class Bounds:
                     yield chunk
                 return
             reason = self._verdict(held, count, permit, number)
+            if not reason:
+                reason = await self._kept(kept, count, permit, statement)
             if not reason:
                 portal.portion = Portion(held.release(), number)
                 return
@@ -194,6 +214,31 @@ class Bounds:
         async for chunk in chunks(legs):
             yield chunk
 
+    async def _keep(self, statement: Statement, permit: Permit, *, sync: bool) -> Kept | str | None:
+        """What the statement is about to touch, why that is not kept, or None when it is not to be. Raises Refused."""
+        guard, keeper = permit.guard, self._legs.keeper
+        if guard is None or not guard.keep or keeper is None:
+            return None
+        return await keeper.before(statement, guard.keep, sync=sync)
+
+    async def _kept(self, kept: Kept | str | None, count: Count, permit: Permit, statement: Statement) -> str:
+        """Keep it. Why the change must not stand; ""."""
+        keeper = self._legs.keeper
+        if kept is None or keeper is None:
+            return ""
+        name, why = "", kept if isinstance(kept, str) else ""
+        if not isinstance(kept, str):
+            verb = self._find(statement.text).facts.verb
+            try:
+                name, why = await keeper.after(kept, count.rows, permit.approval or "", verb)
+            except inner.Refused:
+                return _UNKEPT
+            except OurFault:
+                name, why = "", _UNKEPT
+        fields = {"statement": statement.number, "approval": permit.approval or "", "capsule": name, "reason": why}
+        self._legs.note("undo_capsule", fields)
+        return why if why == _UNKEPT else ""
+
     def _hold(self, held: Held, chunk: Chunk) -> Sequence[Chunk]:
         """Keep the chunk; what must not wait: the client's own COPY data, and the word that the server wants them."""
         if chunk.direction is Direction.TO_TARGET:
@@ -208,7 +253,7 @@ class Bounds:
         parts = self._find(text).statements
         if not parts or any(part.kind == "transaction" for part in parts):
             return None
-        changing = tuple(not part.reads_only for part in parts)
+        changing = tuple(changes_rows(part.facts) for part in parts)
         told = all(counted(part.facts) for part, changes in zip(parts, changing, strict=True) if changes)
         return changing if told else None
 

@@ -22,6 +22,7 @@ from blastwall.protocols.postgres.arrival import Arrival, Cancelling, arrive
 from blastwall.protocols.postgres.attribution import application_name, comment
 from blastwall.protocols.postgres.channel import PostgresChannel
 from blastwall.protocols.postgres.classify import Classifier
+from blastwall.protocols.postgres.keeping import Keeper, Place
 from blastwall.protocols.postgres.legs import Legs
 from blastwall.protocols.postgres.link import Link, Route, cancel, open_link
 from blastwall.protocols.postgres.names import Names
@@ -175,6 +176,9 @@ class PostgresConversation:
             self._legs, self._shelf, self._classifier, target.name, database, options, target.masking
         )
         await self._reader.refresh()
+        if self._host.capsules is not None:
+            place = Place(target.name, database)
+            self._legs.keeper = Keeper(self._legs, self._reader, self._host.capsules, place, time.time)
         self._welcome(arrival, reported, self._notice(arrival.hello.token, net))
 
     def _parameters(self, arrival: Arrival, options: Options, database: str) -> dict[str, str]:

@@ -182,6 +182,8 @@ class Handlers:
             facts = self._reader.find(statement.text).facts
             portal = Portal(client, upstream, facts, permit, statement.number, effects, prepared.treatment)
             portal.brief, portal.prepared, portal.formats = prepared.brief, prepared, event.result_formats
+            if permit.guard is not None:
+                portal.asked = statement
             try:
                 self._names.open(portal)
             except TooMany as fault:

@@ -12,7 +12,7 @@ from typing import Final
 from blastwall.errors import Fault, UpstreamFault
 from blastwall.model import Chunk
 from blastwall.protocols.postgres import messages, replies
-from blastwall.protocols.postgres.answers import ERROR, PARAMETER_TYPES, ROW, Expected, Step
+from blastwall.protocols.postgres.answers import ERROR, PARAMETER, ROW, Expected, Step
 from blastwall.protocols.postgres.legs import ClientGone, Legs
 from blastwall.protocols.postgres.upstream import Run
 
@@ -66,13 +66,17 @@ async def ask(
     types: Sequence[int] = (),
     values: Sequence[bytes | None] = (),
     formats: Sequence[int] = (),
+    sync: bool = False,
 ) -> list[Row]:
     """Run one statement inside a transaction or an open batch, which it leaves open; its rows in text form.
 
     NULL is None. Nothing may be owed, nor anything be staged. ``types``, ``values`` and ``formats`` are those of its
-    parameters. Raises Refused, and UpstreamFault for more than 16 MiB of rows.
+    parameters. ``sync``: no batch is open, so it ends with Sync, and a
+    refusal leaves nothing to be skipped. Raises Refused, and UpstreamFault for more than 16 MiB of rows.
     """
     steps = [Step.CLOSE, Step.PARSE, Step.BIND, Step.EXECUTE, Step.CLOSE, Step.CLOSE]
+    if sync:
+        steps.append(Step.SYNC)
     message = (
         messages.close(b"S", ASKING),  # one that was refused has left it behind
         messages.parse(ASKING, sql.encode(), types),
@@ -80,19 +84,9 @@ async def ask(
         messages.execute(ASKING),
         messages.close(b"P", ASKING),
         messages.close(b"S", ASKING),
-        messages.FLUSH,
+        messages.SYNC if sync else messages.FLUSH,
     )
     return await _asked(legs, steps, b"".join(message))
-
-
-async def parameter_types(legs: Legs, statement: bytes) -> tuple[int, ...]:
-    """The types that the server gave to the parameters of a prepared statement, by its name there; inside a batch."""
-    steps = [Step.DESCRIBE_STATEMENT]
-    found: list[bytes] = []
-    await _asked(legs, steps, messages.describe(b"S", statement) + messages.FLUSH, found)
-    if len(found) != 1:
-        raise UpstreamFault("the database did not describe a statement's parameters", code="08P01")
-    return replies.parameter_description(found[0])
 
 
 async def _asked(legs: Legs, steps: Sequence[Step], message: bytes, described: list[bytes] | None = None) -> list[Row]:
@@ -123,10 +117,8 @@ async def _asked(legs: Legs, steps: Sequence[Step], message: bytes, described: l
                 pending = b""
         elif run.type == ERROR and refused is None:
             refused = Refused(answers.retold(run.data), replies.error_fields(run.data))
-        elif run.type == PARAMETER_TYPES and described is not None:
-            described.append(run.data)
         spoken = answers.digest(run)
-        if spoken:
+        if spoken and run.type != PARAMETER:  # it is put back before the client could see it
             legs.local.append(Chunk(spoken))
     if refused is not None:
         raise refused

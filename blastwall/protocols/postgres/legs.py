@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from blastwall.errors import ClientFault, UpstreamFault
 from blastwall.model import Chunk, Direction, Masked, Sheet
@@ -13,6 +13,9 @@ from blastwall.protocols.postgres.answers import COMPLETE, COPY_DATA, ERROR, ROW
 from blastwall.protocols.postgres.downstream import Downstream
 from blastwall.protocols.postgres.upstream import Run, Upstream
 from blastwall.wire.wire import Signal, Wire
+
+if TYPE_CHECKING:
+    from blastwall.protocols.postgres.keeping import Keeper
 
 #: A chunk grows to about this many bytes before it travels down the road.
 CHUNK_BYTES: Final = 64 * 1024
@@ -63,6 +66,7 @@ class Legs:
         self.waiting = False  # the client's statement is held for a person
         self.guarded: AsyncIterator[Chunk] | None = None  # what the next exchange has instead of its results
         self.note: Note = _silent
+        self.keeper: Keeper | None = None  # None: what approved changes touch is not kept
         self.signature = b""  # a comment behind each statement, for the database's log
         self.copy_event: Callable[[], None] | None = None
         self._staged: list[bytes] = []

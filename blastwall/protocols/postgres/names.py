@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from blastwall.masking.plan import UNTOUCHED, Treatment
-from blastwall.model import Facts, Permit, Value
+from blastwall.model import Facts, Permit, Statement, Value
 from blastwall.protocols.postgres.brief import UNTOUCHED_BRIEF, Brief
 from blastwall.protocols.postgres.replies import Field
 from blastwall.protocols.postgres.sheet import RowSheet
@@ -76,6 +76,7 @@ class Portal(Value):
     """
 
     __slots__ = (
+        "asked",
         "brief",
         "client",
         "described",
@@ -114,6 +115,7 @@ class Portal(Value):
         self.formats: tuple[int, ...] = ()
         self.described = False
         self.sheet: RowSheet | None = None
+        self.asked: Statement | None = None  # where its permit has a guard
         self.portion: Portion | None = None  # its whole answer, where that was held back until it was counted
 
     @property

@@ -5,7 +5,7 @@ from blastwall.policy import vocabulary
 
 
 def test_every_effect_has_a_hint_and_so_have_connecting_masking_and_approving() -> None:
-    assert set(vocabulary.HINTS) == {effect.value for effect in Effect} | {"connect", "masked", "unbounded"}
+    assert set(vocabulary.HINTS) == {effect.value for effect in Effect} | {"connect", "masked", "unbounded", "undo"}
     assert all(hint.endswith(".") for hint in vocabulary.HINTS.values())
 
 

@@ -17,7 +17,7 @@ from blastwall.undo.capture import NoCapsule
 from rig.postgres import EmbeddedPostgres
 from tests.blastwall.undo.world import Session
 
-SCHEMAS, CHANGES, ROWS = 10, 25, 14
+SCHEMAS, CHANGES, ROWS = 8, 20, 12
 ODD = {"DateStyle": "SQL, DMY", "IntervalStyle": "sql_standard", "extra_float_digits": "-3", "bytea_output": "escape"}
 
 KEYS = {

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Generator, Mapping
+from typing import Any, TypeVar
 
 import psycopg
 
 from blastwall.model import Parameter
 from blastwall.protocols.postgres.snapshot import take
-from blastwall.sql.blast import Answer, Failed, Situation
+from blastwall.sql.blast import Answer, Failed, Question, Situation
 from blastwall.sql.parser import parse
 from blastwall.sql.surroundings import Surroundings
-from blastwall.undo.capsule import Capsule, Part
-from blastwall.undo.capture import SETTINGS, Capture, capture, look_again
+from blastwall.undo.capsule import Capsule
+from blastwall.undo.capture import SETTINGS, capture, look_again
 from blastwall.undo.restore import restoring
+
+T = TypeVar("T")
 
 
 class Session:
@@ -43,13 +45,14 @@ class Session:
         low = self.connection.pgconn
         low.exec_(b"BEGIN")
         try:
-            parts = self._drive(capture(Situation(parse(text), self.around, parameters), most))
+            kept = self._drive(capture(Situation(parse(text), self.around, parameters), most))
             result = low.exec_params(
                 text.encode(), [each.value for each in parameters], [each.type_id for each in parameters]
             )
             if result.error_message:
                 raise ValueError(result.error_message.decode())
-            parts = self._drive(look_again(parts))
+            assert (result.command_tuples or 0) == kept.rows, "what was kept is what was changed"
+            parts = self._drive(look_again(kept.parts))
             done = low.exec_(b"COMMIT")
             if done.error_message:
                 raise ValueError(done.error_message.decode())
@@ -58,7 +61,7 @@ class Session:
             raise
         return Capsule("c", "a", "t", "d", "x", 0.0, parts)
 
-    def _drive(self, questions: Capture) -> tuple[Part, ...]:
+    def _drive(self, questions: Generator[Question, Answer, T]) -> T:
         low = self.connection.pgconn
         answer: Answer | None = None
         try:
@@ -84,8 +87,8 @@ class Session:
                 low.exec_(
                     f"SET LOCAL {name} = '{value}'".encode() if value else f"SET LOCAL {name} TO DEFAULT".encode()
                 )
-            parts: tuple[Part, ...] = end.value
-            return parts
+            result: T = end.value
+            return result
 
     def undo(self, capsule: Capsule) -> str:
         """Run the restoring text as one simple query; "" or the server's words."""
