@@ -122,12 +122,7 @@ class SessionExchange:
                 if piece is None:
                     break
                 kind, data = piece
-                if kind is Piece.END_OF_OUTPUT:
-                    for stream, sheet in self._sheets.items():
-                        if sheet.holds:
-                            yield self._rest(stream, number)
-                    self._out.channel.write_eof()
-                elif kind in (Piece.OUTPUT, Piece.ERRORS):
+                if kind in (Piece.OUTPUT, Piece.ERRORS):
                     if self._prompts is not None:
                         self._prompts.shown(data)
                     if self._bare:
@@ -135,6 +130,9 @@ class SessionExchange:
                     yield Chunk(pack(kind, data), number, sheet=self._sheets.get(kind))
                 else:
                     yield Chunk(pack(kind, data), number, direction=Direction.TO_TARGET)
+            for kind, sheet in self._sheets.items():
+                if sheet.holds:
+                    yield self._rest(kind, number)
             yield self._exit(number)
         finally:
             for task in tasks:
@@ -215,12 +213,15 @@ class SessionExchange:
             self._up.channel.close()
 
     async def _printed(self, output: Any, errors: Any, found: asyncio.Queue[Found | None]) -> None:  # noqa: ANN401
-        """What the host sends: both outputs, their end, and None once it has closed the channel. A command may close
-        its outputs and still read."""
+        """What the host sends: both outputs, and None once it has closed the channel. A command may close its outputs
+        and still read.
+
+        The client hears of their end with the exit status and not before: OpenSSH's closes a channel on which both
+        sides have said that nothing more comes, and the library answers that at once, without the status.
+        """
         await asyncio.gather(
             read_into(output, Piece.OUTPUT, found, self._out), read_into(errors, Piece.ERRORS, found, self._err)
         )
-        await found.put((Piece.END_OF_OUTPUT, b""))
         await self._up.channel.wait_closed()
         await found.put(None)
 

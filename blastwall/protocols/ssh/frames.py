@@ -20,7 +20,6 @@ class Piece(IntEnum):
     END_OF_INPUT = 7
     UNRECORDED = 8  # "n": so many bytes were typed where a password was asked for
     LEFT_OUT = 9  # "n": so many bytes of a file's content, which passed
-    END_OF_OUTPUT = 10  # both outputs are closed; never in a chunk
 
 
 def pack(piece: Piece, data: bytes) -> bytes:

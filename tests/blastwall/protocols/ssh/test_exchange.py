@@ -117,7 +117,6 @@ async def test_signals_of_no_known_name_do_not_pass(tmp_path: Path) -> None:
 async def test_a_command_that_closes_its_outputs_still_reads(tmp_path: Path) -> None:
     async with gate(tmp_path) as through, client(through) as agent:
         process = await agent.create_process("wc -c", encoding=None)
-        assert await process.stdout.read() == b""
         for _ in range(10):
             process.stdin.write(b"x" * 50_000)
             await process.stdin.drain()
