@@ -12,7 +12,7 @@ from cryptography import x509
 
 from blastwall.errors import TokenFault
 from blastwall.identity.claims import ClaimNames
-from blastwall.identity.saml_document import RULES, Element, child, children, read_response, text_of
+from blastwall.identity.saml_document import NAMESPACES, RULES, Element, child, children, read_response, text_of
 from blastwall.identity.saml_signature import Signed, verified
 
 LEEWAY: Final = 30.0  # seconds: for what must not lie in the future; what has expired has expired
@@ -23,6 +23,7 @@ SUCCESS: Final = "urn:oasis:names:tc:SAML:2.0:status:Success"
 ENTITY: Final = "urn:oasis:names:tc:SAML:2.0:nameid-format:entity"
 
 _INSTANT: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?Z", re.ASCII)
+_NIL: Final = f"{{{NAMESPACES['xsi']}}}nil"
 _NEW: Final = "start again with `blastwall login`"
 _ASK: Final = "ask your identity provider's administrator"
 
@@ -202,7 +203,8 @@ def _attributes(assertion: Element) -> dict[str, tuple[str, ...]]:
                 raise TokenFault(
                     f"the SAML assertion names an attribute twice; {_ASK} to send it once, with all values"
                 )
-            found[name] = tuple(text_of(value) for value in children(attribute, "saml:AttributeValue"))
+            values = children(attribute, "saml:AttributeValue")
+            found[name] = tuple(text_of(value) for value in values if value.get(_NIL) not in ("true", "1"))
     return found
 
 

@@ -71,6 +71,13 @@ def test_a_value_of_one_attribute_cannot_pass_for_anothers() -> None:
     assert read(good(attributes=inside), claims=ClaimNames("agent", ("dept",), None)).groups == ("dept=role=owner",)
 
 
+def test_a_value_that_is_said_to_be_none_is_none() -> None:
+    nil = '<saml:AttributeValue xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:nil="true"/>'
+    groups = attribute("groups", "x").replace("<saml:AttributeValue>x</saml:AttributeValue>", nil)
+    inside = f"<saml:AttributeStatement>{attribute('agent', 'reporter')}{groups}</saml:AttributeStatement>"
+    assert read(good(attributes=inside)).groups == ()
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
