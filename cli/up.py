@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import threading
 from pathlib import Path
@@ -10,6 +11,7 @@ from types import FrameType
 import click
 
 from cli import place, strings
+from rig.cloud.up import CloudStack, alone
 from rig.desk import login_link
 from rig.hosts import SshKeys
 from rig.running import Running
@@ -67,11 +69,20 @@ def _listen(address: str | None, port: int | None) -> dict[str, str]:
     "--port", type=click.IntRange(0, 65535), help="Port for PostgreSQL clients on 127.0.0.1; 0: any free one."
 )
 @click.option("--listen", metavar="HOST:PORT", help="The same with an address.")
-def command(config: Path, state: Path, port: int | None, listen: str | None) -> None:
+@click.option(
+    "--cloud/--local",
+    help="The AWS stacks, deployed into an emulated account; or one gateway that needs nothing else.  [default: local]",
+)
+def command(config: Path, state: Path, port: int | None, listen: str | None, cloud: bool) -> None:
     """Start a local gateway and the local targets of its configuration; Ctrl-C stops them.
 
     SIGHUP has the gateway read its configuration again (it also does so when a file changes).
     """
+    if cloud:
+        if listen is not None or port is not None:
+            raise click.UsageError("--cloud listens where it finds a free port")
+        _serve_cloud(config, state)
+        return
     signals = _Signals()
     stack = LocalStack(config, state, listen=_listen(listen, port), say=click.echo)
     try:
@@ -91,6 +102,48 @@ def command(config: Path, state: Path, port: int | None, listen: str | None) -> 
     except _Interrupted:
         pass
     click.echo("stopped")
+
+
+def _serve_cloud(config: Path, state: Path) -> None:
+    signals = _Signals()
+    try:
+        with alone(state) as home:
+            stack = CloudStack(config, home, say=click.echo)
+            try:
+                stack.start()
+                signals.starting = False
+                click.echo(cloud_announcement(stack))
+                while not signals.stop.wait(CHECK_SECONDS):
+                    stack.check()
+            finally:
+                signals.starting = False
+                stack.stop()
+    except _Interrupted:
+        pass
+    click.echo("stopped")
+
+
+def cloud_announcement(stack: CloudStack) -> str:
+    """What to connect with, and how to look into the account."""
+    lines = []
+    for name, target in stack.targets.items():
+        door = strings.Door.at(stack.balancer.address, target.databases[0], name, stack.certificates.ca)
+        lines += ["", f"{name} ({target.protocol})"]
+        lines += [f"  {client:14} {text}" for client, text in strings.postgres(door).items()]
+    shown = " ".join(f"{name}={shlex.quote(value)}" for name, value in stack.account.environment().items())
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "The user is TARGET, the password is a token:",
+            f"  export PGPASSWORD=$(blastwall token --state {shlex.quote(str(stack.state))} --agent my-agent --group agents)",
+            "the account, as its root, for the AWS command line and `blastwall ... --aws`:",
+            f"  export {shown}",
+            f"log: {stack.state / 'tasks'}/*/gateway.log; what is real here: docs/rig.md",
+            "",
+            f"ready: postgres {stack.balancer.address}; Ctrl-C stops, and nothing is kept",
+        ]
+    )
 
 
 def _known(address: str) -> str:

@@ -84,6 +84,16 @@ class EmulatedAccount:
         endpoint = self.plain if plain else self.endpoint
         return session.client(service, endpoint_url=endpoint, verify=self._ca, config=_PATIENCE)
 
+    def environment(self) -> dict[str, str]:
+        """Variables with which any AWS tool is the account's root here."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_CA_BUNDLE": self._ca,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": self._root["aws_access_key_id"],
+            "AWS_SECRET_ACCESS_KEY": self._root["aws_secret_access_key"],
+        }
+
     def unread(self) -> Mapping[str, Mapping[str, list[str]]]:
         """Type of resource -> property of the template that nothing read -> logical ids."""
         found: Mapping[str, Mapping[str, list[str]]] = self._asked("unread")

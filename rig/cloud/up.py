@@ -5,18 +5,21 @@ What is real here and what is emulated is told in docs/rig.md.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from blastwall.config.bundle import Bundle, load_bundle
 from blastwall.config.model import TargetSection
+from rig import account
 from rig.certificates import ensure_certificates
 from rig.cloud.assembly import ROOT, synthesize
 from rig.cloud.balancer import Balancer, Place
@@ -25,6 +28,7 @@ from rig.cloud.emulated import ACCOUNT, REGION, EmulatedAccount
 from rig.cloud.environment import ensure_environment
 from rig.cloud.task import Task
 from rig.issuer import LocalIssuer
+from rig.postgres import RigFault
 from rig.targets import LocalTarget
 
 CACHE = ROOT / ".cache"
@@ -119,6 +123,15 @@ class CloudStack:
             list(warmed)
         self._say(f"{self._count} tasks ready: {time.monotonic() - began:.1f} s")
 
+    def check(self) -> None:
+        """Raises RigFault naming the part that stopped by itself, with its last words."""
+        for target in self.targets.values():
+            if not target.running():
+                raise RigFault(f"target {target.name} stopped by itself:\n{target.server.last_words()}")
+        for process in [self.account.process, *(task.process for task in self.tasks)]:
+            if process is not None and not process.running:
+                raise RigFault(f"{process.name} stopped by itself:\n{process.last_words()}")
+
     def deploy(self, assembly: Path) -> None:
         """Deploy an assembly, the first or a changed one."""
         self.deployment.deploy(assembly, {"ServerCertificateArn": self._server_secret})
@@ -202,6 +215,25 @@ class CloudStack:
         }
         made = secrets_manager.create_secret(Name=SERVER_SECRET, SecretString=json.dumps(pair))
         self._server_secret = made["ARN"]
+
+
+@contextmanager
+def alone(state: Path) -> Iterator[Path]:
+    """A new directory below ``state`` for one stack, removed afterwards. Raises RigFault when another one uses it."""
+    home = state / "cloud"
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle = os.open(state / "cloud.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RigFault(f"another `blastwall up --cloud` uses {state}: stop it, or choose another --state") from None
+        if home.exists():
+            account.remove_tree(home)
+        yield home
+        account.remove_tree(home)
+    finally:
+        os.close(handle)
 
 
 def place_of(task: Task) -> Place:

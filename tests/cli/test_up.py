@@ -124,3 +124,9 @@ def test_the_default_state_needs_no_option() -> None:
     text = up.announcement(running, Path(".state"))
     assert "blastwall connect shop" in text
     assert "blastwall token --agent my-agent" in text
+
+
+def test_the_emulated_account_chooses_its_own_port(state: Path) -> None:
+    process = start(state, "--cloud")
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 2 and "--cloud listens where it finds a free port" in said
