@@ -18,6 +18,8 @@ log = logging.getLogger("blastwall.endings")
 
 #: What nobody looks after (a gateway died, a target was away) is looked for this often (seconds).
 RECLAIM_SECONDS: Final = 5.0
+#: What is being taken back when the gateway ends has this long (seconds).
+FINISH_SECONDS: Final = 10.0
 #: A store that does not say whether a session has ended is asked again after so long, so many times (seconds).
 AGAIN_SECONDS: Final = 5.0
 MOST_ATTEMPTS: Final = 720
@@ -46,6 +48,7 @@ class _Following:
     task: asyncio.Task[None] | None = None
     vending: int = 0
     needed: bool = False
+    over: bool = False  # the session has ended: what it has is being taken back
     users: set[str] = field(default_factory=set)
     outliving: dict[str, Credential] = field(default_factory=dict)
 
@@ -108,7 +111,7 @@ class Endings:
     async def _await_end(self, session: Session, following: _Following) -> None:
         try:
             reason = await self._end_of(session)
-            following.needed = True  # what is being made right now has nobody else
+            following.needed = following.over = True  # what is being made right now has nobody else
             outliving_all = tuple(map(outliving, following.outliving.values()))
             try:
                 taken = tuple(await self._vendor.revoke(session))
@@ -154,10 +157,14 @@ class Endings:
 
     async def finish(self, surrender: Reclaim) -> None:
         """The gateway ends: follow no more, and take back what this process vended, for nobody else can use it."""
+        for following in self._followed.values():
+            if not following.over:
+                following.cancel()
         followers = [following.task for following in self._followed.values() if following.task is not None]
-        for task in followers:
-            task.cancel()
-        await asyncio.gather(*followers, return_exceptions=True)
+        if followers:  # whoever is taking something back has begun it at the target: nobody could go on with that now
+            _, late = await asyncio.wait(followers, timeout=FINISH_SECONDS)
+            for task in late:
+                task.cancel()
         self._followed.clear()
         for found in await surrender():
             await self._tell(found, set())

@@ -18,6 +18,8 @@ log = logging.getLogger("blastwall.watch")
 FLUSH_SECONDS = 0.2
 #: Configuration files are looked at this often (seconds).
 LOOK_SECONDS = 1.0
+#: What runs for ever begins anew this long after a defect (seconds).
+ANEW_SECONDS = 1.0
 #: Abandoned recordings are looked for this often (seconds).
 FINISH_SECONDS = 30.0
 
@@ -91,6 +93,16 @@ class Watch:
                 await reload()
 
 
+async def lasting(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Runs what runs for ever, and begins it anew should it meet a defect: nobody would notice that it had stopped."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("defect in %s, which begins anew", name)
+        await asyncio.sleep(ANEW_SECONDS)
+
+
 async def finish_for_ever(finisher: Finisher) -> None:
     """Runs for ever, from the gateway's start on: recordings that another process left without an end get theirs."""
     told: dict[str, str] = {}
@@ -120,7 +132,7 @@ async def reload_or_keep(load: Callable[[], Awaitable[None]]) -> bool:
     """Run ``load``; an invalid configuration keeps the old one and says so. Returns whether the new one is in force."""
     try:
         await load()
-    except ConfigFault as fault:
+    except (ConfigFault, OSError, ValueError) as fault:  # a file that went away, or is half written, is no better
         log.error("the new configuration is invalid, so the old one stays in force:\n%s", fault)
         return False
     log.info("the new configuration is in force")

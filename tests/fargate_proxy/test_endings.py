@@ -242,3 +242,29 @@ async def test_the_gateways_own_end_takes_back_what_it_holds(world: World) -> No
     await endings.finish(surrender)
     assert [name for name, _ in world.events] == ["revocation_verified"] and endings._followed == {}
     assert world.revoked == []
+
+
+async def test_what_is_being_taken_back_when_the_gateway_ends_is_finished_first(world: World) -> None:
+    """It was begun at the target: nobody else could go on with it, and it would wait for the next gateway."""
+    endings = world.endings()
+    begun, let = asyncio.Event(), asyncio.Event()
+
+    async def slow(session: Session) -> Sequence[Revocation]:
+        begun.set()
+        await let.wait()
+        return (DEAD,)
+
+    world.revoke = slow  # type: ignore[method-assign]  # this one is slow
+    follow(endings, ROLE)
+    world.ends.set_result("over")
+    await asyncio.wait_for(begun.wait(), 30)
+
+    async def surrender() -> Any:
+        assert [name for name, _ in world.events] == ["revocation_verified"]
+        return []
+
+    ending = asyncio.create_task(endings.finish(surrender))
+    await asyncio.sleep(0)
+    let.set()
+    await asyncio.wait_for(ending, 30)
+    assert [fields["reason"] for _, fields in world.events] == ["over"]

@@ -10,7 +10,7 @@ import pytest
 from blastwall.errors import ConfigFault, Problem, RecordingFault
 from blastwall.local.finisher import Report
 from fargate_proxy import watch as module
-from fargate_proxy.watch import Watch, reload_or_keep
+from fargate_proxy.watch import Watch, lasting, reload_or_keep
 
 
 class Recording:
@@ -112,3 +112,33 @@ async def test_abandoned_recordings_are_completed_from_the_start_on_and_problems
     said = [record.message for record in caplog.records]
     assert [words for words in said if "aa" in words] == ["the recording aa was abandoned, and is completed now"]
     assert len([words for words in said if "bb" in words]) == 2
+
+
+async def test_what_runs_for_ever_begins_anew_after_a_defect(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("fargate_proxy.watch.ANEW_SECONDS", 0.0)
+    begun: list[int] = []
+    again = asyncio.Event()
+
+    async def work() -> None:
+        begun.append(1)
+        if len(begun) == 1:
+            raise ZeroDivisionError
+        again.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(lasting("reclaiming", work))
+    await asyncio.wait_for(again.wait(), 30)
+    assert "defect in reclaiming, which begins anew" in caplog.text
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.parametrize("fault", [OSError("gone"), ValueError("half a file")])
+async def test_a_configuration_that_does_not_read_keeps_the_old_one(fault: Exception) -> None:
+    async def load() -> None:
+        raise fault
+
+    assert not await reload_or_keep(load)
