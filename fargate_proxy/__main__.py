@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +42,7 @@ from fargate_proxy.local import compose
 from fargate_proxy.proxied import NotProxied, announced
 from fargate_proxy.pulse import Pulse
 from fargate_proxy.tls import server_context
-from fargate_proxy.watch import finish_for_ever, reload_or_keep
+from fargate_proxy.watch import finish_for_ever, lasting, reload_or_keep
 
 if TYPE_CHECKING:
     from fargate_proxy.aws import Parts as AwsParts
@@ -160,21 +160,24 @@ async def _run(settings: ProxySettings, bundle: Bundle, kept: Kept) -> None:
     if settings.health_port:
         await health.listen(next(iter(bundle.config.listen.values())).host, settings.health_port)
         health.ready()
-    beside = [
-        asyncio.create_task(gateway.watch.flush_lazily()),
-        asyncio.create_task(gateway.watch.reload_on_change(settings.config_path, reload)),
+    endings, watch = gateway.endings, gateway.watch
+    lasts: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+        ("flushing", watch.flush_lazily),
+        ("looking for changes", lambda: watch.reload_on_change(settings.config_path, reload)),
     ]
     if not isinstance(parts, LocalParts):  # functions sweep, reclaim and finish there
-        beside.append(asyncio.create_task(pulse.beat_for_ever()))
+        lasts.append(("the pulse", pulse.beat_for_ever))
     else:
+        local = parts
         finisher = Finisher(Shelf(settings.state_path), parts.clock, signer=load_signer(settings.state_path / "keys"))
-        beside += [
-            asyncio.create_task(_sweep(parts.sessions)),
-            asyncio.create_task(gateway.endings.reclaim_for_ever(parts.vendor.reclaim)),
-            asyncio.create_task(gateway.endings.reclaim_for_ever(parts.vendor.reclaim_keys, parts.sessions.changed)),
-            asyncio.create_task(gateway.endings.reclaim_for_ever(parts.strays.sweep, lambda _: asyncio.sleep(60))),
-            asyncio.create_task(finish_for_ever(finisher)),
+        lasts += [
+            ("sweeping", lambda: _sweep(local.sessions)),
+            ("reclaiming", lambda: endings.reclaim_for_ever(local.vendor.reclaim)),
+            ("denying", lambda: endings.reclaim_for_ever(local.vendor.reclaim_keys, local.sessions.changed)),
+            ("finding strays", lambda: endings.reclaim_for_ever(local.strays.sweep, lambda _: asyncio.sleep(60))),
+            ("finishing", lambda: finish_for_ever(finisher)),
         ]
+    beside = [asyncio.create_task(lasting(name, work)) for name, work in lasts]
     gc.collect()
     gc.set_threshold(50_000, 20, 100)  # statements leave no cycles behind: look for some far less often
     gc.freeze()  # what start-up made lives as long as the process: the collector need not look at it again
