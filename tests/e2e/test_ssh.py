@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import time
@@ -344,3 +346,41 @@ def test_what_looks_like_a_secret_is_masked_in_output(hosts: Stack, agent: Agent
         with entry.open() as file:
             assert b"AKIAIOSFODNN7EXAMPLE" not in file.read()
     assert [value["fields"]["kinds"] for value in hosts.recorded(agent.name) if value.get("name") == "detected"]
+
+
+def test_a_moderator_follows_a_shell_and_its_recording_plays(hosts: Stack, agent: Agent) -> None:
+    """While the shell is still open; and nothing that is printed there steers the terminal of whoever looks."""
+    hostile = r"printf '\033]0;forged\007\033[2J\033]52;c;AAAA\007seen-%s\n' $((40+2))" + "\n"
+    follower: list[subprocess.Popen[str]] = []
+
+    def followed(seen: bytes) -> bool:
+        if b"seen-42" not in seen:
+            return False
+        command = [sys.executable, "-m", "cli", "recordings", "follow", hosts.recordings(agent.name)[-1].id]
+        command += ["--state", str(hosts.state)]
+        watching = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        follower.append(watching)
+        assert watching.stdout is not None
+        for line in watching.stdout:
+            if "seen-42" in line and "printf" not in line:
+                assert "\\x1b]0;forged\\x07" in line, "sequences are shown, not obeyed"
+                return True
+        return False
+
+    with deciding(hosts, agent.name):
+        on_terminal(agent, [hostile.encode(), b"exit 5\n"], followed)
+    (watching,) = follower
+    rest, _ = watching.communicate(timeout=30)
+    assert "exit 5" in rest
+    (entry,) = hosts.settled(agent.name)
+    cast = hosts.blastwall("recordings", "export", entry.id).split("\n")
+    header = json.loads(cast[0])
+    assert (header["version"], header["width"] > 0, header["height"] > 0) == (2, True, True)
+    events = [json.loads(line) for line in cast[1:] if line]
+    assert all(len(event) == 3 and event[1] == "o" for event in events)
+    assert [event[0] for event in events] == sorted(event[0] for event in events)
+    shown = "".join(event[2] for event in events)
+    assert "seen-42" in shown
+    sequences = re.findall(r"\x1b[^m]{0,8}m?", shown)
+    assert all(re.fullmatch(r"\x1b\[[0-9;]*m", each) for each in sequences), "colours of ours, and nothing else"
+    assert "\x07" not in shown
