@@ -27,7 +27,7 @@ class FileSink:
         if length >= SMALL:
             write_all(self._file, parts, length, self._disk)
             return
-        written = self._write(self._file, (b"".join(parts),))
+        written = self._write(self._file, parts if len(parts) == 1 else (b"".join(parts),))
         if written != length:
             raise OSError(f"only {written} of {length} bytes were taken")
 

@@ -6,8 +6,12 @@ from collections.abc import Awaitable, Sequence
 from concurrent.futures import Executor, Future
 from typing import Final, Protocol
 
+from librt.strings import BytesWriter, write_i64_be
+from mypy_extensions import i64
+
 from blastwall.errors import RecordingFault
 from blastwall.recording import chain
+from blastwall.recording.bodies import write_u32
 from blastwall.recording.codec import BLOCK, COMPRESS_FROM, ZSTD, deflate, preamble, seal_head
 
 SPILL: Final = 256 * 1024  # bytes at which pending records are written without waiting for a commit
@@ -145,8 +149,9 @@ class Blocks:
         stored = size
         flags = 0
         if size < COMPRESS_FROM:
-            parts = (b"".join(parts),)
-        elif self._compress:
+            self._seal_small(b"".join(parts), sequence)
+            return
+        if self._compress:
             packed = deflate(b"".join(parts))
             if len(packed) < size:
                 parts, stored, flags = (packed,), len(packed), ZSTD
@@ -161,6 +166,26 @@ class Blocks:
         self.value = value
         self.count += 1
         self.length += len(head) + stored
+
+    def _seal_small(self, payload: bytes, sequence: int) -> None:
+        """What nearly every commit writes: a block that is one write."""
+        size = len(payload)
+        writer = BytesWriter()
+        write_u32(writer, 0)
+        write_u32(writer, size)
+        write_u32(writer, size)
+        write_i64_be(writer, i64(sequence))
+        sealed = writer.getvalue()
+        value = chain.link(self.value, self._session, sealed, (payload,))
+        block = seal_head(sealed, value) + payload
+        try:
+            self._sink.write((block,), len(block))
+        except OSError as error:
+            self._fail(error)
+            return
+        self.value = value
+        self.count += 1
+        self.length += len(block)
 
     def _fail(self, error: OSError) -> RecordingFault:
         self.refusal = RecordingFault(

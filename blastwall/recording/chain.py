@@ -9,7 +9,7 @@ reordered, or moved to another file (not even one of the same session) without e
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final
 
@@ -33,14 +33,13 @@ def session_key(session: str) -> bytes:
     return len(text).to_bytes(2, "big") + text
 
 
-def link(previous: bytes, session: bytes, sealed: bytes, parts: Iterable[bytes]) -> bytes:
+def link(previous: bytes, session: bytes, sealed: bytes, parts: Sequence[bytes]) -> bytes:
     """Return a block's chain value. ``session`` is from :func:`session_key`, ``sealed`` the head without its value."""
     digest = _EMPTY.copy()  # a new one looks its algorithm up
-    pieces = list(parts)
-    if len(pieces) == 1 and len(pieces[0]) < SMALL:
-        digest.update(previous + session + sealed + pieces[0])
+    if len(parts) == 1 and len(parts[0]) < SMALL:
+        digest.update(previous + session + sealed + parts[0])
         return digest.digest()
     digest.update(previous + session + sealed)
-    for piece in pieces:
-        digest.update(piece)
+    for part in parts:
+        digest.update(part)
     return digest.digest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import os
 import secrets
 import socket
@@ -116,6 +117,13 @@ async def _connect(route: Route) -> socket.socket:
 
 
 async def _resolve(route: Route) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+    try:
+        number = ipaddress.ip_address(route.host)
+    except ValueError:
+        pass
+    else:  # nobody has to be asked: that takes a thread
+        family = socket.AF_INET if number.version == 4 else socket.AF_INET6
+        return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (route.host, route.port))]
     try:
         found = await asyncio.get_running_loop().getaddrinfo(route.host, route.port, type=socket.SOCK_STREAM)
     except OSError as fault:

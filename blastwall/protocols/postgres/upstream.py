@@ -22,6 +22,10 @@ from blastwall.wire.buffer import Buffer
 __all__ = ["PIECE", "Encryption", "Ready", "Run", "Upstream", "UpstreamEvent"]
 
 PIECE: Final = 256 * 1024  # rows and copy frames above this are passed on in pieces
+# The tables of frames once more, as one byte for each type: 0 where they say nothing.
+_STREAMED: Final = bytes(STREAMED.get(kind, 0) for kind in range(256))
+_LEAST: Final = bytes(CONTROL.get(kind, (0, 0))[0] for kind in range(256))
+_MOST: Final = bytes(CONTROL.get(kind, (0, 0))[1] for kind in range(256))
 RECEIVE_SLACK: Final = 1 << 20  # unread bytes allowed above one held frame: what a shell may read in one go
 
 
@@ -210,8 +214,8 @@ class Upstream:
                 continue
             kind = data[position]
             size = int(read_i32_be(data, position + 1)) & 0xFFFFFFFF
-            least = STREAMED.get(kind)
-            if least is not None:
+            least = _STREAMED[kind]
+            if least:
                 end, count = scan_run(data, position, kind, least, self._max_frame)
                 if count:
                     buffer.position = end
@@ -226,7 +230,9 @@ class Upstream:
                     return None
                 continue
             end = position + 1 + size
-            self._judge_control(kind, size, CONTROL)
+            least = _LEAST[kind]
+            if not least or size < least or size > (_MOST[kind] or self._max_control):
+                self._judge_control(kind, size, CONTROL)
             if end > len(data):
                 if not buffer.need(1 + size):
                     return None
