@@ -13,12 +13,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from blastwall.conversation import Roles
 from blastwall.credentials.desk import credential_of, principal_of, raised, revocation_of
-from blastwall.errors import Fault, OurFault, UpstreamFault
+from blastwall.errors import Fault, OurFault, TokenFault, UpstreamFault
 from blastwall.identity.jwt import token_id
 from blastwall.model import Credential, Permit, Principal, Revocation, Secret, Session, Target
 from blastwall.ports import Clock
@@ -122,7 +123,8 @@ class AwsVendor:
         self._roles = roles
         self._clock = clock
         self._held: dict[tuple[str, str], _Held] = {}
-        self._asking: dict[tuple[str, str], asyncio.Lock] = {}
+        self._asking: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()  # while anybody asks
+        self._revoked: OrderedDict[str, None] = OrderedDict()  # sessions, the latest last
 
     async def vend(
         self, session: Session, target: Target, permit: Permit, database_user: str | None, token: Secret | None = None
@@ -133,7 +135,8 @@ class AwsVendor:
         if token is None:
             raise UpstreamFault("no credential without the agent's own token")
         key = (session.id, database_user or "")
-        async with self._asking.setdefault(key, asyncio.Lock()):
+        asking = self._asking.setdefault(key, asyncio.Lock())
+        async with asking:
             held = self._held.get(key)
             if held is not None and self._usable(held.credential):
                 return _copy(held.credential)
@@ -147,6 +150,10 @@ class AwsVendor:
             }
             answer = raised(await asyncio.to_thread(self._invoke, self._vendor, request))
             credential = credential_of(answer["credential"])
+            if session.id in self._revoked:  # its answer was on its way meanwhile: nobody would wipe what it brings
+                if credential.secret is not None:
+                    credential.secret.wipe()
+                raise TokenFault("the session has ended; connect again, with a new token if this repeats")
             if credential.kind != "role":
                 return credential
             self._forget(key)
@@ -156,6 +163,9 @@ class AwsVendor:
     async def revoke(self, session: Session) -> Sequence[Revocation]:
         """Have everything of the session taken back, then try what this task still has."""
         answer = await asyncio.to_thread(self._invoke, self._revoker, {"session": session.id, "holder": self._holder})
+        self._revoked[session.id] = None
+        while len(self._revoked) > MOST_BELIEVED:
+            self._revoked.popitem(last=False)
         done = [revocation_of(document) for document in raised(answer)["revocations"]]
         keys = [key for key in self._held if key[0] == session.id]
         tried = {self._held[key].credential.user: await self._opens(self._held[key]) for key in keys}
@@ -202,7 +212,6 @@ class AwsVendor:
 
     def _forget(self, key: tuple[str, str]) -> None:
         held = self._held.pop(key, None)
-        self._asking.pop(key, None) if held is None else None
         if held is not None and held.credential.secret is not None:
             held.credential.secret.wipe()
 
