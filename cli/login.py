@@ -9,16 +9,17 @@ import threading
 import webbrowser
 from contextlib import ExitStack
 from hmac import compare_digest
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final, Self
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import click
 
 from blastwall.approvals.visible import visible
+from blastwall.approvals.web import Request, Response
 from blastwall.errors import ClientFault, TokenFault, UpstreamFault
 from blastwall.identity.saml_sign_in import ENTROPY, hashed, secret
+from blastwall.local.loopback import Loopback
 from blastwall.local.post import exchange
 from cli import place
 from rig import running
@@ -26,85 +27,46 @@ from rig import running
 PAGE_VARIABLE: Final = "BLASTWALL_PAGE"
 SECONDS_A_REQUEST: Final = 5.0
 LONGEST_CODE: Final = 100
+TEXT: Final = "text/plain; charset=utf-8"
 
 
 class Listener:
     """Waits on loopback for the browser to come back with a code (RFC 8252 section 7.3). A context manager."""
 
     def __init__(self) -> None:
-        self._server = _Server(("127.0.0.1", 0), _Handler)
-        self.port: int = self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="login", daemon=True)
+        self._server = Loopback("127.0.0.1", 0, "login")
+        self.port = self._server.port
+        self._expected = ""
+        self._ready = threading.Event()  # `_expected` is known: the address is printed at the same moment
+        self._codes: queue.Queue[str] = queue.Queue()
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._server.start(self._answer)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(SECONDS_A_REQUEST)
+        self._server.stop()
 
     def wait(self, id: str, seconds: float) -> str:
         """The code for the sign-in ``id``. Raises TokenFault when nobody brings it within ``seconds``."""
-        self._server.expected = id
-        self._server.ready.set()
+        self._expected = id
+        self._ready.set()
         try:
-            return self._server.codes.get(timeout=seconds)
+            return self._codes.get(timeout=seconds)
         except queue.Empty:
             raise TokenFault("nobody signed in in time; run the command again") from None
 
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 16
-
-    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
-        self.expected = ""
-        self.ready = threading.Event()  # `expected` is known: the address is printed at the same moment
-        self.codes: queue.Queue[str] = queue.Queue()
-        super().__init__(address, handler)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    timeout = SECONDS_A_REQUEST
-    server: _Server
-
-    def do_GET(self) -> None:
-        parts = urlsplit(self.path)
-        try:
-            fields = dict(parse_qsl(parts.query, max_num_fields=8))
-        except ValueError:
-            fields = {}
-        id, code = fields.get("id", ""), fields.get("code", "")
-        # Another name for this address would be a page elsewhere that was pointed here (DNS rebinding).
-        here = self.headers.get("Host", "") == f"127.0.0.1:{self.server.server_port}"
-        if not here or parts.path != "/" or not self._awaited(id) or not 0 < len(code) <= LONGEST_CODE:
-            self._answer(404, b"There is nothing here.\n")
-            return
-        self._answer(200, b"You are signed in. Go back to your terminal; this page can be closed.\n")
-        self.server.codes.put(code)
+    def _answer(self, request: Request) -> Response:
+        id, code = request.query.get("id", ""), request.query.get("code", "")
+        asked = request.method == "GET" and request.path == "/" and self._awaited(id)
+        if not asked or not 0 < len(code) <= LONGEST_CODE:
+            return Response(404, b"There is nothing here.\n", TEXT)
+        self._codes.put(code)
+        return Response(200, b"You are signed in. Go back to your terminal; this page can be closed.\n", TEXT)
 
     def _awaited(self, id: str) -> bool:
-        known = self.server.ready.wait(SECONDS_A_REQUEST)
-        return known and compare_digest(self.server.expected.encode(), id.encode())
-
-    def _answer(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        for name, value in {
-            "Content-Type": "text/plain; charset=utf-8",
-            "Content-Length": str(len(body)),
-            "Cache-Control": "no-store",
-            "Referrer-Policy": "no-referrer",
-            "X-Content-Type-Options": "nosniff",
-        }.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: the path holds the code."""
+        known = self._ready.wait(SECONDS_A_REQUEST)
+        return known and compare_digest(self._expected.encode(), id.encode())
 
 
 @click.command(short_help="Sign in at a SAML identity provider for a token.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -13,6 +14,7 @@ from blastwall.approvals.web import LARGEST_BODY, Request, Response, make_reques
 
 REQUEST_SECONDS = 10.0
 MAX_CONNECTIONS = 32
+FINISH_SECONDS = 1.0
 
 Answer = Callable[[Request], Response]
 
@@ -39,10 +41,12 @@ class Loopback:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop listening. Not before :meth:`start`."""
-        self._server.shutdown()
+        """Stop listening; what is being answered gets a second to arrive. Also where it never began to answer."""
+        if self._thread.ident is not None:
+            self._server.shutdown()
+            self._thread.join(REQUEST_SECONDS)
         self._server.server_close()
-        self._thread.join(REQUEST_SECONDS)
+        self._server.finish(FINISH_SECONDS)
 
 
 class _Server(ThreadingHTTPServer):
@@ -54,8 +58,16 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int]) -> None:
         self.answer: Answer = lambda request: Response(503)
-        self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self._most = MAX_CONNECTIONS
+        self._slots = threading.Semaphore(self._most)
         super().__init__(address, _Handler)
+
+    def finish(self, seconds: float) -> None:
+        """Wait until nobody is answered any more, for so long at most; to be called when nobody is accepted."""
+        until = time.monotonic() + seconds
+        for _ in range(self._most):
+            if not self._slots.acquire(timeout=max(until - time.monotonic(), 0.0)):
+                return
 
     def process_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: Any) -> None:  # noqa: ANN401  the base class's signature
         if self._slots.acquire(blocking=False):

@@ -110,7 +110,7 @@ def test_the_browser_brings_the_code_and_the_token_is_all_that_is_printed(page: 
     result = CliRunner().invoke(command, ["--saml", "corp", "--page", page])
     person.join(SECONDS)
     assert result.exit_code == 0, result.output
-    assert strangers == [404, 404, 404, 200]
+    assert strangers == [404, 403, 404, 200]
     assert result.stdout.count("\n") == 1 and result.stderr.startswith("sign in here: https://idp.example/sso?")
     who = verify(Secret(result.stdout.strip()), rules_of("corp", 600.0), key_set(KEY.public), NOW)
     assert (who.agent, who.subject) == ("reporter", "ada@corp.example")

@@ -58,3 +58,32 @@ def test_requests_do_not_wait_for_one_another_and_too_many_are_turned_away(monke
     finally:
         go.set()
         server.stop()
+
+
+def test_what_is_being_answered_when_it_stops_still_arrives() -> None:
+    server = Loopback("127.0.0.1", 0, "test")
+    inside, go = threading.Event(), threading.Event()
+    found: list[tuple[int, bytes]] = []
+
+    def answer(request: Request) -> Response:
+        inside.set()
+        assert go.wait(30)
+        return Response(200, b"late")
+
+    server.start(answer)
+    client = threading.Thread(target=lambda: found.append(ask(server.port, "/")))
+    client.start()
+    assert inside.wait(30)
+    stopping = threading.Thread(target=server.stop)
+    stopping.start()
+    go.set()
+    stopping.join(30)
+    client.join(30)
+    assert found == [(200, b"late")]
+
+
+def test_one_that_never_began_can_be_stopped() -> None:
+    server = Loopback("127.0.0.1", 0, "test")
+    server.stop()
+    with socket.create_server(("127.0.0.1", server.port)):
+        pass  # the port is free again
