@@ -8,7 +8,7 @@ Items of the table (key ``id``), all but locks with ``ttl``:
   ``ended_at`` N, ``ending``, ``reason``, ``ended_by`` S. A task that follows a session renews ``alive_until``: one that
   nobody renews has lost its task, and counts as idle from then on;
 * ``live#<token>#<target>#<glass>``: ``points_to`` S, the token's newest session there;
-* ``words#<minute>``: ``words`` SS, what tasks tell each other;
+* ``words#<minute>``: what tasks tell each other (``blastwall.aws.words``);
 * ``killed#<token>#<target>``: ``reason`` S; the token opens no session there again;
 * ``task#<holder>``: ``alive_until`` N, a task that follows sessions says so; one that no longer does has died, and what
   it was handed is of no use to anybody, though its sessions may live on in other tasks;
@@ -28,6 +28,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from blastwall.aws import words
 from blastwall.aws.tables import Calls, Item, Lost, number, real_of, string_of, text
 from blastwall.errors import Fault, OurFault, TokenFault
 from blastwall.model import Principal, Session, Target
@@ -45,7 +46,6 @@ REASONS: Final = {EXPIRED: "the session's time is up", IDLE: "nobody was connect
 ATTACH_WITHIN: Final = 60.0  # seconds that an opened session waits for its connection
 ALIVE_SECONDS: Final = 60.0  # a session whose task has not said for so long that it lives has lost it
 KEPT_SECONDS: Final = 30 * 86_400.0
-WORD_SECONDS: Final = 3600.0
 MAX_REASON: Final = 500  # characters of a break-glass reason
 ATTEMPTS: Final = 12  # at a write that others win
 _LIVE: Final = "attribute_exists(id) AND attribute_not_exists(ended_at)"
@@ -255,17 +255,13 @@ class SessionTable:
         values = {":alive": number(now + ALIVE_SECONDS), ":ttl": number(int(now + 86_400))}
         self._calls.update({"id": text(task_key(holder))}, "SET alive_until = :alive, #ttl = :ttl", values)
 
-    def tell(self, text_: str) -> None:
-        """Leave a word for every task; :meth:`told` finds it for at least a minute."""
-        now = self.clock.now()
-        values = {":words": {"SS": [text_]}, ":ttl": number(int(now + WORD_SECONDS))}
-        self._calls.update({"id": text(_words(now))}, "SET #ttl = :ttl ADD #words :words", values)
+    def tell(self, word: str) -> None:
+        """Leave a word for every task (``blastwall.aws.words``)."""
+        words.tell(self._calls, word, self.clock.now())
 
     def told(self) -> frozenset[str]:
-        """What tasks left for each other in this minute and the one before."""
-        now = self.clock.now()
-        found = self._calls.get_many([{"id": text(_words(at))} for at in (now, now - 60.0)])
-        return frozenset(word for item in found for word in item["words"]["SS"])
+        """What tasks left for each other in the last minute."""
+        return words.told(self._calls, self.clock.now())
 
     # inside
 
@@ -445,10 +441,6 @@ def _over(item: Item, now: float) -> str | None:
         return IDLE if real_of(item, "idle_since") + linger <= now else None
     lost = real_of(item, "alive_until")  # its task died, and its connections with it
     return IDLE if lost <= now - linger and lost <= now else None
-
-
-def _words(at: float) -> str:
-    return f"words#{int(at // 60)}"
 
 
 def _pointer(principal: Principal, target: Target, break_glass: str | None) -> str:
