@@ -210,3 +210,24 @@ def test_a_live_database_can_be_the_catalogue(postgres18: EmbeddedPostgres, data
     dsn = f"{postgres18.dsn(database18)}?sslmode=disable"
     (with_it,) = judge(statement, options=("--group", "agents", "--dsn", dsn))
     assert (with_it["decision"], with_it["objects"]) == ("permit", ["read table public.only_there"])
+
+
+def test_what_a_statement_would_do_can_be_given() -> None:
+    text = "DELETE FROM public.carts WHERE id = 1"
+    lines = [
+        {"id": 1, "statement": text, "blast": {"rows": 3}},
+        {"id": 2, "statement": text, "blast": {"rows": 101}},
+        {"id": 3, "statement": text, "blast": {"rows": 100001}},
+        {"id": 4, "statement": text},
+        {"id": 5, "statement": text, "blast": {"row": 3}},
+        {"id": 6, "statement": text, "blast": 3},
+    ]
+    shipped = str(Path(__file__).parents[2] / "config")
+    options = ("--group", "agents", "--group", "trusted-agents", "--hour", "12")
+    result = run(
+        "judge", "--config", shipped, *options, lines=b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    )
+    answers = [json.loads(line) for line in result.output.splitlines()]
+    assert [answer["decision"] for answer in answers] == ["permit", "pending", "denial", "pending", "denial", "denial"]
+    assert answers[2]["policies"] == ["no-huge-writes"]
+    assert "blast: row:" in answers[4]["reason"]

@@ -9,6 +9,7 @@ import pytest
 from blastwall.config.bundle import Bundle, load_bundle
 from blastwall.config.cases import load_cases
 from blastwall.config.rehearsal import Outcome, run_cases, untouched
+from blastwall.errors import ConfigFault
 from blastwall.model import Effect, Facts, Target
 from tests.blastwall.config.configuration import POLICY, write
 
@@ -136,3 +137,35 @@ def test_facts_say_what_masking_found(tmp_path: Path) -> None:
     lines = [f"  - {{name: n{number}, as: worker, target: shop, {case}}}\n" for number, case in enumerate(cases)]
     (directory / "policies" / "cases.yaml").write_text(PEOPLE + "".join(lines))
     assert [outcome.wrong for outcome in run_cases(load_cases(directory, bundle), bundle, judge)] == [(), (), ()]
+
+
+BLAST = """
+@id("few") permit (principal, action == Action::"write", resource)
+when { context has blast && context.blast.rows <= 10 && context.blast.triggers.isEmpty() };
+"""
+
+
+def test_a_case_says_what_a_statement_would_do(tmp_path: Path) -> None:
+    write_ = "as: worker, facts: {effect: write, verb: update}"
+    cases = (
+        f"{write_}, blast: {{rows: 10}}, expect: permit, by: few",
+        f"{write_}, blast: {{rows: 11}}, expect: denial, by: []",
+        f"{write_}, blast: {{rows: 1, triggers: [public.t.x]}}, expect: denial, by: []",
+        f"{write_}, blast: {{known: false, rows: 1}}, expect: denial, by: []",
+        f"{write_}, expect: denial, by: []",
+        f"{write_}, kind: prepare, expect: permit, by: few",
+        f"{write_}, blast: {{rows: 1, locks: [access exclusive public.t], irreversible: true}}, expect: permit, by: few",
+    )
+    bundle = load_bundle(write(tmp_path, policy=POLICY + BLAST))
+    lines = [f"  - {{name: n{number}, target: shop, {case}}}\n" for number, case in enumerate(cases)]
+    (tmp_path / "policies" / "cases.yaml").write_text(PEOPLE + "".join(lines))
+    assert [outcome.wrong for outcome in run_cases(load_cases(tmp_path, bundle), bundle, judge)] == [()] * len(cases)
+
+
+@pytest.mark.parametrize("blast", ["{rows: -1}", "{row: 3}", "{known: maybe}", "{locks: [exclusive]}"])
+def test_what_no_blast_radius_says_is_a_problem(tmp_path: Path, blast: str) -> None:
+    bundle = load_bundle(write(tmp_path, policy=POLICY + BLAST))
+    case = f"as: worker, facts: {{effect: write, verb: update}}, blast: {blast}, expect: permit"
+    (tmp_path / "policies" / "cases.yaml").write_text(f"{PEOPLE}  - {{name: n, target: shop, {case}}}\n")
+    with pytest.raises(ConfigFault, match="blast"):
+        load_cases(tmp_path, bundle)

@@ -17,8 +17,8 @@ from blastwall.blast import Blast, Count
 from rig.postgres import EmbeddedPostgres
 from tests.blastwall.sql.blast.seeing import Seer
 
-SCHEMAS = 12
-STATEMENTS = 45  # for each schema
+SCHEMAS = 10
+STATEMENTS = 36  # for each schema
 ROWS = 24
 
 LOGGING = """
