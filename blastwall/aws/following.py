@@ -93,7 +93,7 @@ class AwsSessions:
                     batch = sessions[start : start + BATCH]
                     for id, reason in (await asyncio.to_thread(self._table.look, batch)).items():
                         self._tell(id, reason)
-                await self._listen()
+                self._beside(self._listen())
                 if loop.time() - renewed >= RENEW_SECONDS:
                     renewed = loop.time()
                     for session in sessions:
@@ -106,13 +106,21 @@ class AwsSessions:
                         self._tell(session.id, "the session's time is up")
             await asyncio.sleep(LOOK_SECONDS)
 
+    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Words must not make an end be seen later."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._hearing.add(task)
+        task.add_done_callback(self._hearing.discard)
+
     async def _listen(self) -> None:
-        told = await asyncio.to_thread(self._table.told)
+        try:
+            told = await asyncio.to_thread(self._table.told)
+        except Fault as fault:
+            log.warning("other tasks cannot be heard at present: %s", fault)
+            return
         new, self._heard = told - self._heard, told
         for word in sorted(new):
-            task = asyncio.get_running_loop().create_task(self._let_hear(word))
-            self._hearing.add(task)
-            task.add_done_callback(self._hearing.discard)
+            self._beside(self._let_hear(word))
 
     async def _let_hear(self, word: str) -> None:
         try:
