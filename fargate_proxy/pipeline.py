@@ -1,6 +1,10 @@
-"""The one road. Every statement of every protocol passes through :meth:`Road.run`; read this file first.
+"""The one road. Every statement of every protocol passes through :class:`Road`; read this file first.
 
-classify -> decide -> rewrite -> record -> forward -> mask -> record -> relay
+classify -> rewrite -> decide -> record -> forward -> mask -> record -> relay
+|------------- admit -------------|           |-- pass_on --|
+
+Both are plain functions that say when something must be awaited first. ``run`` does all of it for channels that yield
+their exchanges; a channel that drives itself calls the two, and relays what they let through.
 
 No permit, no forward; no mask, no relay: both are types. What could not be recorded does not run.
 """
