@@ -73,8 +73,6 @@ class ProxySettings(Environment):
     session_revoker_function: str = ""
     approval_request_function: str = ""
     approval_decide_function: str = ""
-    undo_bucket: str = ""  # "": what approved changes touch is not kept
-    undo_key_id: str = ""
     ca_bundle: str = ""
 
     @property

@@ -35,6 +35,10 @@ REQUIRED = (
 )
 
 
+#: Where undo capsules go and which KMS key seals them; without both, what must be kept to be changed is not changed.
+UNDO_BUCKET, UNDO_KEY = "BLASTWALL_UNDO_BUCKET", "BLASTWALL_UNDO_KEY_ID"
+
+
 @dataclass(slots=True)
 class Parts:
     """One adapter for each port."""
@@ -46,7 +50,7 @@ class Parts:
     recorder: AwsRecorder
     clock: SystemClock
     follower: Follower
-    capsules: AwsCapsules | None
+    capsules: AwsCapsules
 
     def adopt(self, bundle: Bundle) -> None:
         """Nothing here depends on the configuration: the functions have their own, of the same version."""
@@ -107,11 +111,5 @@ def compose(bundle: Bundle, settings: ProxySettings, environ: Mapping[str, str])
         compose_recorder(recording, clock),
         clock,
         Follower(recording.spool_path, "blastwall.aws.audit"),
-        _capsules(settings),
+        AwsCapsules(client("s3"), client("kms"), environ.get(UNDO_BUCKET, ""), environ.get(UNDO_KEY, "")),
     )
-
-
-def _capsules(settings: ProxySettings) -> AwsCapsules | None:
-    if not settings.undo_bucket:
-        return None
-    return AwsCapsules(client("s3"), client("kms"), settings.undo_bucket, settings.undo_key_id)
