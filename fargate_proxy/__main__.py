@@ -127,7 +127,9 @@ def _compose(settings: ProxySettings, bundle: Bundle) -> LocalParts | AwsParts:
 async def _run(settings: ProxySettings, bundle: Bundle, kept: Kept) -> None:
     loop = asyncio.get_running_loop()
     parts = _compose(settings, bundle)
-    ports = Ports(parts.verifier, parts.vendor, parts.people, parts.sessions, parts.recorder, parts.clock)
+    ports = Ports(
+        parts.verifier, parts.vendor, parts.people, parts.sessions, parts.recorder, parts.clock, parts.capsules
+    )
     gateway = Gateway(bundle, ports, server_context(bundle.config.tls, os.environ))
     if not isinstance(parts, LocalParts):
         parts.join(bundle.config.listen, gateway.shared)
