@@ -16,6 +16,7 @@ log = logging.getLogger("blastwall.sessions")
 LOOK_SECONDS: Final = 0.5  # between two looks at all followed sessions: a batch of 50 costs one call
 RENEW_SECONDS: Final = 20.0  # a third of what a session is given up after
 BATCH: Final = 50
+MOST_HEARD: Final = 10_000  # words that are remembered: far more than are told in the minutes that they are found
 
 
 async def _deaf(word: str) -> None:
@@ -33,7 +34,7 @@ class AwsSessions:
         self._holder = holder
         self._followed: dict[str, tuple[Session, set[asyncio.Future[str]]]] = {}
         self._watch: asyncio.Task[None] | None = None
-        self._heard: frozenset[str] = frozenset()
+        self._heard: dict[str, None] = {}
         self._hearing: set[asyncio.Task[None]] = set()
         self.hear: Callable[[str], Awaitable[None]] = _deaf
 
@@ -118,9 +119,11 @@ class AwsSessions:
         except Fault as fault:
             log.warning("other tasks cannot be heard at present: %s", fault)
             return
-        new, self._heard = told - self._heard, told
-        for word in sorted(new):
+        for word in sorted(told - self._heard.keys()):
+            self._heard[word] = None  # answers may overtake each other: none makes a word new again
             self._beside(self._let_hear(word))
+        while len(self._heard) > MOST_HEARD:
+            del self._heard[next(iter(self._heard))]
 
     async def _let_hear(self, word: str) -> None:
         try:
