@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -38,6 +39,7 @@ URL_VARIABLE = "BLASTWALL_CREDENTIALS_URL"
 LEAST_AHEAD = 960.0
 ASK_SECONDS = 30.0  # for each step: the function may have to start, and STS to answer
 LARGEST_ANSWER = 64 * 1024
+REGION = re.compile(r"[a-z0-9-]{1,32}")
 MAX_TOKEN_FILE = 64 * 1024  # bytes
 
 
@@ -138,6 +140,8 @@ def run(role: str, words: tuple[str, ...], way: Way) -> int:
     """Run a command with ROLE's credentials, and no others: blastwall aws run ROLE -- aws s3 ls."""
     pocket = Pocket(lambda: obtain(role, way))
     region = str(pocket.get().get("region", ""))  # asked before anything runs: a refusal is told here
+    if not REGION.fullmatch(region):  # it stands in a file that could name commands, too
+        raise UpstreamFault("whoever gave the credentials names no region: check --url")
     with tempfile.TemporaryDirectory(prefix="blastwall-aws-") as name:
         directory = Path(name)  # 0700: nobody else reaches the socket
         with Desk(directory / "desk", lambda: json.dumps(pocket.get()["keys"])):

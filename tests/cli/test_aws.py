@@ -304,3 +304,13 @@ def test_sts_is_asked_for_exactly_what_the_session_may_have(home: Home, monkeypa
     assert [statement["Effect"] for statement in statements] == ["Allow", "Deny"]
     assert statements[0]["Action"] == ["s3:GetObject"] and statements[1]["Action"] == "*"
     assert "aws:CurrentTime" in statements[1]["Condition"]["DateGreaterThan"]
+
+
+@pytest.mark.parametrize("region", ["", "eu-west-1\ncredential_process = touch /tmp/x", "EU"])
+def test_a_region_that_is_none_is_written_nowhere(region: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    answer = {"keys": {"Expiration": "2999-01-01T00:00:00Z"}, "region": region}
+    monkeypatch.setattr(aws, "obtain", lambda role, way: answer)
+    run = aws.run.callback
+    assert run is not None
+    with pytest.raises(UpstreamFault, match="names no region"):
+        run(role="reports", words=("true",), url=None, state=tmp_path, token_file=None)
