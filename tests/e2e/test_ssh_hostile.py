@@ -164,6 +164,34 @@ def test_nothing_out_of_order_opens_a_channel(hosts: Stack, messages: list[param
     assert not (home(hosts) / "out-of-order").exists()
 
 
+def packet(payload: bytes) -> bytes:
+    """A packet as it is before there are keys (RFC 4253, 6)."""
+    padding = 8 - (len(payload) + 5) % 8 + 8
+    return (len(payload) + padding + 1).to_bytes(4, "big") + bytes((padding,)) + payload + bytes(padding)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        _SESSION.asbytes(),
+        message(common.MSG_USERAUTH_SUCCESS).asbytes(),
+        message(common.MSG_USERAUTH_REQUEST, "web", "ssh-connection", "none").asbytes(),
+        message(common.MSG_NEWKEYS).asbytes(),
+        message(common.MSG_KEXINIT).asbytes(),
+        b"",
+    ],
+)
+def test_nothing_counts_before_there_are_keys(hosts: Stack, payload: bytes) -> None:
+    known = len(hosts.recordings())
+    with socket.create_connection((hosts.host, hosts.port), timeout=20) as client:
+        client.sendall(b"SSH-2.0-early\r\n" + packet(payload) + packet(_SESSION.asbytes()) + packet(_EXEC.asbytes()))
+        with contextlib.suppress(ConnectionResetError):
+            while client.recv(65536):  # its own version and offer, a word of farewell, the end
+                pass
+    assert len(hosts.recordings()) == known
+    assert not (home(hosts) / "out-of-order").exists()
+
+
 def test_whoever_is_inside_stays_who_it_is(hosts: Stack) -> None:
     """A second authentication after the first changes nothing."""
     mine, another = f"agent-{next(hosts.agents)}", f"agent-{next(hosts.agents)}"

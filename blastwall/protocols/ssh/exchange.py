@@ -23,6 +23,7 @@ from blastwall.protocols.ssh.refusal import lines, said, status
 from blastwall.protocols.ssh.sheet import QUIET_SECONDS, QUIET_TERMINAL_SECONDS, StreamSheet
 
 READ_BYTES: Final = 128 * 1024
+ECHO_BYTES: Final = 4  # so little, on a terminal and out of the blue, is what a key gave
 AHEAD: Final = 4  # pieces read ahead of what the other side has taken
 #: Environment that goes up; the rest is dropped (LD_PRELOAD and its kind decide what runs).
 ENVIRONMENT: Final = ("LANG", "LANGUAGE")
@@ -127,7 +128,7 @@ class SessionExchange:
                         self._prompts.shown(data)
                     if self._bare:
                         data = terminal.shown(data)
-                    yield Chunk(pack(kind, data), number, sheet=self._sheets.get(kind))
+                    yield Chunk(pack(kind, data), number, sheet=self._sheet(kind, data))
                 else:
                     yield Chunk(pack(kind, data), number, direction=Direction.TO_TARGET)
             for kind, sheet in self._sheets.items():
@@ -142,6 +143,12 @@ class SessionExchange:
     @property
     def _quiet(self) -> float:
         return QUIET_TERMINAL_SECONDS if self._raw else QUIET_SECONDS
+
+    def _sheet(self, kind: Piece, data: bytes) -> StreamSheet | None:
+        sheet = self._sheets.get(kind)
+        if sheet is not None and self._raw and len(data) <= ECHO_BYTES and not sheet.holds:
+            sheet.flush = True  # a key's echo: whoever types waits for it
+        return sheet
 
     def _rest(self, kind: Piece, number: int) -> Chunk:
         """A chunk that carries what the detectors held back of a stream."""

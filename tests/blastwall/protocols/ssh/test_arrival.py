@@ -43,6 +43,18 @@ async def test_noise_in_the_place_of_a_client(tmp_path: Path, size: int) -> None
         await asyncio.wait_for(serving, 10)
 
 
+@pytest.mark.parametrize("payload", [b"", b"\x14", b"\x14" + bytes(16) + b"\xff" * 9, b"\x05\0\0\0\x01\xff"])
+async def test_packets_that_end_too_early_are_the_clients_fault(tmp_path: Path, payload: bytes) -> None:
+    async with gate(tmp_path) as through:
+        ours, theirs = pair()
+        serving = asyncio.create_task(through.serve(theirs))
+        padding = 16 - (len(payload) + 5) % 8
+        head = (len(payload) + padding + 1).to_bytes(4, "big") + bytes((padding,))
+        ours.send(b"SSH-2.0-x\r\n" + head + payload + bytes(padding))
+        await asyncio.wait_for(serving, 10)  # any other fault would be raised here
+        ours.close()
+
+
 def test_neither_leg_offers_what_prefix_truncation_needs() -> None:
     """CVE-2023-48795 needs ChaCha20-Poly1305, or CBC or CTR with encrypt-then-MAC."""
     offered = algorithms()

@@ -10,7 +10,7 @@ import pytest
 
 from blastwall.masking.rules import Rules
 from blastwall.model import Effect
-from blastwall.protocols.ssh import arrival, upstream
+from blastwall.protocols.ssh import arrival, exchange, upstream
 from blastwall.protocols.ssh.frames import Piece, pack
 from tests.blastwall.protocols.ssh.gate import client, gate
 
@@ -157,6 +157,21 @@ async def test_a_terminal_is_masked_too_where_a_value_comes_at_once(tmp_path: Pa
             await process.wait()
     relayed = [masked.data for masked in through.seen if masked.data[0] == Piece.OUTPUT]
     assert all(b"AKIAIOSFODNN7EXAMPLE" not in data for data in relayed)
+
+
+async def test_a_keys_echo_is_not_held_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is what follows it joined to it: values that are typed are not the detectors' business, printed ones are."""
+    monkeypatch.setattr(exchange, "QUIET_TERMINAL_SECONDS", 30.0)
+    async with gate(tmp_path) as through:
+        through.target = replace(through.target, masking=Rules())
+        async with client(through) as agent:
+            process = await agent.create_process("cat", term_type="xterm", encoding=None)
+            for key in (b"A", b"K", b"\xc3\xa9", b"4"):
+                process.stdin.write(key)
+                assert await asyncio.wait_for(process.stdout.readexactly(len(key)), 10) == key
+            process.stdin.write(b" AKIAIOSFODNN7EXAMPLE.\n")
+            process.stdin.write_eof()
+            assert await asyncio.wait_for(process.stdout.read(), 10) == b" ********************.\r\n"
 
 
 async def test_a_key_change_amid_a_transfer_both_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
