@@ -219,7 +219,8 @@ class Upstream:
                 end, count = scan_run(data, position, kind, least, self._max_frame)
                 if count:
                     buffer.position = end
-                    return Run(kind, data[position:end], count, False)
+                    whole = position == 0 and end == len(data)  # compiled, a slice is always a copy
+                    return Run(kind, data if whole else data[position:end], count, False)
                 if size < least or size > self._max_frame:
                     raise self._bad_length(kind, size, self._max_frame)
                 if size >= PIECE:
