@@ -7,7 +7,7 @@ WORKERS ?= 2
 KILLS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-aws soak up check format compiled synth deploy image-check bench clean
+.PHONY: help cloud setup demo test test-aws soak up check format compiled synth deploy image-check bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ soak: setup ## kill recorders and gateways under load, KILLS=1000 times (a test 
 
 up: setup ## start a local gateway with its targets and keep it running (Ctrl-C stops it)
 	@$(PY) -m cli up --config $(CONFIG) --state $(STATE)
+
+cloud: setup ## the AWS stacks themselves in an emulated account, with two gateway tasks (docs/rig.md)
+	@$(PY) -m cli up --cloud --config $(CONFIG) --state $(STATE)
 
 check: setup ## format, lint, types, import rules and architecture tests
 	.venv/bin/ruff format --check .
