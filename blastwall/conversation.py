@@ -151,7 +151,7 @@ class Conversation(Protocol):
     async def connect(self, target: Target, credential: Credential) -> None:
         """Open the target with the credential and tell the client that it may speak. Raises UpstreamFault.
 
-        The credential's secret is wiped once this returns; who needs it for longer copies it, and wipes it in ``close``.
+        The credential's secret is wiped once this returns; who needs it for longer copies it and wipes it in ``close``.
         """
         ...
 

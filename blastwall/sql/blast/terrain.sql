@@ -6,7 +6,7 @@
 -- A family is a partition tree (its root's number) or one table. From the families of the named tables, and of those
 -- that inherit from them, foreign keys lead on to every family a change could be carried to.
 WITH RECURSIVE family AS MATERIALIZED (
-    SELECT c.oid, COALESCE(pg_partition_root(c.oid)::oid, c.oid) AS root
+    SELECT c.oid, CASE WHEN c.relispartition THEN COALESCE(pg_partition_root(c.oid)::oid, c.oid) ELSE c.oid END AS root
     FROM pg_class c WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
 ), keys AS MATERIALIZED (
     SELECT k.*, child.root AS child, parent.root AS parent
@@ -38,11 +38,12 @@ SELECT json_build_object(
       'secured', row_security_active(c.oid), 'readable', has_table_privilege(c.oid, 'SELECT'),
       'rules', EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type <> '1'),
       'updatable', c.relkind = 'v' AND pg_relation_is_updatable(c.oid, false) & 28 = 28,
-      'rows', (SELECT COALESCE(sum(GREATEST(p.reltuples, 0)), 0)::int8 FROM pg_class p JOIN family m ON m.oid = p.oid
-          WHERE CASE WHEN c.relkind = 'p' THEN m.root = f.root AND p.relkind = 'r' ELSE p.oid = c.oid END),
-      'size', (SELECT COALESCE(sum(pg_relation_size(p.oid)), 0)::int8 FROM pg_class p JOIN family m ON m.oid = p.oid
-          WHERE p.relkind IN ('r', 'm')
-          AND CASE WHEN c.relkind = 'p' THEN m.root = f.root ELSE p.oid = c.oid END)
+      'rows', CASE WHEN c.relkind <> 'p' THEN GREATEST(c.reltuples, 0)::int8 ELSE
+          (SELECT COALESCE(sum(GREATEST(p.reltuples, 0)), 0)::int8 FROM family m JOIN pg_class p ON p.oid = m.oid
+           WHERE m.root = f.root AND p.relkind = 'r') END,
+      'size', CASE WHEN c.relkind IN ('r', 'm') THEN pg_relation_size(c.oid) WHEN c.relkind <> 'p' THEN 0 ELSE
+          (SELECT COALESCE(sum(pg_relation_size(p.oid)), 0)::int8 FROM family m JOIN pg_class p ON p.oid = m.oid
+           WHERE m.root = f.root AND p.relkind = 'r') END
     ) ORDER BY c.oid), '[]')
     FROM wanted w JOIN pg_class c ON c.oid = w.oid JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN family f ON f.oid = c.oid),
