@@ -105,7 +105,10 @@ class Gateway:
             except TimeoutError:
                 return
             if hello is not None:
-                await self._admit(conversation, _told(hello, client), spec)
+                try:
+                    await self._admit(conversation, _told(hello, client), spec)
+                finally:
+                    hello.token.wipe()  # once it was served it was wiped already; a refused one lives no longer
         except ClientFault as fault:
             log.info("client fault: %s", fault)
         except Fault as fault:
@@ -244,17 +247,17 @@ class Gateway:
     ) -> None:
         """Open the target with a credential that is this connection's own copy, wiped when it has served."""
         secret = credential.secret
-        if secret is not None:
-            recording.protect(secret)
-        fields: dict[str, object] = {"kind": credential.kind, "user": credential.user}
-        if credential.expires_at is not None:
-            fields["expires_at"] = credential.expires_at
-        if credential.kind == "static":
-            fields["note"] = "the secret outlives the session: prefer a login for each session"
-        recording.event("credential", fields)
-        principal = session.principal
-        bearer = Bearer(session.id, principal.agent, principal.on_behalf_of or "")
         try:
+            if secret is not None:
+                recording.protect(secret)
+            fields: dict[str, object] = {"kind": credential.kind, "user": credential.user}
+            if credential.expires_at is not None:
+                fields["expires_at"] = credential.expires_at
+            if credential.kind == "static":
+                fields["note"] = "the secret outlives the session: prefer a login for each session"
+            recording.event("credential", fields)
+            principal = session.principal
+            bearer = Bearer(session.id, principal.agent, principal.on_behalf_of or "")
             await conversation.connect(target, replace(credential, bearer=bearer))
         finally:
             if secret is not None:

@@ -220,6 +220,18 @@ async def test_a_good_agent_is_let_in_recorded_and_counted(bundle: Bundle) -> No
     assert all(secret.wiped for secret in play.protected), "and neither is kept once it has served"
 
 
+@pytest.mark.parametrize("step", ["verify", "session", "open", "intent", "vend", "connect", "classify"])
+async def test_whatever_goes_wrong_no_secret_is_kept(bundle: Bundle, step: str) -> None:
+    play = Play()
+    faults = {"verify": TokenFault("no"), "session": TokenFault("no"), "open": RecordingFault("full")}
+    play.fail[step] = faults.get(step, UpstreamFault("away"))
+    assert play.hello is not None
+    token = play.hello.token
+    _, task = serve(play, bundle)
+    await finish(task)
+    assert token.wiped and all(secret.wiped for secret in play.protected)
+
+
 @pytest.mark.parametrize("step", ["verify", "session"])
 async def test_a_token_that_opens_nothing_is_told_why(bundle: Bundle, step: str) -> None:
     play = Play()
