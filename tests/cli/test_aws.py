@@ -21,6 +21,7 @@ from blastwall.config.bundle import load_bundle
 from blastwall.config.vending import profiles_of
 from blastwall.credentials.assuming import RoleEndings
 from blastwall.errors import ClientFault, TokenFault, UpstreamFault
+from blastwall.local.audit import AuditTrail
 from blastwall.local.clock import SystemClock
 from blastwall.local.leases import LocalLeases
 from blastwall.local.recordings import Shelf
@@ -201,6 +202,11 @@ async def test_it_is_a_session_like_any_other_recorded_leased_and_ended(home: Ho
     for secret in ("SecretAccessKey", "SessionToken"):
         assert answer["keys"][secret] not in text
     assert [line["verdict"] for line in told + refused if line["type"] == "asked"] == ["permit", "denied"]
+    trail = AuditTrail(home.state)
+    trail.catch_up()
+    audited = [event for event in trail.events() if event["dst_endpoint"]["name"] == "reports"]
+    assert all(event["actor"]["user"]["name"] == "bot" for event in audited)
+    assert sorted(event["status_id"] for event in audited if "verdict" in event["unmapped"]["blastwall"]) == [1, 2]
     store, clock = Store(home.state / "blastwall.db"), SystemClock()
     sessions, leases = LocalSessions(store, clock), LocalLeases(store)
     (row,) = [row for row in await sessions.ls() if row.session.id == given["session"]]
