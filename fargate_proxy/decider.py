@@ -45,7 +45,7 @@ SHIPPED: Final = Room()
 #: What can be undone by the rows it touched.
 KEPT: Final = frozenset({"update", "delete"})
 #: Finding out what a statement would do takes at most this long, whatever a protocol allows itself (seconds).
-FORESEE_SECONDS: Final = 3.0
+FORESEE_SECONDS: Final = 25.0
 
 #: What running a statement would do; a protocol's own affair.
 Foresee = Callable[[Statement, Facts], Awaitable[Blast]]

@@ -27,8 +27,12 @@ TRUSTED = ("agents", "trusted-agents")
 
 @pytest.fixture(scope="module")
 def shop(start: Start) -> Stack:
-    """The shipped configuration, with its masks."""
-    return start("looking", ROOT / "config", "shop")
+    """The shipped configuration, with its masks, and with time: the machine may have a lot to do."""
+
+    def patient(document: dict[str, Any]) -> None:
+        document["targets"]["shop"]["options"]["look_ahead_ms"] = 4000
+
+    return start("looking", ROOT / "config", "shop", patient)
 
 
 @pytest.fixture(scope="module")

@@ -167,7 +167,7 @@ class PostgresConversation:
             self._legs.signature = comment(bearer)
         reported = self._link.ready.parameters
         answers.reported.update({name: reported[name] for name in MEANING if name in reported})
-        if options.look_ahead:
+        if options.look_ahead_ms:
             self._side = Side(target, credential, parameters)
         for name, value in PINNED.items():
             if reported.get(name) != value:
@@ -267,7 +267,7 @@ class PostgresConversation:
         if not needs_asking(situation):
             return NOTHING
         if self._side is None:
-            return unknown("This target's option look_ahead is off.")
+            return unknown("This target's option look_ahead_ms is 0.")
         begun = time.monotonic()
         found, asked = await self._side.foresee(situation, user, path, self._legs.answers.reported)
         seconds = round(time.monotonic() - begun, 4)

@@ -38,8 +38,8 @@ class Options(_Section):
     ``allowed_functions`` are user functions (``schema.name``) an owner vouches for: they then count as harmless reads.
     ``catalogue_file`` is a snapshot for judging statements without a connection. ``attribution`` says where the
     database is told session, agent and person: in its connection's application_name, in a comment behind each text.
-    ``look_ahead``: where a rule or a person wants to know what a statement would do, a second connection with the
-    session's login finds out; false: it is unknown then.
+    ``look_ahead_ms``: where a rule or a person wants to know what a statement would do, a second connection with the
+    session's login has so long to find out (milliseconds; 0: it is unknown).
     """
 
     databases: tuple[Name, ...] = ()
@@ -51,6 +51,6 @@ class Options(_Section):
     lock_timeout_ms: Milliseconds = 5_000
     idle_in_transaction_ms: Milliseconds = 60_000
     allow_listen: StrictBool = False
-    look_ahead: StrictBool = True
+    look_ahead_ms: Annotated[StrictInt, Field(ge=0, le=10_000)] = 1_000
     attribution: tuple[Literal["application_name", "comment"], ...] = ("application_name",)
     tls: Tls = Tls()

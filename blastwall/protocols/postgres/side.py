@@ -17,11 +17,12 @@ from blastwall.blast import Blast, unknown
 from blastwall.errors import UpstreamFault
 from blastwall.model import Credential, Secret, Target
 from blastwall.protocols.postgres.console import Console
+from blastwall.protocols.postgres.options import Options
 from blastwall.protocols.postgres.vend import literal
 from blastwall.sql.blast import Answer, Failed, Question, Situation, foresee
 
-#: All questions about one statement take at most this long (seconds), after at most as long for opening a connection.
-SECONDS: Final = 1.0
+#: Opening the connection may take this long (seconds), or as long as the questions, if that is longer.
+OPEN_SECONDS: Final = 1.0
 #: How long a question waits for a lock that somebody else holds (milliseconds).
 LOCK_MS: Final = 100
 #: What was asked is recorded to this length (characters); the rest of it is the statement's own.
@@ -31,7 +32,7 @@ KEPT_SECONDS: Final = 30.0
 #: Laid over the session's own settings: nothing here changes what a condition means.
 SETTINGS: Final[Mapping[str, str]] = {
     "default_transaction_read_only": "on",
-    "statement_timeout": "1000",
+    "statement_timeout": "10000",
     "lock_timeout": str(LOCK_MS),
     "idle_in_transaction_session_timeout": "5000",
     "client_min_messages": "error",
@@ -52,6 +53,8 @@ class Side:
     """
 
     def __init__(self, target: Target, credential: Credential, parameters: Mapping[str, str]) -> None:
+        options: Options = target.options
+        self._seconds = options.look_ahead_ms / 1000  # for all questions about a statement; before, for opening
         self._target = target
         self._credential = _copied(credential)
         self._database = parameters["database"]
@@ -94,7 +97,7 @@ class Side:
             self._rest()
 
     async def _drive(self, console: Console, situation: Situation, meaning: str, asked: list[str]) -> Blast:
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + self._seconds
         seeing = foresee(situation)
         answer: Answer | None = None
         while True:
@@ -108,7 +111,7 @@ class Side:
 
     async def _ask(self, console: Console, question: Question, meaning: str, deadline: float) -> Answer:
         left = deadline - time.monotonic()
-        milliseconds = int(min(question.seconds, left) * 1000)
+        milliseconds = int(min(question.share * self._seconds, left) * 1000)
         if milliseconds < 5:
             return Failed(_CANCELLED, "the time for looking ahead is over")
         path = "; SET LOCAL search_path = pg_catalog, pg_temp" if question.own else meaning
@@ -140,7 +143,7 @@ class Side:
             return self._console
         credential = _copied(self._credential)
         try:
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(max(self._seconds, OPEN_SECONDS)):
                 console = await Console.open(self._target, credential, self._database, self._settings)
                 try:
                     ((user, path),) = await console.ask(_WHO)
@@ -148,7 +151,9 @@ class Side:
                     console.close()
                     raise
         except TimeoutError:
-            raise UpstreamFault(f"the target did not open it within {SECONDS:g} s", code="08001") from None
+            raise UpstreamFault(
+                f"the target did not open it within {max(self._seconds, OPEN_SECONDS):g} s", code="08001"
+            ) from None
         finally:
             if credential.secret is not None:
                 credential.secret.wipe()

@@ -37,13 +37,14 @@ _CHANGES: Final = frozenset({"DeleteStmt", "UpdateStmt", "InsertStmt", "MergeStm
 @dataclass(frozen=True, slots=True)
 class Question:
     """A text for the database, to be run in a transaction that only reads. ``own``: it holds nothing of the agent's and
-    runs under the search path "pg_catalog, pg_temp", else under the session's. ``seconds`` it may take at most.
+    runs under the search path "pg_catalog, pg_temp", else under the session's. ``share`` of the time that
+    all questions about a statement have is what it may take at most.
     """
 
     text: str
     parameters: tuple[Parameter, ...] = ()
     own: bool = False
-    seconds: float = 0.3
+    share: float = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ def check_steady(select: Message, situation: Situation) -> None:
             raise Unforeseen(f"It calls {names[-1]}, which can answer otherwise each time.")
 
 
-def agents(result: Message, statement: Message, situation: Situation, seconds: float) -> Question:
+def agents(result: Message, statement: Message, situation: Situation, share: float) -> Question:
     """A question that holds a part of the statement. Raises Unforeseen when its values or its text cannot be had."""
     before, after = Counter(scans.parameters(statement)), Counter(scans.parameters(result))
     numbers = scans.renumber(result)
@@ -168,7 +169,7 @@ def agents(result: Message, statement: Message, situation: Situation, seconds: f
             raise Unforeseen(f"Its parameter ${number} stands in several places and has no type.")
         values.append(value)
     try:
-        return Question(grammar.deparse(result.SerializeToString()), tuple(values), seconds=seconds)
+        return Question(grammar.deparse(result.SerializeToString()), tuple(values), share=share)
     except Unparsed as fault:
         raise Unforeseen(f"The question about it cannot be written: {fault.reason}") from None
 

@@ -18,8 +18,8 @@ from blastwall.sql.tree import Message
 #: What MERGE inserts, beside the start.
 MORE: Final = f"{PREFIX}more"
 ALL_INSERTED: Final = -3
-#: How long each attempt may take (seconds): everything, the statement's own rows alone, the planner's estimate.
-ALL_SECONDS, OWN_SECONDS, PLAN_SECONDS = 0.45, 0.2, 0.1
+#: What share of the time each attempt may take: everything, the statement's own rows alone, the planner's estimate.
+ALL_SHARE, OWN_SHARE, PLAN_SHARE = 0.45, 0.2, 0.1
 _CANCELLED: Final = "57014"  # query_canceled, by statement_timeout
 
 
@@ -37,12 +37,12 @@ def count(plan: Plan, followed: Flow, statement: Message, situation: Situation) 
     """Everything if the time suffices, else the statement's own rows, else the planner's estimate of those."""
     reasons: list[str] = []
     simple = Start((), plan.start.deletes, placeless=plan.start.placeless)
-    for attempt, seconds in ((followed, ALL_SECONDS), (flow(simple, plan.terrain), OWN_SECONDS)):
+    for attempt, share in ((followed, ALL_SHARE), (flow(simple, plan.terrain), OWN_SHARE)):
         if attempt is followed and any("may not read" in reason for reason in plan.unknown):
             continue
         if attempt is not followed and not followed.nodes and reasons:
             continue
-        answer = yield agents(_text(plan, attempt), statement, situation, seconds)
+        answer = yield agents(_text(plan, attempt), statement, situation, share)
         if not isinstance(answer, Failed):
             return Counts(_numbers(answer), attempt is followed, reasons=tuple(reasons))
         reasons.append(
@@ -50,7 +50,7 @@ def count(plan: Plan, followed: Flow, statement: Message, situation: Situation) 
         )
     explain = grammar.decode(grammar.parse(b"EXPLAIN (FORMAT JSON) SELECT 1"))
     explain.stmts[0].stmt.explain_stmt.query.CopyFrom(plan.scan.select)
-    answer = yield agents(explain, statement, situation, PLAN_SECONDS)
+    answer = yield agents(explain, statement, situation, PLAN_SHARE)
     if isinstance(answer, Failed):
         return Counts({}, False, reasons=(*reasons, f"Estimating it failed: {answer.reason}"))
     return Counts({ALL_NAMED: planned_rows(row(answer))}, False, True, tuple(reasons))
@@ -95,7 +95,7 @@ def count_query(
         f"WITH {START} AS (SELECT FROM (SELECT) AS i LIMIT {MOST_COUNTED + 1}) "  # noqa: S608  # names of our own
         f"SELECT {ALL_NAMED}, pg_catalog.count(*) FROM {START}"
     )
-    answer = yield agents(scans.graft(text, places), statement, situation, ALL_SECONDS)
+    answer = yield agents(scans.graft(text, places), statement, situation, ALL_SHARE)
     extra = (UNCOMMITTED,) if situation.changed else ()
     if not isinstance(answer, Failed):
         rows = _numbers(answer)[ALL_NAMED]
@@ -103,7 +103,7 @@ def count_query(
     explain = grammar.decode(grammar.parse(b"EXPLAIN (FORMAT JSON) SELECT 1"))
     explain.stmts[0].stmt.explain_stmt.query.CopyFrom(made)
     why = "Counting it takes too long." if answer.code == _CANCELLED else f"Counting it failed: {answer.reason}"
-    answer = yield agents(explain, statement, situation, PLAN_SECONDS)
+    answer = yield agents(explain, statement, situation, PLAN_SHARE)
     if isinstance(answer, Failed):
         return 0, Count.UNKNOWN, (why, *extra)
     return planned_rows(row(answer)), Count.ESTIMATE, (why, *extra)

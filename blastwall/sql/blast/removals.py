@@ -166,7 +166,7 @@ def count_tables(sources: Sequence[str]) -> Generator[Question, Answer, tuple[li
         f"SELECT {number}, pg_catalog.count(*) FROM (SELECT FROM {source} LIMIT {MOST_COUNTED + 1}) AS e"  # noqa: S608
         for number, source in enumerate(sources)
     )
-    answer = yield Question(text, own=True, seconds=0.45)
+    answer = yield Question(text, own=True, share=0.45)
     if isinstance(answer, Failed):
         return [0] * len(sources), [f"Counting the rows failed: {answer.reason}"]
     found = {int(number or b""): int(count or b"") for number, count in answer}

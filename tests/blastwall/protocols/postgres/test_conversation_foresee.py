@@ -98,7 +98,7 @@ async def test_the_masked_text_is_what_will_run() -> None:
 async def test_without_a_second_connection_it_is_unknown() -> None:
     desk = Desk(None)
     blast = await desk.see("TRUNCATE carts")
-    assert not blast.known and "look_ahead" in blast.reasons[0]
+    assert not blast.known and "look_ahead_ms" in blast.reasons[0]
     assert await desk.see("SELECT 1") is NOTHING
 
 

@@ -14,7 +14,6 @@ import pytest
 from blastwall.blast import Blast
 from blastwall.errors import UpstreamFault
 from blastwall.model import Credential, Parameter, Secret, Target
-from blastwall.protocols.postgres import side as sides
 from blastwall.protocols.postgres.options import Options
 from blastwall.protocols.postgres.side import Side
 from blastwall.protocols.postgres.snapshot import take
@@ -34,7 +33,7 @@ class Pair:
     """A session's place, and its second connection."""
 
     def __init__(self, server: EmbeddedPostgres, database: str) -> None:
-        options = Options.model_validate({"tls": {"mode": "disable"}})
+        options = Options.model_validate({"tls": {"mode": "disable"}, "look_ahead_ms": 10_000})
         self.target = Target("t", "postgres", "127.0.0.1", server.port, options=options)
         self.credential = Credential(server.superuser, Secret(server.password), "static")
         self.user = server.superuser
@@ -105,6 +104,7 @@ async def test_a_failed_question_leaves_it_well(pair: Pair) -> None:
 async def test_it_never_waits_for_a_lock_nor_takes_one(pair: Pair, postgres17: EmbeddedPostgres, database: str) -> None:
     with psycopg.connect(postgres17.dsn(database)) as other:
         other.execute("LOCK TABLE things IN ACCESS EXCLUSIVE MODE")
+        assert not (await pair.see("DELETE FROM things")).known
         blocked = await pair.see("DELETE FROM things")
         assert not blocked.known and any("holds a lock" in reason for reason in blocked.reasons)
         other.rollback()
@@ -117,17 +117,19 @@ async def test_a_slow_count_is_over_in_time_and_estimated(pair: Pair) -> None:
     joined = " AND ".join(f"{one}.id <> {other}.id" for one, other in pairwise(names))
     sources = ", ".join(f"things {name}" for name in names)
     slow = f"DELETE FROM things WHERE (SELECT count(*) FROM {sources} WHERE {joined}) > 0"
+    pair.side._seconds = 1.0
     loop = asyncio.get_running_loop()
     begun = loop.time()
     blast = await pair.see(slow)
     assert loop.time() - begun < 15
     assert not blast.known and blast.tables[0].count == "an estimated"
+    pair.side._seconds = 10.0
     assert (await pair.see("DELETE FROM things WHERE id = 1")).known
 
 
-async def test_the_time_is_one_for_all_questions(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_time_is_one_for_all_questions(pair: Pair) -> None:
     assert (await pair.see("DELETE FROM things")).known
-    monkeypatch.setattr(sides, "SECONDS", 0.001)
+    pair.side._seconds = 0.001
     over = await pair.see("DELETE FROM things")
     assert not over.known and any("time for looking ahead is over" in reason for reason in over.reasons)
 
