@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-NOTICED_SECONDS = 20.0
+NOTICED_SECONDS = 60.0
 DECIDED_SECONDS = 90.0
 
 

@@ -33,9 +33,9 @@ from rig.cloud.up import CloudStack, place_of
 from rig.postgres import psql_path
 
 ROOT = Path(__file__).parents[2]
-WAIT_SECONDS = 40.0
+WAIT_SECONDS = 90.0
 LOOK_SECONDS = 0.05
-CLIENT_SECONDS = 50.0
+CLIENT_SECONDS = 90.0
 
 Found = TypeVar("Found")
 

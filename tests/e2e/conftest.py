@@ -132,14 +132,15 @@ def shopper(shop: Stack) -> Iterator[Client]:
 
 
 @pytest.fixture(autouse=True)
-def in_time() -> Iterator[None]:
-    """No client waits for ever."""
+def in_time(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No client waits for ever; a module may say ``TEST_SECONDS`` itself."""
+    seconds: float = getattr(request.module, "TEST_SECONDS", TEST_SECONDS)
 
     def late(number: int, frame: object) -> None:
-        raise TimeoutError(f"a test of a client took more than {TEST_SECONDS:.0f} s")
+        raise TimeoutError(f"a test of a client took more than {seconds:.0f} s")
 
     before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, TEST_SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
     yield
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)

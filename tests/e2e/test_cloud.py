@@ -22,6 +22,9 @@ from rig.cloud.up import CloudStack, place_of
 from tests.e2e.clouds import AWS_ROLES, REPORTS, ROOT, Cloud, awaited, gone, refused
 
 
+TEST_SECONDS = 180.0  # functions are processes that start while others wait
+
+
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory, rig_directory: Path) -> Iterator[Cloud]:
     state = rig_directory / "cloud"
