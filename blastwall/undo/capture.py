@@ -94,6 +94,8 @@ def _capture(situation: Situation, most: int) -> Capture:
     if len([one for one in terrain.named if not one.partitioned or one.oid == target.oid]) > 1:
         raise NoCapsule("Other tables inherit from this one.")
     deletes = kind == "DeleteStmt"
+    sets = () if deletes else tuple(scans.assigned(statement.target_list))
+    _check_sets(sets, target, terrain, table, situation)
     scan = scans.deletion(statement) if deletes else scans.update(statement, (), False)
     check_steady(scan.select, situation)
     yield from walk.may_lock(table)
@@ -102,8 +104,6 @@ def _capture(situation: Situation, most: int) -> Capture:
         own = len(start.rows)
         yield from walk.follow(start)
         return Kept(walk.parts(), own)
-    sets = tuple(scans.assigned(statement.target_list))
-    _check_sets(sets, target, terrain, table, situation)
     start.columns.update(dict.fromkeys(sets))
     return Kept(walk.parts(updated=start), len(start.rows))
 

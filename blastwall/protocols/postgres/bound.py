@@ -253,9 +253,9 @@ class Bounds:
         parts = self._find(text).statements
         if not parts or any(part.kind == "transaction" for part in parts):
             return None
-        changing = tuple(changes_rows(part.facts) for part in parts)
-        told = all(counted(part.facts) for part, changes in zip(parts, changing, strict=True) if changes)
-        return changing if told else None
+        if not all(part.reads_only or counted(part.facts) or "locks_rows" in part.facts.flags for part in parts):
+            return None
+        return tuple(changes_rows(part.facts) for part in parts)
 
     def _verdict(self, held: Held, count: Count, permit: Permit, number: int) -> str:
         """Why it must be undone; "" when it may stand."""

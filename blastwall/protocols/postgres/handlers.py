@@ -38,7 +38,7 @@ class Handlers:
         self._number = 0
         self._wrote = False
         self.ended = False
-        self._guarding = False  # the query that is staged next runs under its guard already
+        self._guarding = False  # the query that is being staged runs under its guard already
         self._bounds = Bounds(legs, reader.find, self._answer_query, self._fail)
         legs.copy_event = self.copy_event
 
@@ -97,10 +97,8 @@ class Handlers:
         def stage(permit: Permit | None) -> bool:
             assert permit is not None
             if permit.guard is not None and not self._guarding:
-                self._guarding = True
-                legs.guarded = self._bounds.query(statement, permit, lambda: stage(permit))
+                legs.guarded = self._bounds.query(statement, permit, lambda: self._stage_guarded(stage, permit))
                 return True
-            self._guarding = False
             self._names.unprepare("")
             self._names.close("")
             self._note_writes(statement.text)
@@ -119,6 +117,14 @@ class Handlers:
             self._answer_query(refusal(denial), statement.number)
 
         return PostgresExchange(legs, statement, stage, refuse, weigh=self._patience)
+
+    def _stage_guarded(self, stage: Stage, permit: Permit) -> None:
+        """Stage a query whose guard is on its way: this once, whatever comes of it."""
+        self._guarding = True
+        try:
+            stage(permit)
+        finally:
+            self._guarding = False
 
     def _parse(self, event: requests.Parse) -> PostgresExchange | None:
         name = event.name.decode("utf-8", "backslashreplace")

@@ -12,7 +12,7 @@ from typing import Any
 from blastwall.conversation import Exchange, Waiting
 from blastwall.masking.mask import mask
 from blastwall.masking.plan import UNTOUCHED, Treatment
-from blastwall.model import Chunk, Denial, DenialCode, Effect, Facts, Masked, Permit, Statement
+from blastwall.model import Chunk, Denial, DenialCode, Effect, Facts, Masked, ObjectRef, Permit, Statement
 from blastwall.protocols.postgres import messages
 from blastwall.protocols.postgres.answers import Answers
 from blastwall.protocols.postgres.channel import PostgresChannel
@@ -76,7 +76,8 @@ class FakeReader:
     def find(self, text: str) -> Any:
         word = text.split()[0].upper() if text.split() else ""
         effect = {"SELECT": Effect.READ, "BEGIN": Effect.SESSION, "COMMIT": Effect.SESSION}.get(word, Effect.WRITE)
-        facts = Facts(effect, word.lower())
+        objects = (ObjectRef("table", "public.t", "write"),) if effect is Effect.WRITE else ()
+        facts = Facts(effect, word.lower(), objects)
         given = self.treatments.get(text, (UNTOUCHED,))
         tree = parse(text) if text in self.treatments else None
         return Finding(facts, tree, statements=tuple(Judgement(facts, word.lower(), treatment=each) for each in given))
@@ -195,6 +196,12 @@ class Playbook:
         self.signal.set()
         await self.settle()
         return written(self.down_wire)
+
+    async def sent(self) -> bytes:
+        """What goes to the server now, without the client saying anything more."""
+        self.signal.set()
+        await self.settle()
+        return written(self.up_wire)
 
     def heard(self) -> bytes:
         """What the client was sent since it was last asked."""

@@ -1,0 +1,226 @@
+"""A guarded statement, message by message: what the server is asked, and what the client hears of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from blastwall.errors import OurFault
+from blastwall.model import Guard, Permit, Statement
+from blastwall.protocols.postgres import messages, replies
+from blastwall.protocols.postgres.inner import Refused
+from blastwall.protocols.postgres.legs import POISON
+from blastwall.undo.capture import Kept
+from tests.blastwall.protocols.postgres.playbook import Playbook, frames, types
+
+IDLE, OPEN, FAILED = (messages.ready_for_query(status) for status in (b"I", b"T", b"E"))
+DELETE = messages.query(b"DELETE FROM t WHERE x")
+
+
+def done(tag: str) -> bytes:
+    return messages.command_complete(tag)
+
+
+def error_of(data: bytes) -> dict[str, str]:
+    return next(replies.error_fields(frame) for frame in frames(data) if frame[:1] == b"E")
+
+
+def guarded(statement: Statement) -> Permit:
+    """Every change of rows was approved for three of them."""
+    changes = statement.text.startswith(("DELETE", "UPDATE", "WITH"))
+    return Permit(statement.text, guard=Guard(3, 5) if changes else None, approval="a-1")
+
+
+@pytest.fixture
+async def play() -> AsyncIterator[Playbook]:
+    async with Playbook(guarded) as play:
+        play.slow = True
+        play.notes = []  # type: ignore[attr-defined]  # what was noted, for these tests only
+        play.legs.note = lambda name, fields: play.notes.append((name, dict(fields)))  # type: ignore[attr-defined]
+        yield play
+
+
+async def begun(play: Playbook) -> None:
+    """The statement is at the server, in the gateway's own transaction."""
+    assert await play.say(DELETE) == messages.query(b"BEGIN")
+    play.up.receive(done("BEGIN") + OPEN)
+    assert await play.sent() == DELETE
+
+
+async def test_within_its_bound_it_is_committed_and_heard_as_ever(play: Playbook) -> None:
+    assert await play.say(DELETE) == messages.query(b"BEGIN")
+    play.up.receive(done("BEGIN") + OPEN)
+    assert await play.sent() == DELETE
+    row = messages.data_row((b"1",))
+    play.up.receive(row + done("DELETE 3") + OPEN)
+    assert await play.sent() == messages.query(b"COMMIT")
+    assert play.heard() == b"", "nothing is heard before it is certain"
+    assert await play.answer(done("COMMIT") + IDLE) == row + done("DELETE 3") + IDLE
+    assert play.notes == [  # type: ignore[attr-defined]
+        ("row_bound", {"statement": 1, "approval": "a-1", "outcome": "within", "bound": 3, "rows": 3})
+    ]
+
+
+async def test_beyond_it_is_rolled_back_and_refused(play: Playbook) -> None:
+    await begun(play)
+    play.up.receive(messages.data_row((b"secret",)) + done("DELETE 4") + OPEN)
+    assert await play.sent() == messages.query(b"ROLLBACK")
+    heard = await play.answer(done("ROLLBACK") + IDLE)
+    assert types(heard) == "EZ" and heard.endswith(IDLE) and b"secret" not in heard
+    assert (error_of(heard)["C"], error_of(heard)["D"]) == (
+        "XB004",
+        "it changed 4 rows, and was approved for at most 3",
+    )
+    assert await play.say(messages.query(b"SELECT 1")) == messages.query(b"SELECT 1"), "and the session goes on"
+
+
+@pytest.mark.parametrize("tag", ["SELECT 1", "DELETE", "DELETE x", "DELETE -1", "TRUNCATE TABLE"])
+async def test_a_tag_that_does_not_count_is_no_count(play: Playbook, tag: str) -> None:
+    await begun(play)
+    play.up.receive(done(tag) + OPEN)
+    assert await play.sent() == messages.query(b"ROLLBACK")
+
+
+async def test_the_servers_own_error_is_heard_as_it_is(play: Playbook) -> None:
+    await begun(play)
+    error = messages.error_response("ERROR", "23502", "null value")
+    play.up.receive(error + FAILED)
+    assert await play.sent() == messages.query(b"ROLLBACK")
+    assert await play.answer(done("ROLLBACK") + IDLE) == error + IDLE
+
+
+async def test_what_commit_finds_takes_the_place_of_the_completion(play: Playbook) -> None:
+    await begun(play)
+    row = messages.data_row((b"1",))
+    play.up.receive(row + done("DELETE 1") + OPEN)
+    assert await play.sent() == messages.query(b"COMMIT")
+    error = messages.error_response("ERROR", "23503", "still referenced")
+    assert await play.answer(error + IDLE) == row + error + IDLE
+
+
+async def test_in_a_transaction_the_servers_fails_with_the_refusal(play: Playbook) -> None:
+    await play.say(messages.query(b"BEGIN"))
+    await play.answer(done("BEGIN") + OPEN)
+    assert await play.say(DELETE) == DELETE, "it is open already"
+    play.up.receive(done("DELETE 4") + OPEN)
+    assert await play.sent() == messages.query(POISON)
+    heard = await play.answer(messages.error_response("ERROR", "42601", "syntax error") + FAILED)
+    assert types(heard) == "EZ" and error_of(heard)["C"] == "XB004" and heard.endswith(FAILED)
+    assert await play.say(DELETE) == DELETE, "a failed one is the server's to refuse"
+    refused = messages.error_response("ERROR", "25P02", "aborted")
+    assert await play.answer(refused + FAILED) == refused + FAILED
+
+
+async def test_in_a_transaction_it_stays_open_within_the_bound(play: Playbook) -> None:
+    await play.say(messages.query(b"BEGIN"))
+    await play.answer(done("BEGIN") + OPEN)
+    await play.say(DELETE)
+    assert await play.answer(done("DELETE 2") + OPEN) == done("DELETE 2") + OPEN
+
+
+async def test_what_cannot_be_counted_is_not_run(play: Playbook) -> None:
+    assert await play.say(messages.query(b"WITH d AS (x) SELECT 1")) == b""
+    heard = play.heard()
+    assert types(heard) == "EZ" and error_of(heard)["C"] == "XB004"
+    assert "outside WITH" in error_of(heard)["D"]
+    await begun(play)
+    play.up.receive(done("DELETE 4") + OPEN)
+    assert await play.sent() == messages.query(b"ROLLBACK"), "and the next one is held to its bound"
+
+
+BATCH = messages.parse(b"", b"DELETE FROM t WHERE x", ()) + messages.bind(b"", b"", (), (), ())
+PREPARED = messages.PARSE_COMPLETE + messages.BIND_COMPLETE
+
+
+async def test_a_portal_is_run_to_its_end_and_given_out_in_portions(play: Playbook) -> None:
+    sent = await play.say(BATCH + messages.execute(b"", 2) + messages.execute(b"", 2) + messages.SYNC)
+    assert types(sent) == "PBH"
+    play.up.receive(PREPARED)
+    sent = await play.sent()
+    assert types(sent) == "EH" and messages.execute(b"", 0) in sent, "all of it, whatever was asked for"
+    row = [messages.data_row((text,)) for text in (b"1", b"2", b"3")]
+    assert types(play.heard()) == "12"
+    heard = await play.answer(b"".join(row) + done("DELETE 3"))
+    assert heard == row[0] + row[1] + messages.frame(b"s", b"") + row[2] + done("DELETE 3")
+    assert await play.sent() == messages.SYNC
+    assert await play.answer(IDLE) == IDLE
+
+
+async def test_beyond_it_the_batch_fails_up_to_sync(play: Playbook) -> None:
+    await play.say(BATCH + messages.execute(b"") + BATCH + messages.execute(b"") + messages.SYNC)
+    play.up.receive(PREPARED)
+    await play.sent()
+    play.up.receive(messages.data_row((b"secret",)) + done("DELETE 4"))
+    sent = await play.sent()
+    assert types(sent) == "PH" and POISON in sent
+    play.up.receive(messages.error_response("ERROR", "42601", "syntax error"))
+    assert types(await play.sent()) == "S", "what follows is skipped, here and there"
+    heard = play.heard() + await play.answer(IDLE)
+    assert types(heard) == "12EZ" and error_of(heard)["C"] == "XB004" and b"secret" not in heard
+
+
+async def test_an_error_before_it_means_that_it_does_not_run(play: Playbook) -> None:
+    await play.say(BATCH + messages.execute(b"") + messages.SYNC)
+    play.up.receive(messages.PARSE_COMPLETE + messages.error_response("ERROR", "22P02", "invalid input"))
+    assert types(await play.sent()) == "S"
+    assert types(play.heard() + await play.answer(IDLE)) == "1EZ"
+
+
+KEPT = Kept((), 1)
+
+
+class Keeper:
+    """Keeps what it is told to, or does not."""
+
+    def __init__(self, before: Any = KEPT, after: Any = ("a-1-x", "")) -> None:
+        self._before, self._after = before, after
+
+    async def before(self, statement: Statement, most: int, *, sync: bool) -> Any:
+        assert most == 5
+        return self._give(self._before)
+
+    async def after(self, kept: Kept, rows: int | None, approval: str, verb: str) -> Any:
+        assert (approval, verb) == ("a-1", "delete")
+        return self._give(self._after)
+
+    def _give(self, given: Any) -> Any:
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+
+ERROR = messages.error_response("ERROR", "55P03", "lock timeout")
+REFUSED = Refused(ERROR, {"C": "55P03"})
+
+
+@pytest.mark.parametrize(
+    ("keeper", "capsule", "reason"),
+    [(Keeper(), "a-1-x", ""), (Keeper("no key"), "", "no key"), (Keeper(after=("", "moved")), "", "moved")],
+)
+async def test_what_was_kept_or_why_not_is_noted(play: Playbook, keeper: Any, capsule: str, reason: str) -> None:
+    play.legs.keeper = keeper
+    await begun(play)
+    await play.answer(done("DELETE 1") + OPEN)
+    assert await play.answer(done("COMMIT") + IDLE) == done("DELETE 1") + IDLE
+    name, fields = play.notes[-1]  # type: ignore[attr-defined]
+    assert (name, fields["capsule"], fields["reason"]) == ("undo_capsule", capsule, reason)
+
+
+@pytest.mark.parametrize("fault", [OurFault("the disk is full"), REFUSED])
+async def test_what_cannot_be_kept_does_not_stand(play: Playbook, fault: Exception) -> None:
+    play.legs.keeper = Keeper(after=fault)  # type: ignore[assignment]
+    await begun(play)
+    play.up.receive(done("DELETE 1") + OPEN)
+    assert (await play.sent()).endswith(messages.query(b"ROLLBACK"))
+    heard = await play.answer(done("ROLLBACK") + IDLE)
+    assert types(heard) == "EZ" and "could not be kept" in error_of(heard)["D"]
+
+
+async def test_what_the_server_refuses_the_keeper_it_refuses_the_statement(play: Playbook) -> None:
+    play.legs.keeper = Keeper(before=REFUSED)  # type: ignore[assignment]
+    await play.say(DELETE)
+    play.up.receive(done("BEGIN") + OPEN)
+    assert await play.sent() == messages.query(b"ROLLBACK")
+    assert await play.answer(done("ROLLBACK") + IDLE) == ERROR + IDLE

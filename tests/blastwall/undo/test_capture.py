@@ -1,0 +1,107 @@
+"""What is kept, and why something is not: single cases on a real server (random ones beside this)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from blastwall.model import Parameter
+from blastwall.undo.capture import NoCapsule
+from rig.postgres import EmbeddedPostgres
+from tests.blastwall.undo.world import Session
+
+TABLES = """
+CREATE TABLE plain (id int PRIMARY KEY, a text, price money);
+CREATE TABLE t (id int PRIMARY KEY, a text, b int, made int GENERATED ALWAYS AS (id * 2) STORED);
+CREATE TABLE child (id int PRIMARY KEY, t int REFERENCES t ON DELETE SET NULL ON UPDATE CASCADE);
+CREATE TABLE bare (id int, a text);
+CREATE TABLE heard (id int PRIMARY KEY, a text);
+CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER hears AFTER INSERT ON heard FOR EACH STATEMENT EXECUTE FUNCTION nothing();
+CREATE TABLE ruled (id int PRIMARY KEY, a text);
+CREATE RULE other AS ON DELETE TO ruled DO INSTEAD NOTHING;
+CREATE TABLE up (id int PRIMARY KEY, a text);
+CREATE TABLE down () INHERITS (up);
+CREATE TABLE split (id int, day date, a text, PRIMARY KEY (id, day)) PARTITION BY RANGE (day);
+CREATE TABLE split_one PARTITION OF split FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
+CREATE TABLE split_two PARTITION OF split FOR VALUES FROM ('2026-02-01') TO ('2026-03-01');
+CREATE TABLE one (id int PRIMARY KEY, other int);
+CREATE TABLE two (id int PRIMARY KEY, other int REFERENCES one ON DELETE CASCADE);
+ALTER TABLE one ADD FOREIGN KEY (other) REFERENCES two ON DELETE CASCADE;
+CREATE VIEW seen AS SELECT * FROM t;
+INSERT INTO t SELECT g, 'a' || g, g FROM generate_series(1, 9) g;
+INSERT INTO child SELECT g, g FROM generate_series(1, 5) g;
+INSERT INTO split SELECT g, date '2026-01-25' + g, 'x' FROM generate_series(1, 10) g;
+INSERT INTO one VALUES (1, NULL); INSERT INTO two VALUES (1, 1); UPDATE one SET other = 1;
+INSERT INTO up VALUES (1, 'x'); INSERT INTO plain VALUES (1, 'x', 1);
+"""
+
+
+@pytest.fixture(scope="module")
+def owner(postgres17: EmbeddedPostgres, database17: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(postgres17.dsn(database17), autocommit=True) as connection:
+        connection.execute(TABLES.encode())
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def session(owner: psycopg.Connection[Any]) -> Iterator[Session]:
+    session = Session(owner.info.dsn + f" password={owner.info.password}")
+    yield session
+    session.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("UPDATE t SET id = id + 100", "It changes the primary key"),
+        ("DELETE FROM bare", "no primary key"),
+        ("DELETE FROM heard", "Triggers of public.heard"),
+        ("DELETE FROM ruled", "has rules"),
+        ("DELETE FROM up", "inherit"),
+        ("DELETE FROM plain", "as text"),
+        ("DELETE FROM split_one", "spoken of by its own name"),
+        ("DELETE FROM one", "in a circle"),
+        ("DELETE FROM seen", "view"),
+        ("DELETE FROM t WHERE random() > 2", "random"),
+        ("DELETE FROM t; DELETE FROM child", "Only a single"),
+        ("INSERT INTO t (id) VALUES (1)", "Only a single"),
+        ("WITH x AS (DELETE FROM child RETURNING t) DELETE FROM t USING x WHERE t.id = x.t", "WITH"),
+        ("DELETE FROM t WHERE id < 5", "more than 3 rows"),
+        ("DELETE FROM t WHERE id < 3", "more than 3 rows"),
+    ],
+)
+def test_what_is_not_kept_says_why_and_nothing_has_changed(
+    owner: psycopg.Connection[Any], session: Session, text: str, reason: str
+) -> None:
+    with pytest.raises(NoCapsule, match=reason):
+        session.change(text, most=3)
+    assert owner.execute("SELECT count(*), (SELECT count(*) FROM child) FROM t").fetchone() == (9, 5)
+
+
+def test_values_that_are_bound_find_the_rows(owner: psycopg.Connection[Any], session: Session) -> None:
+    before = owner.execute("SELECT * FROM t ORDER BY 1").fetchall()
+    text = "UPDATE t SET a = $1 WHERE id = $2"
+    capsule = session.change(text, Parameter(b"new", False, 25), Parameter(b"4", False, 23))
+    assert [part.rows for part in capsule.parts] == [(("4", "a4"),)]
+    assert session.undo(capsule) == "" and owner.execute("SELECT * FROM t ORDER BY 1").fetchall() == before
+
+
+def test_rows_move_back_to_their_partitions(owner: psycopg.Connection[Any], session: Session) -> None:
+    before = owner.execute("SELECT tableoid::regclass::text, * FROM split ORDER BY 2").fetchall()
+    for text in ("DELETE FROM split WHERE id > 4", "UPDATE split SET a = 'y' WHERE id > 4"):
+        capsule = session.change(text)
+        assert capsule.rows == 6 and session.undo(capsule) == ""
+        assert owner.execute("SELECT tableoid::regclass::text, * FROM split ORDER BY 2").fetchall() == before
+
+
+def test_a_key_that_was_taken_meanwhile_is_not_overwritten(owner: psycopg.Connection[Any], session: Session) -> None:
+    capsule = session.change("DELETE FROM t WHERE id = 9")
+    owner.execute("INSERT INTO t (id, a) VALUES (9, 'somebody else')")
+    assert "duplicate key" in session.undo(capsule)
+    assert owner.execute("SELECT a FROM t WHERE id = 9").fetchone() == ("somebody else",)
+    owner.execute("DELETE FROM t WHERE id = 9")
+    assert session.undo(capsule) == ""

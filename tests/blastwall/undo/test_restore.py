@@ -1,0 +1,38 @@
+"""The restoring text: values are literals of their types whatever they hold, and what is not there is not written."""
+
+from __future__ import annotations
+
+from blastwall.sql.parser import parse
+from blastwall.undo.capsule import Capsule, Part
+from blastwall.undo.restore import literal, restoring
+
+COLUMNS = (("id", "pg_catalog.int4"), ('na"me', "pg_catalog.text"))
+
+
+def capsule(*parts: Part) -> Capsule:
+    return Capsule("c", "a-1", "shop", "shop", "delete", 0.0, parts)
+
+
+def test_a_value_cannot_leave_its_quotes() -> None:
+    assert literal("it's \\ '; DROP TABLE t; --", "text") == "'it''s \\ ''; DROP TABLE t; --'::text"
+    assert literal(None, "text") == "NULL::text"
+
+
+def test_rows_that_are_gone_are_inserted_with_the_values_the_database_would_make() -> None:
+    text = restoring(capsule(Part('"public"."t"', True, 0, COLUMNS, (("1", "a"), ("2", None)))))
+    assert text.startswith('INSERT INTO "public"."t" ("id", "na""me") OVERRIDING SYSTEM VALUE VALUES')
+    assert len(parse(text).statements) == 1
+
+
+def test_rows_that_were_set_are_set_back_in_one_statement_that_looks_first() -> None:
+    text = restoring(capsule(Part('"public"."t"', False, 1, COLUMNS, (("1", "a'b"),), ("77",))))
+    (statement,) = parse(text).statements
+    assert statement.stmt.WhichOneof("node") == "update_stmt"
+    assert 'SET "na""me" = k.v1' in text and "FOR UPDATE OF t" in text and "'77'" in text
+
+
+def test_several_tables_are_one_text_and_nothing_is_nothing() -> None:
+    gone = Part('"public"."t"', True, 0, COLUMNS, (("1", "a"),))
+    empty = Part('"public"."u"', True, 0, COLUMNS, ())
+    assert len(parse(restoring(capsule(gone, empty, gone))).statements) == 2
+    assert restoring(capsule(empty)) == ""
