@@ -53,7 +53,8 @@ class ProxySettings(Environment):
     says in front of each connection whose it is. ``adapters`` is local or aws; what follows it is for aws only,
     with RecordingSettings and AuditSettings beside it. ``config_url`` (s3://bucket/key) is fetched into ``config`` at
     start, and must load as ``config_version``. ``ca_bundle`` ("": none) holds authorities that targets' certificates
-    may be signed by, beside the machine's own.
+    may be signed by, beside the machine's own. What approved changes overwrite is kept in ``undo_bucket``, sealed with
+    ``undo_key_id`` (KMS).
     """
 
     config: str = "config"
@@ -74,6 +75,8 @@ class ProxySettings(Environment):
     approval_request_function: str = ""
     approval_decide_function: str = ""
     ca_bundle: str = ""
+    undo_bucket: str = ""
+    undo_key_id: str = ""
 
     @property
     def config_path(self) -> Path:

@@ -22,6 +22,8 @@ OPERATED = ("sessions", "leases", "approvals")
 SIGN_INS = "sign_ins"
 #: The user that tasks and functions are on the spool; the image runs as the same.
 USER = 10001
+#: How long what an approved change overwrote is locked (days): a target's own data, kept no longer than it is of use.
+UNDO_DAYS = 30
 TABLES = {
     "sessions": (("id", "S"), None, (Index("by_agent", ("agent", "S")),), "ttl"),
     "leases": (("session", "S"), ("lease", "S"), (Index("by_state", ("state", "S"), ("expires_at", "N")),), "ttl"),
@@ -39,7 +41,8 @@ TABLES = {
 
 class DataStack(Stack):
     """Exposes ``key`` (all data at rest), ``token_key`` (approval task tokens), ``manifest_key`` (signs recordings),
-    ``masking_key`` (a secret), ``recordings``, ``access_log``, ``tables``, ``spool`` and ``spool_access``; all of it
+    ``masking_key`` (a secret), ``recordings``, ``undo`` and ``undo_key``
+    (what approved changes overwrote), ``access_log``, ``tables``, ``spool`` and ``spool_access``; all of it
     stays when the stack is deleted.
     """
 
@@ -67,6 +70,10 @@ class DataStack(Stack):
         self.access_log = log_bucket(self, "AccessLog")
         locked = BucketProps(self.key, blueprint.lock_mode, blueprint.lock_days, self.access_log, "recordings/")
         self.recordings: s3.Bucket = LockedBucket(self, "Recordings", locked).bucket
+        self.undo_key = self._key("UndoKey", "Blastwall: seals what approved changes overwrote")
+        days = min(blueprint.lock_days, UNDO_DAYS)
+        kept = BucketProps(self.key, blueprint.lock_mode, days, self.access_log, "undo/")
+        self.undo: s3.Bucket = LockedBucket(self, "Undo", kept).bucket
         self.tables = {
             name: Table(self, f"{name.capitalize()}Table", TableProps(self.key, partition, sort, indexes, expiry)).table
             for name, (partition, sort, indexes, expiry) in TABLES.items()
@@ -181,6 +188,10 @@ class DataStack(Stack):
         values.own("manifest-key", self.manifest_key.key_arn)
         values.own("recordings", self.recordings.bucket_arn)
         values.own("recordings-objects", self.recordings.arn_for_objects("*"))
+        values.put("undo_bucket", self.undo.bucket_name)
+        values.put("undo_key_id", self.undo_key.key_arn)
+        values.own("undo-objects", self.undo.arn_for_objects("undo/*"))
+        values.own("undo-key", self.undo_key.key_arn)
         values.own("gateway-key", *([self.gateway_key.key_arn] if self.gateway_key is not None else []))
         if self.gateway_key is not None:
             values.put("gateway_key_id", self.gateway_key.key_arn)

@@ -61,6 +61,8 @@ def test_the_environment_names_what_the_stacks_made(deployed: Deployment) -> Non
     assert known["BLASTWALL_SPOOL"] == "/var/spool/blastwall"
     assert len(known["BLASTWALL_CONFIG_VERSION"]) == 64
     assert "Fn::ImportValue" in known["BLASTWALL_RECORDINGS_BUCKET"]
+    for name in ("BLASTWALL_UNDO_BUCKET", "BLASTWALL_UNDO_KEY_ID"):  # without them what must be kept is not changed
+        assert "Fn::ImportValue" in known[name]
     assert known["BLASTWALL_APPROVAL_REQUEST_FUNCTION"] == "blastwall-approval-request"
 
 

@@ -2,11 +2,13 @@
 
 from tests.stacks.deployment import Deployment, listed
 
+LOCKED = ("RecordingsBucket", "EventsBucket", "UndoBucket")
+
 
 def test_recordings_and_events_are_locked_and_versioned(every: list[Deployment]) -> None:
     for deployment in every:
         buckets = deployment.properties("AWS::S3::Bucket")
-        for name in ("RecordingsBucket", "EventsBucket"):
+        for name in LOCKED:
             bucket = buckets[name]
             assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
             assert bucket["ObjectLockEnabled"] is True
@@ -28,7 +30,7 @@ def test_the_lock_is_as_long_and_as_hard_as_chosen(deployed: Deployment, isolate
 
 def test_nothing_expires_while_it_is_locked(every: list[Deployment]) -> None:
     for deployment in every:
-        for name in ("RecordingsBucket", "EventsBucket"):
+        for name in LOCKED:
             bucket = deployment.properties("AWS::S3::Bucket")[name]
             days = bucket["ObjectLockConfiguration"]["Rule"]["DefaultRetention"]["Days"]
             (rule,) = bucket["LifecycleConfiguration"]["Rules"]
@@ -39,7 +41,7 @@ def test_nothing_expires_while_it_is_locked(every: list[Deployment]) -> None:
 def test_no_bucket_is_public_and_each_takes_tls_only(every: list[Deployment]) -> None:
     for deployment in every:
         buckets = deployment.properties("AWS::S3::Bucket")
-        assert set(buckets) == {"RecordingsBucket", "EventsBucket", "AccessLog"}
+        assert set(buckets) == {*LOCKED, "AccessLog"}
         for bucket in buckets.values():
             assert all(bucket["PublicAccessBlockConfiguration"].values())
             assert len(bucket["PublicAccessBlockConfiguration"]) == 4
@@ -98,8 +100,8 @@ def test_the_tables_keys_are_what_the_adapters_read(deployed: Deployment) -> Non
 
 def test_keys_rotate_and_the_manifest_key_only_signs(deployed: Deployment) -> None:
     keys = deployed.properties("AWS::KMS::Key")
-    assert set(keys) == {"Key", "TokenKey", "ManifestKey"}
-    assert keys["Key"]["EnableKeyRotation"] is True and keys["TokenKey"]["EnableKeyRotation"] is True
+    assert set(keys) == {"Key", "TokenKey", "ManifestKey", "UndoKey"}
+    assert all(keys[name]["EnableKeyRotation"] is True for name in ("Key", "TokenKey", "UndoKey"))
     assert (keys["ManifestKey"]["KeySpec"], keys["ManifestKey"]["KeyUsage"]) == ("ECC_NIST_P256", "SIGN_VERIFY")
 
 
@@ -130,3 +132,19 @@ def test_data_stays_when_its_stack_goes(every: list[Deployment]) -> None:
         for type_ in kept:
             for name, resource in deployment.all(type_).items():
                 assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain"), name
+
+
+def test_what_changes_overwrote_is_put_and_sealed_by_tasks_and_opened_by_nobody_here(every: list[Deployment]) -> None:
+    for deployment in every:
+        (keep,) = [item for item in deployment.roles["TaskRole"] if item.get("Sid") == "KeepCapsules"]
+        assert keep["Action"] == "s3:PutObject" and "UndoBucket" in str(keep["Resource"])
+        assert "/undo/*" in str(keep["Resource"])
+        for role, statements in deployment.roles.items():
+            for statement in statements:
+                touched = str(statement["Resource"])
+                if "UndoKey" in touched:
+                    assert (role, listed(statement["Action"])) == ("TaskRole", ["kms:GenerateDataKey"])
+                if "UndoBucket" in touched:
+                    assert statement["Sid"] == "KeepCapsules", role
+        days = deployment.properties("AWS::S3::Bucket")["UndoBucket"]["ObjectLockConfiguration"]["Rule"]
+        assert days["DefaultRetention"]["Days"] == 30, "a target's data is not kept for a year"

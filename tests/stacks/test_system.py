@@ -43,7 +43,7 @@ def test_the_proxy_cannot_touch_iam_roles_tasks_or_what_it_recorded(every: list[
         assert [item["Sid"] for item in readable] == ["ReadConfiguration"]
         assert ".zip" in str(readable[0]["Resource"]) and "*" not in str(readable[0]["Resource"])
         writable = [item for item in deployment.roles["TaskRole"] if "s3:PutObject" in listed(item["Action"])]
-        assert {item["Sid"] for item in writable} == {"WriteRecordings", "WriteAudit"}
+        assert {item["Sid"] for item in writable} == {"WriteRecordings", "WriteAudit", "KeepCapsules"}
 
 
 def test_nobody_can_delete_or_unlock_a_recording(every: list[Deployment]) -> None:
