@@ -142,6 +142,21 @@ async def test_rules_go_by_it(people: LocalApprovals, found: Blast | Exception, 
         assert not any(number in decision.reason + decision.hint for number in ("101", "100001", "100,001"))
 
 
+async def test_a_connection_that_waits_for_a_person_has_nothing_to_look_at(people: LocalApprovals) -> None:
+    desk = Desk(people)
+    found = await desk.decider._look_ahead(
+        Statement("connect", StatementKind.CONNECT), Facts(Effect.SESSION, "connect")
+    )
+    assert (found.known, found.rows, desk.looked) == (True, 0, [])
+
+
+async def test_what_masking_refuses_is_refused_without_a_look(people: LocalApprovals) -> None:
+    desk = Desk(people, "trusted-agents")
+    denial = await desk.ask(replace(WRITE, refusal="masks cannot be kept"))
+    assert isinstance(denial, Denial) and "masks cannot be kept" in denial.reason
+    assert desk.looked == []
+
+
 async def test_what_rules_let_run_for_its_few_rows_is_held_to_them(people: LocalApprovals) -> None:
     desk = Desk(people, "trusted-agents")
     permit = await desk.ask()
