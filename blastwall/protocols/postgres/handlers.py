@@ -97,7 +97,7 @@ class Handlers:
         def stage(permit: Permit | None) -> bool:
             assert permit is not None
             if permit.guard is not None and not self._guarding:
-                legs.guarded = self._bounds.query(statement, permit, lambda: self._stage_guarded(stage, permit))
+                self._guard_query(statement, permit, stage)
                 return True
             self._names.unprepare("")
             self._names.close("")
@@ -117,6 +117,9 @@ class Handlers:
             self._answer_query(refusal(denial), statement.number)
 
         return PostgresExchange(legs, statement, stage, refuse, weigh=self._patience)
+
+    def _guard_query(self, statement: Statement, permit: Permit, stage: Stage) -> None:
+        self._legs.guarded = self._bounds.query(statement, permit, lambda: self._stage_guarded(stage, permit))
 
     def _stage_guarded(self, stage: Stage, permit: Permit) -> None:
         """Stage a query whose guard is on its way: this once, whatever comes of it."""
@@ -252,11 +255,12 @@ class Handlers:
             self._fail_with("34000", f'portal "{name}" does not exist')
             return
         if portal.permit.guard is not None:
-            self._legs.guarded = self._bounds.execute(
-                portal, event.max_rows, lambda most: self._stage_execute(portal, most)
-            )
+            self._guard_execute(portal, event.max_rows)
             raise Detour
         self._stage_execute(portal, event.max_rows)
+
+    def _guard_execute(self, portal: Portal, max_rows: int) -> None:
+        self._legs.guarded = self._bounds.execute(portal, max_rows, lambda most: self._stage_execute(portal, most))
 
     def _stage_execute(self, portal: Portal, max_rows: int) -> None:
         legs = self._legs
