@@ -7,10 +7,10 @@ WORKERS ?= 2
 KILLS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help cloud setup demo test test-aws soak up check format compiled synth deploy image-check bench clean
+.PHONY: help cloud setup demo test test-compiled test-aws soak up check format compiled synth deploy image-check bench clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## create .venv with everything pinned (every other target does this first)
 	@tools/setup.sh
@@ -43,6 +43,9 @@ check: setup ## format, lint, types, import rules and architecture tests
 format: setup ## let ruff rewrite what it can
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
+
+test-compiled: setup ## the tests of the hot modules, and sessions, on the compiled build
+	@tools/test_compiled.sh
 
 compiled: setup ## the package with its hot modules compiled, in .cache/compiled (as the image has it)
 	@tools/compile.sh
