@@ -100,7 +100,7 @@ class EmulatedAccount:
         return found
 
     def task_keys(self, role: str) -> Keys:
-        """Keys of a role that a task may take, as the container's endpoint gives them. Raises OSError."""
+        """Keys of a role that a task or function may take, as the container's endpoint gives them. Raises OSError."""
         found = self._asked(f"credentials/{role}")
         return {
             "aws_access_key_id": found["AccessKeyId"],

@@ -180,14 +180,21 @@ class CloudStack:
         self._stack.callback(self.issuer.stop)
 
     def _target(self, name: str, section: TargetSection) -> None:
+        """At its usual port; at any other one when somebody is there."""
         directory = self.state / "targets" / name
-        port = TARGET_PORTS[len(self.targets)]
-        target = LocalTarget(
-            name, section, config=self._source, directory=directory, certificates=self.certificates, port=port
-        )
-        self._stack.callback(target.server.stop)
-        target.start()
-        self.targets[name] = target
+        for port in (TARGET_PORTS[len(self.targets) % len(TARGET_PORTS)], 0):
+            target = LocalTarget(
+                name, section, config=self._source, directory=directory, certificates=self.certificates, port=port
+            )
+            try:
+                target.start()
+            except RigFault as fault:
+                if not port or "already in use" not in str(fault):
+                    raise
+                continue
+            self._stack.callback(target.server.stop)
+            self.targets[name] = target
+            return
 
     def _merged(self, bundle: Bundle) -> dict[str, Any]:
         """What differs from the operator's gateway.yaml: where targets and the issuer are, and where passwords are."""

@@ -212,6 +212,11 @@ class Cloud:
         """Keys of the gateway's own role."""
         return self.stack.account.task_keys(self.stack.tasks[0].role)
 
+    def function_keys(self, function: str) -> Mapping[str, str]:
+        """Keys of a function's own role."""
+        found = self.client("lambda").get_function_configuration(FunctionName=f"blastwall-{function}")
+        return self.stack.account.task_keys(found["Role"])
+
     @property
     def recordings(self) -> str:
         return self.stack.deployment.resource("Data", "RecordingsBucket")

@@ -21,7 +21,7 @@ from rig import account
 from rig.cloud.up import CloudStack, place_of
 from tests.e2e.clouds import AWS_ROLES, REPORTS, ROOT, Cloud, awaited, gone, refused
 
-
+EMPTY = '{"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "s3:Nothing", "Resource": "*"}]}'
 TEST_SECONDS = 180.0  # functions are processes that start while others wait
 
 
@@ -163,6 +163,31 @@ def test_only_what_it_calls_can_be_called(cloud: Cloud) -> None:
         assert refused(invoke, FunctionName=f"blastwall-{function}", Payload="{}"), function
     leases = cloud.stack.deployment.resource("Data", "LeasesTable")
     assert refused(cloud.client("dynamodb", cloud.task_keys).scan, TableName=leases)
+
+
+def test_only_the_function_that_decides_answers_tasks(cloud: Cloud) -> None:
+    answer = {"taskToken": "unknown", "output": "{}"}
+    for function in ("approval-request", "approval-notify", "approval-page", "credential-vendor", "session-revoker"):
+        machines = cloud.client("stepfunctions", cloud.function_keys(function))
+        assert refused(machines.send_task_success, **answer), function
+    with pytest.raises(ClientError, match="TaskDoesNotExist"):  # it may, and there is no such task
+        cloud.client("stepfunctions", cloud.function_keys("approval-decide")).send_task_success(**answer)
+
+
+def test_only_the_vendor_takes_targets_roles_and_the_revoker_denies_them(cloud: Cloud) -> None:
+    arn, denials = AWS_ROLES["reports"]["role_arn"], AWS_ROLES["reports"]["denials_policy_arn"]
+    for function in ("session-revoker", "session-reconciler", "token-verifier", "approval-decide"):
+        assume = cloud.client("sts", cloud.function_keys(function)).assume_role
+        assert refused(assume, RoleArn=arn, RoleSessionName="x"), function
+    vendor = cloud.function_keys("credential-vendor")
+    assert refused(cloud.client("sts", vendor).assume_role, RoleArn=cloud.stack.tasks[0].role, RoleSessionName="x")
+    other = cloud.client("iam").create_policy(PolicyName="another", PolicyDocument=EMPTY)["Policy"]["Arn"]
+    revoker = cloud.client("iam", cloud.function_keys("session-revoker"))
+    assert refused(revoker.create_policy_version, PolicyArn=other, PolicyDocument=EMPTY, SetAsDefault=True)
+    assert refused(revoker.attach_role_policy, RoleName="reports", PolicyArn=other)
+    assert refused(revoker.put_role_policy, RoleName="reports", PolicyName="x", PolicyDocument=EMPTY)
+    assert refused(cloud.client("iam", vendor).create_policy_version, PolicyArn=denials, PolicyDocument=EMPTY)
+    assert revoker.get_policy(PolicyArn=denials)["Policy"]["Arn"] == denials
 
 
 def test_no_property_of_a_template_is_dropped_unnoticed(cloud: Cloud) -> None:

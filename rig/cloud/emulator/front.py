@@ -1,8 +1,8 @@
 """In front of the emulator: what a test or a task asks of the machine itself, not of AWS.
 
 ``GET /_rig/unread`` lists the template's properties that nothing read. ``GET /_rig/credentials/ROLE`` answers as the
-container credentials endpoint of ECS does, with keys of a role that a task may take; the caller shows the token of
-``RIG_TOKEN``, as a task shows its own.
+container credentials endpoint of ECS does, with keys of a role that tasks or functions may take; the caller shows the
+token of ``RIG_TOKEN``, as a task shows its own.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rig.cloud.emulator import gaps, reading, resources
 
 PREFIX = "/_rig/"
 CREDENTIAL_SECONDS = 3600.0
-TASKS = "ecs-tasks.amazonaws.com"
+RUNNERS = ("ecs-tasks.amazonaws.com", "lambda.amazonaws.com")
 
 Scope = dict[str, Any]
 Call = Callable[[], Awaitable[dict[str, Any]]]
@@ -83,12 +83,13 @@ def compose() -> Front:
 
 
 def credentials(arn: str) -> tuple[int, dict[str, Any]]:
-    """Fresh keys of a role, which must trust tasks; what AWS's agent gives to each task."""
+    """Fresh keys of a role, which must trust tasks or functions: what AWS gives to each of them."""
     parts = arn.split(":")
     account, name = (parts[4] if len(parts) > 5 else ""), arn.rsplit("/", 1)[-1]
     role = iam._roles.get_scoped(account, None, name)
-    if role is None or role["Arn"] != arn or TASKS not in json.dumps(role["AssumeRolePolicyDocument"]):
-        return 404, {"message": f"{arn} is no role that tasks may take"}
+    trusted = json.dumps(role["AssumeRolePolicyDocument"]) if role is not None and role["Arn"] == arn else ""
+    if not any(runner in trusted for runner in RUNNERS):
+        return 404, {"message": f"{arn} is no role that tasks or functions may take"}
     session = secrets.token_hex(16)
     key, secret, token = "ASIA" + secrets.token_hex(8).upper(), secrets.token_hex(20), secrets.token_hex(32)
     expires = time.time() + CREDENTIAL_SECONDS
