@@ -14,7 +14,7 @@ from blastwall.approvals import Ballot
 from blastwall.approvals.view import view_of
 from blastwall.config.bundle import Bundle, load_bundle
 from blastwall.local.approvals import LocalApprovals
-from blastwall.local.clock import SystemClock
+from blastwall.local.clock import ManualClock, SystemClock
 from blastwall.local.store import Store
 from blastwall.masking.patterns import names
 from blastwall.masking.plan import Predicates, Strategy
@@ -25,6 +25,7 @@ from blastwall.model import (
     Effect,
     Facts,
     Guard,
+    Masked,
     ObjectRef,
     Permit,
     Principal,
@@ -236,3 +237,56 @@ async def test_a_flood_of_requests_is_refused_without_ending_the_session(desk: D
     decision = await desk.ask(Exchange(interactive=False), "DELETE FROM orders WHERE id = 99")
     assert isinstance(decision, Denial)
     assert decision.code is DenialCode.BUDGET
+
+
+SELECT = Facts(Effect.READ, "select")
+READ = Statement("SELECT 1")
+
+
+def test_what_needs_nobody_is_decided_at_once_for_its_own_text(desk: Desk) -> None:
+    permit = desk.decider.at_once(READ, SELECT, "SELECT 1")
+    assert isinstance(permit, Permit)
+    assert desk.decider.at_once(READ, SELECT, "SELECT 1") is permit
+    assert desk.decider.at_once(READ, SELECT, "SELECT 2") == permit._replace(upstream_text="SELECT 2")
+    named = READ._replace(kind=StatementKind.PREPARE)
+    prepared = desk.decider.at_once(named, SELECT, "SELECT 1")
+    assert isinstance(prepared, Permit) and prepared.prepare_only, "a permit to name a text runs nothing"
+    assert not permit.prepare_only
+
+
+def test_who_must_be_asked_is_not_decided_at_once(desk: Desk) -> None:
+    for _ in range(2):
+        assert desk.decider.at_once(Statement("DELETE FROM orders WHERE id = 1"), DELETE, "DELETE ...") is None
+
+
+def test_a_remembered_permit_ends_with_what_it_depended_on(desk: Desk) -> None:
+    bundle = load_bundle(CONFIG)
+    clock, ledger = ManualClock(), Ledger({"rows": 1}, {})
+    asked: list[int] = []
+
+    class Counted:
+        def __init__(self) -> None:
+            self.version = bundle.policies.version
+
+        def needs_blast(self, question: Any) -> bool:
+            return bundle.policies.needs_blast(question)
+
+        def decide(self, question: Any) -> Any:
+            asked.append(question.hour)
+            return bundle.policies.decide(question)
+
+    policies = [Counted()]
+    decider = Decider(desk.session, desk.target, lambda: policies[0], desk.people, desk.log, ledger, clock)  # type: ignore[arg-type, return-value]
+    again = replace(SELECT)
+    for expected, change in (
+        (1, lambda: None),
+        (1, lambda: clock.advance(1)),
+        (2, lambda: clock.advance(3600)),
+        (3, lambda: policies.insert(0, Counted())),
+    ):
+        change()
+        assert isinstance(decider.at_once(READ, SELECT, "SELECT 1"), Permit)
+        assert len(asked) == expected
+    ledger.relayed(Masked(b"row", rows=1))
+    assert isinstance(decider.at_once(READ, SELECT, "SELECT 1"), Denial), "the budget is used up"
+    assert isinstance(decider.at_once(READ, again, "SELECT 1"), Denial)
