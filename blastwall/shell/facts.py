@@ -7,7 +7,7 @@ it runs as the exact bytes that the person saw.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from blastwall.model import SEVERITY, Effect, Facts, ObjectRef
@@ -58,9 +58,19 @@ def judge(text: str, bounds: Bounds, resolved: Mapping[str, str] | None = None) 
         reason=judged[worst].reason,
         fingerprint=_fingerprint(commands),
     )
-    named = tuple(dict.fromkeys(path for each in uses for path, _ in each.paths))
+    named = asked(touched for each in uses for touched in each.paths)
     guarded = tuple(_guarded(command, each) for command, each in zip(commands, uses, strict=True))
     return Line(facts, write(guarded), named)
+
+
+def asked(touched: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """What the target is asked for about (path, access) pairs: the paths, and of what is written their directories."""
+    found: dict[str, None] = {}
+    for path, access in touched:
+        found[path] = None
+        if access == "write":
+            found[paths.directory(path)] = None
+    return tuple(found)
 
 
 def judge_paths(
@@ -128,7 +138,7 @@ def _placed(found: Use, bounds: Bounds, resolved: Mapping[str, str] | None) -> U
             return _raised(found, Effect.ADMINISTER, reason, "startup_path")
         allowed = bounds.readable if access == "read" else bounds.writable
         # What removes or renames takes the link itself, what writes goes to where it leads: both must be allowed.
-        places = {path, paths.plain(written)} if access == "write" else {path}
+        places = {path, paths.itself(written, resolved)} if access == "write" else {path}
         if any(paths.escapes(place) or not paths.within(place, allowed) for place in places):
             reason = f"{written} is outside the paths that may be {'read' if access == 'read' else 'written'} here."
             return _raised(found, Effect.ADMINISTER, reason, "outside_paths")
@@ -151,7 +161,7 @@ def _objects(
 def _path_objects(found: Use, resolved: Mapping[str, str] | None) -> Iterator[ObjectRef]:
     for path, access in found.paths:
         destroys = access == "write" and found.effect is Effect.DESTROY
-        places = dict.fromkeys((paths.plain(path, resolved), paths.plain(path)))
+        places = dict.fromkeys((paths.plain(path, resolved), paths.itself(path, resolved)))
         for place in places if access == "write" else [*places][:1]:
             yield ObjectRef("path", place, "destroy" if destroys else access)
 

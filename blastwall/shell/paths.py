@@ -29,6 +29,22 @@ def plain(path: str, resolved: Mapping[str, str] | None = None) -> str:
     return HOME if whole == "." else whole if whole.startswith("..") else f"{HOME}/{whole}"
 
 
+def itself(path: str, resolved: Mapping[str, str] | None = None) -> str:
+    """Where the last name of the path stands, a link not followed: what removing and renaming touch. Plain.
+
+    ``resolved`` says it where it holds the path's :func:`directory`.
+    """
+    name = posixpath.basename(path.rstrip("/"))
+    if name in ("", ".", ".."):
+        return plain(path, resolved)
+    return f"{plain(directory(path), resolved).rstrip('/')}/{name}"
+
+
+def directory(path: str) -> str:
+    """The directory in which the path's last name stands, as the path writes it."""
+    return posixpath.dirname(path.rstrip("/")) or ("/" if path.startswith("/") else ".")
+
+
 def escapes(path: str) -> bool:
     """Whether a plain path leaves the home directory for a place that cannot be told."""
     return path == ".." or path.startswith("../")

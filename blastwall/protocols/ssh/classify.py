@@ -17,7 +17,7 @@ from typing import Final
 
 from blastwall.model import Effect, Facts, ObjectRef
 from blastwall.protocols.ssh.options import Options
-from blastwall.shell.facts import Bounds, judge, judge_paths
+from blastwall.shell.facts import Bounds, asked, judge, judge_paths
 
 EXEC: Final = "exec: "
 SHELL: Final = "shell"
@@ -103,4 +103,4 @@ def _sftp(text: str, bounds: Bounds, resolved: Mapping[str, str] | None) -> Requ
         for each in (("read", "write") if access == "both" else (access,))
     )
     facts = judge_paths(f"sftp {operation}", effect, touched, bounds, resolved, contents=contents, flag="file_transfer")
-    return Request(facts, text, paths)
+    return Request(facts, text, asked(touched))

@@ -87,6 +87,9 @@ def test_a_link_is_in_the_facts_with_where_it_leads() -> None:
     inside = judge("rm current", narrow, {"current": "~/releases/7"})
     assert {ref.name for ref in inside.facts.objects if ref.kind == "path"} == {"~/current", "~/releases/7"}
     assert inside.facts.effect is Effect.DESTROY
+    absolute = judge("rm /srv/deploy/a", narrow, {"/srv/deploy/a": "~/a", "/srv/deploy": "~"})
+    assert absolute.named == ("/srv/deploy/a", "/srv/deploy")
+    assert absolute.facts.effect is Effect.DESTROY and "outside_paths" not in absolute.facts.flags
     for text, where in (("rm /srv/current", "~/releases/7"), ("rm current", "/srv/releases/7")):
         facts = judge(text, narrow, {text.split()[1]: where}).facts
         assert "outside_paths" in facts.flags, text

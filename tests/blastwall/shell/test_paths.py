@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from blastwall.shell.paths import above_secrets, escapes, plain, secret, within
+from blastwall.shell.paths import above_secrets, escapes, itself, plain, secret, within
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,11 @@ def test_within_is_by_directories() -> None:
     assert within("/x", ["/"])
     assert not within("/var/logs", ["/var/log"])
     assert not within("~/x", ["/"])
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [("a", "~/a"), ("way/a", "~/sub/a"), ("way", "~/way"), ("way/", "~/way"), ("/a", "/a"), (".", "~"), ("/", "/")],
+)
+def test_a_link_stands_where_its_directory_is(path: str, place: str) -> None:
+    assert itself(path, {"way": "~/sub", ".": "~"}) == place
