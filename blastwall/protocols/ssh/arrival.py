@@ -159,7 +159,7 @@ async def arrive(sock: socket.socket, door: Door, files_of: Files) -> asyncssh.S
     except (asyncssh.Error, OSError, TimeoutError) as fault:
         sock.close()
         raise ClientFault(f"an SSH client did not get in: {fault}") from None
-    except (ValueError, LookupError, AssertionError, NotImplementedError) as fault:  # what the library's parsers raise
+    except (ValueError, LookupError, AssertionError) as fault:  # what the library's parsers raise
         sock.close()
         raise ClientFault(f"an SSH client sent what cannot be read: {type(fault).__name__}: {fault}") from None
 
