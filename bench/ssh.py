@@ -30,7 +30,7 @@ from rig.up import LocalStack
 CONFIG = Path(__file__).with_name("hosts")
 BASTION = PGBOUNCER  # the peer's column
 BYTES = 500_000_000
-COMMANDS = 60
+COMMANDS = 200  # a round: a thousand in all
 KEYS = 200
 SECONDS = 300.0
 
