@@ -107,3 +107,60 @@ async def test_a_peer_that_takes_nothing_chokes_the_wire_until_it_reads() -> Non
     await until(lambda: wire.closed, signal)
     wire.write(b"nobody hears this")
     peer.close()
+
+
+async def test_a_pump_steps_where_the_signal_is_set_until_it_is_done() -> None:
+    signal = Signal(asyncio.get_running_loop())
+    steps: list[int] = []
+
+    def step() -> bool:
+        steps.append(len(steps))
+        if len(steps) == 2:
+            signal.set()  # by its own doing: it looks once more
+        return len(steps) == 4
+
+    signal.set()
+    pumping = asyncio.ensure_future(signal.pump(step))
+    await asyncio.sleep(0)
+    assert steps == [], "what was set before is forgotten"
+    signal.set()
+    assert steps == [0], "at once: no task was woken for it"
+    signal.set()
+    assert steps == [0, 1, 2]
+    assert not pumping.done()
+    signal.set()
+    await asyncio.wait_for(pumping, 30)
+    signal.set()
+    assert len(steps) == 4
+    await asyncio.wait_for(signal.wait(), 30)  # whoever waits next is woken as ever
+
+
+async def test_what_a_step_raises_belongs_to_whoever_pumps() -> None:
+    signal = Signal(asyncio.get_running_loop())
+
+    def step() -> bool:
+        raise ValueError("a defect")
+
+    pumping = asyncio.ensure_future(signal.pump(step))
+    await asyncio.sleep(0)
+    signal.set()
+    with pytest.raises(ValueError, match="a defect"):
+        await pumping
+
+
+async def test_a_pump_that_is_cancelled_steps_no_more() -> None:
+    signal = Signal(asyncio.get_running_loop())
+    steps: list[None] = []
+
+    def step() -> bool:
+        steps.append(None)
+        return False
+
+    pumping = asyncio.ensure_future(signal.pump(step))
+    await asyncio.sleep(0)
+    pumping.cancel()
+    signal.set()
+    await asyncio.wait({pumping})
+    signal.set()
+    assert pumping.cancelled()
+    assert steps == []
