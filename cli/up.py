@@ -7,15 +7,18 @@ import signal
 import threading
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
 from cli import place, strings
-from rig.cloud.up import CloudStack, alone
 from rig.desk import login_link
 from rig.hosts import SshKeys
 from rig.running import Running
 from rig.up import LocalStack
+
+if TYPE_CHECKING:
+    from rig.cloud.up import CloudStack
 
 CHECK_SECONDS = 0.25
 
@@ -105,6 +108,8 @@ def command(config: Path, state: Path, port: int | None, listen: str | None, clo
 
 
 def _serve_cloud(config: Path, state: Path) -> None:
+    from rig.cloud.up import CloudStack, alone  # here: a local gateway starts without AWS's library
+
     signals = _Signals()
     try:
         with alone(state) as home:

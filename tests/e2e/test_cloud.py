@@ -178,9 +178,9 @@ def test_only_the_vendor_takes_targets_roles_and_the_revoker_denies_them(cloud: 
     arn, denials = AWS_ROLES["reports"]["role_arn"], AWS_ROLES["reports"]["denials_policy_arn"]
     for function in ("session-revoker", "session-reconciler", "token-verifier", "approval-decide"):
         assume = cloud.client("sts", cloud.function_keys(function)).assume_role
-        assert refused(assume, RoleArn=arn, RoleSessionName="x"), function
+        assert refused(assume, RoleArn=arn, RoleSessionName="other"), function
     vendor = cloud.function_keys("credential-vendor")
-    assert refused(cloud.client("sts", vendor).assume_role, RoleArn=cloud.stack.tasks[0].role, RoleSessionName="x")
+    assert refused(cloud.client("sts", vendor).assume_role, RoleArn=cloud.stack.tasks[0].role, RoleSessionName="other")
     other = cloud.client("iam").create_policy(PolicyName="another", PolicyDocument=EMPTY)["Policy"]["Arn"]
     revoker = cloud.client("iam", cloud.function_keys("session-revoker"))
     assert refused(revoker.create_policy_version, PolicyArn=other, PolicyDocument=EMPTY, SetAsDefault=True)
