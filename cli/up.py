@@ -136,12 +136,13 @@ def cloud_announcement(stack: CloudStack) -> str:
         lines += ["", f"{name} ({target.protocol})"]
         lines += [f"  {client:14} {text}" for client, text in strings.postgres(door).items()]
     shown = " ".join(f"{name}={shlex.quote(value)}" for name, value in stack.account.environment().items())
+    place_of_state = shlex.quote(str(stack.state))
     return "\n".join(
         [
             *lines,
             "",
             "The user is TARGET, the password is a token:",
-            f"  export PGPASSWORD=$(blastwall token --state {shlex.quote(str(stack.state))} --agent my-agent --group agents)",
+            f"  export PGPASSWORD=$(blastwall token --state {place_of_state} --agent my-agent --group agents)",
             "the account, as its root, for the AWS command line and `blastwall ... --aws`:",
             f"  export {shown}",
             f"log: {stack.state / 'tasks'}/*/gateway.log; what is real here: docs/rig.md",
