@@ -151,8 +151,8 @@ def test_what_takes_too_long_to_count_waits_and_soon(shop: Stack, carts: range) 
         asyncio.run(_asked(shop, agent, connection, f"DELETE FROM carts WHERE {slow}"))
     (look,) = looks(shop, agent)
     assert not look["blast"]["known"]
-    assert "Counting it takes too long." in look["blast"]["reasons"]
-    assert look["seconds"] < 10, "about a second, on a machine that has nothing else to do"
+    assert any("too long" in reason for reason in look["blast"]["reasons"])
+    assert look["seconds"] < 20, "four, on a machine that has nothing else to do"
 
 
 def test_what_grew_between_the_look_and_the_run_is_taken_back(shop: Stack, carts: range) -> None:

@@ -117,11 +117,11 @@ async def test_a_slow_count_is_over_in_time_and_estimated(pair: Pair) -> None:
     joined = " AND ".join(f"{one}.id <> {other}.id" for one, other in pairwise(names))
     sources = ", ".join(f"things {name}" for name in names)
     slow = f"DELETE FROM things WHERE (SELECT count(*) FROM {sources} WHERE {joined}) > 0"
-    pair.side._seconds = 1.0
+    pair.side._seconds = 5.0
     loop = asyncio.get_running_loop()
     begun = loop.time()
     blast = await pair.see(slow)
-    assert loop.time() - begun < 15
+    assert loop.time() - begun < 30
     assert not blast.known and blast.tables[0].count == "an estimated"
     pair.side._seconds = 10.0
     assert (await pair.see("DELETE FROM things WHERE id = 1")).known
