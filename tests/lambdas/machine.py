@@ -116,6 +116,7 @@ class Machine:
             expires_at=now + seconds,
             escalation=("security",) if escalate else (),
             escalate_at=now + escalate if escalate else 0.0,
+            bound=12,
         )
         made = dataclasses.replace(made, **changes)
         about: dict[str, Any] = {
