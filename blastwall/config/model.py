@@ -274,7 +274,7 @@ class Rows(Section):
 
 
 class Undo(Section):
-    """Keep what an approved UPDATE or DELETE touches as it was before, if that is at most ``rows`` rows (0: nothing)."""
+    """Keep what an approved UPDATE or DELETE touches as it was, if that is at most ``rows`` rows (0: nothing)."""
 
     rows: Annotated[StrictInt, Field(ge=0, le=10_000)] = 0
 

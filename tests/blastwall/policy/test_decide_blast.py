@@ -56,7 +56,10 @@ def test_only_permits_that_the_blast_radius_gave_are_guarded() -> None:
     guard = Guard(20)
     small = policies(SMALL).decide(QUESTION._replace(blast=exact(3)), guard=guard)
     assert isinstance(small, Permit) and small.guard == guard
-    both = SMALL + '@id("trust") permit (principal, action == Action::"write", resource) when { context.verb == "delete" };'
+    both = (
+        SMALL
+        + '@id("trust") permit (principal, action == Action::"write", resource) when { context.verb == "delete" };'
+    )
     other = policies(both.replace("rows <= 10", "rows <= 1")).decide(QUESTION._replace(blast=exact(3)), guard=guard)
     assert isinstance(other, Permit) and other.guard is None
     watched = QUESTION._replace(blast=exact(500), target=replace(TARGET, mode="observe"))

@@ -63,7 +63,7 @@ async def test_a_process_that_was_given_a_bundle_of_authorities_trusts_it_for_ta
     link, _ = await opened(postgres17, route(postgres17, "verify-full"))
     link.wire.close()
     monkeypatch.setenv("BLASTWALL_CA_BUNDLE", "/nowhere/rds-ca.pem")
-    with pytest.raises(UpstreamFault, match="the CA file /nowhere/rds-ca.pem cannot be read"):
+    with pytest.raises(UpstreamFault, match=r"the CA file /nowhere/rds-ca\.pem cannot be read"):
         await opened(postgres17, route(postgres17, "verify-full"))
     monkeypatch.delenv("BLASTWALL_CA_BUNDLE")
     with pytest.raises(UpstreamFault):
