@@ -87,7 +87,8 @@ class Office:
         return status
 
     def decide(self, event: Mapping[str, Any]) -> Answer:
-        """A ballot {"id", "token", "approve", "shown", "note", "grant_seconds", "rows"}, {"answer": id}, or what Slack sends.
+        """A ballot {"id", "token", "approve", "shown", "note", "grant_seconds", "rows"}, {"answer": id}, or what Slack
+        sends.
 
         Answers {"status"}, {"refused": {"code", "reason", "hint"}} or {"fault"}.
         """
