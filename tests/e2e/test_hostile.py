@@ -258,7 +258,7 @@ def test_w12_a_query_during_copy_in_ends_the_connection(corpus: Stack) -> None: 
         client.log_in(corpus.token("copies"))
         copy = "COPY audit_log (what) FROM STDIN"
         assert codes(client.ask(query(copy))) == [SQLSTATES[DenialCode.PENDING]]
-        decide(corpus, requests(corpus, "copies")[0].request.id)
+        decide(corpus, requests(corpus, "copies")[0].request.id, "approve", "--rows", "5")
         client.send(query(copy))
         client.until("G")
         client.send(message("d", b"smuggled\n"), query("SELECT 1"))
