@@ -29,6 +29,7 @@ def main() -> int:
             Story(stage, promises, console).tell()
             console.print()
             promises.check("everything stops cleanly", stage.stop(), 0)
+        _deployed(promises, console)
     except StageFault as fault:
         promises.fail("the stage is set", str(fault))
     except KeyboardInterrupt:
@@ -42,6 +43,21 @@ def main() -> int:
         return 1
     console.print(Text(f"All {promises.kept} promises held, in {seconds:.0f} s.", style="bold green"))
     return 0
+
+
+def _deployed(promises: Promises, console: Console) -> None:
+    title = "10. The same as AWS gets it: our stacks, functions, state machine and roles, in an emulated account"
+    console.print()
+    console.rule(Text(title, style="bold"), align="left")
+    if sys.platform != "linux":
+        console.print("  left out: the emulated account needs Linux (docs/rig.md)")
+        return
+    from demo.deployed import tell  # here: AWS's library takes its time to load
+
+    try:
+        tell(promises, console)
+    except Exception as error:  # noqa: BLE001  # whatever it is, the promise of this act was not kept
+        promises.fail("the deployed system does what it promises", f"{type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

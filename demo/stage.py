@@ -17,13 +17,13 @@ from typing import Any
 
 import psycopg
 
+from demo.clients import COMMAND_SECONDS, Door
 from rig import account, running
-from rig.postgres import SUPERUSER, psql_path
+from rig.postgres import SUPERUSER
 from rig.running import Running
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 60.0
-COMMAND_SECONDS = 60.0
 AGENT = "shop-assistant"
 PERSON = "sales@example.test"
 
@@ -117,36 +117,17 @@ class Stage:
         return done.stdout.strip()
 
     def psql(self, sql: str, token: str) -> subprocess.CompletedProcess[str]:
-        """Real psql as an agent has it: an address, a token, verified TLS."""
-        environment = {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "PGHOST": self._host,
-            "PGPORT": self._port,
-            "PGUSER": "shop",
-            "PGDATABASE": "shop",
-            "PGPASSWORD": token,
-            "PGSSLMODE": "verify-full",
-            "PGSSLROOTCERT": self.running.ca,
-            "PGCONNECT_TIMEOUT": "10",
-        }
-        command = [str(psql_path()), "-X", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-c", sql]
-        return subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
-        )
+        """psql as an agent has it."""
+        return self.door.psql(sql, token)
 
     def connect(self, token: str) -> psycopg.Connection[tuple[Any, ...]]:
         """psycopg as an agent has it."""
-        return psycopg.connect(
-            host=self._host,
-            port=self._port,
-            user="shop",
-            password=token,
-            dbname="shop",
-            sslmode="verify-full",
-            sslrootcert=self.running.ca,
-            connect_timeout=10,
-            autocommit=True,
-        )
+        return self.door.connect(token)
+
+    @property
+    def door(self) -> Door:
+        """Where agents come in."""
+        return Door(self.running.listening["postgres"], self.running.ca)
 
     # people, and the view past the gateway
 
@@ -185,11 +166,3 @@ class Stage:
         """Rows of a table, or of a table with a condition."""
         ((number,),) = self.truth(f"SELECT count(*) FROM {source}")  # noqa: S608  # the demo's own words
         return int(number)
-
-    @property
-    def _host(self) -> str:
-        return self.running.listening["postgres"].rpartition(":")[0]
-
-    @property
-    def _port(self) -> str:
-        return self.running.listening["postgres"].rpartition(":")[2]

@@ -21,12 +21,11 @@ from blastwall.approvals import Filed
 from blastwall.approvals.view import view_of
 from blastwall.aws.approvals import ApprovalTable
 from blastwall.aws.leases import AwsLeases
-from blastwall.aws.objects import Bucket
 from blastwall.aws.sessions import SessionTable, Standing
-from blastwall.aws.shelf import BucketShelf
 from blastwall.credentials.lease import Lease
 from blastwall.local.clock import SystemClock
 from blastwall.model import ApprovalState, Session
+from rig.cloud import evidence
 from rig.cloud.balancer import Balancer
 from rig.cloud.task import Task
 from rig.cloud.up import CloudStack, place_of
@@ -223,30 +222,17 @@ class Cloud:
 
     def recorded(self, agent: str, count: int = 1) -> list[Mapping[str, Any]]:
         """What the manifests in the bucket say of the agent's connections, once there are so many complete ones."""
-        shelf = BucketShelf(Bucket(self.client("s3"), self.recordings))
 
         def look() -> list[Mapping[str, Any]] | None:
-            found = [one for one in shelf.summaries() if one.get("agent") == agent and one["state"] == "complete"]
-            found = [one for one in found if str(one["connection"]).startswith("c-")]
+            found = evidence.recorded(self.stack, agent)
             return found if len(found) >= count else None
 
         return awaited(look, f"complete recording of {agent} in the bucket")
 
     def verified(self, id: str, folder: Path) -> str:
         """Fetch a recording and its manifest, and have the second implementation verify it with KMS's public key."""
-        from cryptography.hazmat.primitives import serialization
-
-        bucket = Bucket(self.client("s3"), self.recordings)
-        shelf = BucketShelf(bucket)
-        place = shelf.find(id)
-        file = folder / f"{id}.bwr"
-        file.write_bytes(b"".join(bucket.get(key) for key in shelf.segments(place)))
-        (folder / f"{id}.manifest.json").write_bytes(bucket.get(place.manifest))
-        key = self.client("kms").get_public_key(KeyId=self.stack.deployment.resource("Data", "ManifestKey"))
-        public = serialization.load_der_public_key(key["PublicKey"])
-        pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-        (folder / "key.pem").write_bytes(pem)
-        command = [sys.executable, "tools/verify_recording.py", str(file), "--key", str(folder / "key.pem")]
+        file, key = evidence.fetch(self.stack, id, folder)
+        command = [sys.executable, "tools/verify_recording.py", str(file), "--key", str(key)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=CLIENT_SECONDS, check=False)
         return done.stdout + done.stderr
 
