@@ -80,7 +80,7 @@ def test_a_copy_in_that_the_database_takes_slowly_holds_the_client_back(corpus: 
     with Client(corpus) as client, psycopg.connect(corpus.superuser()) as past:
         client.log_in(corpus.token("pushes"))
         client.ask(query(copy))
-        decide(corpus, awaited(corpus, "pushes").request.id)
+        decide(corpus, awaited(corpus, "pushes").request.id, "approve", "--rows", "1000000")
         past.execute("LOCK TABLE audit_log IN ACCESS EXCLUSIVE MODE")
         before = memory(corpus)
         client.send(query(copy))

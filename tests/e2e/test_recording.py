@@ -65,7 +65,7 @@ def test_what_the_client_streamed_in_is_recorded(corpus: Stack) -> None:
     with Client(corpus) as client:
         client.log_in(corpus.token("streams"))
         client.ask(query(copy))
-        decide(corpus, awaited(corpus, "streams").request.id)
+        decide(corpus, awaited(corpus, "streams").request.id, "approve", "--rows", "20000")
         client.send(query(copy))
         client.until("G")
         for start in range(0, len(lines), 1000):
