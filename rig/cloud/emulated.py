@@ -15,7 +15,7 @@ import boto3
 from botocore.config import Config
 
 from rig.certificates import Certificates
-from rig.cloud.child import Child
+from rig.child import Child
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"

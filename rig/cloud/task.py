@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rig.cloud.child import Child
+from rig.child import Child
 from rig.cloud.emulated import ROOT, EmulatedAccount
 from rig.postgres import RigFault
 

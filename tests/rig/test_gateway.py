@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rig import gateway
+from rig import child as children
 from rig.gateway import GatewayProcess
 from rig.postgres import RigFault
 
@@ -69,7 +69,7 @@ def test_one_that_is_never_ready_is_ended_at_the_deadline(tmp_path: Path, monkey
 
 
 def test_one_that_floods_the_ready_pipe_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gateway, "MOST_READY_BYTES", 10_000)
+    monkeypatch.setattr(children, "MOST_READY_BYTES", 10_000)
     child = process(tmp_path, "while True: os.write(fd, b'x' * 4096)\n", monkeypatch)
     with pytest.raises(RigFault, match="did not start"):
         child.start()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rig.cloud.child import Child
+from rig.child import Child
 from rig.postgres import RigFault
 
 READY = "import os, sys, time; os.write(int(sys.argv[-1]), b'{\"port\": 7}\\n'); time.sleep(60)"
