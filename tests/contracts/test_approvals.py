@@ -223,7 +223,7 @@ async def test_a_decision_elsewhere_is_seen_at_once(world, make, approve):
     began = time.monotonic()
     await world.vote("a-1", make.person("bob"), approve, "")
     status = await waiting
-    assert time.monotonic() - began < 10  # of the 30 it would have waited
+    assert time.monotonic() - began < 1.0
     assert status.state is (APPROVED if approve else ApprovalState.DENIED)
 
 
@@ -431,7 +431,7 @@ async def test_one_agent_cannot_flood_its_approvers_from_many_sessions_and_other
     other = make.agent(subject="agent-8", token_id="token-8")
     began = time.monotonic()
     assert (await world.approvals.request(make.ask("a-y", principal=other))).state is REQUESTED
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 2
 
 
 async def test_an_agent_that_people_keep_refusing_asks_nobody_for_a_while(world, make):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 
 import pytest
 
@@ -135,8 +136,10 @@ async def test_a_kill_is_seen_at_once_where_the_session_runs(world, make):
     ended = asyncio.ensure_future(world.sessions.ended(session))
     await asyncio.sleep(0.1)
     assert not ended.done()
+    began = time.monotonic()
     assert await world.kill(session.id, "runaway loop", "carol")
-    reason = await asyncio.wait_for(ended, 20)  # how fast is measured elsewhere: here the machine may be busy
+    reason = await ended
+    assert time.monotonic() - began < 1.0
     assert "carol" in reason
     assert "runaway loop" in reason
 

@@ -218,7 +218,7 @@ def test_inside_a_transaction_only_the_first_write_waits(shop: Stack, carts: Car
             with pytest.raises(psycopg.Error) as pending:
                 connection.execute("DELETE FROM carts WHERE id = %s", (second,))
             assert pending.value.sqlstate == PENDING
-            assert time.monotonic() - started < 10  # it would be held for a minute
+            assert time.monotonic() - started < 1
         assert connection.info.transaction_status.name == "INERROR"
         connection.rollback()
     assert len(decided) in (1, 2)
@@ -234,7 +234,7 @@ def test_inside_an_open_batch_only_the_first_write_waits(shop: Stack, carts: Car
         assert kinds(client.until("C")) == "12C"
         started = time.monotonic()
         assert codes(client.ask(run(f"DELETE FROM carts WHERE id = {second}"), SYNC)) == [PENDING]
-        assert time.monotonic() - started < 10  # it would be held for a minute
+        assert time.monotonic() - started < 1
     assert len(carts.left) == 5, "and with the refusal the batch is undone"
 
 

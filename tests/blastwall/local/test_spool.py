@@ -296,7 +296,7 @@ async def test_an_idle_writer_keeps_its_lease(pool, tmp_path):
 
 def _until(true):
     deadline = threading.Event()
-    for _ in range(6000):
+    for _ in range(1000):
         if true():
             return
         deadline.wait(0.005)
