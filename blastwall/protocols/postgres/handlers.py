@@ -290,7 +290,7 @@ class Handlers:
             if portal is not None:
                 upstream = portal.upstream.encode()
                 names.close(name)
-                failed = lambda: names.open(portal)  # noqa: E731
+                failed = lambda: names.open(portal)  # noqa: E731 - as above
         legs.stage(messages.close(event.kind, upstream))
         legs.answers.expect(Expected(Step.CLOSE, failed=failed))
 
