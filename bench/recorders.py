@@ -9,14 +9,15 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from pathlib import Path
+from unittest.mock import patch
 
 from blastwall.aws.recorder import compose_recorder
 from blastwall.config.bundle import Bundle
 from blastwall.local.clock import SystemClock
 from blastwall.model import Denial, Facts, Masked, Permit, Secret, Session, Statement, Target
-from blastwall.ports import Recorder
 from blastwall.settings import RecordingSettings
 from fargate_proxy import __main__ as program
+from fargate_proxy.local import ClosingRecorder, Parts, compose
 
 OFF, S3 = "off", "s3"
 
@@ -64,7 +65,7 @@ class Nothing:
         pass
 
 
-def recorder(name: str, environ: Mapping[str, str]) -> Recorder:
+def recorder(name: str, environ: Mapping[str, str]) -> ClosingRecorder:
     """The recorder of that name. Raises ValueError for another."""
     if name == OFF:
         return Nothing()
@@ -75,16 +76,15 @@ def recorder(name: str, environ: Mapping[str, str]) -> Recorder:
 
 def main() -> int:
     """As the gateway's own, with the recorder replaced."""
-    compose = program.compose
 
-    def composed(bundle: Bundle, state: Path, environ: Mapping[str, str]) -> program.Parts:
+    def composed(bundle: Bundle, state: Path, environ: Mapping[str, str]) -> Parts:
         parts = compose(bundle, state, environ)
         parts.recorder.close()
         parts.recorder = recorder(environ["BENCH_RECORDER"], environ)
         return parts
 
-    program.compose = composed
-    return program.main()
+    with patch.object(program, "compose", composed):
+        return program.main()
 
 
 if __name__ == "__main__":

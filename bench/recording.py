@@ -23,6 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from moto.server import ThreadedMotoServer
 
@@ -60,7 +61,7 @@ class Way:
     name: str
     route: Route
     state: Path
-    s3: object = None
+    s3: Any = None  # the client of its bucket; boto3 has no types
 
     def stored(self) -> int:
         """Bytes of all recordings at hand."""
@@ -76,7 +77,7 @@ class Way:
                 for item in page.get("Contents", ()):
                     self.s3.delete_object(Bucket=BUCKET, Key=item["Key"])
 
-    def _pages(self) -> Iterator[Mapping[str, list[dict[str, object]]]]:
+    def _pages(self) -> Iterator[Mapping[str, Any]]:
         yield from self.s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
 
 
@@ -207,8 +208,10 @@ def table(measures: Sequence[Measure]) -> str:
         compared = []
         for way in WAYS[1:]:
             spread = ratios(measure.samples.get(way, []), measure.samples.get(OFF, []))
-            comparable = spread is not None and measure.unit not in ("", "MiB")
-            compared.append(f"{spread.middle:.2f} ({spread.low:.2f} to {spread.high:.2f})" if comparable else "")
+            if spread is None or measure.unit in ("", "MiB"):
+                compared.append("")
+            else:
+                compared.append(f"{spread.middle:.2f} ({spread.low:.2f} to {spread.high:.2f})")
         rows.append((measure.name, measure.unit, *shown, *compared))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in rows]

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from blastwall.approvals.flood import Limits as FloodLimits
 from blastwall.config.bundle import Bundle
@@ -30,6 +31,13 @@ from blastwall.local.store import Store
 from blastwall.local.token_key import load_token_key
 from blastwall.local.vendor import LocalVendor
 from blastwall.local.verifier import TokenVerifier
+from blastwall.ports import Recorder
+
+
+class ClosingRecorder(Recorder, Protocol):
+    """A recorder that holds files, threads or a process until it is closed."""
+
+    def close(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -40,7 +48,7 @@ class Parts:
     vendor: LocalVendor
     people: LocalApprovals
     sessions: LocalSessions
-    recorder: LocalRecorder
+    recorder: ClosingRecorder
     clock: SystemClock
     store: Store
     follower: Follower
