@@ -9,7 +9,6 @@ Pure: bytes and steps in, bytes for the client out. No waiting, no sockets.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from typing import Final
@@ -20,6 +19,7 @@ from blastwall.protocols.postgres import messages, replies, speech
 from blastwall.protocols.postgres.layout import Disagreement
 from blastwall.protocols.postgres.names import PREFIX, Names
 from blastwall.protocols.postgres.net import Marking, Net
+from blastwall.protocols.postgres.owed import Owed
 from blastwall.protocols.postgres.refusal import refusal
 from blastwall.protocols.postgres.upstream import Run
 
@@ -159,7 +159,7 @@ class Answers:
         self._pinned = pinned
         self.reported: dict[str, str] = {}  # settings somebody put in here: as the server reports them now
         self._listening = listening
-        self._queue: deque[Expected] = deque()
+        self._queue = Owed()
         self._in_batch = False
         self.status = IDLE
         self.copying_in = False
@@ -186,12 +186,14 @@ class Answers:
     @property
     def number(self) -> int:
         """The statement that the head of the queue belongs to; 0 when nothing is owed."""
-        return self._queue[0].number if self._queue else 0
+        head = self._queue.first
+        return head.number if head is not None else 0
 
     @property
     def unsynced(self) -> bool:
         """Something was asked since the last Sync or Query: an error now makes the server skip until Sync."""
-        return bool(self._queue) and self._queue[-1].step not in (Step.SYNC, Step.QUERY)
+        last = self._queue.last
+        return last is not None and last.step is not Step.SYNC and last.step is not Step.QUERY
 
     @property
     def preparing_only(self) -> bool:
@@ -201,7 +203,9 @@ class Answers:
     @property
     def newest(self) -> Expected:
         """The step that was noted last, and is still owed."""
-        return self._queue[-1]
+        last = self._queue.last
+        assert last is not None, "asked for right after it was noted"
+        return last
 
     def retold(self, data: bytes) -> bytes:
         """An ErrorResponse to a statement of the gateway's own, as the client may have it."""
@@ -215,7 +219,26 @@ class Answers:
             self.ready_owed += 1
         elif expected.step is Step.QUERY:
             self.ready_owed += 1
-        self._queue.append(expected)
+        self._queue.put(expected)
+
+    @property
+    def plain(self) -> bool:
+        """What the server answers may go to the client as it is: nothing is masked here, withheld or kept back."""
+        return self.net is None and not self.condemned and not self.muted
+
+    def awaits(self, kind: int) -> bool:
+        """Does a message of this type answer what is asked at the head, for the client to see?"""
+        head = self._queue.first
+        return head is not None and not head.hidden and _ALLOWED[head.step][kind] != 0
+
+    def take(self, kind: int, data: bytes) -> None:
+        """As :meth:`digest`, of a control message that is awaited where answers are plain: the client gets it whole.
+
+        Raises UpstreamFault as that does.
+        """
+        head = self._queue.first
+        assert head is not None, "awaited"
+        self._advance(head, kind, data)
 
     def digest(self, run: Run) -> bytes:
         """Take the server's next run; return what the client gets of it (b"" for nothing).
@@ -223,7 +246,7 @@ class Answers:
         Raises UpstreamFault for an answer that nobody asked for, or a pinned setting that changed.
         """
         kind = run.type
-        head = self._queue[0] if self._queue else None
+        head = self._queue.first
         if head is not None and head.marking is not None and head.marking.touches:
             self._tainted = self._touched = True
         condemned = self.condemned
@@ -250,9 +273,9 @@ class Answers:
 
         Raises UpstreamFault for rows that the server did not describe.
         """
-        if self.net is None or not self._queue or self.condemned:
+        head = self._queue.first
+        if self.net is None or head is None or self.condemned:
             return None
-        head = self._queue[0]
         return self.net.rows(head.marking, head.number)
 
     def _hold_against(self, net: Net, head: Expected, kind: int, data: bytes) -> None:
@@ -284,7 +307,7 @@ class Answers:
                 self._hold_against(self.net, head, kind, data)
             except Disagreement as disagreement:
                 if _FINAL[head.step][kind]:
-                    self._queue.popleft()
+                    self._queue.take()
                 return self._condemn(head, str(disagreement))
         if kind == COMPLETE:
             if head.marking is not None:
@@ -307,14 +330,16 @@ class Answers:
             if self.muted:
                 data = b""
         if _FINAL[head.step][kind]:
-            self._queue.popleft()
+            self._queue.take()
         return b"" if head.hidden else data
 
     def _swallow_sync(self) -> None:
         """A server in copy-in mode ignores Sync: those that went up before it said so get no answer."""
-        while len(self._queue) > 1 and self._queue[1].step is Step.SYNC:
-            del self._queue[1]
+        second = self._queue.second
+        while second is not None and second.step is Step.SYNC:
+            self._queue.take_second()
             self.ready_owed -= 1
+            second = self._queue.second
 
     def _effect(self, head: Expected) -> None:
         if head.done < len(head.effects):
@@ -361,12 +386,14 @@ class Answers:
         """The server discards until Sync: so does the queue, and what was asked in between did not happen."""
         queue = self._queue
         first = True
-        while queue and queue[0].step is not Step.SYNC:
-            skipped = queue.popleft()
-            if not first and skipped.failed is not None:
-                skipped.failed()
+        head = queue.first
+        while head is not None and head.step is not Step.SYNC:
+            queue.take()
+            if not first and head.failed is not None:
+                head.failed()
             first = False
-        self.skipping = not queue
+            head = queue.first
+        self.skipping = head is None
 
     def _spoken(
         self, data: bytes, build: Callable[..., bytes], drop_position: bool = False, naming: bool = False

@@ -16,10 +16,12 @@ from blastwall.protocols.postgres.answers import COPY_DATA, IDLE, IN_TRANSACTION
 from blastwall.protocols.postgres.bound import Bounds
 from blastwall.protocols.postgres.brief import briefs
 from blastwall.protocols.postgres.exchange import PostgresExchange, Reader, Stage
-from blastwall.protocols.postgres.legs import CHUNK_BYTES, POISON, POISON_NAME, Legs
+from blastwall.protocols.postgres.legs import POISON, POISON_NAME, Legs
 from blastwall.protocols.postgres.names import Portal, Prepared, TooMany
 from blastwall.protocols.postgres.net import Marking
 from blastwall.protocols.postgres.refusal import refusal
+from blastwall.protocols.postgres.requests import Bind, Query, Sync
+from blastwall.protocols.postgres.skim import CHUNK_BYTES
 
 Handler = Callable[["Handlers", Any], PostgresExchange | None]
 
@@ -49,11 +51,12 @@ class Handlers:
 
     def handle(self, event: requests.Event) -> PostgresExchange | None:
         """What the message asks for, None when it is staged or answered. Raises ProtocolViolation and Detour."""
-        if type(event) is requests.Query:
+        # The frequent ones without the table, and by their own names: through their module each costs a look-up.
+        if type(event) is Query:
             return self._query(event)
-        if type(event) is requests.Bind:
+        if type(event) is Bind:
             return self._bind(event)
-        if type(event) is requests.Sync:
+        if type(event) is Sync:
             return self._sync(event)
         return HANDLERS[type(event)](self, event)
 
@@ -422,14 +425,7 @@ STATEMENTS: Final = b"QPBF"
 
 #: What a client may send while the server waits for its COPY data; the server ignores Flush and Sync there.
 COPY_EVENTS: Final = frozenset(
-    {
-        requests.CopyData,
-        requests.CopyDone,
-        requests.CopyFail,
-        requests.Flush,
-        requests.Sync,
-        requests.Terminate,
-    }
+    {requests.CopyData, requests.CopyDone, requests.CopyFail, requests.Flush, requests.Sync, requests.Terminate}
 )
 
 HANDLERS: Final[Mapping[type, Handler]] = {

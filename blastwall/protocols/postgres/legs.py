@@ -11,14 +11,13 @@ from blastwall.model import Chunk, Direction, Masked, Sheet
 from blastwall.protocols.postgres import messages, replies
 from blastwall.protocols.postgres.answers import COMPLETE, COPY_DATA, ERROR, ROW, Answers, Expected, Step
 from blastwall.protocols.postgres.downstream import Downstream
+from blastwall.protocols.postgres.skim import CHUNK_BYTES, skim
 from blastwall.protocols.postgres.upstream import Run, Upstream
 from blastwall.wire.wire import Signal, Wire
 
 if TYPE_CHECKING:
     from blastwall.protocols.postgres.keeping import Keeper
 
-#: A chunk grows to about this many bytes before it travels down the road.
-CHUNK_BYTES: Final = 64 * 1024
 #: The statement and portal of the gateway's own questions.
 ASKING = b"blastwall_asks"
 _ASK = b"".join(
@@ -126,6 +125,11 @@ class Legs:
         if self._held is None and up.silent:
             return None
         answers = self.answers
+        if self._held is None:
+            skimmed = skim(up, answers)
+            if skimmed is not None:
+                self.up_wire.consumed()
+                return skimmed
         masks = answers.net is not None
         sheet: Sheet | None = None
         parts: list[bytes] = []

@@ -59,6 +59,11 @@ def cstring(text: bytes) -> bytes:
     return text + b"\0"
 
 
+#: What nearly every client sends behind its Bind.
+_DESCRIBE_UNNAMED: Final = frame(b"D", b"P\0")
+_EXECUTE_UNNAMED: Final = frame(b"E", b"\0" + bytes(4))
+
+
 def _uint32(number: int) -> bytes:
     if not 0 <= number <= 0xFFFFFFFF:
         raise ValueError(f"{number} does not fit 32 bits")
@@ -279,6 +284,8 @@ def rebind(portal: bytes, statement: bytes, raw: bytes) -> bytes:
 
 def describe(kind: bytes, name: bytes) -> bytes:
     """``kind`` is ``b"S"`` (statement) or ``b"P"`` (portal)."""
+    if not name and kind == b"P":
+        return _DESCRIBE_UNNAMED
     return frame(b"D", _subject(kind) + cstring(name))
 
 
@@ -295,6 +302,8 @@ def _subject(kind: bytes) -> bytes:
 
 def execute(portal: bytes, max_rows: int = 0) -> bytes:
     """Run a portal; ``max_rows`` 0 means all."""
+    if not portal and not max_rows:
+        return _EXECUTE_UNNAMED
     if not 0 <= max_rows <= LONGEST:
         raise ValueError(f"{max_rows} is no row count")
     return frame(b"E", cstring(portal) + _uint32(max_rows))

@@ -24,6 +24,7 @@ from blastwall.protocols.postgres.classify import Classifier, Finding, Statement
 from blastwall.protocols.postgres.legs import Legs
 from blastwall.protocols.postgres.names import Portal, Prepared
 from blastwall.protocols.postgres.options import Options
+from blastwall.protocols.postgres.remembered import Remembered, bounded
 from blastwall.protocols.postgres.shelf import Shelf
 from blastwall.protocols.postgres.timeouts import raised
 from blastwall.sql.catalogue import Catalogue
@@ -35,15 +36,8 @@ from blastwall.sql.rename import names as touched_names
 from blastwall.sql.rename import rename
 from blastwall.sql.skeleton import skeleton
 
-#: Kinds of statements whose text holds session names that the gateway replaces.
-NAMING: Final = frozenset(
-    {"prepare", "execute", "declare", "fetch", "close", "deallocate", "discard", "explain", "define"}
-)
-
 #: A hold inside a transaction ends this long before the server would end the session for idling (seconds).
 IDLE_MARGIN: Final = 5.0
-#: Findings a connection remembers, of exact texts and of skeletons each.
-REMEMBERED: Final = 512
 #: What others did to the database is noticed before the first statement that comes after this (seconds). It takes one
 #: question of about a millisecond for all sessions of a database together.
 LOOK_SECONDS = 1.0
@@ -88,8 +82,8 @@ class SessionReader:
         self._minted: dict[int, Mapping[str, str]] = {}
         self._bound: dict[int, Prepared] = {}
         self._known: Surroundings | None = None
-        self._exact: dict[str, Finding] = {}  # of this very surroundings
-        self._shapes: dict[str, Finding] = {}  # of this catalogue, by skeleton
+        self._exact: dict[str, Remembered] = {}  # of this very surroundings
+        self._shapes: dict[str, Remembered] = {}  # of this catalogue, by skeleton
         self._known_version = -1
         self._fingerprint = ""
         self._catalogue: Catalogue | None = None
@@ -122,8 +116,9 @@ class SessionReader:
 
     def surroundings(self, text: str) -> str:
         """The fingerprint of everything that changes the text's meaning here, EXECUTE's prepared text included."""
-        finding = self.find(text)
-        if finding.tree is None or not finding.session_names:
+        read = self._read(text)
+        finding = read.finding
+        if finding.tree is None or not read.session_names:
             return self._fingerprint
         used = [name for touched in touched_names(finding.tree) for name in touched.uses_statements]
         texts = [self._names.prepared[name].text for name in used if name in self._names.prepared]
@@ -139,23 +134,27 @@ class SessionReader:
 
     def find(self, text: str) -> Finding:
         """What the text does, here and now."""
+        return self._read(text).finding
+
+    def _read(self, text: str) -> Remembered:
         if self._known_version == self._names.version:
-            found = self._exact.get(text)
-            if found is not None:
-                return found
+            read = self._exact.get(text)
+            if read is not None:
+                return read
         return self._look(text)
 
-    def _look(self, text: str) -> Finding:
+    def _look(self, text: str) -> Remembered:
         """Past the exact texts: by skeleton, if nothing in it depends on its integers, else by judging."""
         around = self._settle()
         shape = skeleton(text)
-        found = self._shapes.get(shape) if shape is not None else None
-        if found is None:
+        read = self._shapes.get(shape) if shape is not None else None
+        if read is None:
             found = self._classifier.classify(text, around)
-            if shape is not None and found.literal_independent and not found.session_names:
-                _bound(self._shapes)[shape] = found
-        _bound(self._exact)[text] = found
-        return found
+            read = Remembered(found)
+            if shape is not None and found.literal_independent and not read.session_names:
+                bounded(self._shapes)[shape] = read
+        bounded(self._exact)[text] = read
+        return read
 
     def spoil(self, number: int, reason: str) -> None:
         """The statement's bytes are not a text: it is unknown, whatever it looks like."""
@@ -223,13 +222,14 @@ class SessionReader:
     def rewrite(self, statement: Statement) -> str:
         """The text with the gateway's names. Raises Unparsed (a ClientFault) when there is no safe one."""
         bound = self._bound.pop(statement.number, None)
-        finding = self.find(statement.text)
+        read = self._read(statement.text)
+        finding = read.finding
         if bound is not None:
             if bound.masked != finding.masked:
                 raise ClientFault(_OUTDATED)
             return bound.upstream_text
         text = statement.text if finding.masked is None else finding.masked
-        if finding.tree is None or not _may_name(finding):
+        if finding.tree is None or not read.naming:
             return text
         if not any(_names_one(touched) for touched in touched_names(finding.tree)):
             return text
@@ -269,13 +269,11 @@ class SessionReader:
         self, text: str, permit: Permit, number: int, minted: Mapping[str, str]
     ) -> tuple[Callable[[], None] | None, ...]:
         """For each statement of the text what its completion changes here; () when nothing."""
-        finding = self.find(text)
-        if finding.tree is None:
+        read = self._read(text)
+        finding = read.finding
+        if finding.tree is None or not (read.naming or read.changing):
             return ()
-        naming = _may_name(finding)
-        if not naming and not any(part.changes_catalogue for part in finding.statements):
-            return ()
-        touched = touched_names(finding.tree) if naming else (None,) * len(finding.statements)
+        touched = touched_names(finding.tree) if read.naming else (None,) * len(finding.statements)
         return tuple(
             self._effect(part, names, minted, text, permit, number)
             for part, names in zip(finding.statements, touched, strict=True)
@@ -408,18 +406,6 @@ class SessionReader:
         if len(rows) != 1:
             raise UpstreamFault(f"the database answered {len(rows)} rows where one was expected")
         return [(value or b"").decode("utf-8") for value in rows[0]]
-
-
-def _bound(memory: dict[str, Finding]) -> dict[str, Finding]:
-    """Forget everything rather than grow: what recurs is back at once."""
-    if len(memory) >= REMEMBERED:
-        memory.clear()
-    return memory
-
-
-def _may_name(finding: Finding) -> bool:
-    """Could the text speak of a prepared statement or a cursor? UPDATE and DELETE do by WHERE CURRENT OF."""
-    return any(part.kind in NAMING or part.facts.verb in ("update", "delete") for part in finding.statements)
 
 
 def _names_one(touched: Touched) -> bool:

@@ -201,6 +201,35 @@ class Upstream:
 
     # ------------------------------------------------------------ ready
 
+    @property
+    def unread(self) -> Buffer | None:
+        """What was received and not read, None while no frame begins there: for whoever reads ahead of ``next_event``
+        and moves ``position`` over whole frames.
+        """
+        return None if self._left or self._state != "ready" else self._buffer
+
+    def end_of(self, position: int) -> int:
+        """Where the control frame at ``position`` of ``unread.data`` ends; 0 unless it is all there and its length is
+        one that its type may have.
+        """
+        data = self._buffer.data
+        if len(data) - position < HEADER_SIZE:
+            return 0
+        kind = data[position]
+        size = int(read_i32_be(data, position + 1))
+        least = _LEAST[kind]
+        end = position + 1 + size
+        if not least or size < least or size > (_MOST[kind] or self._max_control) or end > len(data):
+            return 0
+        return end
+
+    def run_at(self, position: int) -> tuple[int, int]:
+        """Where the run of whole rows or copy frames at ``position`` of ``unread.data`` ends, and how many they are."""
+        data = self._buffer.data
+        kind = data[position]
+        end, count = scan_run(data, position, kind, _STREAMED[kind], self._max_frame)
+        return end, count
+
     def _next_run(self) -> Run | None:
         if self._left:
             return self._next_piece()

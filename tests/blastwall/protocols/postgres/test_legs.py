@@ -10,7 +10,8 @@ from blastwall.errors import UpstreamFault
 from blastwall.model import Direction, Masked
 from blastwall.protocols.postgres import messages
 from blastwall.protocols.postgres.answers import Expected, Step
-from blastwall.protocols.postgres.legs import ASKING, CHUNK_BYTES, ClientGone
+from blastwall.protocols.postgres.legs import ASKING, ClientGone
+from blastwall.protocols.postgres.skim import CHUNK_BYTES
 from tests.blastwall.protocols.postgres.playbook import Playbook, written
 
 IDLE = messages.ready_for_query(b"I")

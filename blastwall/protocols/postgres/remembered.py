@@ -1,0 +1,43 @@
+"""A finding as a session remembers it: with the answers to what is asked of it at every statement."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from blastwall.model import Value
+from blastwall.protocols.postgres.classify import Finding
+
+#: Findings a connection remembers, of exact texts and of skeletons each.
+REMEMBERED: Final = 512
+#: Kinds of statements whose text holds session names that the gateway replaces.
+NAMING: Final = frozenset(
+    {"prepare", "execute", "declare", "fetch", "close", "deallocate", "discard", "explain", "define"}
+)
+
+
+class Remembered(Value):
+    """``naming``: the text may hold names of the session, which the gateway replaces; ``changing``: it may change the
+    catalogue; ``session_names``: what it means depends on such names. All False for what does not parse.
+    """
+
+    __slots__ = ("changing", "finding", "naming", "session_names")
+    __match_args__ = ("finding", "naming", "changing", "session_names")
+
+    def __init__(self, finding: Finding) -> None:
+        parsed = finding.tree is not None
+        self.finding = finding
+        self.naming = parsed and may_name(finding)
+        self.changing = parsed and finding.changes_catalogue
+        self.session_names = parsed and finding.session_names
+
+
+def may_name(finding: Finding) -> bool:
+    """Could the text speak of a prepared statement or a cursor? UPDATE and DELETE do by WHERE CURRENT OF."""
+    return any(part.kind in NAMING or part.facts.verb in ("update", "delete") for part in finding.statements)
+
+
+def bounded(memory: dict[str, Remembered]) -> dict[str, Remembered]:
+    """The memory with room for one more. It forgets everything rather than grow: what recurs is back at once."""
+    if len(memory) >= REMEMBERED:
+        memory.clear()
+    return memory
