@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from blastwall.model import Chunk, Sheet
 from blastwall.protocols.postgres import messages
 from blastwall.protocols.postgres.answers import COMPLETE, ROW, Answers
 
-MOST_HELD: Final = 8 * 1024 * 1024  # bytes of one statement's answer
+MOST_HELD: Final = 8 * 1024 * 1024  # bytes of one statement's answer, with all that open portals still hold
 SUSPENDED: Final = messages.frame(b"s", b"")
 
 #: Completion tags that say how many rows were changed.
@@ -82,8 +82,13 @@ class Held:
         return given
 
     def without_completion(self) -> list[Chunk]:
-        """All of them but for the words that the statement has completed: its transaction could not be ended well."""
-        return [_incomplete(chunk) if chunk.tag else chunk for chunk in self.release()]
+        """All of them but for the words that the last statement has completed: its transaction could not be ended well.
+
+        A server says so of those before it, too, and then of the last one that it failed.
+        """
+        given = self.release()
+        last = max((place for place, chunk in enumerate(given) if chunk.tag), default=-1)
+        return [_incomplete(chunk) if place == last else chunk for place, chunk in enumerate(given)]
 
 
 def _incomplete(chunk: Chunk) -> Chunk:
@@ -98,40 +103,34 @@ class Portion:
     def __init__(self, chunks: Sequence[Chunk], number: int) -> None:
         self._chunks = list(chunks)
         self._number = number
-        self._messages: list[bytes] | None = None
+        self._data: bytes | None = None  # the chunks' messages, once they are given out in portions
+        self._position = 0
         self._sheets = (
             next((chunk.sheet for chunk in chunks if chunk.rows), None),
             next((chunk.sheet for chunk in chunks if chunk.sheet is not None), None),
         )
         self._tag = next((chunk.tag for chunk in chunks if chunk.tag), "")
+        self.size = sum(len(chunk.data) for chunk in chunks)  # bytes that are held
         self.done = False
 
     def take(self, most: int) -> list[Chunk]:
         """The next ``most`` rows and PortalSuspended, or what is left with its completion (0: all of it)."""
-        if not most and self._messages is None:
-            self.done = True
-            return self._chunks
-        if self._messages is None:
-            self._messages = list(_frames(b"".join(chunk.data for chunk in self._chunks)))
-            self._chunks = []
-        taken: list[bytes] = []
-        rows = 0
-        while self._messages and (not most or rows < most):
-            message = self._messages.pop(0)
-            rows += message[0] == ROW
-            taken.append(message)
-            if message[0] == COMPLETE:
+        given, self._chunks = self._chunks, []
+        if not most and self._data is None:
+            self.done, self.size = True, 0
+            return given
+        if self._data is None:
+            self._data = b"".join(chunk.data for chunk in given)
+        begin, rows = self._position, 0
+        while self._position < len(self._data) and (not most or rows < most):
+            kind = self._data[self._position]
+            self._position += 1 + int.from_bytes(self._data[self._position + 1 : self._position + 5], "big")
+            rows += kind == ROW
+            if kind == COMPLETE:
                 self.done = True
-        if not self.done:
-            taken.append(SUSPENDED)
+        taken = self._data[begin : self._position]
+        if self.done:
+            self._data, self.size = b"", 0
         sheet: Sheet | None = self._sheets[0] if rows else self._sheets[1]
         tag = self._tag if self.done else ""
-        return [Chunk(b"".join(taken), self._number, rows, tag, sheet=sheet)]
-
-
-def _frames(data: bytes) -> Iterator[bytes]:
-    position = 0
-    while position < len(data):
-        end = position + 1 + int.from_bytes(data[position + 1 : position + 5], "big")
-        yield data[position:end]
-        position = end
+        return [Chunk(taken if self.done else taken + SUSPENDED, self._number, rows, tag, sheet=sheet)]

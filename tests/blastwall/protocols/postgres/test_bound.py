@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from blastwall.errors import OurFault
+from blastwall.errors import OurFault, UpstreamFault
 from blastwall.model import Guard, Permit, Statement
-from blastwall.protocols.postgres import messages, replies
+from blastwall.protocols.postgres import inner, messages, replies
 from blastwall.protocols.postgres.inner import Refused
 from blastwall.protocols.postgres.legs import POISON
 from blastwall.undo.capture import Kept
@@ -31,6 +31,11 @@ def guarded(statement: Statement) -> Permit:
     """Every change of rows was approved for three of them."""
     changes = statement.text.startswith(("DELETE", "UPDATE", "WITH"))
     return Permit(statement.text, guard=Guard(3, 5) if changes else None, approval="a-1")
+
+
+def outcomes(play: Playbook) -> list[object]:
+    """What the recording says came of guarded statements."""
+    return [fields["outcome"] for name, fields in play.notes if name == "row_bound"]  # type: ignore[attr-defined]
 
 
 @pytest.fixture
@@ -98,6 +103,73 @@ async def test_what_commit_finds_takes_the_place_of_the_completion(play: Playboo
     assert await play.sent() == messages.query(b"COMMIT")
     error = messages.error_response("ERROR", "23503", "still referenced")
     assert await play.answer(error + IDLE) == row + error + IDLE
+    assert outcomes(play) == ["failed"], "it was within its bound, and did not happen"
+
+
+CANCELLED = messages.error_response("ERROR", "57014", "canceling statement due to user request")
+
+
+async def test_a_cancel_that_hits_the_commit_leaves_the_client_in_no_transaction(play: Playbook) -> None:
+    await begun(play)
+    play.up.receive(done("DELETE 1") + OPEN)
+    assert await play.sent() == messages.query(b"COMMIT")
+    play.up.receive(CANCELLED + FAILED)
+    assert await play.sent() == messages.query(b"ROLLBACK"), "the client never began it"
+    assert await play.answer(done("ROLLBACK") + IDLE) == CANCELLED + IDLE
+    assert outcomes(play) == ["failed"]
+
+
+async def test_a_cancel_that_hits_the_begin_is_the_statements(play: Playbook) -> None:
+    assert await play.say(DELETE) == messages.query(b"BEGIN")
+    assert await play.answer(CANCELLED + IDLE) == CANCELLED + IDLE
+    assert await play.say(messages.query(b"SELECT 1")) == messages.query(b"SELECT 1"), "and the session goes on"
+
+
+async def test_a_cancel_that_hits_the_rollback_does_not_keep_the_transaction(play: Playbook) -> None:
+    await begun(play)
+    play.up.receive(done("DELETE 4") + OPEN)
+    for _ in range(2):
+        assert await play.sent() == messages.query(b"ROLLBACK")
+        play.up.receive(CANCELLED + FAILED)
+    assert await play.sent() == messages.query(b"ROLLBACK")
+    heard = await play.answer(done("ROLLBACK") + IDLE)
+    assert types(heard) == "EZ" and error_of(heard)["C"] == "XB004" and heard.endswith(IDLE)
+
+
+async def test_a_transaction_that_does_not_end_ends_the_connection(play: Playbook) -> None:
+    await begun(play)
+    play.up.receive(done("DELETE 4") + OPEN)
+    for _ in range(10):
+        assert await play.sent() == messages.query(b"ROLLBACK")
+        play.up.receive(CANCELLED + FAILED)
+    await play.sent()
+    assert isinstance(play.fault, UpstreamFault) and b"Z" not in play.heard()
+
+
+async def test_a_server_that_goes_while_it_commits_is_not_said_to_have_committed(play: Playbook) -> None:
+    await begun(play)
+    play.up.receive(messages.data_row((b"1",)) + done("DELETE 1") + OPEN)
+    assert await play.sent() == messages.query(b"COMMIT")
+    play.up_wire.connection_lost(None)
+    await play.sent()
+    assert isinstance(play.fault, UpstreamFault) and play.heard() == b""
+    assert outcomes(play) == ["not known"]
+
+
+async def test_what_rules_let_run_is_not_said_to_have_been_approved() -> None:
+    def ruled(statement: Statement) -> Permit:
+        return Permit(statement.text, ("small-writes",), guard=Guard(3) if "DELETE" in statement.text else None)
+
+    async with Playbook(ruled) as play:
+        play.slow = True
+        assert await play.say(DELETE) == messages.query(b"BEGIN")
+        play.up.receive(done("BEGIN") + OPEN)
+        await play.sent()
+        play.up.receive(done("DELETE 4") + OPEN)
+        await play.sent()
+        heard = error_of(await play.answer(done("ROLLBACK") + IDLE))
+        assert "small-writes" in heard["M"] and "approved" not in heard["D"] + heard["H"]
+        assert "it changed 4 rows" in heard["D"] and "at most 3" in heard["D"]
 
 
 async def test_in_a_transaction_the_servers_fails_with_the_refusal(play: Playbook) -> None:
@@ -124,7 +196,7 @@ async def test_what_cannot_be_counted_is_not_run(play: Playbook) -> None:
     assert await play.say(messages.query(b"WITH d AS (x) SELECT 1")) == b""
     heard = play.heard()
     assert types(heard) == "EZ" and error_of(heard)["C"] == "XB004"
-    assert "outside WITH" in error_of(heard)["D"]
+    assert "outside WITH" in error_of(heard)["H"]
     await begun(play)
     play.up.receive(done("DELETE 4") + OPEN)
     assert await play.sent() == messages.query(b"ROLLBACK"), "and the next one is held to its bound"
@@ -168,6 +240,29 @@ async def test_an_error_before_it_means_that_it_does_not_run(play: Playbook) -> 
     assert types(play.heard() + await play.answer(IDLE)) == "1EZ"
 
 
+async def test_what_portals_hold_has_one_limit_for_all_of_them(play: Playbook, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = messages.data_row((b"x" * 60,))
+
+    async def execute(name: bytes) -> str:
+        bind = messages.bind(name, b"", (), (), ())
+        await play.say(
+            messages.parse(b"", b"DELETE FROM t WHERE x", ()) + bind + messages.execute(name, 1) + messages.FLUSH
+        )
+        play.up.receive(PREPARED)
+        await play.sent()
+        play.up.receive(row + row[:-60] + b"y" * 60 + done("DELETE 2"))
+        await play.sent()
+        return types(play.heard())
+
+    monkeypatch.setattr("blastwall.protocols.postgres.bound.MOST_HELD", 200)
+    assert await execute(b"one") == "12Ds", "one row of it is still held"
+    assert play.names.portals["one"].portion is not None
+    assert await execute(b"two") == "12", "which leaves no room for another of this size"
+    heard = await play.answer(messages.error_response("ERROR", "42601", "syntax error"))
+    assert types(heard) == "E" and error_of(heard)["C"] == "XB004"
+    assert outcomes(play) == ["within", "too much to hold"]
+
+
 KEPT = Kept((), 1)
 
 
@@ -204,8 +299,9 @@ async def test_what_was_kept_or_why_not_is_noted(play: Playbook, keeper: Any, ca
     await begun(play)
     await play.answer(done("DELETE 1") + OPEN)
     assert await play.answer(done("COMMIT") + IDLE) == done("DELETE 1") + IDLE
-    name, fields = play.notes[-1]  # type: ignore[attr-defined]
+    (name, fields), within = play.notes  # type: ignore[attr-defined]
     assert (name, fields["capsule"], fields["reason"]) == ("undo_capsule", capsule, reason)
+    assert within[1]["outcome"] == "within"
 
 
 @pytest.mark.parametrize("fault", [OurFault("the disk is full"), REFUSED])
@@ -216,6 +312,8 @@ async def test_what_cannot_be_kept_does_not_stand(play: Playbook, fault: Excepti
     assert (await play.sent()).endswith(messages.query(b"ROLLBACK"))
     heard = await play.answer(done("ROLLBACK") + IDLE)
     assert types(heard) == "EZ" and "could not be kept" in error_of(heard)["D"]
+    assert "Narrow it" not in error_of(heard)["H"], "that would not help"
+    assert outcomes(play) == ["not kept"], "and nothing on record says that it was let stand"
 
 
 async def test_what_the_server_refuses_the_keeper_it_refuses_the_statement(play: Playbook) -> None:
@@ -224,3 +322,23 @@ async def test_what_the_server_refuses_the_keeper_it_refuses_the_statement(play:
     play.up.receive(done("BEGIN") + OPEN)
     assert await play.sent() == messages.query(b"ROLLBACK")
     assert await play.answer(done("ROLLBACK") + IDLE) == ERROR + IDLE
+
+
+async def test_in_a_batch_that_what_is_asked_after_it_fails_the_refusal_comes_at_once(play: Playbook) -> None:
+    """The server discards until Sync: a message that is made to fail would never be answered."""
+
+    class Asking(Keeper):
+        async def after(self, kept: Kept, rows: int | None, approval: str, verb: str) -> Any:
+            await inner.ask(play.legs, "SELECT 1")
+
+    play.legs.keeper = Asking()  # type: ignore[assignment]
+    await play.say(BATCH + messages.execute(b"") + BATCH + messages.execute(b"") + messages.SYNC)
+    play.up.receive(PREPARED)
+    await play.sent()
+    play.up.receive(done("DELETE 1"))
+    assert types(await play.sent()) == "CPBECCH"
+    play.up.receive(messages.CLOSE_COMPLETE + ERROR)
+    assert await play.sent() == messages.SYNC, "what follows is skipped, here and there"
+    heard = play.heard() + await play.answer(IDLE)
+    assert types(heard) == "12EZ" and error_of(heard)["C"] == "XB004" and "could not be kept" in error_of(heard)["D"]
+    assert outcomes(play) == ["not kept"]

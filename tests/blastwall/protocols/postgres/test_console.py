@@ -89,16 +89,21 @@ async def test_at_most_four_at_a_time_and_the_idle_ones_are_closed(
 ) -> None:
     consoles, who = Consoles(), admin(postgres17)
     now = most = 0
+    four = asyncio.Event()
 
     async def work() -> None:
         nonlocal now, most
         async with consoles.take(target(postgres17), who, "postgres") as console:
             now += 1
             most = max(most, now)
-            await console.run("SELECT pg_sleep(0.01)")
+            if now == 4:
+                four.set()
+            await four.wait()
+            await console.run("SELECT 1")
             now -= 1
 
-    await asyncio.gather(*(work() for _ in range(12)))
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(work() for _ in range(12)))
     assert most == 4
     monkeypatch.setattr("blastwall.protocols.postgres.console.KEPT_SECONDS", 0.0)
     (place,) = consoles._places.values()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from blastwall.model import Chunk
@@ -73,6 +75,14 @@ def test_the_completion_can_be_taken_out_alone() -> None:
     assert [(chunk.data, chunk.tag, chunk.rows) for chunk in held.without_completion()] == [(row, "", 1), (row, "", 1)]
 
 
+def test_the_statements_before_the_last_have_completed() -> None:
+    held = Held()
+    first, last = messages.command_complete("UPDATE 1"), messages.command_complete("DELETE 1")
+    held.add(Chunk(first, 4, 0, "UPDATE 1"))
+    held.add(Chunk(last, 4, 0, "DELETE 1"))
+    assert [(chunk.data, chunk.tag) for chunk in held.without_completion()] == [(first, "UPDATE 1"), (b"", "")]
+
+
 def test_portions_are_as_large_as_they_are_asked_for() -> None:
     rows = [messages.data_row((str(number).encode(),)) for number in range(5)]
     notice = messages.notice_response("NOTICE", "00000", "hm")
@@ -91,3 +101,22 @@ def test_portions_are_as_large_as_they_are_asked_for() -> None:
 def test_all_of_it_is_given_as_it_came() -> None:
     pieces = [Chunk(b"x", 3, 1), Chunk(b"y", 3, 1, "DELETE 2")]
     assert Portion(pieces, 3).take(0) == pieces
+
+
+def test_many_rows_one_by_one_take_no_time_of_their_own() -> None:
+    """A list that is shifted for every row takes a second for these."""
+    many = 200_000
+    row, done = messages.data_row((b"1",)), messages.command_complete(f"DELETE {many}")
+    portion = Portion([Chunk(row * many + done, 3, many, f"DELETE {many}")], 3)
+    began = time.process_time()
+    while not portion.done:
+        portion.take(1)
+    assert time.process_time() - began < 4
+    assert portion.size == 0
+
+
+def test_what_was_given_out_is_not_held_any_more() -> None:
+    portion = Portion([Chunk(b"x" * 50, 3, 1), Chunk(b"y", 3, 1, "DELETE 2")], 3)
+    assert portion.size == 51
+    portion.take(0)
+    assert portion.done and portion.size == 0 and portion.take(0) == []
