@@ -6,13 +6,12 @@ import json
 import re
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -20,10 +19,13 @@ from blastwall.local.audit import AuditTrail
 from blastwall.local.query import Answer, ask
 from blastwall.recording.export import cell, csv_line
 from blastwall.recording.terminal import neutral
+from cli import place
 from cli.recordings import state_option
 
 DECISIONS = {"permit": "green", "observed": "yellow", "held": "bold yellow", "denied": "bold red"}
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+WIDE = 100  # columns from which every fact of an event has a column of its own
+READABLE = 20  # columns that a value wants, if it is as long: narrower ones are shown one below the other
 
 
 @click.group(short_help="Read audit events.")
@@ -49,7 +51,7 @@ def ls(
     state: Path,
 ) -> None:
     """Audit events, the oldest first. What was recorded a moment ago is there already."""
-    trail = AuditTrail(state)
+    trail = AuditTrail(place.used(state))
     after = 0.0 if since is None else moment(since, time.time())
     if (state / "recordings").is_dir():
         trail.catch_up()
@@ -60,9 +62,10 @@ def ls(
             click.echo(json.dumps(event, sort_keys=True))
         return
     if not newest:
-        click.echo("no such audit events")
+        click.echo("no such audit events", err=True)
         return
-    Console().print(_listing(newest))
+    console = place.console()
+    console.print(_listing(newest) if console.width >= WIDE else _narrow(newest))
 
 
 @command.command("query")
@@ -76,7 +79,7 @@ def query(sql: str, since: str, limit: int, timeout: float, form: str, state: Pa
     """Answer one SELECT over the table audit_events, the same as in Athena; docs/queries.md has the usual questions."""
     if since and re.fullmatch(r"\d{4}-\d{2}-\d{2}", since) is None:
         raise click.BadParameter(f"{since!r} is not a day like 2026-11-22", param_hint="--since")
-    if (state / "recordings").is_dir():
+    if (place.used(state) / "recordings").is_dir():
         AuditTrail(state).catch_up()
     answer = ask(state / "audit", sql, since=since, limit=limit, seconds=timeout)
     if form == "json":
@@ -84,21 +87,47 @@ def query(sql: str, since: str, limit: int, timeout: float, form: str, state: Pa
             click.echo(json.dumps(dict(zip(answer.columns, row, strict=True)), default=str))
     elif form == "csv":
         for cells in (answer.columns, *answer.rows):
-            click.echo(csv_line("" if value is None else cell(str(value)) for value in cells), nl=False)
+            click.echo(csv_line("" if value is None else cell(_text(value)) for value in cells), nl=False)
     else:
-        Console().print(_table(answer))
+        _show(answer)
     if answer.more:
         click.echo(f"there are more than these {limit} rows: --limit shows others", err=True)
 
 
-def _table(answer: Answer) -> Table:
-    """Whatever is in the rows, and in the names that the SQL gave them: neither can act on the terminal."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in answer.columns:
-        table.add_column(Text(neutral(name, 60)), overflow="fold")
-    for row in answer.rows:
-        table.add_row(*(Text("" if value is None else neutral(str(value), 500)) for value in row))
-    return table
+def _show(answer: Answer) -> None:
+    """Whatever is in the rows, and in the names that the SQL gave them: neither can act on the terminal.
+
+    A table, or where its columns would be too narrow to read, one value below the other.
+    """
+    names = [neutral(name, 60) for name in answer.columns]
+    rows = [["" if value is None else neutral(_text(value), 500) for value in row] for row in answer.rows]
+    if not rows:
+        click.echo("no rows", err=True)
+    console = place.console()
+    wanted = [min(READABLE, max(map(len, column))) for column in zip(names, *rows, strict=True)]
+    if sum(wanted) + 2 * len(wanted) <= console.width:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in names:
+            table.add_column(Text(name), overflow="fold")
+        for row in rows:
+            table.add_row(*map(Text, row))
+        console.print(table)
+        return
+    for number, row in enumerate(rows, 1):
+        console.print(Text(f"row {number}", style="bold"))
+        block = Table(box=None, pad_edge=False, show_header=False)
+        block.add_column(no_wrap=True, style="dim")
+        block.add_column(overflow="fold")
+        for name, value in zip(names, row, strict=True):
+            block.add_row(Text(name), Text(value))
+        console.print(block)
+
+
+def _text(value: object) -> str:
+    """A value as a program reads it: JSON for what has parts."""
+    if isinstance(value, (dict, list, tuple)):
+        return json.dumps(value, default=str)
+    return str(value)
 
 
 def moment(text: str, now: float) -> float:
@@ -136,26 +165,48 @@ def _at(event: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _listing(events: deque[dict[str, Any]]) -> Table:
+def _facts(event: Mapping[str, Any]) -> tuple[Text, Text, Text, Text, Text]:
+    """Agent, target, decision, what was done, and the statement or what happened."""
+    own = _at(event, "unmapped", "blastwall")
+    verdict = str(own.get("verdict", ""))
+    what = own.get("event") or own.get("outcome") or f"{own.get('effect', '')} {own.get('verb', '')}".strip()
+    if "status_code" in event:
+        what = f"failed: {event['status_code']}"
+    said = _at(event, "query_info").get("query_string") or own.get("command") or own.get("request")
+    read = _at(own, "read")
+    if read.get("how"):
+        said = f"{read['how']} {read.get('recording', '')}".strip()
+    return (
+        Text(neutral(str(_at(event, "actor", "user").get("name", "")), 60)),
+        Text(neutral(str(_at(event, "dst_endpoint").get("name", "")), 60)),
+        Text(neutral(verdict, 20), style=DECISIONS.get(verdict, "")),
+        Text(neutral(str(what), 60)),
+        Text(neutral(str(said or event.get("message", "")), 200)),
+    )
+
+
+def _listing(events: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("time (UTC)", "agent", "target", "decision", "what", "statement"):
+    table.add_column("time (UTC)", no_wrap=True)
+    for title in ("agent", "target", "decision", "what", "statement"):
         table.add_column(title, overflow="fold")
     for event in events:
-        own = _at(event, "unmapped", "blastwall")
-        verdict = str(own.get("verdict", ""))
-        what = own.get("event") or own.get("outcome") or f"{own.get('effect', '')} {own.get('verb', '')}".strip()
-        if "status_code" in event:
-            what = f"failed: {event['status_code']}"
-        said = _at(event, "query_info").get("query_string") or own.get("command") or own.get("request")
-        read = _at(own, "read")
-        if read.get("how"):
-            said = f"{read['how']} {read.get('recording', '')}".strip()
-        table.add_row(
-            datetime.fromtimestamp(event["time"] / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S"),
-            Text(neutral(str(_at(event, "actor", "user").get("name", "")), 60)),
-            Text(neutral(str(_at(event, "dst_endpoint").get("name", "")), 60)),
-            Text(neutral(verdict, 20), style=DECISIONS.get(verdict, "")),
-            Text(neutral(str(what), 60)),
-            Text(neutral(str(said or event.get("message", "")), 200)),
-        )
+        table.add_row(f"{_when(event):%Y-%m-%d %H:%M:%S}", *_facts(event))
     return table
+
+
+def _narrow(events: Sequence[Mapping[str, Any]]) -> Table:
+    """For a terminal on which six columns would break every word: three, of several lines."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("time (UTC), who", overflow="fold", min_width=14)
+    table.add_column("decision", overflow="fold", min_width=12)
+    table.add_column("statement", overflow="fold", ratio=1)
+    for event in events:
+        agent, target, decision, what, statement = _facts(event)
+        who = Text.assemble(f"{_when(event):%m-%d %H:%M:%S}\n", agent, " at ", target)
+        table.add_row(who, Text("\n").join(part for part in (decision, what) if part.plain), statement)
+    return table
+
+
+def _when(event: Mapping[str, Any]) -> datetime:
+    return datetime.fromtimestamp(event["time"] / 1000, UTC)

@@ -19,8 +19,10 @@ from blastwall.config.model import Identity
 from blastwall.errors import ConfigFault
 from blastwall.findings import Finding, Verdict
 from blastwall.identity.saml_certificate import read_certificate
+from cli.strings import parted
 from rig import running
 from rig.certificates import RENEW_DAYS, expiry
+from rig.ports import why_not
 
 OLDEST_PYTHON = (3, 11)
 NEEDED = ("postgast", "cedarpy", "jwt", "cryptography", "pydantic", "yaml", "zstandard")
@@ -104,16 +106,12 @@ def _ports(place: Place, listen: dict[str, tuple[str, int]]) -> Iterator[Finding
         if protocol in ours:
             yield Finding(check, Verdict.OK, f"our gateway listens at {ours[protocol]}")
             continue
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError as fault:
-                advice = "Stop what listens there, or choose another address in gateway.yaml (or --port)."
-                yield Finding(check, Verdict.FAIL, f"{host}:{port}: {fault.strerror}", advice)
-            else:
-                yield Finding(check, Verdict.OK, f"{host}:{port} is free")
+        problem = why_not(host, port)
+        if problem is not None:
+            advice = "Stop what listens there, or choose another address in gateway.yaml (or --port)."
+            yield Finding(check, Verdict.FAIL, f"{host}:{port}: {problem}", advice)
+        else:
+            yield Finding(check, Verdict.OK, f"{host}:{port} is free")
 
 
 def state(place: Place) -> Iterator[Finding]:
@@ -181,9 +179,8 @@ def gateway(place: Place) -> Iterator[Finding]:
         yield Finding("gateway", Verdict.WARN, "not running", "Start it: `blastwall up`.")
         return
     for protocol, address in found.listening.items():
-        host, _, port = address.rpartition(":")
         try:
-            _greet(protocol, host.strip("[]"), int(port), found.ca)
+            _greet(protocol, *parted(address), found.ca)
         except (OSError, ValueError) as fault:
             advice = f"See {place.state / 'gateway.log'}; restart `blastwall up`."
             yield Finding("gateway", Verdict.FAIL, f"{protocol} at {address}: {fault}", advice)

@@ -9,11 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from blastwall.findings import Finding, Verdict
+from cli import place
 from cli.account import Chosen, examine_account, paired
 from cli.checks import Place, examine
 
@@ -36,7 +36,8 @@ COLOURS = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.UNKNOWN: "yellow
     envvar="BLASTWALL_STATE",
     help="The state directory.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print findings as JSON.")
+@place.format_option("table", "json")
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--aws", is_flag=True, help="Look at the AWS account that it is deployed to instead of this machine.")
 @click.option("--region", metavar="NAME", help="With --aws: the region; the environment's own unless given.")
 @click.option("--topology", type=click.Choice(["dev", "nat", "isolated"]), default="nat", show_default=True)
@@ -48,6 +49,7 @@ COLOURS = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.UNKNOWN: "yellow
 def command(
     config: Path,
     state: Path,
+    form: str,
     as_json: bool,
     aws: bool,
     region: str | None,
@@ -64,10 +66,10 @@ def command(
         findings = examine_account(config, chosen)
     else:
         findings = examine(Place(config, state, time.time()))
-    if as_json:
+    if as_json or form == "json":
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
-        Console().print(table(findings))
+        place.console().print(table(findings))
     return 1 if any(finding.verdict is Verdict.FAIL for finding in findings) else 0
 
 

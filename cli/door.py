@@ -79,7 +79,10 @@ def find(way: Way, target: str, *, database: str | None, user: str | None) -> tu
     if way.gateway is not None:
         if way.ca is None:
             raise click.UsageError("--gateway also needs --ca: the certificates to trust")
-        return "postgres", Door.at(way.gateway, database or target, login, way.ca.resolve())
+        try:
+            return "postgres", Door.at(way.gateway, database or target, login, way.ca.resolve())
+        except ValueError as fault:
+            raise click.UsageError(f"--gateway: {fault}") from None
     found = running.read(way.state)
     if found is None:
         raise ClientFault(f"no gateway runs with the state directory {way.state}: start one with `blastwall up`")

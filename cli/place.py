@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -57,6 +58,21 @@ def echo_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2, sort_keys=True))
 
 
+def console() -> Console:
+    """Standard output: as wide as its terminal, or as $COLUMNS says; so wide in a pipe that few lines are broken."""
+    found = Console()
+    if not found.is_terminal and not os.environ.get("COLUMNS", "").isdecimal():
+        found.width = PIPED_WIDTH
+    return found
+
+
+def used(state: Path) -> Path:
+    """The state directory. Raises ClientFault without one: a wrong --state is not one where nothing happened."""
+    if not state.is_dir():
+        raise ClientFault(f"there is no state directory {state}: start `blastwall up`, or give --state")
+    return state
+
+
 def echo_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table of text that has been made visible before. The first column, with an id to copy, is never broken."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
@@ -64,10 +80,7 @@ def echo_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table.add_column(column, no_wrap=number == 0, overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))  # Text: square brackets mean nothing
-    console = Console()
-    if not console.is_terminal:
-        console.width = PIPED_WIDTH
-    console.print(table)
+    console().print(table)
 
 
 def moment(at: float) -> str:

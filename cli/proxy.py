@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import ssl
 from collections.abc import Callable
@@ -67,7 +68,8 @@ async def serve(proxy: Proxy, port: int) -> None:
     try:
         server = await asyncio.start_server(proxy.accept, "127.0.0.1", port, limit=CHUNK)
     except OSError as fault:
-        raise ClientFault(f"cannot listen on 127.0.0.1:{port}: {fault.strerror}") from fault
+        why = os.strerror(fault.errno) if fault.errno else str(fault)  # asyncio's own text says it all twice
+        raise ClientFault(f"cannot listen on 127.0.0.1:{port}: {why}; give another --port (0: any free one)") from fault
     bound = server.sockets[0].getsockname()[1]
     click.echo(f"ready: {proxy.target} on 127.0.0.1:{bound}, without a password; Ctrl-C stops")
     await stop.wait()

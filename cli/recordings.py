@@ -73,7 +73,7 @@ def command() -> None:
 @options
 def ls(form: str, limit: int, everything: bool, state: Path, reader: Reader) -> None:
     """Recordings that you may read, the newest first. Listing verifies nothing: `recordings verify ID` does."""
-    found, hidden = _readable(Shelf(state), reader, limit, everything)
+    found, hidden = _readable(Shelf(place.used(state)), reader, limit, everything)
     if found or hidden:
         reader.listed(len(found))
     if hidden:
@@ -83,9 +83,9 @@ def ls(form: str, limit: int, everything: bool, state: Path, reader: Reader) -> 
             click.echo(json.dumps(summary, sort_keys=True, default=str))
         return
     if not found:
-        click.echo(f"no recordings in {state / 'recordings'}")
+        click.echo(f"no recordings in {state / 'recordings'}", err=True)
         return
-    console = Console()
+    console = place.console()
     console.print(_listing(found, wide=console.width >= 110))
 
 
@@ -166,7 +166,15 @@ def _meant(id: str | None, shelf: Shelf) -> list[Entry]:
         if not path.is_file():
             raise click.UsageError(f"there is no file {id!r}")
         return [Entry(path)]
-    return [shelf.find(id)]
+    return [_find(shelf, id)]
+
+
+def _find(shelf: Shelf, id: str) -> Entry:
+    """The recording of that beginning. None or several are an answer, and no failure of ours: exit code 1."""
+    try:
+        return shelf.find(id)
+    except RecordingFault as none:
+        raise click.ClickException(str(none)) from none
 
 
 @command.command("play")
@@ -180,7 +188,7 @@ def _meant(id: str | None, shelf: Shelf) -> list[Entry]:
 @options
 def play_(id: str, speed: float, no_wait: bool, idle: float, form: str, rows: int, state: Path, reader: Reader) -> None:
     """Replay a recording as it happened: statements, verdicts, results. A unique beginning of the ID is enough."""
-    with _opened(Shelf(state).find(id), rows, reader, "play") as (_, shown):
+    with _opened(_find(Shelf(state), id), rows, reader, "play") as (_, shown):
         if form == "json":
             for line in json_lines(shown):
                 click.echo(line)
@@ -203,7 +211,7 @@ def follow(id: str, form: str, rows: int, state: Path, reader: Reader) -> None:
     session = _session(shelf, id)
     seen: set[str] = set()
     while True:
-        entries = [shelf.find(id)] if session is None else _connections(shelf, session)
+        entries = [_find(shelf, id)] if session is None else _connections(shelf, session)
         for entry in entries:
             if entry.id not in seen:
                 seen.add(entry.id)
@@ -230,7 +238,7 @@ def _session(shelf: Shelf, id: str) -> str | None:
     except RecordingFault:
         if _connections(shelf, id):
             return id
-        raise
+        return None
     return None
 
 
@@ -300,7 +308,7 @@ def fetch(id: str, bucket: str, state: Path, reader: Reader) -> None:
 @options
 def export(id: str, form: str, output: Path | None, rows: int, state: Path, reader: Reader) -> None:
     """Export a recording for another program."""
-    with _opened(Shelf(state).find(id), rows, reader, f"export {form}") as (header, shown):
+    with _opened(_find(Shelf(state), id), rows, reader, f"export {form}") as (header, shown):
         lines = _exported(form, header, shown)
         if output is None:
             for line in lines:

@@ -14,6 +14,7 @@ import click
 from blastwall.errors import ClientFault
 from blastwall.model import Secret
 from cli import door
+from cli.strings import parted
 from rig import running
 from rig.hosts import SshKeys
 
@@ -117,15 +118,16 @@ def config(
 def address(way: door.Way) -> tuple[str, int]:
     """Host and port of the gateway's SSH listener. Raises ClientFault when there is none."""
     if way.gateway is not None:
-        host, _, port = way.gateway.rpartition(":")
-        return host.strip("[]"), int(port)
+        try:
+            return parted(way.gateway)
+        except ValueError as fault:
+            raise click.UsageError(f"--gateway: {fault}") from None
     found = running.read(way.state)
     if found is None:
         raise ClientFault(f"no gateway runs with the state directory {way.state}: start one with `blastwall up`")
     if "ssh" not in found.listening:
         raise ClientFault("this gateway does not listen for SSH: add listen.ssh to gateway.yaml")
-    host, _, port = found.listening["ssh"].rpartition(":")
-    return host.strip("[]"), int(port)
+    return parted(found.listening["ssh"])
 
 
 def obtain(way: door.Way, token: Secret, directory: Path, host_ca: str | None = None) -> Files:

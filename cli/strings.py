@@ -20,9 +20,18 @@ class Door:
 
     @classmethod
     def at(cls, address: str, database: str, login: str, ca: Path) -> Door:
-        """From a listener's ``host:port``."""
-        host, _, port = address.rpartition(":")
-        return cls(host.strip("[]"), int(port), database, login, ca)
+        """From a listener's ``host:port``. Raises ValueError for what is none."""
+        host, port = parted(address)
+        return cls(host, port, database, login, ca)
+
+
+def parted(address: str) -> tuple[str, int]:
+    """Host and port of ``host:port``; an IPv6 address may stand in brackets. Raises ValueError for what is neither."""
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    if not host or not port.isascii() or not port.isdecimal() or not 0 <= int(port) <= 65535:
+        raise ValueError(f"{address!r} is not HOST:PORT, such as 127.0.0.1:7432 or [::1]:7432")
+    return host, int(port)
 
 
 def libpq(door: Door) -> str:

@@ -10,6 +10,7 @@ import jwt
 
 from blastwall.errors import OurFault
 from cli import place
+from rig import running
 from rig.issuer import LocalIssuer
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -39,11 +40,15 @@ class Duration(click.ParamType[int]):
 @place.format_option("text", "json")
 def command(agent: str, groups: tuple[str, ...], on_behalf_of: str | None, ttl: int, state: Path, form: str) -> None:
     """Print a token of the local issuer, and nothing else: export BLASTWALL_TOKEN=$(blastwall token --agent me)."""
+    if not agent.strip():
+        raise click.BadParameter("an agent has a name", param_hint="--agent")
     try:
         issuer = LocalIssuer.open(state)
         token = issuer.mint(agent, groups, on_behalf_of, ttl)
     except OSError as fault:
         raise OurFault(f"the local issuer's keys in {state} cannot be used: {fault}") from fault
+    if running.read(state) is None:
+        click.echo(f"no gateway runs with {state}: until `blastwall up` does, this token opens nothing", err=True)
     if form == "json":
         expires_at = jwt.decode(token, options={"verify_signature": False})["exp"]  # it was signed just above
         place.echo_json(

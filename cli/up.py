@@ -50,7 +50,13 @@ def _listen(address: str | None, port: int | None) -> dict[str, str]:
         raise click.UsageError("give --listen or --port, not both")
     if port is not None:
         address = f"127.0.0.1:{port}"
-    return {} if address is None else {"postgres": address}
+    if address is None:
+        return {}
+    try:
+        strings.parted(address)
+    except ValueError as fault:
+        raise click.UsageError(f"--listen: {fault}") from None
+    return {"postgres": address}
 
 
 @click.command(short_help="Start a local gateway.")
@@ -66,6 +72,7 @@ def _listen(address: str | None, port: int | None) -> dict[str, str]:
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(".state"),
     show_default=True,
+    envvar="BLASTWALL_STATE",
     help="Keys, certificates, recordings and the local targets' data; kept from one start to the next.",
 )
 @click.option(
@@ -154,8 +161,8 @@ def cloud_announcement(stack: CloudStack) -> str:
 
 def _known(address: str) -> str:
     """A listener as known_hosts names it (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT)."""
-    host, _, port = address.rpartition(":")
-    return f"[{host.strip('[]')}]:{port}"
+    host, port = strings.parted(address)
+    return f"[{host}]:{port}"
 
 
 def announcement(running: Running, state: Path) -> str:
@@ -169,7 +176,7 @@ def announcement(running: Running, state: Path) -> str:
         lines += ["", f"{name} ({target['protocol']})"]
         clients = strings.ssh(door) if target["protocol"] == "ssh" else strings.postgres(door)
         lines += [f"  {client:14} {text}" for client, text in clients.items()]
-    option = "" if str(state) == ".state" else f" --state {state}"
+    option = "" if str(state) == ".state" else f" --state {shlex.quote(str(state))}"
     if "ssh" in running.listening:
         authority = SshKeys(state / "ssh").public("host_ca")
         lines += ["", "known_hosts:", f"  @cert-authority {_known(running.listening['ssh'])} {authority}"]
@@ -177,7 +184,7 @@ def announcement(running: Running, state: Path) -> str:
     lines += [
         "",
         "The user is TARGET or DATABASE_USER@TARGET, the password is a token:",
-        f"  export PGPASSWORD=$(blastwall token{option} --agent my-agent)",
+        f"  export PGPASSWORD=$(blastwall token{option} --agent my-agent --group agents)",
         "or let blastwall do both:",
         f"  blastwall connect{option} {next(iter(running.targets), 'TARGET')}",
         f"approvals: {running.page} (sign in: blastwall approvals link{option})",

@@ -22,6 +22,7 @@ from rig.desk import LocalDesk
 from rig.gateway import GatewayProcess, compiled_environment
 from rig.hosts import LocalHost, SshKeys
 from rig.issuer import LocalIssuer
+from rig.ports import why_not
 from rig.postgres import RigFault
 from rig.running import Running
 from rig.targets import LocalTarget
@@ -90,9 +91,10 @@ class LocalStack:
         self.gateway.reload()
 
     def _start(self) -> Running:
-        bundle = load_bundle(self.config)
-        self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        bundle = load_bundle(self.config, {"listen": self._listen} if self._listen else None, origin="--listen")
         self._lock()
+        for protocol, place in bundle.config.listen.items():
+            _refuse_taken(protocol, place.host, place.port)
         certificates = ensure_certificates(self.state / "tls", time.time())
         issuer = self._begin("issuer", lambda: LocalIssuer.open(self.state))
         self._begin("issuer", issuer.serve)
@@ -173,12 +175,26 @@ class LocalStack:
 
     def _lock(self) -> None:
         """One stack at a time uses a state directory; the lock ends with this process, however that ends."""
-        handle = os.open(self.state / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle = os.open(self.state / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as fault:
+            raise RigFault(
+                f"the state directory {self.state} cannot be used: {fault.strerror}; choose another --state"
+            ) from fault
         self._stack.callback(os.close, handle)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RigFault(f"another `blastwall up` uses {self.state}: stop it, or choose another --state") from None
+
+
+def _refuse_taken(protocol: str, host: str, port: int) -> None:
+    """Told before anything is started. Who takes the port later on is told of by the gateway itself."""
+    problem = why_not(host, port)
+    if problem is not None:
+        other = "--port 0 takes any free one" if protocol == "postgres" else f"give listen.{protocol} another address"
+        raise RigFault(f"cannot listen on {host}:{port}: {problem}; stop what does, or {other}")
 
 
 def _check_masking(bundle: Bundle, targets: Sequence[LocalTarget | LocalHost]) -> None:

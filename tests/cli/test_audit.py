@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import re
 import time
 
 import click
@@ -72,8 +75,58 @@ def test_the_table_is_harmless(state, capsys):
 
 def test_nothing_is_said_to_be_nothing(state, capsys):
     assert run(["audit", "ls"]) == 0
-    assert "no such audit events" in capsys.readouterr().out
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "no such audit events\n")
     assert not (state / "audit").exists(), "looking makes nothing"
+
+
+def test_a_state_directory_that_is_none_is_a_mistake(state, capsys):
+    for verb in (("ls",), ("query", "SELECT 1")):
+        assert run(["audit", *verb, "--state", str(state / "mistyped")]) == 4
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert "there is no state directory" in captured.err
+
+
+def test_in_a_pipe_an_event_is_a_line(state, capsys, monkeypatch):
+    record(state, "agent-with-a-name", text="SELECT id, name, email FROM customers WHERE city = 'Ghent' ORDER BY name")
+    monkeypatch.delenv("COLUMNS")
+    assert run(["audit", "ls"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = [line for line in lines if "ORDER BY name" in line]
+    assert "agent-with-a-name" in line and "permit" in line
+    assert len(lines) == 4
+
+
+def test_a_narrow_terminal_breaks_no_name(state, capsys, monkeypatch):
+    record(state, "agent-with-a-name")
+    monkeypatch.setenv("COLUMNS", "60")
+    assert run(["audit", "ls"]) == 0
+    out = capsys.readouterr().out
+    assert "agent-with-a-name at shop" in out
+    assert all(len(line) <= 60 for line in out.splitlines())
+
+
+def test_more_columns_than_a_terminal_has_are_shown_one_below_the_other(state, capsys):
+    record(state)
+    assert run(["audit", "query", "SELECT * FROM audit_events WHERE class_uid = 6005"]) == 0
+    out = capsys.readouterr().out
+    assert "row 1" in out and "row 2" in out
+    assert re.search(r"^class_uid +6005", out, re.MULTILINE)
+    assert run(["audit", "query", "SELECT class_uid, message FROM audit_events"]) == 0
+    assert "row 1" not in capsys.readouterr().out
+    assert run(["audit", "query", "SELECT * FROM audit_events WHERE class_uid = 1"]) == 0
+    assert capsys.readouterr().err == "no rows\n"
+
+
+def test_what_has_parts_is_json_in_every_format(state, capsys):
+    record(state)
+    sql = "SELECT metadata FROM audit_events LIMIT 1"
+    assert run(["audit", "query", sql, "--format", "csv"]) == 0
+    (_, (found,)) = csv.reader(io.StringIO(capsys.readouterr().out))
+    assert json.loads(found)["product"]["name"] == "Blastwall"
+    assert run(["audit", "query", sql]) == 0
+    assert '"product": {"name": "Blastwall"' in capsys.readouterr().out.replace("\n", "")
 
 
 def test_times():

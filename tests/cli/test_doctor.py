@@ -23,6 +23,9 @@ def test_what_fails_makes_the_exit_code_and_warnings_do_not(tmp_path: Path, caps
     taken = findings.pop("port for postgres")["verdict"] == "fail"  # somebody's gateway may run on this machine
     assert {finding["verdict"] for finding in findings.values()} == {"ok", "warn"}
     assert code == (1 if taken else 0)
+    same = ["doctor", "--state", str(tmp_path / "none"), "--format", "json", "--config", str(CONFIG)]
+    assert cli.run(same) == code
+    assert {finding["check"] for finding in json.loads(capsys.readouterr().out)} == {*findings, "port for postgres"}
     assert cli.run([*fine, str(tmp_path)]) == 1
     broken = json.loads(capsys.readouterr().out)
     assert any(finding["verdict"] == "fail" and finding["advice"] for finding in broken)

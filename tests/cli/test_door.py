@@ -62,6 +62,9 @@ def test_a_gateway_elsewhere_needs_an_authority(tmp_path: Path) -> None:
         door.find(Way(tmp_path, "gw.example.test:5432", None), "shop", database=None, user=None)
     ca = tmp_path / "ca.pem"
     ca.write_text("")
+    for address in ("gw.example.test", "gw.example.test:", ":5432", "gw.example.test:65536", "gw.example.test:x"):
+        with pytest.raises(click.UsageError, match="HOST:PORT"):
+            door.find(Way(tmp_path, address, ca), "shop", database=None, user=None)
     _, found = door.find(Way(tmp_path, "gw.example.test:5432", ca), "shop", database=None, user=None)
     assert (found.host, found.database, found.ca) == ("gw.example.test", "shop", ca.resolve())
 

@@ -74,8 +74,25 @@ def test_ls_tells_what_there_is(state, capsys):
 
 
 def test_ls_of_nothing_says_where_it_looked(state, capsys):
-    code, out, _ = call(capsys, "ls")
-    assert (code, "no recordings in" in out, str(state) in out) == (0, True, True)
+    code, out, err = call(capsys, "ls")
+    assert (code, out, "no recordings in" in err, str(state) in err) == (0, "", True, True)
+
+
+def test_ls_of_a_state_directory_that_is_none_is_a_mistake(state, capsys):
+    code, out, err = call(capsys, "ls", "--state", str(state / "mistyped"))
+    assert (code, out) == (4, "")
+    assert "there is no state directory" in err and "give --state" in err
+
+
+def test_lines_are_whole_in_a_pipe_and_narrow_on_a_narrow_terminal(state, capsys, monkeypatch):
+    done = record(state)
+    monkeypatch.delenv("COLUMNS", raising=False)
+    _, out, _ = call(capsys, "ls")
+    assert any(done.id in line and "session-1" in line for line in out.splitlines())
+    monkeypatch.setenv("COLUMNS", "60")
+    _, out, _ = call(capsys, "ls")
+    assert done.id not in out and done.id[:12] in out
+    assert all(len(line) <= 60 for line in out.splitlines())
 
 
 def test_verify_knows_the_local_key(state, capsys):
@@ -117,7 +134,10 @@ def test_verify_of_what_is_not_whole_is_no(state, capsys):
     [
         (("verify",), 2, "--all"),
         (("verify", "x", "--all"), 2, "--all"),
-        (("play", "nothing"), 3, "No recording's id begins with"),
+        (("play", "nothing"), 1, "No recording's id begins with"),
+        (("follow", "nothing"), 1, "No recording's id begins with"),
+        (("export", "nothing"), 1, "No recording's id begins with"),
+        (("verify", "nothing"), 1, "No recording's id begins with"),
         (("play", "x", "--speed", "0"), 2, "speed"),
         (("export", "x", "--format", "mp4"), 2, "asciicast"),
     ],

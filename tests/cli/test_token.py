@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from blastwall.identity.jwt import verify
 from blastwall.model import Secret
 from cli.__main__ import run
+from rig import running
 from rig.issuer import LocalIssuer
+from rig.running import Running
 
 
 @pytest.fixture
@@ -56,6 +59,22 @@ def test_a_ttl_that_is_none_is_a_mistake_of_usage(capsys, state, ttl):
 def test_an_agent_is_required(capsys, state):
     assert run(["token", "--state", str(state)]) == 2
     assert "--agent" in capsys.readouterr().err
+
+
+def test_an_agent_without_a_name_gets_none(capsys, state):
+    assert run(["token", "--state", str(state), "--agent", " "]) == 2
+    assert "--agent" in capsys.readouterr().err
+    assert not state.exists()
+
+
+def test_a_token_for_no_gateway_says_so_beside_it(capsys, state):
+    assert run(["token", "--state", str(state), "--agent", "a"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.count("\n") == 1
+    assert f"no gateway runs with {state}" in captured.err
+    running.write(state, Running(os.getpid(), "/config", {}, "/ca.pem", {}))
+    assert run(["token", "--state", str(state), "--agent", "a"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_keys_that_others_can_read_are_not_used(capsys, state):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from cli import up
 from rig import account
@@ -123,7 +124,15 @@ def test_the_default_state_needs_no_option() -> None:
     )
     text = up.announcement(running, Path(".state"))
     assert "blastwall connect shop" in text
-    assert "blastwall token --agent my-agent" in text
+    assert "blastwall token --agent my-agent --group agents)" in text
+    assert "--state 'my state' --agent" in up.announcement(running, Path("my state"))
+
+
+def test_an_address_that_is_none_starts_nothing(tmp_path: Path) -> None:
+    found = CliRunner().invoke(up.command, ["--state", str(tmp_path / "state"), "--listen", "127.0.0.1:99999"])
+    assert found.exit_code == 2
+    assert "--listen" in found.output and "HOST:PORT" in found.output
+    assert not (tmp_path / "state").exists()
 
 
 def test_the_emulated_account_chooses_its_own_port(state: Path) -> None:

@@ -108,7 +108,25 @@ def test_a_target_that_dies_is_named(stack: LocalStack, state: Path) -> None:
     assert "target shop stopped by itself" in until_it_is_noticed(stack.check)
 
 
-def test_a_gateway_that_cannot_listen_takes_everything_down_again(state: Path) -> None:
+def test_a_port_that_is_taken_is_told_before_anything_starts(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(RigFault, match=f"cannot listen on {address}: .*in use; .*--port 0"):
+            LocalStack(CONFIG, tmp_path / "state", listen={"postgres": address}).start()
+    assert not (tmp_path / "state" / "targets").exists()
+
+
+@pytest.mark.parametrize("place", ["file/state", "/proc/state"])
+def test_a_state_directory_that_cannot_be_made_is_named(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RigFault, match=r"the state directory .*state cannot be used: .*; choose another --state"):
+        LocalStack(CONFIG, tmp_path / place, listen=LISTEN).start()
+
+
+def test_a_gateway_that_cannot_listen_takes_everything_down_again(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rig.up.why_not", lambda host, port: None)  # as if the port were taken a moment later
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
