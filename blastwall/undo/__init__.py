@@ -6,8 +6,8 @@ They hold raw values whatever is masked, and so have a store, a key and a right 
 
 from __future__ import annotations
 
-from blastwall.undo.capsule import Capsule, Part
-from blastwall.undo.capture import Kept, NoCapsule, capture, look_again
+from blastwall.undo.capsule import Capsule, NoCapsule, Part
+from blastwall.undo.capture import Kept, capture, look_again
 from blastwall.undo.restore import restoring
 
 __all__ = ["Capsule", "Kept", "NoCapsule", "Part", "capture", "look_again", "restoring"]

@@ -16,6 +16,10 @@ LARGEST: Final = 64 * 1024 * 1024
 Row = tuple[str | None, ...]
 
 
+class NoCapsule(Exception):
+    """The rows cannot be kept, or bringing them back would not be the opposite of the change; says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """Rows of one table. ``deleted``: they are gone, and are inserted again; else ``columns`` of them were set, and are
@@ -52,8 +56,11 @@ class Capsule:
         return sum(len(part.rows) for part in self.parts)
 
     def pack(self) -> bytes:
-        """As bytes, not yet encrypted."""
-        return zlib.compress(json.dumps({"version": VERSION} | asdict(self)).encode("ascii"))
+        """As bytes, not yet encrypted. Raises NoCapsule for what :func:`unpack` would not take."""
+        text = json.dumps({"version": VERSION} | asdict(self)).encode("ascii")
+        if len(text) > LARGEST:
+            raise NoCapsule(f"The rows that it touches are more than {LARGEST // 2**20} MiB as they are written down.")
+        return zlib.compress(text)
 
 
 def unpack(data: bytes) -> Capsule:

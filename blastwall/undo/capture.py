@@ -26,7 +26,7 @@ from blastwall.sql.blast.plans import reaches
 from blastwall.sql.blast.terrain import Key, Table, Terrain, around, read
 from blastwall.sql.catalogue import Catalogue, Column, Relation, quoted
 from blastwall.sql.tree import Message, unwrap
-from blastwall.undo.capsule import Part, Row
+from blastwall.undo.capsule import NoCapsule, Part, Row
 from blastwall.undo.restore import literal
 
 _TEXT_OID: Final = 25
@@ -54,10 +54,6 @@ class Kept:
 
 Capture = Generator[Question, Answer, Kept]
 Again = Generator[Question, Answer, tuple[Part, ...]]
-
-
-class NoCapsule(Exception):
-    """The rows cannot be kept, or bringing them back would not be the opposite of the change; says why."""
 
 
 @dataclass(slots=True)
@@ -176,7 +172,7 @@ class _Walk:
             raise NoCapsule(answer.reason)
         found = _Found(table, relation)
         if len(answer) > self._most:
-            raise NoCapsule(f"It touches more than {self._most} rows.")
+            raise NoCapsule(f"It touches more rows than are kept ({self._most}).")
         if answer:
             places = [((oid or b"").decode(), (place or b"").decode()) for oid, place in answer]
             listed = ", ".join(f"({int(oid)}::oid, '{place}'::tid)" for oid, place in places)
@@ -261,7 +257,7 @@ class _Walk:
                 fresh.append(given)
         known = {id(one): len(one.rows) for one in (*self._gone.values(), *self._set.values(), found)}
         if sum(known.values()) > self._most:
-            raise NoCapsule(f"It touches more than {self._most} rows.")
+            raise NoCapsule(f"It touches more rows than are kept ({self._most}).")
         return fresh
 
     def parts(self, updated: _Found | None = None) -> tuple[Part, ...]:

@@ -139,7 +139,7 @@ def test_updated_rows_are_set_back_unless_somebody_changed_them_since(kept: Stac
     [
         ("UPDATE watched SET name = 'x' WHERE id = 1", "Triggers of public.watched run code"),
         ("UPDATE people SET id = id + 100 WHERE id = 5", "It changes the primary key"),
-        ("UPDATE orders SET status = status WHERE id <= 21", "It touches more than 20 rows."),
+        ("UPDATE orders SET status = status WHERE id <= 21", "It touches more rows than are kept (20)."),
         ("DELETE FROM people WHERE id = 77", "It touched no row."),
     ],
 )

@@ -19,6 +19,7 @@ from blastwall.protocols.postgres import messages, replies
 from blastwall.protocols.postgres.answers import ERROR, READY, ROW
 from blastwall.protocols.postgres.link import Link, Route, open_link
 from blastwall.protocols.postgres.options import Options
+from blastwall.protocols.postgres.reply import Reply, Row
 from blastwall.protocols.postgres.upstream import Run
 from blastwall.wire.wire import Signal
 
@@ -81,7 +82,7 @@ class Console:
         """The settings that the server told when it let the connection in."""
         return self._link.ready.parameters
 
-    async def run(self, text: str) -> list[tuple[bytes | None, ...]]:
+    async def run(self, text: str) -> list[Row]:
         """All rows of all statements. Raises UpstreamFault with the SQLSTATE of the first error; then none took effect.
 
         The caller sets the deadline; after a deadline the connection is of no more use.
@@ -89,7 +90,7 @@ class Console:
         self._link.wire.write(messages.query(text.encode()))
         return await self._answered()
 
-    async def ask(self, text: str, parameters: Sequence[Parameter] = ()) -> list[tuple[bytes | None, ...]]:
+    async def ask(self, text: str, parameters: Sequence[Parameter] = ()) -> list[Row]:
         """The rows of one statement, as texts; ``parameters`` are bound as they are. Raises UpstreamFault as above."""
         self._link.wire.write(
             b"".join(
@@ -105,12 +106,10 @@ class Console:
         )
         return await self._answered()
 
-    async def _answered(self) -> list[tuple[bytes | None, ...]]:
+    async def _answered(self) -> list[Row]:
         link = self._link
-        rows: list[tuple[bytes | None, ...]] = []
+        reply = Reply(MOST_BYTES)
         problem: UpstreamFault | None = None
-        size = 0
-        pending = b""
         while True:
             event = link.up.next_event()
             if event is None:
@@ -123,13 +122,9 @@ class Console:
                 continue
             assert isinstance(event, Run)
             if event.type == ROW:
-                size += len(event.data)
-                if size > MOST_BYTES:
+                reply.take(event)
+                if reply.too_much:
                     raise UpstreamFault("the database answers the gateway's own question with too much", code="54000")
-                pending += event.data
-                if not event.partial:
-                    rows.extend(replies.data_rows(pending))
-                    pending = b""
             elif event.type == ERROR and problem is None:
                 fields = replies.error_fields(event.data)
                 words = "".join(letter if letter.isprintable() else " " for letter in fields.get("M", "")[:300])
@@ -137,7 +132,7 @@ class Console:
             elif event.type == READY:
                 if problem is not None:
                     raise problem
-                return rows
+                return reply.rows
 
     def close(self) -> None:
         if not self._link.wire.closed:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
-from blastwall.errors import Fault, UpstreamFault
+from blastwall.errors import Fault
 from blastwall.model import Chunk
-from blastwall.protocols.postgres import messages, replies
-from blastwall.protocols.postgres.answers import ERROR, PARAMETER, ROW, Expected, Step
+from blastwall.protocols.postgres import messages, replies, speech
+from blastwall.protocols.postgres.answers import ERROR, NOTICE, PARAMETER, ROW, Expected, Step
 from blastwall.protocols.postgres.legs import ClientGone, Legs
+from blastwall.protocols.postgres.reply import Reply, Row
 from blastwall.protocols.postgres.upstream import Run
 
 MOST_BYTES: Final = 16 * 1024 * 1024  # of rows that one question may answer
@@ -21,7 +22,9 @@ MOST_BYTES: Final = 16 * 1024 * 1024  # of rows that one question may answer
 #: The statement and portal of the gateway's own questions here.
 ASKING: Final = b"blastwall_inner"
 
-Row = tuple[bytes | None, ...]
+#: What questions of the gateway's make the server say besides: settings, which are put back before the client could see
+#: them, and notices of functions, which would come twice.
+_OURS: Final = (PARAMETER, NOTICE)
 
 
 class Refused(Fault):
@@ -31,9 +34,13 @@ class Refused(Fault):
     """
 
     def __init__(self, told: bytes, fields: dict[str, str]) -> None:
-        super().__init__(f"the database refused the gateway's own statement: {fields.get('M', '')}")
         self.told = told
         self.code = fields.get("C", "")
+        super().__init__(f"the database refused a statement of the gateway's own (SQLSTATE {self.code})")
+
+
+class TooMuch(Fault):
+    """A question has more than MOST_BYTES of rows for an answer. It has been read to its end; nothing has failed."""
 
 
 async def chunks(legs: Legs) -> AsyncIterator[Chunk]:
@@ -55,8 +62,11 @@ async def chunks(legs: Legs) -> AsyncIterator[Chunk]:
 
 
 async def command(legs: Legs, sql: str) -> None:
-    """Run BEGIN, COMMIT or ROLLBACK as a simple query: the client's unnamed statement goes with it. Raises Refused."""
-    await _asked(legs, [Step.QUERY], messages.query(sql.encode()))
+    """Run BEGIN, COMMIT or ROLLBACK as a simple query: the client's unnamed statement goes with it. Raises Refused.
+
+    What the client's own triggers say at a COMMIT, and settings that change with it, the client hears.
+    """
+    await _asked(legs, [Step.QUERY], messages.query(sql.encode()), silent=False)
 
 
 async def ask(
@@ -71,8 +81,9 @@ async def ask(
     """Run one statement inside a transaction or an open batch, which it leaves open; its rows in text form.
 
     NULL is None. Nothing may be owed, nor anything be staged. ``types``, ``values`` and ``formats`` are those of its
-    parameters. ``sync``: no batch is open, so it ends with Sync, and a
-    refusal leaves nothing to be skipped. Raises Refused, and UpstreamFault for more than 16 MiB of rows.
+    parameters. ``sync``: no batch is open, so it ends with Sync, and a refusal leaves nothing to be skipped.
+
+    It may read what is masked: where anything is, a refusal holds no words of the server's. Raises Refused and TooMuch.
     """
     steps = [Step.CLOSE, Step.PARSE, Step.BIND, Step.EXECUTE, Step.CLOSE, Step.CLOSE]
     if sync:
@@ -86,18 +97,16 @@ async def ask(
         messages.close(b"S", ASKING),
         messages.SYNC if sync else messages.FLUSH,
     )
-    return await _asked(legs, steps, b"".join(message))
+    return await _asked(legs, steps, b"".join(message), silent=True)
 
 
-async def _asked(legs: Legs, steps: Sequence[Step], message: bytes, described: list[bytes] | None = None) -> list[Row]:
+async def _asked(legs: Legs, steps: Sequence[Step], message: bytes, *, silent: bool) -> list[Row]:
     answers = legs.answers
     assert answers.quiescent and not legs.staged, "the gateway asks when nothing else is owed"
     for step in steps:
         answers.expect(Expected(step, hidden=True))
     legs.up_wire.write(message)
-    rows: list[Row] = []
-    pending = b""
-    size = 0
+    reply = Reply(MOST_BYTES)
     refused: Refused | None = None
     while not answers.quiescent:
         run = legs.up.next_event()
@@ -108,18 +117,16 @@ async def _asked(legs: Legs, steps: Sequence[Step], message: bytes, described: l
             continue
         assert isinstance(run, Run)
         if run.type == ROW:
-            size += len(run.data)
-            if size > MOST_BYTES:
-                raise UpstreamFault("the database answers the gateway's own question with too much", code="54000")
-            pending += run.data
-            if not run.partial:
-                rows.extend(replies.data_rows(pending))
-                pending = b""
+            reply.take(run)
         elif run.type == ERROR and refused is None:
-            refused = Refused(answers.retold(run.data), replies.error_fields(run.data))
+            fields = replies.error_fields(run.data)
+            masked = silent and answers.net is not None and bool(answers.net.plan)
+            refused = Refused(speech.reduced(fields) if masked else answers.retold(run.data), fields)
         spoken = answers.digest(run)
-        if spoken and run.type != PARAMETER:  # it is put back before the client could see it
+        if spoken and not (silent and run.type in _OURS):
             legs.local.append(Chunk(spoken))
     if refused is not None:
         raise refused
-    return rows
+    if reply.too_much:
+        raise TooMuch(f"the database answers the gateway's own question with more than {MOST_BYTES} bytes")
+    return reply.rows

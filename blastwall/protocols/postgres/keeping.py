@@ -7,6 +7,7 @@ else: neither the recording nor the agent sees a value.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -21,12 +22,13 @@ from blastwall.sql.blast import Answer, Question, Situation
 from blastwall.sql.grammar import Unparsed
 from blastwall.sql.parser import parse
 from blastwall.sql.surroundings import Surroundings
-from blastwall.undo.capsule import Capsule
-from blastwall.undo.capture import SETTINGS, Kept, NoCapsule, capture, look_again
+from blastwall.undo.capsule import Capsule, NoCapsule
+from blastwall.undo.capture import SETTINGS, Kept, capture, look_again
 
 T = TypeVar("T")
 _QUOTED: Final = ", ".join(f"pg_catalog.current_setting('{name}')" for name in SETTINGS)
 _MOVED: Final = "Other transactions changed rows that it touches while they were kept."
+_TOO_LARGE: Final = f"The rows that it touches are more than {inner.MOST_BYTES // 2**20} MiB."
 
 
 class Reader(Protocol):
@@ -75,6 +77,8 @@ class Keeper:
             return await self._drive(capture(Situation(tree, surroundings, statement.parameters), most))
         except NoCapsule as reason:
             return str(reason)
+        except inner.TooMuch:
+            return _TOO_LARGE
 
     async def after(self, kept: Kept, rows: int | None, approval: str, verb: str) -> tuple[str, str]:
         """Keep it now that the statement has changed ``rows`` rows: the capsule's name, or "" and why there is none.
@@ -91,7 +95,11 @@ class Keeper:
             return "", "It touched no row."
         name = f"{approval}-{secrets.token_hex(4)}"
         capsule = Capsule(name, approval, self._place.target, self._place.database, verb, self._now(), parts)
-        await self._capsules.keep(name, capsule.pack())
+        try:
+            content = await asyncio.to_thread(capsule.pack)
+        except NoCapsule as reason:
+            return "", str(reason)
+        await self._capsules.keep(name, content)
         return name, ""
 
     async def _drive(self, questions: Generator[Question, Answer, T]) -> T:
@@ -99,6 +107,7 @@ class Keeper:
         (saved,) = await inner.ask(self._legs, f"SELECT {_QUOTED}", sync=self._sync)
         theirs = {name: (value or b"").decode() for name, value in zip(SETTINGS, saved, strict=True)}
         own = False
+        size = 0
         answer: Answer | None = None
         try:
             while True:
@@ -115,12 +124,15 @@ class Keeper:
                     formats=[int(each.binary) for each in given],
                     sync=self._sync,
                 )
+                size += sum(len(value) for row in answer for value in row if value is not None)
+                if size > inner.MOST_BYTES:
+                    raise inner.TooMuch("the rows of all tables together are too large")
         except StopIteration as end:
             if own:
                 await self._settle(theirs)
             result: T = end.value
             return result
-        except NoCapsule:
+        except (NoCapsule, inner.TooMuch):
             if own:
                 await self._settle(theirs)
             raise

@@ -7,7 +7,7 @@ import zlib
 import pytest
 
 from blastwall.errors import OurFault
-from blastwall.undo.capsule import Capsule, Part, unpack
+from blastwall.undo.capsule import Capsule, NoCapsule, Part, unpack
 
 PART = Part('"public"."t"', False, 1, (("id", "pg_catalog.int4"), ("é", "text")), (("1", None), ("2", "x")), ("7", "8"))
 CAPSULE = Capsule("a-1-x", "a-1", "shop", "shop", "update", 5.5, (PART,))
@@ -36,6 +36,9 @@ def test_anything_else_is_refused(data: bytes) -> None:
 
 
 def test_a_small_thing_that_becomes_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = CAPSULE.pack()
     monkeypatch.setattr("blastwall.undo.capsule.LARGEST", 100)
     with pytest.raises(OurFault, match="too large"):
-        unpack(CAPSULE.pack())
+        unpack(packed)
+    with pytest.raises(NoCapsule, match="MiB"):
+        CAPSULE.pack()

@@ -70,8 +70,8 @@ def session(owner: psycopg.Connection[Any]) -> Iterator[Session]:
         ("DELETE FROM t; DELETE FROM child", "Only a single"),
         ("INSERT INTO t (id) VALUES (1)", "Only a single"),
         ("WITH x AS (DELETE FROM child RETURNING t) DELETE FROM t USING x WHERE t.id = x.t", "WITH"),
-        ("DELETE FROM t WHERE id < 5", "more than 3 rows"),
-        ("DELETE FROM t WHERE id < 3", "more than 3 rows"),
+        ("DELETE FROM t WHERE id < 5", "more rows than are kept"),
+        ("DELETE FROM t WHERE id < 3", "more rows than are kept"),
     ],
 )
 def test_what_is_not_kept_says_why_and_nothing_has_changed(

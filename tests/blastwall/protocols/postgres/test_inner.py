@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from blastwall.errors import UpstreamFault
+from blastwall.masking.detectors import detectors
+from blastwall.masking.plan import Plan
 from blastwall.protocols.postgres import inner, messages
 from blastwall.protocols.postgres.legs import ClientGone
+from blastwall.protocols.postgres.net import Net
 from tests.blastwall.protocols.postgres.playbook import Playbook, types
 
 CLOSED, PREPARED = messages.CLOSE_COMPLETE, messages.PARSE_COMPLETE + messages.BIND_COMPLETE
@@ -71,13 +73,51 @@ async def test_settings_that_are_put_back_are_not_told(play: Playbook) -> None:
     assert await asked == [] and not play.legs.local
 
 
-async def test_an_answer_has_a_limit(play: Playbook, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_has_a_limit_and_is_read_to_its_end(play: Playbook, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inner, "MOST_BYTES", 20)
     asked = asyncio.ensure_future(inner.ask(play.legs, "SELECT 1"))
     await play.sent()
-    await play.answer(CLOSED + PREPARED + messages.data_row((b"x" * 30,)))
-    with pytest.raises(UpstreamFault, match="too much"):
+    row = messages.data_row((b"x" * 30,))
+    await play.answer(CLOSED + PREPARED + row)
+    assert not asked.done(), "what the server still says would be taken for the answer to the next question"
+    assert await play.answer(row + messages.command_complete("SELECT 2") + CLOSED + CLOSED) == b""
+    with pytest.raises(inner.TooMuch):
         await asked
+    assert play.answers.quiescent and not play.answers.skipping
+
+
+async def test_what_a_function_says_to_the_gateway_is_not_for_the_client(play: Playbook) -> None:
+    asked = asyncio.ensure_future(inner.ask(play.legs, "SELECT 1"))
+    await play.sent()
+    said = messages.notice_response("NOTICE", "00000", "row of ada")
+    await play.answer(CLOSED + PREPARED + said + messages.command_complete("SELECT 0") + CLOSED + CLOSED)
+    assert await asked == [] and not play.legs.local
+
+
+async def test_what_a_trigger_says_at_the_commit_is(play: Playbook) -> None:
+    asked = asyncio.ensure_future(inner.command(play.legs, "COMMIT"))
+    await play.sent()
+    said = messages.notice_response("NOTICE", "00000", "checked")
+    zone = messages.parameter_status("TimeZone", "UTC")
+    await play.answer(said + messages.command_complete("COMMIT") + zone + IDLE)
+    await asked
+    assert [chunk.data for chunk in play.legs.local] == [said, zone]
+
+
+@pytest.mark.parametrize("masked", [False, True])
+async def test_where_anything_is_masked_a_refusal_holds_no_value(masked: bool) -> None:
+    """The question reads whole rows: the server's words about it can quote any of them."""
+    plan = Plan(opaque={1: "it may show masked values"} if masked else {})
+    async with Playbook(net=Net(detectors(), lambda mask, text: text, lambda: plan)) as play:
+        play.task.cancel()
+        await asyncio.wait({play.task})
+        asked = asyncio.ensure_future(inner.ask(play.legs, "SELECT secret::int FROM t"))
+        await play.sent()
+        await play.answer(CLOSED + messages.error_response("ERROR", "22P02", 'invalid input: "4111 1111"'))
+        with pytest.raises(inner.Refused) as refused:
+            await asked
+    assert refused.value.code == "22P02" and b"22P02" in refused.value.told
+    assert (b"4111" in refused.value.told) is not masked and "4111" not in str(refused.value)
 
 
 async def test_a_client_that_leaves_is_not_waited_for(play: Playbook) -> None:
