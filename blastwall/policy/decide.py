@@ -221,8 +221,8 @@ class Policies:
             return _failed(answer, Risk(0))
         if answer.allowed:
             return None
-        who = f"{_listed(answer.rules)} forbids" if answer.rules else "no rule permits"
-        return _refusal(f"{who} {action} on {target.name}", _hint(answer.rules, action), answer.rules)
+        who = _forbidding(answer.rules) if answer.rules else "no rule permits"
+        return _refusal(f"{who} {action} on {target.name}", _hint(answer.rules, action, target), answer.rules)
 
     def _recall(self, question: Question, identities: tuple[object, ...]) -> Decision:
         key = question_key(question)
@@ -351,7 +351,8 @@ def _observe(decision: Decision, question: Question) -> Decision:
 
 def _pending(question: Question, holding: tuple[Rule, ...], risk: Risk) -> Pending:
     approvers = tuple(dict.fromkeys(group for rule in holding for group in rule.approvers))
-    reason = f"{_listed(holding)} asks {' or '.join(approvers)} first: {_because(question.facts)}"
+    asks = "asks" if len(holding) == 1 else "ask"
+    reason = f"{_listed(holding)} {asks} {' or '.join(approvers)} first: {_because(question.facts)}"
     return Pending(_ids(holding), approvers, risk, reason, max((rule.quorum for rule in holding), default=1))
 
 
@@ -366,8 +367,10 @@ def _denial(question: Question, action: str, rules: tuple[Rule, ...], risk: Risk
     else:
         coded = [rule.code for rule in rules if rule.code and rule.code != DenialCode.BUDGET]
         code = DenialCode(coded[0]) if coded else DenialCode.POLICY
-    who = f"{_listed(rules)} forbids this" if rules else f"no rule permits this ({action}) on {question.target.name}"
-    return Denial(code, f"{who}: {because}", _hint(rules, action), _ids(rules), risk)
+    who = f"no rule permits this ({action}) on {question.target.name}"
+    if rules:
+        who = f"{_forbidding(rules)} this"
+    return Denial(code, f"{who}: {because}", _hint(rules, action, question.target), _ids(rules), risk)
 
 
 def _failed(answer: _Answer, risk: Risk) -> Denial:
@@ -384,12 +387,17 @@ def _because(facts: Facts) -> str:
     return facts.reason or f"the effect of {facts.verb} is {facts.effect.value}"
 
 
-def _hint(rules: tuple[Rule, ...], action: str) -> str:
-    return next((rule.hint for rule in rules if rule.hint), HINTS.get(action, ""))
+def _hint(rules: tuple[Rule, ...], action: str, target: Target) -> str:
+    usual = HINTS.get(f"{action}_{target.protocol}", HINTS.get(action, ""))
+    return next((rule.hint for rule in rules if rule.hint), usual)
 
 
 def _ids(rules: tuple[Rule, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(rule.id for rule in rules))
+
+
+def _forbidding(rules: tuple[Rule, ...]) -> str:
+    return f"{_listed(rules)} {'forbids' if len(rules) == 1 else 'forbid'}"
 
 
 def _listed(rules: tuple[Rule, ...]) -> str:

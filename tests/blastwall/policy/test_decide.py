@@ -71,8 +71,16 @@ def test_all_forbidding_rules_are_named_and_the_first_hint_is_given() -> None:
     denial = decided(effect=Effect.ADMINISTER, verb="grant")
     assert isinstance(denial, Denial)
     assert denial.policies == ("also-no-grant", "no-grant")
-    assert denial.reason.startswith("rules also-no-grant, no-grant forbids this: ")
+    assert denial.reason.startswith("rules also-no-grant, no-grant forbid this: ")
     assert denial.hint == "Never."
+
+
+def test_a_host_is_not_spoken_to_of_tables() -> None:
+    host = replace(TARGET, protocol="ssh")
+    for effect in (Effect.UNKNOWN, Effect.WRITE):
+        told = [decided(effect=effect, verb="x", bounded=False, target=target) for target in (TARGET, host)]
+        assert all(isinstance(one, Denial) and one.hint for one in told)
+        assert not any(word in told[1].hint for word in ("table", "WHERE", "SQL", "migration")), told[1].hint
 
 
 def test_without_a_rule_nothing_is_permitted_and_the_hint_is_the_effects() -> None:

@@ -5,7 +5,11 @@ from blastwall.policy import vocabulary
 
 
 def test_every_effect_has_a_hint_and_so_have_connecting_masking_and_approving() -> None:
-    assert set(vocabulary.HINTS) == {effect.value for effect in Effect} | {"connect", "masked", "unbounded", "undo"}
+    hints = set(vocabulary.HINTS)
+    of_protocols = {hint for hint in hints if hint.endswith("_ssh")}
+    effects = {effect.value for effect in Effect}
+    assert hints - of_protocols == effects | {"connect", "masked", "unbounded", "undo"}
+    assert {hint.removesuffix("_ssh") for hint in of_protocols} < effects
     assert all(hint.endswith(".") for hint in vocabulary.HINTS.values())
 
 
