@@ -11,11 +11,12 @@ from typing import Any
 from blastwall.approvals.flood import Limits
 from blastwall.aws.approvals import ApprovalTable, AwsApprovals
 from blastwall.aws.capsules import AwsCapsules
-from blastwall.aws.clients import client, invoker
+from blastwall.aws.clients import client
 from blastwall.aws.following import AwsSessions
+from blastwall.aws.functions import Functions
 from blastwall.aws.recorder import AwsRecorder, compose_recorder
 from blastwall.aws.sessions import SessionTable
-from blastwall.aws.vendor import AwsVendor, AwsVerifier, Functions
+from blastwall.aws.vendor import AwsVendor, AwsVerifier
 from blastwall.config.bundle import Bundle
 from blastwall.config.vending import Composer
 from blastwall.conversation import TELL, TOLD
@@ -89,9 +90,9 @@ def compose(bundle: Bundle, settings: ProxySettings, environ: Mapping[str, str])
         "approval_request": settings.approval_request_function,
         "approval_decide": settings.approval_decide_function,
     }
-    invoke = Functions(client("lambda"))
+    invoke = Functions(client("lambda"), functions)
     table = ApprovalTable(client("dynamodb"), settings.approvals_table, clock, limits)
-    people = AwsApprovals(table, invoker(functions))
+    people = AwsApprovals(table, invoke)
     sessions = SessionTable(client("dynamodb"), settings.sessions_table, clock, withdraw=people.withdraw_all)
     table.doors = sessions
     # Addresses, and with them names, are used again by later tasks.

@@ -15,7 +15,8 @@ from blastwall.approvals.sign_in import Client
 from blastwall.approvals.slack import callback_answer, callback_document
 from blastwall.approvals.web import Request, Response
 from blastwall.aws.approvals import ApprovalTable
-from blastwall.aws.clients import invoker
+from blastwall.aws.clients import client
+from blastwall.aws.functions import Functions
 from blastwall.local.clock import SystemClock
 from blastwall.local.fetch import fetch
 from blastwall.local.post import post
@@ -40,7 +41,7 @@ class _Shelf:
 def desk() -> Desk:
     """Made once. Raises ConfigFault or ValueError."""
     given, clock = settings(), SystemClock()
-    invoke = invoker({"approval_decide": given.decide_function})
+    invoke = Functions(client("lambda"), {"approval_decide": given.decide_function})
 
     async def decide(id: str, token: Secret, ballot: Ballot) -> Mapping[str, Any]:
         event = {"id": id, "token": token.reveal()} | asdict(ballot)

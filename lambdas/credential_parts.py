@@ -185,8 +185,10 @@ def reclaim() -> Sequence[Reclaimed]:
     async def one() -> Sequence[Reclaimed]:
         made = logins(None)
         try:
-            found = await made.reclaim()
-            return (*found, *(await _strays(made).sweep() if _time_to_sweep() else ()))
+            if not _time_to_sweep():
+                return await made.reclaim()
+            left, lost = await asyncio.gather(made.reclaim(), _strays(made).sweep())  # neither waits for the other
+            return (*left, *lost)
         finally:
             await made.release()
 

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
 from blastwall.aws.sessions import task_key
@@ -173,24 +173,32 @@ class AwsLeases:
         return sorted(map(_lease, found), key=lambda lease: lease.made_at)
 
     def _abandoned(self, now: float) -> list[Lease]:
-        found = []
-        for state in (LeaseState.ENDING, LeaseState.OPEN):
-            for item in self._calls.query("#state = :state", {":state": text(state)}, index="by_state"):
-                if real_of(item, "not_before") <= now and (state is LeaseState.ENDING or self._over(item, now)):
-                    found.append(_lease(item))
-        return found
+        """Open ones first: what has failed before must not keep what has not been tried from its turn."""
+        due = [
+            item
+            for state in (LeaseState.OPEN, LeaseState.ENDING)
+            for item in self._calls.query("#state = :state", {":state": text(state)}, index="by_state")
+            if real_of(item, "not_before") <= now
+        ]
+        opened = [item for item in due if string_of(item, "state") == LeaseState.OPEN]
+        ids = {string_of(item, "session") for item in opened} | {task_key(string_of(item, "holder")) for item in opened}
+        keys = [{"id": text(id)} for id in sorted(ids)]
+        known = {string_of(item, "id"): item for item in self._other.get_many(keys, consistent=True)}
+        return [_lease(item) for item in due if string_of(item, "state") != LeaseState.OPEN or _over(item, known, now)]
 
-    def _over(self, item: Item, now: float) -> bool:
-        session = self._other.get({"id": item["session"]})
-        if session is None:
-            return True
-        if real_of(session, "ended_at") > now:
-            return True  # by a clock that is wrong: how long ago it was cannot be told, but it has ended
-        ends = min(real_of(session, "ended_at", now), real_of(session, "expires_at"))
-        if ends <= now - GRACE_SECONDS or real_of(session, "alive_until") <= now:
-            return True
-        task = self._other.get({"id": text(task_key(string_of(item, "holder")))})
-        return task is not None and real_of(task, "alive_until") <= now  # none: a function, or one that never said so
+
+def _over(item: Item, known: Mapping[str, Item], now: float) -> bool:
+    """``known``: sessions and tasks as they stand, by their ids."""
+    session = known.get(string_of(item, "session"))
+    if session is None:
+        return True
+    if real_of(session, "ended_at") > now:
+        return True  # by a clock that is wrong: how long ago it was cannot be told, but it has ended
+    ends = min(real_of(session, "ended_at", now), real_of(session, "expires_at"))
+    if ends <= now - GRACE_SECONDS or real_of(session, "alive_until") <= now:
+        return True
+    task = known.get(task_key(string_of(item, "holder")))
+    return task is not None and real_of(task, "alive_until") <= now  # none: a function, or one that never said so
 
 
 def _key(lease: Lease) -> Item:

@@ -18,9 +18,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from blastwall.approvals import Ballot, Filed
 from blastwall.aws.approvals import ApprovalTable
 from blastwall.aws.clients import client
+from blastwall.aws.functions import Functions
 from blastwall.aws.leases import AwsLeases
 from blastwall.aws.sessions import SessionTable, Standing
-from blastwall.aws.vendor import Functions
 from blastwall.credentials.desk import raised
 from blastwall.credentials.lease import Lease, LeaseState
 from blastwall.errors import ClientFault, OurFault

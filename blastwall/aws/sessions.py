@@ -42,6 +42,7 @@ EXPIRED: Final = "expired"
 IDLE: Final = "idle"
 WITHDRAWN: Final = "withdrawn"
 REASONS: Final = {EXPIRED: "the session's time is up", IDLE: "nobody was connected any more"}
+FORGOTTEN: Final = "the session is not known any more"  # its table was put back to an earlier day
 
 ATTACH_WITHIN: Final = 60.0  # seconds that an opened session waits for its connection
 ALIVE_SECONDS: Final = 60.0  # a session whose task has not said for so long that it lives has lost it
@@ -228,8 +229,9 @@ class SessionTable:
         now = self.clock.now()
         ended = {}
         for session in sessions:
-            item = found.get(session.id)
+            item = found.get(session.id) or self._calls.get({"id": text(session.id)})  # a batch may miss a new one
             if item is None:
+                ended[session.id] = FORGOTTEN
                 continue
             lock = found.get(f"lock#{session.principal.agent}")
             if lock is not None and "ended_at" not in item:

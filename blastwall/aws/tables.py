@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -12,6 +14,10 @@ from blastwall.errors import OurFault
 Item = dict[str, Any]
 _LOST: Final = ("ConditionalCheckFailedException", "TransactionCanceledException", "TransactionConflictException")
 _FAILED: Final = "ConditionalCheckFailed"
+
+BATCH: Final = 100  # keys that BatchGetItem takes
+ATTEMPTS: Final = 7  # at a batch of which AWS leaves items out
+PAUSE_SECONDS: Final = 0.05  # before the second attempt; twice as long before each further one
 
 
 class Lost(Exception):
@@ -28,24 +34,37 @@ class Lost(Exception):
 class Calls:
     """``client`` is a boto3 DynamoDB client. Raises Lost, and OurFault for everything else that fails."""
 
-    def __init__(self, client: Any, table: str) -> None:  # noqa: ANN401  boto3 has no types
+    def __init__(self, client: Any, table: str, sleep: Callable[[float], None] = time.sleep) -> None:  # noqa: ANN401
         self._client = client
         self.table = table
+        self._sleep = sleep
 
     def get(self, key: Item) -> Item | None:
         """The item as of now."""
         item: Item | None = self._do("get_item", Key=key, ConsistentRead=True).get("Item")
         return item
 
-    def get_many(self, keys: Sequence[Item]) -> list[Item]:
-        """Those of the items that exist, as of a moment ago; at most 100 keys."""
-        wanted: Item = {self.table: {"Keys": list(keys)}}
+    def get_many(self, keys: Sequence[Item], *, consistent: bool = False) -> list[Item]:
+        """Those of the items that exist: as of now, or (not ``consistent``) of a moment ago, at half the price."""
         found: list[Item] = []
-        while wanted:
+        for start in range(0, len(keys), BATCH):
+            found += self._batch({"Keys": list(keys[start : start + BATCH]), "ConsistentRead": consistent})
+        return found
+
+    def _batch(self, asked: Item) -> list[Item]:
+        """A batch may be answered in part (throttling, 16 MB): the rest is asked for again, a few times and not at
+        once."""
+        wanted: Item = {self.table: asked}
+        found: list[Item] = []
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                self._sleep(PAUSE_SECONDS * 2**attempt * (0.5 + random.random()))  # noqa: S311  not all at one moment
             answer = self._do("batch_get_item", named=False, RequestItems=wanted)
             found += answer["Responses"].get(self.table, [])
             wanted = answer.get("UnprocessedKeys") or {}
-        return found
+            if not wanted:
+                return found
+        raise OurFault(f"the table {self.table} does not answer whole batches at present: it is asked for too much")
 
     def update(self, key: Item, expression: str, values: Item, condition: str = "") -> Item:
         """Change one item; returns it as it is then. ``values`` by their ``:name``."""

@@ -7,26 +7,23 @@ has ended it has the function take everything back, and then tries by itself whe
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final, TypeVar
 from weakref import WeakValueDictionary
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from blastwall.aws.functions import Invoke
 from blastwall.conversation import Roles
 from blastwall.credentials.desk import credential_of, principal_of, raised, revocation_of
+from blastwall.credentials.ending import TRY_SECONDS
 from blastwall.errors import Fault, OurFault, TokenFault, UpstreamFault
 from blastwall.identity.jwt import token_id
 from blastwall.model import Credential, Permit, Principal, Revocation, Secret, Session, Target
 from blastwall.ports import Clock
 
 log = logging.getLogger("blastwall.credentials")
-
-Invoke = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
 
 #: A verified token is believed this long without asking again (seconds), and never past its expiry.
 BELIEVED_SECONDS: Final = 60.0
@@ -35,30 +32,10 @@ LEAST_SECONDS: Final = 30.0
 MOST_BELIEVED: Final = 4096
 #: Sessions that a task which ends has taken back at a time.
 AT_ONCE: Final = 16
+#: They have this long together (seconds): what is left then is the reconciler's, a minute later.
+CLOSE_SECONDS: Final = 10.0
 
-
-class Functions:
-    """Invokes functions by name, JSON in and out. ``client`` is a boto3 Lambda client; it blocks."""
-
-    def __init__(self, client: Any) -> None:  # noqa: ANN401  boto3 has no types
-        self._client = client
-
-    def __call__(self, name: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The function's answer. Raises OurFault when it did not answer."""
-        try:
-            answer = self._client.invoke(FunctionName=name, Payload=json.dumps(request).encode())
-            body = answer["Payload"].read()
-        except (BotoCoreError, ClientError) as fault:
-            raise OurFault(f"the function {name} cannot be reached: {fault}") from None
-        if answer.get("FunctionError"):
-            raise OurFault(f"the function {name} failed; its log says why")
-        try:
-            found = json.loads(body)
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise OurFault(f"the function {name} did not answer with an object; its log says why")
-        return found
+T = TypeVar("T")
 
 
 class AwsVerifier:
@@ -77,7 +54,7 @@ class AwsVerifier:
         if known is not None and now < min(known[1], known[0].expires_at):
             return known[0]
         answer = await asyncio.to_thread(self._invoke, self._function, {"token": token.reveal()})
-        principal = principal_of(raised(answer)["principal"])
+        principal = _read(lambda: principal_of(raised(answer)["principal"]), self._function)
         if principal.token_id != id:
             raise OurFault("the verifier answered for another token")
         self._believed[id] = (principal, now + BELIEVED_SECONDS)
@@ -149,10 +126,9 @@ class AwsVendor:
                 "holder": self._holder,
             }
             answer = raised(await asyncio.to_thread(self._invoke, self._vendor, request))
-            credential = credential_of(answer["credential"])
+            credential = _read(lambda: credential_of(answer["credential"]), self._vendor)
             if session.id in self._revoked:  # its answer was on its way meanwhile: nobody would wipe what it brings
-                if credential.secret is not None:
-                    credential.secret.wipe()
+                _wipe(credential)
                 raise TokenFault("the session has ended; connect again, with a new token if this repeats")
             if credential.kind != "role":
                 return credential
@@ -161,16 +137,22 @@ class AwsVendor:
             return _copy(credential)
 
     async def revoke(self, session: Session) -> Sequence[Revocation]:
-        """Have everything of the session taken back, then try what this task still has."""
-        answer = await asyncio.to_thread(self._invoke, self._revoker, {"session": session.id, "holder": self._holder})
+        """Have everything of the session taken back, then try what this task still has.
+
+        Nothing of it is handed out from now on, nor kept, whatever becomes of the call. Raises OurFault, UpstreamFault.
+        """
         self._revoked[session.id] = None
         while len(self._revoked) > MOST_BELIEVED:
             self._revoked.popitem(last=False)
-        done = [revocation_of(document) for document in raised(answer)["revocations"]]
-        keys = [key for key in self._held if key[0] == session.id]
-        tried = {self._held[key].credential.user: await self._opens(self._held[key]) for key in keys}
-        for key in keys:
-            self._forget(key)
+        held = [self._held.pop(key) for key in [key for key in self._held if key[0] == session.id]]
+        try:
+            request = {"session": session.id, "holder": self._holder}
+            answer = raised(await asyncio.to_thread(self._invoke, self._revoker, request))
+            done = _read(lambda: [revocation_of(document) for document in answer["revocations"]], self._revoker)
+            tried = {one.credential.user: await self._opens(one) for one in held}
+        finally:
+            for one in held:
+                _wipe(one.credential)
         return [_judged(revocation, tried.get(revocation.user)) for revocation in done]
 
     async def reclaim(self) -> Sequence[Taken]:
@@ -178,7 +160,7 @@ class AwsVendor:
         return ()
 
     async def close(self) -> Sequence[Taken]:
-        """Take back what this task holds: nobody else knows the secrets."""
+        """Take back what this task holds: nobody else knows the secrets. Gives up after ten seconds."""
         sessions = {held.session.id: held.session for held in self._held.values()}
         gate = asyncio.Semaphore(AT_ONCE)  # a task that ends has seconds for hundreds of sessions
 
@@ -190,7 +172,17 @@ class AwsVendor:
                     log.warning("session %s is left for the reconciler: %s", session.id, fault)
                     return []
 
-        found = [taken for several in await asyncio.gather(*map(one, sessions.values())) for taken in several]
+        found: list[Taken] = []
+        if sessions:
+            work = [asyncio.ensure_future(one(session)) for session in sessions.values()]
+            over, late = await asyncio.wait(work, timeout=CLOSE_SECONDS)
+            for task in late:
+                task.cancel()
+            if late:
+                log.warning("%d sessions are left for the reconciler: there was no time for them", len(late))
+            found = [taken for task in work if task in over for taken in task.result()]
+        for key in list(self._held):
+            self._forget(key)
         for roles in self._roles.values():
             await roles.close()
         return found
@@ -201,9 +193,10 @@ class AwsVendor:
         if roles is None:
             return None
         try:
-            return await roles.opens(held.target, held.credential)
-        except UpstreamFault as fault:
-            log.warning("the canary of session %s cannot be tried: %s", held.session.id, fault)
+            async with asyncio.timeout(TRY_SECONDS):
+                return await roles.opens(held.target, held.credential)
+        except (UpstreamFault, TimeoutError) as fault:
+            log.warning("the canary of session %s cannot be tried: %s", held.session.id, fault or "no answer")
             return None
 
     def _usable(self, credential: Credential) -> bool:
@@ -212,8 +205,21 @@ class AwsVendor:
 
     def _forget(self, key: tuple[str, str]) -> None:
         held = self._held.pop(key, None)
-        if held is not None and held.credential.secret is not None:
-            held.credential.secret.wipe()
+        if held is not None:
+            _wipe(held.credential)
+
+
+def _read(read: Callable[[], T], function: str) -> T:
+    """What an answer says. Raises OurFault when it does not say it as it should; it is never quoted."""
+    try:
+        return read()
+    except (KeyError, TypeError, ValueError, AttributeError) as fault:
+        raise OurFault(f"the function {function} answered what is no answer: {type(fault).__name__}") from None
+
+
+def _wipe(credential: Credential) -> None:
+    if credential.secret is not None:
+        credential.secret.wipe()
 
 
 def _copy(credential: Credential) -> Credential:

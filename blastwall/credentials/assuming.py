@@ -210,7 +210,9 @@ class RoleEndings:
         standing = await self._standings.show(session.id)
         ended_at = standing.ended_at if standing is not None else None
         since = min(ended_at or self._clock.now(), session.expires_at)
-        found = [await self._end(lease, since) for lease in await self._leases.of(session.id) if lease.kind == KIND]
+        leases = [lease for lease in await self._leases.of(session.id) if lease.kind == KIND]
+        leases.sort(key=lambda lease: lease.expires_at, reverse=True)  # the longest denial is good for the others, too
+        found = [await self._end(lease, since) for lease in leases]
         return [done for done in found if done is not None]
 
     async def reclaim(self, holder: str) -> Sequence[Reclaimed]:
@@ -233,6 +235,10 @@ class RoleEndings:
         leases, clock = self._leases, self._clock
         if not await leases.claim(lease, clock.now()):
             return None
+        if lease.expires_at <= clock.now():  # a policy has little room: none of it for what has ended by itself
+            proof = "its keys had expired, and its own policy denied them everything before"
+            await leases.close(lease, clock.now(), proof)
+            return Revocation(lease.id, KIND, True, proof, round(max(0.0, clock.now() - since), 3))
         profile = self._profiles.get(lease.profile)
         if profile is None or not profile.denials:
             proof = "it cannot be revoked: its own policy denies it everything from the session's end on"

@@ -7,6 +7,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 from blastwall.conversation import Admin, RoleOrder, Roles
@@ -22,7 +23,7 @@ from blastwall.credentials.lease import (
     role_name,
 )
 from blastwall.credentials.marks import NOBODY, mark
-from blastwall.errors import TokenFault, UpstreamFault
+from blastwall.errors import Fault, TokenFault, UpstreamFault
 from blastwall.model import Credential, Revocation, Secret, Session, Target
 from blastwall.ports import Clock
 
@@ -32,6 +33,8 @@ log = logging.getLogger("blastwall.credentials")
 MAKE_SECONDS = 15.0
 #: A login that opens connections for less than this is not handed out: a new one would not get further (seconds).
 LEAST_SECONDS = 1.0
+#: No further lease of a target is begun on after so long (seconds): each may take half a minute more.
+RECLAIM_SECONDS = 20.0
 #: A gateway that ends takes this long at most to take back what it made (seconds).
 CLOSE_SECONDS = 10.0
 
@@ -133,6 +136,7 @@ class Logins:
         making = self._held.get(key)
         if making is None or (making.done() and self._spent(making)):
             making = asyncio.get_running_loop().create_task(self._make(session, target, rule))
+            making.add_done_callback(partial(self._forget_unmade, key))
             self._held[key] = making
         held = await asyncio.shield(making)  # others wait for the same login: one that leaves must not take it along
         if held.secret is not None:
@@ -140,6 +144,11 @@ class Logins:
         assert rule.token is not None, "a login without a password has tokens"
         made = await rule.token(held.lease.id)
         return replace(made, kind="role", expires_at=held.lease.expires_at, usable_until=made.expires_at)
+
+    def _forget_unmade(self, key: tuple[str, str], making: asyncio.Task[_Held]) -> None:
+        """What was not made is not kept: neither its fault, which holds the password that was to be, nor its place."""
+        if not _made(making) and self._held.get(key) is making:
+            del self._held[key]
 
     async def revoke(self, session: Session) -> Sequence[Revocation]:
         """Take back what this process made for the session. What a target does not let go of is not verified, and is
@@ -162,10 +171,34 @@ class Logins:
 
     async def reclaim(self) -> Sequence[Reclaimed]:
         """Take back what nobody looks after any more: leases without a session, of processes that are gone, failed
-        ones."""
+        ones. Targets side by side: one that does not answer holds up no other. Raises Fault if it could do nothing."""
         abandoned = await self._leases.abandoned(self._holder, self._clock.now())
-        logins = [lease for lease in abandoned if lease.kind == "role"]
-        return [done for lease in logins if (done := await self._reclaim(lease)) is not None]
+        by_target: dict[str, list[Lease]] = {}
+        for lease in abandoned:
+            if lease.kind == "role":
+                by_target.setdefault(lease.target, []).append(lease)
+        found: list[Reclaimed] = []
+        done = await asyncio.gather(
+            *(self._reclaim_all(leases, found) for leases in by_target.values()), return_exceptions=True
+        )
+        failed = [fault for fault in done if isinstance(fault, BaseException)]
+        for fault in failed:
+            if not (found and isinstance(fault, Fault)):
+                raise fault
+            log.error("not everything that was left could be looked after: %s", fault)
+        return found
+
+    async def _reclaim_all(self, leases: Sequence[Lease], found: list[Reclaimed]) -> None:
+        """One target's, one after the other; those first that have not failed before. What there is no time for now has
+        its turn the next time."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + RECLAIM_SECONDS
+        for lease in sorted(leases, key=lambda lease: lease.state is LeaseState.ENDING):
+            if clock() >= until:
+                break
+            done = await self._reclaim(lease)
+            if done is not None:
+                found.append(done)
 
     async def _reclaim(self, lease: Lease) -> Reclaimed | None:
         row = await self._sessions.show(lease.session)

@@ -7,6 +7,7 @@ which session. Only those of the own house are touched, only such as the admin i
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from typing import Final
@@ -14,7 +15,7 @@ from typing import Final
 from blastwall.conversation import MadeRole, Roles
 from blastwall.credentials.ending import end_role
 from blastwall.credentials.lease import Lease, Leases, LeaseState
-from blastwall.credentials.logins import Logins, Reclaimed, RoleRules, Sessions
+from blastwall.credentials.logins import RECLAIM_SECONDS, Logins, Reclaimed, RoleRules, Sessions
 from blastwall.credentials.marks import read_mark
 from blastwall.errors import UpstreamFault
 from blastwall.model import Principal, Revocation, Session, Target
@@ -24,6 +25,8 @@ log = logging.getLogger("blastwall.credentials")
 
 #: A login is left alone for so long after it was made (seconds): clocks differ, and so does what two readers see.
 GRACE_SECONDS: Final = 120.0
+#: A target has this long to list them (seconds).
+LIST_SECONDS: Final = 10.0
 #: Whose it was when even the session is lost.
 FORGOTTEN: Final = Principal("blastwall", "unknown", "unknown")
 
@@ -39,29 +42,36 @@ class Strays:
         self._house = house
 
     async def sweep(self) -> Sequence[Reclaimed]:
-        """Drop them at every target that makes logins. A target that does not answer is passed over."""
+        """Drop them at every target that makes logins, side by side. One that does not answer is passed over."""
         found: list[Reclaimed] = []
         rules, targets, roles = self._logins.places()
-        for name, several in rules.items():
-            target = targets.get(name)
-            if target is None:
-                continue
-            asked: set[tuple[str, str]] = set()
-            for rule in several:
-                admin = rule.admin
-                if (admin.user, admin.database) in asked:
-                    continue
-                asked.add((admin.user, admin.database))
-                try:
-                    made = await roles[target.protocol].made(target, admin)
-                except UpstreamFault as fault:
-                    log.info("%s is not looked through for lost logins now: %s", name, fault)
-                    continue
-                for one in made:
-                    done = await self._judge(one, target, several, roles[target.protocol])
-                    if done is not None:
-                        found.append(done)
+        known = [(targets[name], several) for name, several in rules.items() if name in targets]
+        await asyncio.gather(
+            *(self._sweep(target, several, roles[target.protocol], found) for target, several in known)
+        )
         return found
+
+    async def _sweep(self, target: Target, several: Sequence[RoleRules], roles: Roles, found: list[Reclaimed]) -> None:
+        clock = asyncio.get_running_loop().time
+        asked: set[tuple[str, str]] = set()
+        for rule in several:
+            admin = rule.admin
+            if (admin.user, admin.database) in asked:
+                continue
+            asked.add((admin.user, admin.database))
+            try:
+                async with asyncio.timeout(LIST_SECONDS):
+                    made = await roles.made(target, admin)
+            except (UpstreamFault, TimeoutError) as fault:
+                log.info("%s is not looked through for lost logins now: %s", target.name, fault or "it does not answer")
+                continue
+            until = clock() + RECLAIM_SECONDS
+            for one in made:
+                if clock() >= until:
+                    break  # the rest has its turn the next time
+                done = await self._judge(one, target, several, roles)
+                if done is not None:
+                    found.append(done)
 
     async def _judge(
         self, role: MadeRole, target: Target, several: Sequence[RoleRules], roles: Roles

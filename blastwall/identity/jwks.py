@@ -87,6 +87,7 @@ class FetchedKeys:
         check_address(jwks_uri or self._discovery)
         self._keys: KeySet | None = None
         self._fetched_at = 0.0
+        self._fetches = 0
         self._tried_at: float | None = None
         self._flight: asyncio.Task[None] | None = None
         self._unknown: OrderedDict[str, float] = OrderedDict()
@@ -105,8 +106,10 @@ class FetchedKeys:
 
     async def after_unknown(self, kid: str | None) -> KeySet:
         if kid is not None and not self._asked_in_vain(kid):
+            before = self._fetches
             await self._refresh()
-            if self._keys is None or all(key.kid != kid for key in self._keys.keys):
+            # Only what was really asked for was asked for in vain: a new key may come between two fetches.
+            if self._fetches != before and self._keys is not None and all(key.kid != kid for key in self._keys.keys):
                 self._remember(kid)
         return await self.current()
 
@@ -149,6 +152,7 @@ class FetchedKeys:
         for reason in keys.refused:
             _log.info("issuer %s: %s", self._rules.issuer, reason)
         self._fetched_at = self._monotonic()
+        self._fetches += 1
         if keys != self._keys:  # an equal set stays the same object: caches that hang on it stay valid
             self._keys = keys
             self._unknown.clear()

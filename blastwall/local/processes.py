@@ -19,9 +19,11 @@ def current() -> str:
 
 
 def alive(name: str) -> bool:
-    """False only if the process that :func:`current` named is certainly gone."""
+    """False only if the process that :func:`current` named is certainly gone; a name of another make is nobody's."""
     space, _, rest = name.partition(" ")
     pid = rest.partition(" ")[0]
+    if not (pid.isascii() and pid.isdecimal()):
+        return True
     if space != _space():
         return not _other_boot(space)  # another container on the same file: not ours to judge
     return _name(int(pid)) == name if (_PROC / "self").exists() else _answers(int(pid))

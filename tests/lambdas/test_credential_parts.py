@@ -16,8 +16,9 @@ import psycopg
 import pytest
 import yaml
 
+from blastwall.aws.functions import Functions
 from blastwall.aws.sessions import SessionTable
-from blastwall.aws.vendor import AwsVendor, AwsVerifier, Functions
+from blastwall.aws.vendor import AwsVendor, AwsVerifier
 from blastwall.config.bundle import load_bundle
 from blastwall.errors import TokenFault, UpstreamFault
 from blastwall.local.clock import SystemClock

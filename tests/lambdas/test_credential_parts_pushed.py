@@ -14,8 +14,9 @@ import asyncssh
 import pytest
 import yaml
 
+from blastwall.aws.functions import Functions
 from blastwall.aws.sessions import SessionTable
-from blastwall.aws.vendor import AwsVendor, Functions
+from blastwall.aws.vendor import AwsVendor
 from blastwall.config.bundle import load_bundle
 from blastwall.credentials.desk import principal_of
 from blastwall.local.clock import SystemClock

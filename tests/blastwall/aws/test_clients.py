@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from blastwall.aws.clients import client, invoker, publisher, read_secret
+from blastwall.aws.clients import client, publisher, read_secret
+from blastwall.aws.functions import ANSWER_SECONDS
 from blastwall.errors import OurFault, UpstreamFault
 from tests.blastwall.aws import stage
 
@@ -35,12 +36,8 @@ def test_a_secret_is_a_json_object() -> None:
         assert "s3cret" not in str(caught.value)
 
 
-def test_a_function_is_called_by_the_houses_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(event: object, context: object) -> None:
-        raise ValueError("inside")
-
-    stage.lambdas_in_process(monkeypatch, {"real-decide": lambda event, context: {"got": event}, "real-broken": fails})
-    invoke = invoker({"approval_decide": "real-decide", "broken": "real-broken"})
-    assert invoke("approval_decide", {"answer": "a-1"}) == {"got": {"answer": "a-1"}}
-    with pytest.raises(OurFault, match="broken failed"):
-        invoke("broken", {})
+def test_whoever_calls_functions_waits_for_them_and_asks_once() -> None:
+    """A vendor that is slow to start would be called again, and make a second login."""
+    made = client("lambda").meta.config
+    assert made.read_timeout == ANSWER_SECONDS and made.retries["total_max_attempts"] == 1
+    assert client("dynamodb").meta.config.read_timeout <= 10

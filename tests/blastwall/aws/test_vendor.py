@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from blastwall.aws import vendor as module
 from blastwall.aws.vendor import AT_ONCE, AwsVendor
-from blastwall.errors import TokenFault
+from blastwall.errors import OurFault, TokenFault
 from blastwall.local.clock import ManualClock
 from blastwall.model import Permit, Principal, Secret, Session, Target
 
@@ -95,3 +96,63 @@ async def test_a_task_that_ends_takes_back_many_sessions_side_by_side_and_not_al
     functions.most = 0
     assert await task.close() == []
     assert functions.asked.count("revoke") == 3 * AT_ONCE and functions.most <= AT_ONCE
+
+
+async def test_a_revoker_that_cannot_be_reached_leaves_no_secret_here() -> None:
+    functions = Functions()
+
+    def away(name: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        if name == "revoke":
+            raise OurFault("the function revoke cannot be reached")
+        return functions(name, request)
+
+    task = AwsVendor(away, "vend", "revoke", "task-1", {}, ManualClock(NOW))
+    await vend(task)
+    kept = next(iter(task._held.values())).credential.secret
+    with pytest.raises(OurFault):
+        await task.revoke(session())
+    assert task._held == {} and kept is not None and kept.wiped
+    with pytest.raises(TokenFault, match="has ended"):
+        await vend(task)
+
+
+async def test_two_who_end_the_same_session_do_not_get_in_each_others_way() -> None:
+    """A drain meets the end of a session."""
+
+    class Slow:
+        async def opens(self, target: Target, credential: Any) -> bool:
+            await asyncio.sleep(0)
+            return False
+
+        async def close(self) -> None:
+            return
+
+    task = AwsVendor(Functions(), "vend", "revoke", "task-1", {"none": Slow()}, ManualClock(NOW))  # type: ignore[dict-item]
+    await vend(task)
+    assert await asyncio.gather(task.revoke(session()), task.revoke(session())) == [[], []]
+
+
+async def test_a_task_that_ends_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CLOSE_SECONDS", 0.05)
+    functions, hanging = Functions(), threading.Event()
+
+    def hangs(name: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        if name == "revoke" and request["session"] == "s-2":
+            hanging.wait(60)
+        return {"revocations": []} if name == "revoke" else functions(name, request)
+
+    task = AwsVendor(hangs, "vend", "revoke", "task-1", {}, ManualClock(NOW))
+    await vend(task, "s-1")
+    await vend(task, "s-2")
+    try:
+        assert await asyncio.wait_for(task.close(), 30) == [] and task._held == {}
+    finally:
+        hanging.set()
+
+
+@pytest.mark.parametrize("answer", [{}, {"credential": {}}, {"credential": None}, {"credential": {"secret": "s3cret"}}])
+async def test_what_is_no_answer_is_ours_and_is_not_quoted(answer: dict[str, Any]) -> None:
+    task = AwsVendor(lambda name, request: answer, "vend", "revoke", "task-1", {}, ManualClock(NOW))
+    with pytest.raises(OurFault, match="vend answered what is no answer") as caught:
+        await vend(task)
+    assert "s3cret" not in str(caught.value)

@@ -165,3 +165,31 @@ async def test_a_session_holds_a_bounded_number_of_keys_at_once(world: World, mo
     with pytest.raises(Refused, match="2 sets of keys"):
         await world.assume("agents")
     assert len(world.given) == 2
+
+
+async def test_keys_that_have_expired_take_no_room_in_the_policy_of_ended_sessions(world: World) -> None:
+    await world.assume("agents")
+    world.clock.advance(4000)
+
+    def deny(*_: object) -> str:
+        raise AssertionError("IAM was asked")
+
+    (found,) = await world.endings(deny).reclaim("nobody")
+    assert found.revocation.verified and "had expired" in found.revocation.proof
+    assert await world.leases.of(found.lease.session) == []
+
+
+async def test_one_denial_is_written_for_all_keys_of_a_session(world: World) -> None:
+    await world.assume("agents")
+    world.clock.advance(60)
+    await world.assume("agents")
+    session = world.given[0][0]
+    await world.sessions.kill(session.id, "enough", "carol")
+    asked: list[float] = []
+
+    def deny(policy: str, identity: str, until: float, now: float) -> str:
+        asked.append(until)
+        return "v2"
+
+    assert len(await world.endings(deny).revoke(session)) == 2
+    assert asked == sorted(asked, reverse=True), "the longest first: the others find it there"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -178,3 +179,12 @@ async def test_a_target_that_is_away_holds_up_nothing(world: World) -> None:
         world.forget(table)
     world.logins.adopt({"away": [RULE], "shop": [RULE]}, {"away": away, "shop": world.target}, {})
     assert [found.revocation.verified for found in await world.strays.sweep()] == [True]
+
+
+async def test_a_target_that_hangs_is_passed_over(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hanging(self: PostgresRoles, target: Target, admin: Admin) -> object:
+        return await asyncio.Event().wait()
+
+    monkeypatch.setattr(strays, "LIST_SECONDS", 0.05)
+    monkeypatch.setattr(PostgresRoles, "made", hanging)
+    assert await asyncio.wait_for(world.strays.sweep(), 30) == []

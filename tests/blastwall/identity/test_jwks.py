@@ -156,6 +156,21 @@ async def test_a_key_id_asked_for_in_vain_is_not_fetched_for_again_at_once(issue
     assert len(issuer.asked) == 3
 
 
+async def test_a_key_that_came_between_two_fetches_is_found_at_the_next(issuer):
+    """What was not asked for yet was not asked for in vain: else a rotation would lock agents out for a minute."""
+    source = issuer.source()
+    await source.current()
+    issuer.publish("ec", "ed")
+    issuer.time += 1  # too soon to fetch again
+    assert kids(await source.after_unknown("ed")) == {"ec"}
+    issuer.documents[URI], fresh = UpstreamFault("down"), issuer.documents[URI]
+    issuer.time += 10
+    assert kids(await source.after_unknown("ed")) == {"ec"}
+    issuer.documents[URI] = fresh
+    issuer.time += 10  # within the 30 seconds of the first question
+    assert kids(await source.after_unknown("ed")) == {"ec", "ed"}
+
+
 async def test_new_keys_clear_what_was_asked_for_in_vain(issuer):
     source = issuer.source()
     await source.current()

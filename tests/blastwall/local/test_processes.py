@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from blastwall.local import processes
 
@@ -48,3 +51,11 @@ def test_without_proc_the_number_alone_decides(monkeypatch, tmp_path):
     child = subprocess.Popen(["true"])
     child.wait()
     assert not processes.alive(f" {child.pid} ")
+
+
+@pytest.mark.parametrize("name", ["", "task-1", "a b c", f"{processes._space()} x 1"])
+def test_a_name_of_another_make_is_nobodys_to_judge(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys of AWS roles have no holder; where there is no /proc that name would have stopped all reclaiming."""
+    assert processes.alive(name)
+    monkeypatch.setattr(processes, "_PROC", Path("/nonexistent"))
+    assert processes.alive(name)
