@@ -9,6 +9,7 @@
         ProtocolViolation      ... on the wire; carries the protocol's own error code
         TokenFault             the token does not verify; ``reason`` is safe to show
       UpstreamFault            the target failed, lied, or is not there
+        NotOffered             ... or agents do not get at it what this one asked for
       ConfigFault              the operator's files; carries every problem found, with file and line
 """
 
@@ -52,6 +53,10 @@ class UpstreamFault(Fault):
     def __init__(self, message: str, *, code: str = "") -> None:
         super().__init__(message)
         self.code = code
+
+
+class NotOffered(UpstreamFault):
+    """The target, as it is configured, has no such database, or no such user, for agents: they may ask for another."""
 
 
 @dataclass(frozen=True, slots=True)

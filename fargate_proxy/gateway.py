@@ -18,7 +18,15 @@ from blastwall.audit.journal import Journal
 from blastwall.config.bundle import Bundle
 from blastwall.config.vending import all_targets
 from blastwall.conversation import Channel, Conversation, Foresighted, Hello, Host, ProtocolSpec, SelfDriven
-from blastwall.errors import ClientFault, Fault, ProtocolViolation, RecordingFault, TokenFault, UpstreamFault
+from blastwall.errors import (
+    ClientFault,
+    Fault,
+    NotOffered,
+    ProtocolViolation,
+    RecordingFault,
+    TokenFault,
+    UpstreamFault,
+)
 from blastwall.model import (
     Bearer,
     Credential,
@@ -202,6 +210,9 @@ class Gateway:
         except TokenFault as fault:  # killed between opening and attaching
             reason = str(fault)
             await conversation.refuse(Denial(DenialCode.IDENTITY, reason, "Connect again with a new token."))
+        except NotOffered as fault:
+            reason = str(fault)
+            await conversation.refuse(Denial(DenialCode.POLICY, reason))
         except TimeoutError:
             reason = f"the target {target.name} did not answer within {CONNECT_SECONDS:.0f} s"
             await conversation.close(Denial(DenialCode.FAULT, reason, "Try again, or ask the operator."))

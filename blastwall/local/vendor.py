@@ -10,7 +10,7 @@ from pathlib import Path
 
 from blastwall.credentials.assuming import RoleEndings
 from blastwall.credentials.logins import Logins, Reclaimed, RoleRules
-from blastwall.errors import UpstreamFault
+from blastwall.errors import NotOffered, UpstreamFault
 from blastwall.model import Credential, Permit, Revocation, Secret, Session, Target
 
 MAX_PASSWORD = 4096  # bytes; an RDS IAM token has about 1,500
@@ -79,10 +79,11 @@ class LocalVendor:
         several = self._rules.get(target.name, ())
         rule = next((one for one in several if database_user in (None, one.user)), None)
         if rule is None:
+            if several:
+                why = f"{target.name} has no credential for that database user"
+                raise NotOffered(f"{why}; leave it out, or ask the gateway's operator")
             raise UpstreamFault(
-                f"{target.name} has no credential for that database user; leave it out, or ask the gateway's operator"
-                if several
-                else f"{target.name} has no credential; its operator adds one to the gateway's configuration"
+                f"{target.name} has no credential; its operator adds one to the gateway's configuration"
             )
         if isinstance(rule, FetchedRules):
             return await rule.fetch(session, target)

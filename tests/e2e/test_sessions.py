@@ -60,6 +60,10 @@ def test_places_that_are_not_there(shop: Stack) -> None:
     assert 'there is no target "nowhere" here' in refused(shop, shop.token(), target="nowhere")
     told = refused(shop, shop.token(), dbname="postgres")
     assert 'database "postgres" is not open to agents at shop: use shop' in told
+    assert "to be safe" not in told, "nothing failed"
+    told = refused(shop, shop.token(), user="postgres@shop")
+    assert "shop has no credential for that database user; leave it out" in told
+    assert "to be safe" not in told
 
 
 def test_an_agent_of_no_group_of_the_target_does_not_connect(shop: Stack) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from blastwall.blast import NOTHING, Blast, unknown
 from blastwall.conversation import TELL, TOLD, Hello, Host, Note
-from blastwall.errors import UpstreamFault
+from blastwall.errors import NotOffered, UpstreamFault
 from blastwall.masking.plan import Plan
 from blastwall.model import Credential, Denial, Effect, Facts, Secret, Statement, Target
 from blastwall.protocols.postgres import messages, requests
@@ -149,7 +149,7 @@ class PostgresConversation:
         options: Options = target.options
         database = arrival.hello.attributes.get("database") or (options.databases or (credential.user,))[0]
         if options.databases and database not in options.databases:
-            raise UpstreamFault(
+            raise NotOffered(
                 f'database "{database}" is not open to agents at {target.name}: use {" or ".join(options.databases)}'
             )
         tls = options.tls

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from blastwall.errors import UpstreamFault
+from blastwall.errors import NotOffered, UpstreamFault
 from blastwall.local import vendor as vendor_module
 from blastwall.local.vendor import CredentialRules, LocalVendor
 from blastwall.model import Denial, DenialCode, Permit, Principal, Secret, Session, Target
@@ -62,7 +62,7 @@ async def test_the_first_credential_is_the_default_and_others_go_by_user():
 
 @pytest.mark.parametrize("user", ["postgres", "APP", "app ", "", "app\x00"])
 async def test_a_database_user_that_is_not_listed_gets_nothing(user):
-    with pytest.raises(UpstreamFault, match="no credential for that database user"):
+    with pytest.raises(NotOffered, match="no credential for that database user"):
         await vend(vendor(CredentialRules("app")), user)
 
 
