@@ -1,7 +1,6 @@
 """The values every floor speaks in: frozen, protocol-neutral, standard library only.
 
-Nothing here does I/O, reads a clock or knows a protocol. Three types are *proofs* and are minted in one place each (an
-architecture test keeps it so):
+Nothing here does I/O, reads a clock or knows a protocol. Three types are *proofs*, each minted in one place:
 
 * :class:`Permit` by ``blastwall.policy.decide``: no permit, no ``forward``;
 * :class:`Masked` by ``blastwall.masking.mask``: no mask, no ``relay``;
@@ -13,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from blastwall.secret import Secret as Secret
 from blastwall.value import Fixed as Fixed
@@ -108,9 +107,9 @@ class Bearer:
 class Credential:
     """What opens the target for one session. ``user`` is the target's own user name.
 
-    ``kind``: ``role`` is a login of this session alone, which dies with it; ``iam`` a token that expires; ``static`` a
-    secret that outlives the session; ``none`` no secret at all. ``usable_until``: when the secret itself opens nothing
-    new any more (an RDS token of a login that lives longer); None: as long as the credential lasts.
+    ``kind``: ``role`` is a login of this session alone, which dies with it; ``iam`` a token that expires; ``static``
+    outlives the session; ``none`` no secret at all. ``usable_until``: from when on the secret opens nothing new; None:
+    as long as the credential lasts.
     """
 
     user: str
@@ -125,8 +124,8 @@ class Credential:
 class Revocation:
     """A credential that was taken back at its session's end, and what showed that it opens nothing any more.
 
-    ``verified`` False: it may still work; ``proof`` then says what is known. ``seconds`` since the session's end.
-    ``connections`` of it were ended at the target; ``left`` says in words what it owned and who has it now.
+    ``verified`` False: it may still work; ``proof`` says what is known. ``seconds`` since the session's end.
+    ``connections`` of it were ended there; ``left`` says in words what it owned and who has it now.
     """
 
     user: str
@@ -157,11 +156,10 @@ class Parameter(Fixed):
 class Statement(Fixed):
     """One thing an agent asks of a target, exactly as it asked.
 
-    ``surroundings`` is the protocol's fingerprint of whatever changes the text's meaning (database, user, search_path,
-    role, catalogue version ...): approvals are bound to it and caches are keyed by it. ``number`` counts from 1 on its
-    connection: it is the recording's key for everything that follows from it. ``name`` is the client's own name of a
-    prepared statement, if it has one. ``results`` are the formats asked for, one byte a column (0 text, 1 binary); one
-    for all; none: all text.
+    ``surroundings`` is the protocol's fingerprint of whatever changes the text's meaning (user, search_path, catalogue
+    version ...): approvals are bound to it, caches keyed by it. ``number`` counts from 1 on its connection: the
+    recording's key for all that follows. ``name`` is the client's own of a prepared statement. ``results`` are the
+    formats asked for, one byte a column (0 text, 1 binary); one for all; none: all text.
     """
 
     __slots__ = ("kind", "name", "number", "parameters", "results", "surroundings", "text")
@@ -261,21 +259,33 @@ class Guard:
     keep: int = 0
 
 
-class Permit(NamedTuple):
+class Permit(Fixed):
     """Proof that policy let a statement pass. Minted only in ``blastwall.policy.decide``.
 
-    ``upstream_text`` is what goes to the target (rewritten or equal to the statement's text). ``prepare_only`` permits
-    may name a text at the target but not run it. ``approval`` is the approval this permit consumed, if any; ``guard``
-    what people's approval holds the statement to.
+    ``upstream_text`` goes to the target. ``prepare_only``: it may be named there, not run. ``approval``: what it
+    consumed; ``guard``: what that holds it to; ``would_have``: in observe mode, what enforce mode would have decided.
     """
 
-    upstream_text: str
-    policies: tuple[str, ...] = ()
-    risk: Risk = Risk(0)
-    prepare_only: bool = False
-    approval: str | None = None
-    would_have: str | None = None  # observe mode: the decision that enforce mode would have taken
-    guard: Guard | None = None
+    __slots__ = ("approval", "guard", "policies", "prepare_only", "risk", "upstream_text", "would_have")
+    __match_args__ = ("upstream_text", "policies", "risk", "prepare_only", "approval", "would_have", "guard")
+
+    def __init__(
+        self,
+        upstream_text: str,
+        policies: tuple[str, ...] = (),
+        risk: Risk = Risk(0),
+        prepare_only: bool = False,
+        approval: str | None = None,
+        would_have: str | None = None,
+        guard: Guard | None = None,
+    ) -> None:
+        self.upstream_text: Final = upstream_text
+        self.policies: Final = policies
+        self.risk: Final = risk
+        self.prepare_only: Final = prepare_only
+        self.approval: Final = approval
+        self.would_have: Final = would_have
+        self.guard: Final = guard
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,8 +406,7 @@ class ApprovalRequest:
     ``shape`` is the same with the literals left out ("": the statement has none); `approve --same-shape` goes by it.
     ``canonical`` is the text as the gateway's own grammar writes it, without comments ("" when it cannot). From
     ``escalate_at`` on (0: never) the groups of ``escalation`` may decide, too. ``blast`` is what running it would do,
-    as JSON values (a tree of names, numbers and texts); None: not computed. ``bound`` is how many rows it may change
-    unless whoever approves says another number; None: nobody knows one.
+    as JSON values; None: not computed. ``bound`` is how many rows it may change unless whoever approves says another.
     """
 
     id: str

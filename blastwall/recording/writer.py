@@ -74,6 +74,9 @@ MAX_REMOVED: Final = 64  # redacted statements whose answers are still searched 
 MAX_JUDGEMENTS: Final = 512  # (facts, decision) pairs remembered; past that they are forgotten and written again
 
 
+Judged = tuple[int, Facts, Permit, str]  # its number, what was judged and how, and the surroundings
+
+
 class Writer:
     """A recording under way. Not thread-safe: one connection's task appends to it.
 
@@ -114,7 +117,8 @@ class Writer:
         self._count = 0
         self._refusal: RecordingFault | None = None
         self._judgements: dict[tuple[object, ...], tuple[int, Facts]] = {}
-        self._quick: dict[tuple[object, ...], tuple[int, Facts, Permit]] = {}
+        self._quick: dict[tuple[object, ...], Judged] = {}
+        self._last: Judged | None = None  # the judgement of the statement before: most are like it
         self._judgement = 0  # the last id given out
         self._removed: dict[int, tuple[bytes, ...]] = {}  # statement -> what redaction took out of it
         self._statements = 0
@@ -140,19 +144,30 @@ class Writer:
         upstream = ""
         flags = 0
         quick: tuple[object, ...] | None = None
-        known: tuple[int, Facts, Permit] | None = None
+        known: Judged | None = None
         if type(decision) is Permit:
             # By identity first (the entry keeps them alive): hashing a decision by value costs more than all the rest.
-            quick = (
-                id(facts),
-                id(decision.policies),
-                id(decision.risk),
-                decision.prepare_only,
-                decision.approval,
-                decision.would_have,
-                statement.surroundings,
-            )
-            known = self._quick.get(quick)
+            known = self._last
+            if (
+                known is None
+                or known[1] is not facts
+                or known[2].policies is not decision.policies
+                or known[2].risk is not decision.risk
+                or known[2].prepare_only is not decision.prepare_only
+                or known[2].approval is not decision.approval
+                or known[2].would_have is not decision.would_have
+                or known[3] != statement.surroundings
+            ):
+                quick = (
+                    id(facts),
+                    id(decision.policies),
+                    id(decision.risk),
+                    decision.prepare_only,
+                    decision.approval,
+                    decision.would_have,
+                    statement.surroundings,
+                )
+                known = self._last = self._quick.get(quick)
             if decision.upstream_text != text:
                 upstream = decision.upstream_text
                 flags = _UPSTREAM
@@ -184,7 +199,7 @@ class Writer:
             if quick is not None and type(decision) is Permit:
                 if len(self._quick) >= MAX_JUDGEMENTS:
                     self._quick.clear()
-                self._quick[quick] = (reference, facts, decision)
+                self._last = self._quick[quick] = (reference, facts, decision, statement.surroundings)
         try:
             body = text.encode()
         except UnicodeEncodeError:

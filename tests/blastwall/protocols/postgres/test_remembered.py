@@ -1,0 +1,35 @@
+"""Remembered: what is asked of a finding at every statement is what the finding itself would say."""
+
+from __future__ import annotations
+
+import pytest
+
+from blastwall.protocols.postgres.classify import classify, offline
+from blastwall.protocols.postgres.remembered import REMEMBERED, Remembered, bounded
+
+
+@pytest.mark.parametrize(
+    ("text", "naming", "changing", "session_names"),
+    [
+        ("SELECT 1", False, False, False),
+        ("PREPARE p AS SELECT 1", True, False, False),
+        ("EXECUTE p", True, False, True),
+        ("UPDATE t SET a = 1 WHERE CURRENT OF c", True, False, False),
+        ("SELECT 1; CREATE TABLE t (a int)", True, True, False),
+        ("this is no SQL", False, False, False),
+    ],
+)
+def test_it_answers_as_the_finding_does(text: str, naming: bool, changing: bool, session_names: bool) -> None:
+    finding = classify(text, offline(None))
+    known = Remembered(finding)
+    assert known.finding is finding
+    assert (known.naming, known.changing) == (naming, changing)
+    assert known.session_names == (finding.tree is not None and finding.session_names)
+    assert known.session_names or not session_names
+
+
+def test_a_full_memory_is_emptied_before_it_grows() -> None:
+    known = Remembered(classify("SELECT 1", offline(None)))
+    memory = {str(number): known for number in range(REMEMBERED)}
+    assert bounded({"one": known}) == {"one": known}
+    assert bounded(memory) == {}
