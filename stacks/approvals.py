@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from aws_cdk import ArnFormat, Duration, RemovalPolicy
+from aws_cdk import ArnFormat, RemovalPolicy
 from aws_cdk import aws_apigatewayv2 as apigateway
 from aws_cdk import aws_apigatewayv2_integrations as integrations
 from aws_cdk import aws_events as events
@@ -20,6 +20,7 @@ from constructs import Construct
 from stacks.function_stack import Foundation, FunctionStack
 from stacks.functions import FunctionRow
 from stacks.grants import grant
+from stacks.parts.http_door import WAIT
 
 DEFINITION = Path("lambdas/approvals.asl.json")
 PAGE = "approval_page"
@@ -106,6 +107,7 @@ class ApprovalsStack(FunctionStack):
             "MachineLog",
             log_group_name=f"/aws/vendedlogs/states/{name}",
             retention=logs.RetentionDays.ONE_YEAR,
+            encryption_key=self.key,
             removal_policy=RemovalPolicy.DESTROY,
         )
         machine = sfn.StateMachine(
@@ -145,7 +147,11 @@ class ApprovalsStack(FunctionStack):
     def _serve(self, api: apigateway.HttpApi) -> None:
         """Every path goes to the page's function, which signs people in itself; requests are logged and limited."""
         log = logs.LogGroup(
-            self, "PageLog", retention=logs.RetentionDays.ONE_YEAR, removal_policy=RemovalPolicy.DESTROY
+            self,
+            "PageLog",
+            retention=logs.RetentionDays.ONE_YEAR,
+            encryption_key=self.key,
+            removal_policy=RemovalPolicy.DESTROY,
         )
         apigateway.CfnStage(
             self,
@@ -160,16 +166,14 @@ class ApprovalsStack(FunctionStack):
                 destination_arn=log.log_group_arn, format=json.dumps(ACCESS_LOG)
             ),
         )
-        integration = integrations.HttpLambdaIntegration(
-            "PageIntegration", self.functions[PAGE].function, timeout=Duration.seconds(15)
-        )
+        integration = integrations.HttpLambdaIntegration("PageIntegration", self.functions[PAGE].function, timeout=WAIT)
         if SAML in self.functions:
             # A longer path is preferred. Providers post there from elsewhere, which the page itself would refuse.
             api.add_routes(
                 path="/saml/{proxy+}",
                 methods=[apigateway.HttpMethod.GET, apigateway.HttpMethod.POST],
                 integration=integrations.HttpLambdaIntegration(
-                    "SamlIntegration", self.functions[SAML].function, timeout=Duration.seconds(15)
+                    "SamlIntegration", self.functions[SAML].function, timeout=WAIT
                 ),
             )
         for path in ("/", "/{proxy+}"):  # a greedy path matches everything but nothing at all

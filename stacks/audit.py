@@ -53,19 +53,21 @@ class AuditStack(FunctionStack):
         self.build(self.rows("audit"))
 
     def _table(self) -> glue.CfnTable:
-        """Partition projection: a new day needs no crawler and no ALTER TABLE."""
+        """Partition projection: a new day needs no crawler and no ALTER TABLE. The database has the deployment's name:
+        an account may hold several."""
+        name = self.ground.blueprint.name.lower().replace("-", "_")
         database = glue.CfnDatabase(
             self,
             "Database",
             catalog_id=Aws.ACCOUNT_ID,
-            database_input=glue.CfnDatabase.DatabaseInputProperty(name="blastwall", description="Blastwall's audit"),
+            database_input=glue.CfnDatabase.DatabaseInputProperty(name=name, description="Blastwall's audit"),
         )
         place = f"s3://{self.events.bucket_name}/{PREFIX}"
         table = glue.CfnTable(
             self,
             "Table",
             catalog_id=Aws.ACCOUNT_ID,
-            database_name="blastwall",
+            database_name=name,
             table_input=glue.CfnTable.TableInputProperty(
                 name=TABLE,
                 description="one OCSF event a row; docs/queries.md asks it",

@@ -6,6 +6,7 @@ is made.
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import json
 import re
@@ -86,6 +87,12 @@ KEYS = {
     "rds_ca_sha256": "",
 }
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+#: Functions are called after it, whose names have 64 characters at most, and stacks.
+_NAME = re.compile(r"[A-Za-z](?:[A-Za-z0-9-]{0,38}[A-Za-z0-9])?")
+_PRINCIPAL = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:(?:root|(?:user|role)/[\w+=,.@/-]+)", re.ASCII)
+_SECRET = re.compile(r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[\w/+=.@-]+", re.ASCII)
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_IMAGE = re.compile(r"[a-z0-9][\w.:/@-]{0,511}", re.ASCII)
 
 
 def draw(context: Mapping[str, Any], root: Path, cache: Path) -> Blueprint:
@@ -95,7 +102,20 @@ def draw(context: Mapping[str, Any], root: Path, cache: Path) -> Blueprint:
     the configuration, or with each policy case that fails.
     """
     given = {key: str(context.get(key) or default) for key, default in KEYS.items()}
-    problems: list[Problem] = []
+    problems: list[Problem] = [_unknown(key) for key in sorted(context.keys() - KEYS.keys())]
+    for key, shape, example in (
+        ("name", _NAME, "letters, digits and hyphens, at most 40, the first a letter, such as Blastwall"),
+        ("alarm_email", _EMAIL, "an address such as oncall@example.com"),
+        ("approval_secret", _SECRET, "the ARN of a secret: arn:aws:secretsmanager:eu-west-1:123456789012:secret:NAME"),
+        ("proxy_image", _IMAGE, "an image's address: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/blastwall:1.2"),
+    ):
+        if given[key] and not shape.fullmatch(given[key]):
+            problems.append(_problem(key, f"write {example}, not {given[key]!r}"))
+    problems += [
+        _problem("endpoint_principals", f"{text!r} is no principal such as arn:aws:iam::123456789012:root")
+        for text in _listed(given["endpoint_principals"])
+        if not _PRINCIPAL.fullmatch(text)
+    ]
     if given["topology"] not in TOPOLOGIES:
         problems.append(_problem("topology", f"choose one of {', '.join(TOPOLOGIES)}, not {given['topology']!r}"))
     if given["lock_mode"] not in ("governance", "compliance"):
@@ -109,7 +129,7 @@ def draw(context: Mapping[str, Any], root: Path, cache: Path) -> Blueprint:
     vpc = _vpc(context.get("vpc"), problems)
     if problems:
         raise ConfigFault(tuple(problems))
-    overrides = json.loads((root / given["overrides"]).read_text("utf-8")) if given["overrides"] else {}
+    overrides = _overrides(root, given["overrides"])
     staged, bundle = stage(root / given["config"], overrides, cache)
     rehearse(staged, bundle)
     if not given["rds_ca_sha256"] and (named := on_rds(bundle)):
@@ -136,6 +156,27 @@ def draw(context: Mapping[str, Any], root: Path, cache: Path) -> Blueprint:
         rds_ca=given["rds_ca"],
         rds_ca_sha256=given["rds_ca_sha256"],
     )
+
+
+def _overrides(root: Path, name: str) -> dict[str, Any]:
+    """Raises ConfigFault."""
+    if not name:
+        return {}
+    try:
+        found = json.loads((root / name).read_text("utf-8"))
+    except OSError as fault:
+        raise ConfigFault((_problem("overrides", f"{name} does not read: {fault.strerror}"),)) from None
+    except ValueError as fault:
+        raise ConfigFault((_problem("overrides", f"{name} is not JSON: {fault}"),)) from None
+    if not isinstance(found, dict):
+        raise ConfigFault((_problem("overrides", f"{name} is no JSON object"),))
+    return found
+
+
+def _unknown(key: str) -> Problem:
+    near = difflib.get_close_matches(key, KEYS, 1)
+    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(KEYS)}"
+    return _problem(key, f"there is no such choice; {hint}")
 
 
 def _problem(key: str, message: str) -> Problem:

@@ -9,6 +9,7 @@ from typing import Any
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sns as sns
@@ -40,6 +41,15 @@ class MonitoringStack(Stack):
         super().__init__(scope, id, description="Blastwall: alarms and dashboard", analytics_reporting=False)
         key = kms.Key.from_key_arn(self, "DataKey", ground.data.key.key_arn)
         self.topic = sns.Topic(self, "Topic", display_name="Blastwall alarms", master_key=key, enforce_ssl=True)
+        self.topic.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="AlarmsOfThisAccount",  # a topic with a policy of its own takes nothing that it does not name
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                actions=["sns:Publish"],
+                resources=[self.topic.topic_arn],
+                conditions={"StringEquals": {"aws:SourceAccount": self.account}},
+            )
+        )
         if ground.blueprint.alarm_email:
             self.topic.add_subscription(subscriptions.EmailSubscription(ground.blueprint.alarm_email))
         functions = [function for stack in staffed for function in stack.functions.values()]
@@ -71,6 +81,14 @@ class MonitoringStack(Stack):
                 f"tasks do not answer their health check, so {name} connections end",
                 minutes=3,
             )
+            self._alarm(
+                f"{name.capitalize()}Unserved",
+                group.metrics.healthy_host_count(period=Duration.minutes(1), statistic=cloudwatch.Stats.MAXIMUM),
+                1,
+                f"no task takes {name} connections",
+                minutes=3,
+                below=True,
+            )
         self.dashboard = self._dashboard(functions, gateway)
 
     def _counted(self, name: str, row: dict[str, Any], log: logs.ILogGroup) -> cloudwatch.Metric:
@@ -94,15 +112,28 @@ class MonitoringStack(Stack):
             waiting = function.dead_letters.metric_approximate_number_of_messages_visible(period=Duration.minutes(5))
             self._alarm(f"{title}Undelivered", waiting, 1, f"runs of {row.name} were given up")
 
-    def _alarm(self, name: str, metric: cloudwatch.IMetric, threshold: float, about: str, minutes: int = 1) -> None:
+    def _alarm(
+        self,
+        name: str,
+        metric: cloudwatch.IMetric,
+        threshold: float,
+        about: str,
+        minutes: int = 1,
+        *,
+        below: bool = False,
+    ) -> None:
+        """``below``: it goes off under the threshold, and when there is no data."""
+        operators, missing = cloudwatch.ComparisonOperator, cloudwatch.TreatMissingData
         alarm = cloudwatch.Alarm(
             self,
             name,
             metric=metric,
             threshold=threshold,
             evaluation_periods=minutes,
-            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            comparison_operator=(
+                operators.LESS_THAN_THRESHOLD if below else operators.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
+            ),
+            treat_missing_data=missing.BREACHING if below else missing.NOT_BREACHING,
             alarm_description=about,
         )
         alarm.add_alarm_action(actions.SnsAction(self.topic))

@@ -10,7 +10,7 @@ from typing import Any
 from aws_cdk import App
 
 from stacks.acknowledgments import acknowledge
-from stacks.blueprint import KEYS, draw
+from stacks.blueprint import draw
 from stacks.system import System, build
 
 BUNDLING = "aws:cdk:bundling-stacks"
@@ -35,7 +35,12 @@ def context(root: Path, environ: Mapping[str, str]) -> dict[str, Any]:
 
 def assemble(app: App, root: Path, cache: Path) -> System:
     """Build all stacks of what the app's context chooses. Raises ConfigFault, LookupError, ValueError."""
-    blueprint = draw({key: app.node.try_get_context(key) for key in KEYS}, root, cache)
+    blueprint = draw({key: value for key, value in app.node.get_all_context().items() if _chosen(key)}, root, cache)
     system = build(app, blueprint, root, cache)
     acknowledge(app, blueprint.name)
     return system
+
+
+def _chosen(key: str) -> bool:
+    """Whether a key is an operator's: the CDK's own flags and findings have colons, slashes or an @ in theirs."""
+    return not set(key) & set("@:/")

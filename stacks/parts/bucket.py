@@ -67,18 +67,22 @@ class LockedBucket(Construct):
                 )
             ],
         )
-        header = "s3:x-amz-server-side-encryption-aws-kms-key-id"
-        self.bucket.add_to_resource_policy(
-            iam.PolicyStatement(
-                sid="OnlyOurKey",
-                effect=iam.Effect.DENY,
-                principals=[iam.AnyPrincipal()],
-                actions=["s3:PutObject"],
-                resources=[self.bucket.arn_for_objects("*")],
-                # An absent header is no other key: the bucket's own is used then. IfExists would deny just that.
-                conditions={"StringNotEquals": {header: props.key.key_arn}, "Null": {header: "false"}},
+        header = "s3:x-amz-server-side-encryption"
+        # An absent header is no other key: the bucket's own is used then. IfExists would deny just that.
+        for sid, name, only in (
+            ("OnlyOurKey", f"{header}-aws-kms-key-id", props.key.key_arn),
+            ("OnlyKms", header, "aws:kms"),
+        ):
+            self.bucket.add_to_resource_policy(
+                iam.PolicyStatement(
+                    sid=sid,
+                    effect=iam.Effect.DENY,
+                    principals=[iam.AnyPrincipal()],
+                    actions=["s3:PutObject"],
+                    resources=[self.bucket.arn_for_objects("*")],
+                    conditions={"StringNotEquals": {name: only}, "Null": {name: "false"}},
+                )
             )
-        )
 
 
 def log_bucket(scope: Construct, id: str) -> s3.Bucket:

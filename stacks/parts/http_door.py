@@ -20,6 +20,9 @@ ACCESS_LOG = {
     for name in ("requestId", "requestTime", "identity.sourceIp", "httpMethod", "path", "status", "responseLatency")
 }
 
+#: HTTP APIs wait 30 s at most: no function behind one may run for as long, or its work would go on unanswered.
+WAIT = Duration.seconds(29)
+
 
 @dataclass(frozen=True, slots=True)
 class HttpDoorProps:
@@ -59,7 +62,7 @@ class HttpDoor(Construct):
                 destination_arn=log.log_group_arn, format=json.dumps(ACCESS_LOG)
             ),
         )
-        integration = integrations.HttpLambdaIntegration("Integration", props.function, timeout=Duration.seconds(29))
+        integration = integrations.HttpLambdaIntegration("Integration", props.function, timeout=WAIT)
         for path in props.paths:
             api.add_routes(path=path, methods=[apigateway.HttpMethod.POST], integration=integration)
         self.url = api.api_endpoint

@@ -15,6 +15,9 @@ def drawn(tmp_path: Path, **context: Any) -> Blueprint:
     return draw({"config": "tests/stacks/config", "rds_ca_sha256": "0" * 64, **context}, ROOT, tmp_path)
 
 
+ONE, OTHER = "arn:aws:iam::123456789012:root", "arn:aws:iam::210987654321:role/agents/of-ours"
+
+
 def test_the_defaults_are_two_tasks_behind_one_nat_and_a_year_of_lock(tmp_path: Path) -> None:
     made = drawn(tmp_path)
     assert (made.name, made.topology.name, made.lock_mode, made.lock_days) == ("Blastwall", "nat", "governance", 365)
@@ -29,10 +32,10 @@ def test_one_listener_for_each_protocol_however_many_targets(tmp_path: Path) -> 
 
 def test_lists_are_split_and_the_network_may_be_text_or_an_object(tmp_path: Path) -> None:
     for vpc in (VPC, json.dumps(VPC)):
-        made = drawn(tmp_path, vpc=vpc, clients="10.0.0.0/8, 192.168.0.0/16", endpoint_principals="arn:a,arn:b")
+        made = drawn(tmp_path, vpc=vpc, clients="10.0.0.0/8, 192.168.0.0/16", endpoint_principals=f"{ONE}, {OTHER}")
         assert made.vpc is not None and made.vpc.private_subnets == ("s1", "s2")
         assert made.clients == ("10.0.0.0/8", "192.168.0.0/16")
-        assert made.endpoint_principals == ("arn:a", "arn:b")
+        assert made.endpoint_principals == (ONE, OTHER)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +43,16 @@ def test_lists_are_split_and_the_network_may_be_text_or_an_object(tmp_path: Path
     [
         ({"topology": "huge"}, "choose one of dev, nat, isolated, not 'huge'"),
         ({"lock_mode": "none"}, "governance or compliance"),
+        ({"name": "my_gateway"}, "letters, digits and hyphens, at most 40"),
+        ({"name": "x" * 41}, "letters, digits and hyphens, at most 40"),
+        ({"topologi": "dev"}, "did you mean topology?"),
+        ({"zzz": "1"}, "known are name, config"),
+        ({"endpoint_principals": "somebody"}, "'somebody' is no principal such as arn:"),
+        ({"alarm_email": "oncall"}, "an address such as oncall@example.com, not 'oncall'"),
+        ({"approval_secret": "approvals"}, "the ARN of a secret"),
+        ({"proxy_image": "two words"}, "an image's address"),
+        ({"overrides": "nowhere.json"}, "nowhere.json does not read: No such file"),
+        ({"overrides": "README.md"}, "README.md is not JSON"),
         ({"lock_days": "0"}, "whole days from 1"),
         ({"lock_days": "a year"}, "whole days from 1"),
         ({"clients": "10.0.0.1/8"}, "'10.0.0.1/8' is no CIDR range"),

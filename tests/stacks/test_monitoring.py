@@ -1,3 +1,4 @@
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -19,7 +20,34 @@ def test_every_alarm_tells_somebody_and_says_what_it_means(every: list[Deploymen
         for name, alarm in alarms(deployment).items():
             assert len(alarm["AlarmActions"]) == 1, name
             assert len(alarm["AlarmDescription"].split()) >= 4, name
-            assert alarm["TreatMissingData"] == "notBreaching"
+            below = alarm["ComparisonOperator"].startswith("LessThan")
+            assert alarm["TreatMissingData"] == ("breaching" if below else "notBreaching"), name
+
+
+def test_alarms_may_publish_to_their_topic(every: list[Deployment]) -> None:
+    """A topic that has a policy of its own (TLS only) takes nothing of CloudWatch's unless it says so."""
+    for deployment in every:
+        told = {json.dumps(action) for alarm in alarms(deployment).values() for action in alarm["AlarmActions"]}
+        policies = [
+            statement
+            for policy in deployment.properties("AWS::SNS::TopicPolicy").values()
+            for statement in policy["PolicyDocument"]["Statement"]
+            if statement.get("Principal") == {"Service": "cloudwatch.amazonaws.com"}
+        ]
+        assert {json.dumps(statement["Resource"]) for statement in policies} == told and len(told) == 1
+        for statement in policies:
+            assert (statement["Effect"], statement["Action"]) == ("Allow", "sns:Publish")
+            assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_a_protocol_that_nobody_serves_is_noticed(deployed: Deployment) -> None:
+    """Tasks that are gone are not unhealthy: they are not there at all, and neither are data about them."""
+    groups = [id.removesuffix("Targets") for id in deployed.properties("AWS::ElasticLoadBalancingV2::TargetGroup")]
+    assert groups
+    for protocol in groups:
+        alarm = alarms(deployed)[f"{protocol}Unserved"]
+        assert (alarm["MetricName"], alarm["Threshold"]) == ("HealthyHostCount", 1)
+        assert alarm["ComparisonOperator"] == "LessThanThreshold" and alarm["TreatMissingData"] == "breaching"
 
 
 def test_the_table_of_alarms_is_deployed_for_the_functions_that_are(deployed: Deployment) -> None:

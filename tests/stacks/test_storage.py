@@ -59,12 +59,14 @@ def test_objects_with_another_key_are_refused(deployed: Deployment) -> None:
         statements = {item.get("Sid"): item for item in policy["PolicyDocument"]["Statement"]}
         if "AccessLog" in str(policy["Bucket"]):
             continue
-        assert statements["OnlyOurKey"]["Effect"] == "Deny"
-        assert statements["OnlyOurKey"]["Action"] == "s3:PutObject"
-        condition = statements["OnlyOurKey"]["Condition"]
-        header = "s3:x-amz-server-side-encryption-aws-kms-key-id"
-        assert condition["Null"] == {header: "false"}  # naming no key is no other key: the bucket's own is used
-        assert set(condition["StringNotEquals"]) == {header} and len(condition) == 2
+        kind = "s3:x-amz-server-side-encryption"  # AES256 would be S3's own key, and none of ours
+        for sid, header in (("OnlyOurKey", f"{kind}-aws-kms-key-id"), ("OnlyKms", kind)):
+            assert statements[sid]["Effect"] == "Deny"
+            assert statements[sid]["Action"] == "s3:PutObject"
+            condition = statements[sid]["Condition"]
+            assert condition["Null"] == {header: "false"}  # naming no key is no other key: the bucket's own is used
+            assert set(condition["StringNotEquals"]) == {header} and len(condition) == 2
+        assert statements["OnlyKms"]["Condition"]["StringNotEquals"] == {kind: "aws:kms"}
 
 
 def test_tables_are_recoverable_encrypted_and_expire_by_themselves(deployed: Deployment) -> None:

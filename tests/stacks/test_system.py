@@ -140,6 +140,24 @@ def test_what_stays_is_what_the_page_says(every: list[Deployment]) -> None:
         assert [id for _, id, type_ in kept if type_ == "AWS::SecretsManager::Secret"] == ["MaskingKey"]
 
 
+def test_every_log_is_kept_for_a_time_and_encrypted_with_our_key(every: list[Deployment]) -> None:
+    """Only the network is made before the key is: its flow log holds addresses and ports, and nothing of what was said."""
+    for deployment in every:
+        groups = deployment.properties("AWS::Logs::LogGroup")
+        assert [id for id, group in groups.items() if not group.get("RetentionInDays")] == []
+        assert {id for id, group in groups.items() if "KmsKeyId" not in group} <= {"Flows"}
+
+
+def test_no_function_works_on_when_its_door_has_given_up(every: list[Deployment]) -> None:
+    for deployment in every:
+        functions = deployment.properties("AWS::Lambda::Function")
+        doors = deployment.properties("AWS::ApiGatewayV2::Integration")
+        assert doors
+        for id, integration in doors.items():
+            (uri,) = [part for part in functions if part in json.dumps(integration["IntegrationUri"])]
+            assert functions[uri]["Timeout"] * 1000 < integration["TimeoutInMillis"] < 30_000, id
+
+
 def test_no_custom_resources(every: list[Deployment]) -> None:
     """Code in a template would be reviewed by nobody."""
     for deployment in every:
