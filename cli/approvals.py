@@ -12,9 +12,9 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from blastwall.approvals import MAX_NOTE, Ballot, Filed, to_document
+from blastwall.approvals import LIVE, MAX_NOTE, Ballot, Filed, to_document
 from blastwall.approvals.bounds import MOST_ROWS
-from blastwall.approvals.view import lines_of, view_of
+from blastwall.approvals.view import lines_of, rows_of, standing, view_of
 from blastwall.approvals.visible import block, one_line, visible
 from blastwall.errors import ClientFault
 from blastwall.local.approvals import LocalApprovals, unknown
@@ -51,9 +51,8 @@ def list_requests(everything: bool, where: Where, form: str) -> None:
     rows = []
     for filed in found:
         request, status = filed.request, filed.status
-        live = status.state in (ApprovalState.REQUESTED, ApprovalState.APPROVED)
         principal, facts = request.principal, request.facts
-        left = f", {place.span(request.expires_at - time.time())} left" if live else ""
+        left = f", {place.span(status.expires_at - time.time())} left" if status.state in LIVE else ""
         person = visible(principal.on_behalf_of or "nobody")
         rows.append(
             (
@@ -219,7 +218,7 @@ def _decide(
     if form == "json":
         place.echo_json(_document(filed))
     else:
-        click.echo(_outcome(filed))
+        _tell(filed)
     if filed.request.policy_version != bundle.policies.version:
         click.echo("note: policy has changed since it was asked: the agent will have to ask again", err=True)
     return 0
@@ -244,7 +243,7 @@ def _decide_there(where: Where, id: str, shown: str | None, ballot: Ballot, form
     if form == "json":
         place.echo_json(_document(after))
     else:
-        click.echo(_outcome(after))
+        _tell(after)
     return 0
 
 
@@ -261,27 +260,39 @@ def _refused(id: str, verdict: Denial, form: str) -> int:
     return 1
 
 
+def _tell(filed: Filed) -> None:
+    click.echo(_outcome(filed))
+    if few := too_few(filed):
+        click.echo(few, err=True)
+
+
 def _outcome(filed: Filed) -> str:
     if filed.status.state is ApprovalState.REQUESTED:
         have = sum(vote.approve for vote in filed.votes)
         return f"{filed.request.id}: your approval counts; {have} of {filed.request.quorum} people have approved"
-    status = filed.status
-    more = f", and every statement of its shape until {place.moment(status.expires_at)}" if status.same_shape else ""
-    rows = f", for at most {status.bound} rows" if status.bound is not None else ""
-    return f"{filed.request.id}: {status.state}{more}{rows}"
+    return f"{filed.request.id}: {standing(filed.status)}"
+
+
+def too_few(filed: Filed) -> str:
+    """What to say to whoever approved it for fewer rows than were counted: it will be undone. "" otherwise."""
+    bound, blast = filed.status.bound, filed.request.blast or {}
+    if (
+        bound is None
+        or filed.status.state is not ApprovalState.APPROVED
+        or not blast.get("known")
+        or not blast.get("rows_exact")
+        or blast["rows"] <= bound
+    ):
+        return ""
+    return f"note: {rows_of(blast['rows'])} were counted when it was asked: as things stand it will be rolled back"
 
 
 def describe(filed: Filed, now: float) -> list[str]:
     """All an approver needs: the rendering model's lines, then where the request stands and who has voted."""
     status = filed.status
-    left = filed.request.expires_at - now
-    shown = lines_of(view_of(filed.request))
-    state = f"{status.state}" + (f" by {', '.join(map(visible, status.by))}" if status.by else "")
-    if status.same_shape:
-        state += f", for every statement of its shape, used {status.used} times"
-    if status.bound is not None:
-        state += f", for at most {status.bound} rows"
-    shown += ["", f"{'state':>13}  {state}", f"{'expires':>13}  {f'in {place.span(left)}' if left > 0 else 'over'}"]
+    shown = [*lines_of(view_of(filed.request)), "", f"{'state':>13}  {standing(status)}"]
+    if status.state in LIVE:
+        shown.append(f"{'expires':>13}  in {place.span(max(0.0, status.expires_at - now))}")
     for vote in filed.votes:
         word = "approved" if vote.approve else "denied"
         shown += ["", f"{word} by {visible(vote.approver.subject)}, {place.moment(vote.at)}", *_note(vote.note)]

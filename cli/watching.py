@@ -136,7 +136,7 @@ def _wrapped(line: str, width: int) -> list[str]:
 def word(verdict: ApprovalStatus | Denial) -> str:
     """What came of a ballot, in a line."""
     if isinstance(verdict, Denial):
-        return visible(f"not counted: {verdict.reason}")
+        return visible(f"not counted: {verdict.reason}" + (f" ({verdict.hint})" if verdict.hint else ""))
     return f"{verdict.id}: {verdict.state}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from blastwall.approvals.visible import visible
 from blastwall.blast import Blast, Count, Lock, Rows, from_document
 
 UNCERTAIN = "NOT ALL OF IT IS KNOWN; what is missing is said below."
@@ -15,12 +16,21 @@ MOST = 40
 
 
 def lines(document: Mapping[str, Any]) -> list[str] | None:
-    """The tree, line by line, as it was found (not yet safe to print); None: the document is no blast radius."""
+    """The tree, line by line, safe to print; None: the document is no blast radius."""
     try:
-        blast = from_document(document)
+        blast = from_document(_safe(document))
     except (KeyError, TypeError, ValueError):
         return None
     return list(_lines(blast))
+
+
+def _safe(value: Any) -> Any:  # noqa: ANN401  JSON
+    """The same with names made visible: the branches of the tree are drawn later, and are ours."""
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, Mapping):
+        return {name: _safe(below) for name, below in value.items()}
+    return [_safe(below) for below in value] if isinstance(value, (list, tuple)) else value
 
 
 def _lines(blast: Blast) -> Iterator[str]:

@@ -1,24 +1,28 @@
 """What people are told outside the page: that somebody waits for them, and later what came of it. Pure.
 
 A notice never holds what decides: no task token, no link that acts. It links to the page, where a person signs in.
-Texts are folded here; every notice says by how much, and the page has all of it.
+Texts are folded here; every notice says by how much, and the page has all of it. What can hold values of masked columns
+stays on the page: notices go to places that nobody masks.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from blastwall.approvals.rules import Filed, routed_to
-from blastwall.approvals.view import View, folded, titled, view_of
+from blastwall.approvals.view import View, Words, folded, standing, titled, view_of
 from blastwall.approvals.visible import visible
-from blastwall.model import ApprovalState
+from blastwall.model import ApprovalRequest, ApprovalState
 
 GROUP_SECONDS = 60.0  # one agent, one target, one verb: at most one notice in so long; the page lists them all
 MOST_LINES = 20
 MOST_CHARACTERS = 2800  # Slack's sections hold 3,000
+WITHHELD = "It gives or compares values of masked columns, so its text is on the page alone."
+CUT = "⟨cut here; the page has all of it⟩"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ def link(base: str, id: str) -> str:
 
 
 def webhook_body(filed: Filed, kind: Kind, page: str, now: float) -> dict[str, Any]:
-    """The generic webhook's JSON object. ``event`` tells what happened; ``view`` is complete."""
+    """The generic webhook's JSON object. ``event`` tells what happened; ``view`` is complete, or says what is not."""
     request, status = filed.request, filed.status
     return {
         "version": 1,
@@ -84,7 +88,7 @@ def webhook_body(filed: Filed, kind: Kind, page: str, now: float) -> dict[str, A
         "approved_by": [vote.approver.subject for vote in filed.votes if vote.approve],
         "expires_at": status.expires_at,
         "link": link(page, request.id),
-        "view": view_of(request).document(),
+        "view": _outside(request).document() | {"shown": view_of(request).shown},
     }
 
 
@@ -94,8 +98,7 @@ def summary(filed: Filed, kind: Kind, now: float) -> str:
     what = view_of(request).headline
     who = visible(request.principal.agent)
     if kind is Kind.DECIDED:
-        by = f" by {', '.join(map(visible, status.by))}" if status.by else ""
-        return f"{status.state}{by}: {what}, asked by {who}"
+        return f"{standing(status)}: {what}, asked by {who}"
     more = "nobody has answered yet: " if kind is Kind.ESCALATED else ""
     return f"{more}{who} waits for {' or '.join(routed_to(request, now)) or 'an approver'}: {what}"
 
@@ -106,9 +109,11 @@ def mail(filed: Filed, kind: Kind, page: str, now: float) -> tuple[str, str]:
     subject = line.encode("ascii", "replace").decode("ascii")[:97] + ("..." if len(line) > 97 else "")
     if kind is Kind.DECIDED:
         return subject, f"{line}\n{visible(filed.status.note)}\n\n{link(page, filed.request.id)}\n"
-    view = view_of(filed.request)
+    view = _outside(filed.request)
     found = "\n".join(f"{label:>13}  {text}" for label, text in view.found)
-    parts = [line, "", found, "", *_cautions(view), _excerpt(view), "", "Decide here, after signing in:"]
+    foreseen = ["What it would do:", *(f"  {each}" for each in view.blast), ""] if view.blast else []
+    text = _excerpt(view.text)
+    parts = [line, "", found, "", *foreseen, *_cautions(view), text, "", "Decide here, after signing in:"]
     return subject, "\n".join([*parts, link(page, filed.request.id), ""])
 
 
@@ -117,25 +122,28 @@ def slack_message(filed: Filed, kind: Kind, page: str, now: float, *, buttons: b
 
     ``buttons``: people may answer in Slack. Approving there is offered only when the message shows everything.
     """
-    view, status = view_of(filed.request), filed.status
+    view, status = _outside(filed.request), filed.status
     line = summary(filed, kind, now)
-    blocks: list[dict[str, Any]] = [_section(f"*{_escaped(line)}*")]
+    blocks: list[dict[str, Any]] = [_section(f"*{_fitting(line)}*")]
     if status.state is not ApprovalState.REQUESTED:
         if status.note:
-            blocks.append(_section("Note: " + _escaped(visible(status.note))))
+            blocks.append(_section("Note: " + _fitting(visible(status.note))))
         blocks.append(_actions(_open(page, view.id)))
         return {"text": line, "blocks": blocks}
-    text = _excerpt(view)
-    whole = not view.parameters and view.reason is None and "more lines;" not in text and len(text) <= MOST_CHARACTERS
-    blocks.append(_section(_escaped("\n".join(f"{label}: {value}" for label, value in view.found))[:MOST_CHARACTERS]))
-    if view.cautions:
-        blocks.append(_section(_escaped("CAUTION\n" + "\n".join(view.cautions))[:MOST_CHARACTERS]))
-    blocks.append(_section(f"```{_escaped(text)[:MOST_CHARACTERS]}```"))
+    parts = ["\n".join(f"{label}: {value}" for label, value in view.found)]
+    parts += ["\n".join(("What it would do:", *view.blast))] if view.blast else []
+    parts += ["\n".join(("CAUTION", *view.cautions))] if view.cautions else []
+    texts = [_excerpt(words) for words in (view.canonical, view.text) if words is not None]
+    blocks += [_section(_fitting(part)) for part in parts] + [_section(f"```{_fitting(text)}```") for text in texts]
+    folds = any(len(words.lines) > MOST_LINES for words in (view.canonical, view.text) if words is not None)
+    cut = folds or any(CUT in block["text"]["text"] for block in blocks)  # no text can fake the mark
+    whole = not cut and not view.parameters and view.reason is None and not _holds_masked(filed.request)
     actions = [_open(page, view.id)]
     if buttons:
-        actions.append(_button("Deny", "deny", f"{view.id} {view.shown}", "danger"))
+        answer = f"{view.id} {view_of(filed.request).shown}"
+        actions.append(_button("Deny", "deny", answer, "danger"))
         if whole:
-            actions.append(_button("Approve", "approve", f"{view.id} {view.shown}", "primary"))
+            actions.append(_button("Approve", "approve", answer, "primary"))
     blocks.append(_actions(*actions))
     return {"text": line, "blocks": blocks}
 
@@ -146,8 +154,28 @@ def _group(filed: Filed) -> tuple[object, ...]:
     return request.principal.identity, request.target, request.facts.verb, minute
 
 
-def _excerpt(view: View) -> str:
-    return "\n".join([titled(view.text), *folded(view.text.lines, MOST_LINES)])
+def _holds_masked(request: ApprovalRequest) -> bool:
+    return request.facts.filters_masked or "writes_masked" in request.facts.flags
+
+
+def _outside(request: ApprovalRequest) -> View:
+    """The view as it may leave for other places."""
+    view = view_of(request)
+    if not _holds_masked(request):
+        return view
+    return replace(view, canonical=None, text=Words("What the agent wrote", 0, (WITHHELD,)), parameters=(), reason=None)
+
+
+def _excerpt(words: Words) -> str:
+    return "\n".join([titled(words), *folded(words.lines, MOST_LINES)])
+
+
+def _fitting(text: str) -> str:
+    """Escaped, and cut to what a section holds; then it says so."""
+    escaped = _escaped(text)
+    if len(escaped) <= MOST_CHARACTERS:
+        return escaped
+    return re.sub("&[a-z]*$", "", escaped[: MOST_CHARACTERS - len(CUT)]) + CUT
 
 
 def _cautions(view: View) -> list[str]:

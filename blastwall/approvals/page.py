@@ -12,7 +12,7 @@ from importlib.resources import files
 from urllib.parse import quote
 
 from blastwall.approvals.rules import Filed, decidable, routed_to
-from blastwall.approvals.view import View, Words, moment, titled, view_of
+from blastwall.approvals.view import View, Words, moment, rows_of, titled, view_of
 from blastwall.approvals.visible import visible
 from blastwall.model import ApprovalState
 
@@ -131,8 +131,10 @@ def _standing(filed: Filed, now: float) -> str:
         asked = escape(visible(" or ".join(routed_to(request, now)) or "an approver"))
         return f"{asked} asked{of}, {_left(request.expires_at - now)} left"
     by = f"by {escape(visible(', '.join(status.by)))} " if status.by else ""
+    if status.state is ApprovalState.REDEEMED:
+        by = f"approved {by}and used "
     shape = f", for every statement of its shape until {moment(status.expires_at)}" if status.same_shape else ""
-    rows = f", for at most {status.bound} rows" if status.bound is not None else ""
+    rows = f", for at most {rows_of(status.bound)}" if status.bound is not None else ""
     return f"{by}at {moment(status.changed_at)}{shape}{rows}"
 
 

@@ -54,7 +54,8 @@ class SlackDoor:
         if "status" in answer:
             return _said(f"{id}: {answer['status']['state']}")
         refused = answer.get("refused") or answer.get("fault") or {}
-        return _said(f"Not counted: {refused.get('reason') or refused.get('message') or 'something failed'}")
+        hint = f" ({refused['hint']})" if refused.get("hint") else ""
+        return _said(f"Not counted: {refused.get('reason') or refused.get('message') or 'something failed'}{hint}")
 
     def _person(self, user: str, team: str) -> Principal | None:
         """One voice with the same subject's token: people are told by their subject, whatever vouches for them."""

@@ -18,7 +18,7 @@ from typing import Any
 from blastwall.approvals import foreseen
 from blastwall.approvals.bounds import changes_rows, counted, hides_count
 from blastwall.approvals.visible import block, legend, visible
-from blastwall.model import ApprovalRequest, Effect, Parameter
+from blastwall.model import ApprovalRequest, ApprovalState, ApprovalStatus, Effect, Parameter
 
 VERSION = "blastwall view 1"
 UNSEEN = "The gateway does not understand this statement. What is said above is all it knows: read the text yourself."
@@ -91,9 +91,9 @@ def view_of(request: ApprovalRequest) -> View:
 
 def headline(request: ApprovalRequest) -> str:
     """One line: what would happen to what, where."""
-    names = [one.name for one in request.facts.objects if one.access != "call"] or [
-        one.name for one in request.facts.objects
-    ]
+    objects = request.facts.objects
+    acted_on = [one.name for one in objects if one.access != "call"]
+    names = list(dict.fromkeys(acted_on or [one.name for one in objects]))
     first = visible(", ".join(names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return f"{visible(request.facts.verb)}{f' on {first}' if names else ''} at {visible(request.target)}"
 
@@ -171,6 +171,11 @@ def _found(request: ApprovalRequest) -> Iterator[tuple[str, str]]:
     yield "expires", moment(request.expires_at)
 
 
+_SOME = "those that its condition, or what it inserts, names"
+_ROWS = {"insert": "those that it inserts", "update": "those that its condition names"}
+_ROWS |= {"delete": _ROWS["update"], "copy": "those that it brings"}
+
+
 def _predicate(request: ApprovalRequest) -> str:
     facts = request.facts
     if facts.effect in (Effect.SESSION, Effect.READ):
@@ -178,15 +183,34 @@ def _predicate(request: ApprovalRequest) -> str:
     if facts.effect is Effect.UNKNOWN:
         return "not understood"
     if facts.effect is Effect.WRITE:
-        return "those that its condition, or what it inserts, names" if facts.bounded else "all of them"
+        return _ROWS.get(facts.verb, _SOME) if facts.bounded else "all of them"
     return "the object as a whole"
 
 
 def _bound(request: ApprovalRequest) -> str:
     if request.bound is None:
         return "any number of rows"
-    rows = f"{request.bound} row" + ("" if request.bound == 1 else "s")
+    rows = rows_of(request.bound)
     return f"{rows} of its own: should it change more, it is rolled back (cascades and triggers are not counted)"
+
+
+def rows_of(count: int) -> str:
+    """ "1 row", "1,200 rows"."""
+    return f"{count:,} row" + ("" if count == 1 else "s")
+
+
+def standing(status: ApprovalStatus) -> str:
+    """Where a request stands, and who brought it there: who uses an approval is never who gave it."""
+    by = f" by {', '.join(map(visible, status.by))}" if status.by else ""
+    if status.state is ApprovalState.REDEEMED:
+        state = f"used, approved{by}"
+    else:
+        state = f"{status.state}{by}"
+    if status.state is ApprovalState.APPROVED and status.same_shape:
+        state += f", for every statement of its shape until {moment(status.expires_at)}, used {status.used} times"
+    if status.bound is not None and status.state in (ApprovalState.APPROVED, ApprovalState.REDEEMED):
+        state += f", for at most {rows_of(status.bound)}"
+    return state
 
 
 def _cautions(request: ApprovalRequest) -> Iterator[str]:
@@ -231,7 +255,7 @@ def _parameter(number: int, parameter: Parameter) -> Words:
 
 def _foreseen(document: Mapping[str, Any]) -> Iterator[str]:
     lines = foreseen.lines(document)
-    return _tree(document, 0) if lines is None else (visible(line) for line in lines)
+    return _tree(document, 0) if lines is None else iter(lines)
 
 
 def _tree(value: object, depth: int) -> Iterator[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from blastwall.approvals import binding
+from blastwall.blast import Blast
 from blastwall.config.bundle import load_bundle
 from blastwall.local.approvals import LocalApprovals
 from blastwall.local.clock import SystemClock
@@ -133,9 +134,21 @@ def rig(tmp_path):
 def test_an_owner_approves_and_the_statement_may_run_once(rig, capsys):
     request = rig.ask()
     assert rig.call("approve", "a-1", "--as", "bob", "--note", "go ahead") == 0
-    assert capsys.readouterr().out == "a-1: approved, for at most 12 rows\n"
+    assert capsys.readouterr().out == "a-1: approved by bob, for at most 12 rows\n"
     redeemed = rig.do(lambda approvals: approvals.redeem(request.binding))
     assert (redeemed.state, redeemed.by, redeemed.note) == (ApprovalState.REDEEMED, ("bob",), "go ahead")
+    assert rig.call("show", "a-1") == 0
+    shown = capsys.readouterr().out
+    assert "state  used, approved by bob, for at most 12 rows" in shown and "expires  in" not in shown
+
+
+def test_who_approves_fewer_rows_than_were_counted_is_told_what_will_come_of_it(rig, capsys):
+    rig.ask(blast=Blast(True, 40, True).document(), bound=54)
+    assert rig.call("approve", "a-1", "--as", "bob", "--rows", "39") == 0
+    assert "40 rows were counted" in capsys.readouterr().err
+    rig.ask(id="a-2", statement=Statement("DELETE FROM other"), blast=Blast(True, 40, True).document(), bound=54)
+    assert rig.call("approve", "a-2", "--as", "bob", "--rows", "40") == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_an_owner_denies(rig, capsys):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from blastwall.approvals import Filed, Vote
 from blastwall.approvals.notices import Kind, grouped, link, mail, slack_message, summary, webhook_body
 from blastwall.approvals.view import view_of
-from blastwall.model import ApprovalState, ApprovalStatus, Parameter, Statement
+from blastwall.blast import Blast, Rows
+from blastwall.model import ApprovalState, ApprovalStatus, Effect, Facts, ObjectRef, Parameter, Statement
 from tests.blastwall.approvals.asking import REQUEST, ask, person
 
 PAGE = "https://page.example"
@@ -73,6 +76,56 @@ def test_slack_offers_approval_only_with_everything_in_view() -> None:
         ask(text="/* reason: trust me */ DELETE FROM orders WHERE id = 7"),
     ):
         assert actions(slack_message(filed(request), Kind.ASKED, PAGE, 1.0, buttons=True)) == ["open", "deny"]
+
+
+RADIUS = Blast(
+    True, 3, True, 900, (Rows("public.orders", 3, "delete"), Rows("public.items", 900, "on delete cascade", via="fk"))
+)
+
+
+def test_who_decides_elsewhere_sees_what_it_would_do() -> None:
+    request = ask(text="DELETE FROM orders WHERE id = 7", blast=RADIUS.document())
+    message = slack_message(filed(request), Kind.ASKED, PAGE, 1.0, buttons=True)
+    shown = json.dumps(message, ensure_ascii=False)
+    assert "└─ on delete cascade of exactly 900 rows of public.items (by fk)" in shown
+    assert actions(message) == ["open", "deny", "approve"]
+    assert "on delete cascade of exactly 900 rows" in mail(filed(request), Kind.ASKED, PAGE, 1.0)[1]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        ask(text=f"DELETE FROM orders WHERE '{'<' * 900}' = '' OR id = 7"),  # four characters each in Slack
+        ask(text="DELETE FROM t", canonical="DELETE FROM t WHERE " + " OR ".join(["x = 1"] * 400)),
+        ask(text="DELETE FROM t", blast=Blast(True, reasons=tuple(f"{n} {'x' * 100}" for n in range(40))).document()),
+        ask(
+            text="DELETE FROM t",
+            facts=Facts(Effect.WRITE, "delete", tuple(ObjectRef("table", f"t{n}" * 40, "write") for n in range(40))),
+        ),
+    ],
+)
+def test_what_slack_has_no_room_for_is_not_approved_there(request_) -> None:
+    message = slack_message(filed(request_), Kind.ASKED, PAGE, 1.0, buttons=True)
+    assert actions(message) == ["open", "deny"]
+    assert "cut here" in json.dumps(message, ensure_ascii=False)
+    assert all(len(block.get("text", {}).get("text", "")) <= 3000 for block in message["blocks"])
+
+
+@pytest.mark.parametrize("facts", [{"flags": frozenset({"writes_masked"})}, {"filters_masked": True}])
+def test_values_of_masked_columns_do_not_leave_for_other_places(facts) -> None:
+    """A text that sets or compares them holds them; what undoes a change holds those that nobody may see."""
+    statement = Statement("UPDATE p SET ssn = '078-05-1120' WHERE x = $1", parameters=(Parameter(b"078-05-1121"),))
+    request = ask(
+        statement=statement,
+        canonical=statement.text,
+        facts=Facts(Effect.WRITE, "update", masked_columns=frozenset({"public.p.ssn"}), **facts),
+    )
+    told = webhook_body(filed(request), Kind.ASKED, PAGE, 1.0)
+    slack = slack_message(filed(request), Kind.ASKED, PAGE, 1.0, buttons=True)
+    outside = json.dumps([told, slack, mail(filed(request), Kind.ASKED, PAGE, 1.0)])
+    assert "078-05" not in outside and "public.p.ssn" in outside
+    assert told["view"]["shown"] == view_of(request).shown, "what a decision must name is what the page shows"
+    assert actions(slack) == ["open", "deny"] and view_of(request).shown in json.dumps(slack)
 
 
 def test_a_decided_message_has_no_buttons_left() -> None:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blastwall.approvals.view import agent_reason, folded, headline, lines_of, moment, titled, view_of
-from blastwall.model import Effect, Facts, ObjectRef, Parameter, Statement
+from blastwall.approvals.view import agent_reason, folded, headline, lines_of, moment, standing, titled, view_of
+from blastwall.blast import Blast, Rows
+from blastwall.model import ApprovalState, ApprovalStatus, Effect, Facts, ObjectRef, Parameter, Statement
 from tests.blastwall.approvals.asking import REQUEST, ask
 
 
@@ -25,12 +26,49 @@ def test_everything_found_is_in_it() -> None:
     found = dict(view_of(request).found)
     assert found["does"] == "delete (write)" and found["because"] == "why" and found["remarks"] == "returning"
     assert found["touches"] == "write table public.orders"
-    assert found["which rows"] == "those that its condition, or what it inserts, names"
+    assert found["which rows"] == "those that its condition names"
     assert found["risk"] == "40 of 100: verb delete +30, table orders +10"
     assert found["agent"] == "reporter (agent-7 of https://idp)" and found["on behalf of"] == "alice@corp.example"
     assert found["approvers"] == "2 of owners"
     assert found["escalates"] == f"to security at {moment(150.0)}" == "to security at 1970-01-01 00:02:30 UTC"
     assert view_of(request).canonical is not None
+
+
+def test_a_blast_radius_keeps_its_branches_and_shows_what_hides_in_names() -> None:
+    blast = Blast(
+        True,
+        1,
+        True,
+        2,
+        (Rows("public.a", 1, "delete"), Rows("public.b\u202e", 2, "on delete cascade", via="k\n")),
+        reasons=("Triggers run code.",),
+    )
+    assert view_of(ask(blast=blast.document())).blast == (
+        "delete of exactly 1 row of public.a",
+        "└─ on delete cascade of exactly 2 rows of public.b⟨U+202E⟩ (by k⟨U+000A⟩)",
+        "together 2 rows besides those it names",
+        "· Triggers run code.",
+    )
+
+
+def test_an_object_that_is_written_and_read_is_named_once() -> None:
+    both = tuple(ObjectRef("table", "public.t", access) for access in ("write", "read"))
+    assert headline(ask(facts=Facts(Effect.WRITE, "update", both))) == "update on public.t at shop"
+
+
+@pytest.mark.parametrize(
+    ("state", "by", "bound", "says"),
+    [
+        (ApprovalState.REQUESTED, (), None, "requested"),
+        (ApprovalState.APPROVED, ("bob", "eve\n"), 1, "approved by bob, eve⟨U+000A⟩, for at most 1 row"),
+        (ApprovalState.REDEEMED, ("bob",), 1200, "used, approved by bob, for at most 1,200 rows"),
+        (ApprovalState.DENIED, ("bob",), 7, "denied by bob"),
+    ],
+)
+def test_where_it_stands_says_who_did_what(
+    state: ApprovalState, by: tuple[str, ...], bound: int | None, says: str
+) -> None:
+    assert standing(ApprovalStatus("a-1", state, by, bound=bound)) == says
 
 
 @pytest.mark.parametrize(
