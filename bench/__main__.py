@@ -9,9 +9,8 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
-from bench import report
+from bench import report, run
 from bench.bulk import bulk
 from bench.masking import masking
 from bench.measure import Measure, Pace, machine
@@ -19,11 +18,6 @@ from bench.select import connect, latency, select
 from bench.ssh import ssh
 from bench.stage import Stage
 from blastwall.errors import Fault
-
-STATE = Path(".cache/bench")
-DOCUMENT = Path("docs/benchmarks.md")
-ROUNDS, SECONDS = 5, 4.0
-QUICK_ROUNDS, QUICK_SECONDS = 2, 2.0
 
 #: Name on the command line -> (heading, what it measures).
 BENCHMARKS: Mapping[str, tuple[str, Callable[[Stage, Pace], Sequence[Measure]]]] = {
@@ -41,15 +35,16 @@ def main(arguments: list[str]) -> int:
     """Exit status 0 when everything was measured, met or missed; 1 when something could not be."""
     options = _options(arguments)
     names = options.names or list(BENCHMARKS)
-    rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
-    pace = Pace(rounds, options.seconds or (QUICK_SECONDS if options.quick else SECONDS), _say)
+    pace = run.pace(options.quick, options.rounds, options.seconds)
     goals = report.load_goals()
     try:
-        sections = []
+        sections: list[tuple[str, Sequence[Measure]]] = []
         with Stage(options.state) as stage:
             for name in names:
                 title, benchmark = BENCHMARKS[name]
                 sections.append((title, benchmark(stage, pace)))
+                # At once: what comes later may fail, and this took its minutes.
+                print(f"{title}\n\n{report.table(sections[-1][1], goals)}\n", file=sys.stderr, flush=True)
         text = report.compose(
             sections,
             goals,
@@ -57,11 +52,12 @@ def main(arguments: list[str]) -> int:
             day=datetime.datetime.now(datetime.UTC).date(),
             machine=machine(),
             versions=[f"Python {platform.python_version()}", *stage.versions],
-            revision=_revision(),
+            revision=run.revision(),
+            quick=options.quick,
         )
         print(text)
         if options.write:
-            DOCUMENT.write_text(report.place(DOCUMENT.read_text("utf-8"), text), "utf-8")
+            run.DOCUMENT.write_text(report.place(run.DOCUMENT.read_text("utf-8"), text), "utf-8")
     except (Fault, OSError, subprocess.SubprocessError) as fault:
         print(f"bench: {fault}", file=sys.stderr)
         return 1
@@ -71,34 +67,10 @@ def main(arguments: list[str]) -> int:
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], metavar="NAME", help=", ".join(BENCHMARKS))
-    parser.add_argument("--quick", action="store_true", help="two short rounds: shows that it works, proves nothing")
-    parser.add_argument("--rounds", type=int, help=f"rounds of each measure (default {ROUNDS})")
-    parser.add_argument("--seconds", type=float, help=f"length of each run (default {SECONDS:g})")
-    parser.add_argument("--write", action="store_true", help=f"put the tables into {DOCUMENT}")
-    parser.add_argument("--state", type=Path, default=STATE, help=f"database and recordings (default {STATE})")
-    return parser.parse_args(arguments)
-
-
-def _say(line: str) -> None:
-    print(f"  {line}", file=sys.stderr, flush=True)
-
-
-def _revision() -> str:
-    """The commit, with a + when files differ from it."""
-    try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-        changed = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return commit + ("+" if changed.strip() else "")
+    run.options(parser, "the tables")
+    parser.add_argument("--rounds", type=int, help=f"rounds of each measure (default {run.ROUNDS})")
+    parser.add_argument("--seconds", type=float, help=f"length of each run (default {run.SECONDS:g})")
+    return run.parsed(parser, arguments)
 
 
 if __name__ == "__main__":

@@ -27,8 +27,7 @@ from typing import Any
 
 from moto.server import ThreadedMotoServer
 
-from bench import pgbench
-from bench.__main__ import DOCUMENT, QUICK_ROUNDS, QUICK_SECONDS, ROUNDS, SECONDS, STATE, _revision, _say
+from bench import pgbench, run
 from bench.bulk import SELECT as BULK
 from bench.client import Client
 from bench.measure import BLASTWALL, Measure, Pace, machine, processor_seconds, ratios, reset_peak, resident
@@ -222,22 +221,21 @@ def table(measures: Sequence[Measure]) -> str:
 def main(arguments: list[str]) -> int:
     """Exit status 0 when everything was measured, 1 when something could not be."""
     parser = argparse.ArgumentParser("python -m bench.recording", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="two short rounds: shows that it works, proves nothing")
-    parser.add_argument("--write", action="store_true", help=f"put the table into {DOCUMENT}")
-    parser.add_argument("--state", type=Path, default=STATE, help=f"database and recordings (default {STATE})")
-    options = parser.parse_args(arguments)
-    pace = Pace(QUICK_ROUNDS if options.quick else ROUNDS, QUICK_SECONDS if options.quick else SECONDS, _say)
+    run.options(parser, "the table")
+    options = run.parsed(parser, arguments)
+    pace = run.pace(options.quick)
     try:
         with Stage(options.state) as stage, ways(stage) as found:
             measures = statements(found, pace) + results(found, pace) + memory(found, pace)
             versions = f"Python {platform.python_version()}, {', '.join(stage.versions[:1])}"
         command = "python -m bench.recording" + (" --quick" if options.quick else "")
         day = datetime.datetime.now(datetime.UTC).date()
-        head = f"`{command}`, {day.isoformat()}, revision {_revision()}; {machine()}; {versions}."
+        head = f"`{command}`, {day.isoformat()}, revision {run.revision()}; {machine()}; {versions}."
+        head += f"\n{run.QUICK}" if options.quick else ""
         text = f"{head}\n\n{table(measures)}"
         print(text)
         if options.write:
-            DOCUMENT.write_text(place(DOCUMENT.read_text("utf-8"), text, BEGIN, END), "utf-8")
+            run.DOCUMENT.write_text(place(run.DOCUMENT.read_text("utf-8"), text, BEGIN, END), "utf-8")
     except (Fault, OSError, subprocess.SubprocessError) as fault:
         print(f"bench: {fault}", file=sys.stderr)
         return 1

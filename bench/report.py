@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench.measure import BLASTWALL, DIRECT, PGBOUNCER, Measure, Spread, differences, ratios
 from bench.pgbench import BenchFault
+from bench.run import QUICK
 
 GOALS = Path(__file__).with_name("goals.toml")
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
@@ -126,12 +127,14 @@ def compose(
     machine: str,
     versions: Sequence[str],
     revision: str,
+    quick: bool = False,
 ) -> str:
     """What stands between the markers: how it was made, then a table for each section."""
     lines = [
         f"`{command}`, {day.isoformat()}, revision {revision}; {machine}; {', '.join(versions)}.",
         "Ratios are taken within each round and shown as their median with the lowest and the highest round.",
     ]
+    lines += [QUICK] if quick else []
     for title, measures in sections:
         lines += ["", f"### {title}", "", table(measures, goals)]
     return "\n".join(lines)

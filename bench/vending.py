@@ -6,6 +6,7 @@ beyond a connection with a password that exists already, and what its end takes 
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import sys
 import tempfile
@@ -13,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+from bench.run import QUICK, QUICK_HELP
 from blastwall.conversation import Admin
 from blastwall.credentials.logins import Logins, RoleRules
 from blastwall.local import processes
@@ -27,6 +29,7 @@ from rig import account
 from rig.postgres import EmbeddedPostgres
 
 SESSIONS = 200
+QUICK_SESSIONS = 20
 AT_ONCE = 20
 
 
@@ -48,7 +51,7 @@ async def timed(work: Callable[[], Awaitable[object]], times: list[float]) -> No
     times.append(time.perf_counter() - began)
 
 
-async def measure(server: EmbeddedPostgres, state: Path) -> dict[str, list[float]]:
+async def measure(server: EmbeddedPostgres, state: Path, count: int) -> dict[str, list[float]]:
     """Seconds of each step: one after the other, then twenty at once."""
     clock, store = SystemClock(), Store(state / "blastwall.db")
     sessions, leases, roles = LocalSessions(store, clock), LocalLeases(store), PostgresRoles()
@@ -70,7 +73,7 @@ async def measure(server: EmbeddedPostgres, state: Path) -> dict[str, list[float
         await sessions.kill(session.id, "over", "bench")
         await timed(lambda: logins.revoke(session), found.setdefault(names[1], []))
 
-    for number in range(SESSIONS):
+    for number in range(count):
         await one(number, ("vend", "revoke and try"))
     gate = asyncio.Semaphore(AT_ONCE)
 
@@ -78,14 +81,17 @@ async def measure(server: EmbeddedPostgres, state: Path) -> dict[str, list[float
         async with gate:
             await one(number, (f"vend, {AT_ONCE} at once", f"revoke and try, {AT_ONCE} at once"))
 
-    await asyncio.gather(*(crowded(SESSIONS + number) for number in range(SESSIONS)))
+    await asyncio.gather(*(crowded(count + number) for number in range(count)))
     await logins.close()
     store.close()
     return found
 
 
-def main() -> int:
-    """Print a table: milliseconds."""
+def main(arguments: list[str]) -> int:
+    """Print a table: milliseconds. 1 when a login was left behind."""
+    parser = argparse.ArgumentParser("python -m bench.vending", description="What a session's own login costs.")
+    parser.add_argument("--quick", action="store_true", help=QUICK_HELP)
+    quick = parser.parse_args(arguments).quick
     state = Path(tempfile.mkdtemp(prefix="blastwall-bench-"))
     state.chmod(0o711)
     try:
@@ -95,10 +101,12 @@ def main() -> int:
                 "GRANT bench_profile TO bench_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"
             )
             (state / "store").mkdir(mode=0o700)
-            found = asyncio.run(measure(server, state / "store"))
+            found = asyncio.run(measure(server, state / "store", QUICK_SESSIONS if quick else SESSIONS))
             left = server.psql("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'bw\\_%'")
     finally:
         account.remove_tree(state)
+    if quick:
+        print(QUICK)
     print(f"{'ms':<32}{'p50':>8}{'p99':>8}{'runs':>8}")
     for name, times in found.items():
         print(f"{name:<32}{percentile(times, 0.5):>8.1f}{percentile(times, 0.99):>8.1f}{len(times):>8}")
@@ -107,4 +115,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

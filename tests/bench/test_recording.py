@@ -7,8 +7,9 @@ import pytest
 from bench.bulk import SELECT
 from bench.measure import Measure
 from bench.recorders import OFF, S3, Nothing, recorder
-from bench.recording import BEGIN, DOCUMENT, END, HUGE, KERNEL, POWER_LOSS, WAYS, Way, settled, table
+from bench.recording import BEGIN, END, HUGE, KERNEL, POWER_LOSS, WAYS, Way, settled, table
 from bench.report import place
+from bench.run import DOCUMENT
 
 
 def filled(id: str, unit: str) -> Measure:
