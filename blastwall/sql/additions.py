@@ -31,6 +31,7 @@ class Additions:
                 self._operators[operator.name] = (*self._operators.get(operator.name, ()), operator)
         self.casts = tuple(_added_casts(catalogue))
         self._columns: dict[int, frozenset[int]] = {}
+        self._parts: dict[int, frozenset[int]] = {}
 
     def operators(self, name: str) -> tuple[Operator, ...]:
         """Operators of that name that PostgreSQL did not ship, in any schema."""
@@ -40,9 +41,18 @@ class Additions:
         """The added types a statement can get hold of through a relation: its row, its columns, and what those hold."""
         found = self._columns.get(relation.oid)
         if found is None:
-            found = self._columns[relation.oid] = frozenset(
-                oid for oid in _types_within(catalogue, relation) if oid >= FIRST_USER_OID
+            row = catalogue.type(relation.schema, relation.name, ())
+            oids = [column.type_oid for column in relation.columns]
+            found = self._columns[relation.oid] = custom(
+                _types_within(catalogue, oids if row is None else [*oids, row.oid])
             )
+        return found
+
+    def parts(self, catalogue: Catalogue, oid: int) -> frozenset[int]:
+        """The added types a statement can get hold of through a value of a type: itself, and what it is made of."""
+        found = self._parts.get(oid)
+        if found is None:
+            found = self._parts[oid] = custom(_types_within(catalogue, [oid]))
         return found
 
 
@@ -76,10 +86,9 @@ def _shown(type_: Type | None) -> str:
     return f"{type_.schema}.{type_.name}" if type_ is not None else "an unknown type"
 
 
-def _types_within(catalogue: Catalogue, relation: Relation) -> set[int]:
-    row = catalogue.type(relation.schema, relation.name, ())
-    waiting = [column.type_oid for column in relation.columns]
-    seen = {row.oid} if row is not None else set()
+def _types_within(catalogue: Catalogue, oids: Iterable[int]) -> set[int]:
+    waiting = list(oids)
+    seen: set[int] = set()
     while waiting:
         oid = waiting.pop()
         if oid in seen:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from blastwall.model import Effect
 from blastwall.sql.additions import additions, custom, shown_types
 from blastwall.sql.builtins import builtins
-from blastwall.sql.catalogue import SYSTEM_SCHEMA, TEMP_SCHEMA, Function, Type, clip
+from blastwall.sql.catalogue import SYSTEM_SCHEMA, TEMP_SCHEMA, Catalogue, Function, Type, clip
 from blastwall.sql.families import may_be
 from blastwall.sql.functions import Builtin, function_table
 from blastwall.sql.resolve import INFORMATION_SCHEMA
@@ -111,7 +111,7 @@ def _look_for_overloads(
         if catalogue is not None and not function.variadic and not may_be(families, catalogue, function.arg_types):
             continue
         reason = f"Calls {name}, which the function {function.schema}.{name} of this database may replace"
-        _hazard(walk, custom(function.arg_types), reason, "shadowed_function")
+        _hazard(walk, function.arg_types, reason, "shadowed_function")
 
 
 def _takes(function: Function, arguments: int | None) -> bool:
@@ -120,11 +120,26 @@ def _takes(function: Function, arguments: int | None) -> bool:
     return len(function.arg_types) - function.default_count <= arguments <= len(function.arg_types)
 
 
-def _hazard(walk: Walk, types: frozenset[int], reason: str, flag: str) -> None:
+def _hazard(walk: Walk, takes: Iterable[int], reason: str, flag: str) -> None:
+    """``takes`` are its argument types: an added one counts when the statement touches it, or what it is made of."""
+    catalogue = walk.surroundings.catalogue
+    types = custom(_base(catalogue, oid) for oid in takes)
     if types:
-        walk.hazards.append((types, reason, flag))
+        made = (catalogue.type_by_oid(oid) for oid in types) if catalogue is not None else ()
+        elements = custom(each.element_oid for each in made if each is not None)  # ARRAY[x] is an array of its type
+        walk.hazards.append((types | elements, reason, flag))
     else:
         walk.unknown(f"{reason}; {_LIST_HINT}, or write it with its schema.", flag)
+
+
+def _base(catalogue: Catalogue | None, oid: int) -> int:
+    """What a domain is made of: values of that are taken for the domain's without being asked. Others as they are."""
+    for _ in range(_TYPE_DEPTH):
+        found = catalogue.type_by_oid(oid) if catalogue is not None else None
+        if found is None or found.kind != "d":
+            break
+        oid = found.base_oid
+    return oid
 
 
 def settle_hazards(walk: Walk) -> None:
@@ -174,7 +189,7 @@ def judge_operator(walk: Walk, path: list[str], families: Callable[[], list[str]
         if catalogue is not None and sides and (len(sides) != len(taken) or not may_be(sides, catalogue, taken)):
             continue
         reason = f"Uses the operator {name}, which {operator.schema}.{name} of this database may replace"
-        _hazard(walk, custom((operator.left, operator.right)), reason, "user_operator")
+        _hazard(walk, (operator.left, operator.right), reason, "user_operator")
 
 
 def judge_type(walk: Walk, name: Message) -> Type | None:
@@ -215,13 +230,29 @@ def judge_type_path(walk: Walk, path: list[str]) -> Type | None:
     return None
 
 
+def judge_parameter_types(walk: Walk, oids: Iterable[int]) -> None:
+    """Judge the types that a client declares its parameters to have, by oid: the server runs their input functions and
+    checks when values are bound, and picks overloads by them.
+    """
+    catalogue = walk.surroundings.catalogue
+    for oid in sorted(custom(oids)):
+        found = catalogue.type_by_oid(oid) if catalogue is not None else None
+        if found is None:
+            walk.unknown(f"Declares a parameter of a type that the catalogue does not know (oid {oid}).", "user_type")
+        else:
+            _judge_added_type(walk, found)
+
+
 def _allowed_type_place(walk: Walk, name: str) -> bool:
     surroundings = walk.surroundings
     return any(surroundings.allows(place, name) for place in surroundings.search_path)
 
 
 def _judge_added_type(walk: Walk, type_: Type) -> None:
+    catalogue = walk.surroundings.catalogue
     walk.type_oids.add(type_.oid)
+    if catalogue is not None:
+        walk.type_oids |= additions(catalogue).parts(catalogue, type_.oid)
     problem = _added_type_problem(walk, type_, 0)
     if problem:
         walk.unknown(f"Converts to {type_.schema}.{type_.name}, {problem}; {_LIST_HINT}.", "user_type")
@@ -266,7 +297,7 @@ def _look_for_casts(walk: Walk, target: Type | None) -> None:
     for added in additions(catalogue).casts:
         if added.cast.target in wanted and not walk.surroundings.allows(*added.function):
             reason = f"Converts {added.shown}, for which the database runs the function {'.'.join(added.function)}"
-            _hazard(walk, custom((added.cast.source,)), reason, "user_cast")
+            _hazard(walk, (added.cast.source,), reason, "user_cast")
 
 
 def callable_by_attribute(walk: Walk, name: str, *, row: bool) -> bool:

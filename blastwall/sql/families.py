@@ -6,7 +6,7 @@ no candidate for a number. "" is a value of any type: a parameter, an untyped li
 
 from __future__ import annotations
 
-from blastwall.sql.catalogue import Catalogue
+from blastwall.sql.catalogue import Catalogue, clip
 from blastwall.sql.functions import function_table
 from blastwall.sql.scope import Scope
 from blastwall.sql.tree import Message, kind_of, strings
@@ -45,9 +45,9 @@ def family_of_type(catalogue: Catalogue, oid: int) -> str:
         found = catalogue.type_by_oid(found.base_oid)
     if found is None or found.kind == "p":
         return ""
-    if found.schema != "pg_catalog":
-        return f"{found.schema}.{found.name}"
-    return "array" if found.element_oid and found.name.startswith("_") else family_of_name(found.name)
+    if found.element_oid and found.name.startswith("_"):
+        return "array"
+    return f"{found.schema}.{found.name}" if found.schema != "pg_catalog" else family_of_name(found.name)
 
 
 def family_of(walk: Walk, node: Message, scope: Scope, depth: int = 0) -> str:
@@ -62,8 +62,7 @@ def family_of(walk: Walk, node: Message, scope: Scope, depth: int = 0) -> str:
     if which == "column_ref":
         return _family_of_column(walk, strings(node.column_ref.fields), scope)
     if which == "type_cast":
-        name = node.type_cast.type_name
-        return "array" if name.array_bounds else family_of_name(strings(name.names)[-1])
+        return _family_of_type_name(walk, node.type_cast.type_name)
     if which == "func_call":
         builtin = function_table().find(strings(node.func_call.funcname)[-1], walk.major)
         return builtin.returns if builtin is not None else ""
@@ -77,6 +76,18 @@ def family_of(walk: Walk, node: Message, scope: Scope, depth: int = 0) -> str:
     if which in ("bool_expr", "null_test", "boolean_test"):
         return "boolean"
     return "time" if which == "sqlvalue_function" and node.sqlvalue_function.op <= 9 else ""
+
+
+def _family_of_type_name(walk: Walk, name: Message) -> str:
+    if name.array_bounds:
+        return "array"
+    path = [clip(each) for each in strings(name.names)]
+    catalogue = walk.surroundings.catalogue
+    if catalogue is None:
+        return family_of_name(path[-1])
+    schema = path[-2] if len(path) > 1 else None
+    found = catalogue.type(schema, path[-1], walk.surroundings.search_path, temp=False)
+    return family_of_type(catalogue, found.oid) if found is not None else ""
 
 
 def _family_of_column(walk: Walk, path: list[str], scope: Scope) -> str:

@@ -8,7 +8,7 @@ from functools import cache
 
 from blastwall.masking.plan import UNTOUCHED, Treatment
 from blastwall.model import Effect, Facts
-from blastwall.sql.callables import settle_hazards
+from blastwall.sql.callables import judge_parameter_types, settle_hazards
 from blastwall.sql.changes import CHANGE_RULES
 from blastwall.sql.definitions import DEFINITION_RULES, DEFINITION_STATEMENTS, statement_table
 from blastwall.sql.expressions import EXPRESSION_RULES
@@ -18,7 +18,7 @@ from blastwall.sql.queries import QUERY_RULES
 from blastwall.sql.scope import Scope
 from blastwall.sql.sessions import SESSION_STATEMENTS
 from blastwall.sql.surroundings import Surroundings
-from blastwall.sql.tree import MESSAGES, Message, constant, kind_of, strings, unwrap
+from blastwall.sql.tree import MESSAGES, Message, constant, kind_of, leftmost_arm, strings, unwrap
 from blastwall.sql.walk import Rule, Walk, rule_table
 
 _UNLOCK_ALL = (["pg_advisory_unlock_all"], ["pg_catalog", "pg_advisory_unlock_all"])
@@ -69,9 +69,10 @@ def judge(
     temp: frozenset[str] = frozenset(),
     made: frozenset[str] = frozenset(),
     numbers: Mapping[int, float] | None = None,
+    types: frozenset[int] = frozenset(),
 ) -> Judgement:
     """Judge one statement (RawStmt.stmt). ``temp`` and ``made`` are relations that earlier statements of the text
-    made.
+    made, ``types`` the oids of the types that the client declares for its parameters.
     """
     message = unwrap(node)
     name = type(message).__name__
@@ -95,6 +96,7 @@ def judge(
     walk = Walk(surroundings, ledger, _rules(), temp=temp, made=made, numbers=numbers)
     walk.push(node, Scope())
     walk.run()
+    judge_parameter_types(walk, types)
     if ledger.effect is not Effect.SESSION:
         settle_hazards(walk)
     return Judgement(
@@ -170,8 +172,8 @@ def _made_by(kind: str, message: Message) -> tuple[str, bool] | None:
         relation = message.relation
     elif kind == "CreateTableAsStmt":
         relation = message.into.rel
-    elif kind == "SelectStmt" and message.HasField("into_clause"):
-        relation = message.into_clause.rel
+    elif kind == "SelectStmt" and leftmost_arm(message).HasField("into_clause"):
+        relation = leftmost_arm(message).into_clause.rel
     else:
         return None
     return relation.relname, relation.relpersistence == "t" or relation.schemaname == "pg_temp"

@@ -9,6 +9,7 @@ from typing import Final
 
 from blastwall.masking.plan import UNTOUCHED, Treatment
 from blastwall.model import Effect, Facts, Parameter
+from blastwall.sql.additions import custom
 from blastwall.sql.catalogue import Catalogue
 from blastwall.sql.facts import unknown, worst
 from blastwall.sql.judge import Judgement, judge
@@ -24,6 +25,7 @@ __all__ = [
     "Surroundings",
     "classify",
     "classify_tree",
+    "declared",
     "offline",
 ]
 
@@ -100,7 +102,7 @@ def classify(
     """Judge a text of any number of statements. Blocks while a large text is parsed by the worker.
 
     ``parameters`` are bound values in order (Parameter, text, or None); they matter where a number says how much is
-    asked for.
+    asked for, and where a Parameter's type is one that PostgreSQL did not ship.
     """
     try:
         tree = parse(text)
@@ -128,13 +130,13 @@ def _failed(what: str) -> Facts:
 def _classify(tree: Tree, surroundings: Surroundings, parameters: Sequence[Parameter | str | bytes | None]) -> Finding:
     if not tree.statements:
         return Finding(replace(_EMPTY, fingerprint=""), tree)
-    numbers = _numbers(parameters)
+    numbers, types = _numbers(parameters), _types(parameters)
     temp: frozenset[str] = frozenset()
     made: frozenset[str] = frozenset()
     found: list[StatementFinding] = []
     masking = _Masking(tree)
     for place, raw in enumerate(tree.statements):
-        one = judge(raw.stmt, surroundings, temp=temp, made=made, numbers=numbers)
+        one = judge(raw.stmt, surroundings, temp=temp, made=made, numbers=numbers, types=types)
         if surroundings.plan:
             one = masking.treat(place, one, surroundings, temp, made)
         found.append(one)
@@ -254,6 +256,22 @@ def _numbers(parameters: Sequence[Parameter | str | bytes | None]) -> dict[int, 
         except ValueError:
             continue
     return found
+
+
+def _types(parameters: Sequence[Parameter | str | bytes | None]) -> frozenset[int]:
+    """The types that the client declares for parameters, as oids; 0, which leaves it to the server, is not one."""
+    return frozenset(each.type_id for each in parameters if isinstance(each, Parameter) and each.type_id)
+
+
+def declared(text: str, surroundings: Surroundings, type_ids: Sequence[int]) -> str:
+    """Why a text may not be prepared with parameters of these types (Parse's oids); "" when they change nothing.
+
+    PostgreSQL's own types, which is all that most drivers name, cost nothing; otherwise the text is judged anew.
+    """
+    if not custom(type_ids):
+        return ""
+    facts = classify(text, surroundings, [Parameter(None, type_id=each) for each in type_ids]).facts
+    return facts.reason if facts.effect is Effect.UNKNOWN else ""
 
 
 class Classifier:

@@ -18,7 +18,7 @@ from blastwall.sql.masking.selects import query
 from blastwall.sql.masking.values import Entry, Refused
 from blastwall.sql.resolve import Found, look_up
 from blastwall.sql.surroundings import Surroundings
-from blastwall.sql.tree import Message, constant, kind_of, strings, unwrap
+from blastwall.sql.tree import Message, constant, kind_of, leftmost_arm, strings, unwrap
 from blastwall.sql.walk import Walk
 
 _CHANGES = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
@@ -105,8 +105,9 @@ class _Statement:
 
     def _select(self, message: Message) -> None:
         self.columns = query(self.binder, message, Level())
-        if message.HasField("into_clause"):
-            self._refuse_copies(message.into_clause.rel.relname)
+        first = leftmost_arm(message)  # of a UNION it is the first arm that says where the rows of all go
+        if first.HasField("into_clause"):
+            self._refuse_copies(first.into_clause.rel.relname)
             self.columns = None
 
     def carry(self, node: Message) -> None:

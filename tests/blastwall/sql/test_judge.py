@@ -43,6 +43,8 @@ def test_what_a_statement_is_to_its_session(text: str, kind: str, name: str, val
         ("CREATE TABLE pg_temp.fresh (id int)", ("fresh", True)),
         ("CREATE TEMP TABLE fresh AS SELECT 1", ("fresh", True)),
         ("SELECT 1 INTO fresh", ("fresh", False)),
+        ("SELECT 1 INTO fresh UNION SELECT 2 UNION SELECT 3", ("fresh", False)),
+        ("SELECT 1 INTO TEMP fresh UNION ALL SELECT 2", ("fresh", True)),
         ("CREATE INDEX fresh ON orders (id)", None),
     ],
 )

@@ -9,10 +9,11 @@ import pytest
 
 from blastwall.model import Effect, Parameter
 from blastwall.protocols.postgres import classify as module
-from blastwall.protocols.postgres.classify import Classifier, Finding, classify, classify_tree, offline
+from blastwall.protocols.postgres.classify import Classifier, Finding, classify, classify_tree, declared, offline
+from blastwall.sql.catalogue import Type
 from blastwall.sql.parser import Unparsed, parse
 from blastwall.sql.surroundings import Surroundings
-from tests.blastwall.sql.judging import corpus, corpus_catalogue, find, judged
+from tests.blastwall.sql.judging import corpus, corpus_catalogue, find, function, judged, shop
 
 
 def kinds(text: str) -> list[str]:
@@ -177,6 +178,37 @@ def test_parameters_count_where_they_say_how_much() -> None:
     assert classify(text, corpus(), ["100"]).facts.flags == frozenset()
     assert classify(text, corpus(), [Parameter(b"99999999999")]).facts.effect is Effect.UNKNOWN
     assert "amplification" in classify(text, corpus(), [Parameter(b"\0\0\0\5", binary=True)]).facts.flags
+
+
+def test_parameters_of_a_type_whose_values_run_code_are_refused() -> None:
+    around = corpus()
+    assert around.catalogue is not None
+    oids = {name: kind.oid for name in ("evil_domain", "_evil_domain", "orders") if (kind := _type(around, name))}
+    for name in ("evil_domain", "_evil_domain"):
+        facts = classify("SELECT $1", around, [Parameter(None, type_id=oids[name])]).facts
+        assert facts.effect is Effect.UNKNOWN and "user_type" in facts.flags
+        assert "checks run code" in declared("SELECT $2::text", around, [23, oids[name]])
+    assert "does not know" in declared("SELECT $1", around, [99_999])
+    assert "does not know" in declared("SELECT $1", offline(None), [oids["evil_domain"]])
+    assert declared("SELECT $1", around, [oids["orders"]]) == ""
+
+
+def test_a_parameters_type_may_choose_an_added_overload() -> None:
+    mood = 30_001
+    around = shop(types=(Type(mood, "public", "mood", "e"),), functions=(function(21_000, "lower", mood),))
+    assert declared("SELECT $1", around, [mood]) == ""
+    assert declared("SELECT lower($1)", around, [25]) == ""
+    assert "public.lower" in declared("SELECT lower($1)", around, [mood])
+
+
+def test_postgresqls_own_types_are_not_looked_at() -> None:
+    assert declared("this is not even SQL", corpus(), [0, 23, 25, 1009, 3802, 16383]) == ""
+    assert declared("SELECT $1", corpus(), ()) == ""
+
+
+def _type(around: Surroundings, name: str) -> Type | None:
+    assert around.catalogue is not None
+    return around.catalogue.type("public", name, ())
 
 
 def test_hints_that_an_extension_obeys_are_refused() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from blastwall.masking.plan import Predicates
+from blastwall.masking.plan import Predicates, Strategy
 from tests.blastwall.sql.masking.masks import found, masked, refusal
 
 
@@ -31,6 +31,10 @@ from tests.blastwall.sql.masking.masks import found, masked, refusal
         "CREATE TABLE mine AS SELECT ssn FROM customers",
         "CREATE TABLE mine AS SELECT upper(ssn) FROM customers",
         "SELECT ssn INTO mine FROM customers",
+        "SELECT ssn INTO mine FROM customers UNION ALL SELECT ssn FROM customers",
+        "(SELECT ssn INTO TEMP mine FROM customers UNION ALL SELECT 'a') UNION ALL SELECT 'b' ORDER BY 1 LIMIT 1",
+        "SELECT 'a' AS a INTO mine UNION ALL SELECT ssn FROM customers",
+        "EXPLAIN ANALYZE SELECT ssn INTO mine FROM customers UNION ALL SELECT ssn FROM customers",
         "CREATE TEMP TABLE mine AS TABLE customers",
         "CREATE VIEW mine AS SELECT ssn FROM customers",
         "CREATE VIEW mine AS SELECT count(ssn) FROM customers",
@@ -40,6 +44,7 @@ from tests.blastwall.sql.masking.masks import found, masked, refusal
 @pytest.mark.parametrize("predicates", Predicates)
 def test_a_masked_column_is_not_copied(text: str, predicates: Predicates) -> None:
     assert "masked column" in refusal(text, predicates)
+    assert "masked column" in found(text, predicates, Strategy.HASH).facts.refusal
 
 
 @pytest.mark.parametrize(
