@@ -52,6 +52,8 @@ log = logging.getLogger("blastwall.gateway")
 GREET_SECONDS = 30.0
 #: The target has this long to take the session (seconds).
 CONNECT_SECONDS = 30.0
+#: What is under way when a session ends has this long to stop before its connection is closed all the same (seconds).
+STOP_SECONDS = 10.0
 #: An agent asks to break the glass by an application name that begins so; what follows is its reason.
 BREAK_GLASS = "break-glass:"
 
@@ -178,10 +180,12 @@ class Gateway:
         ports = self.ports
         recording = await self._open(session, target, connection, self._header(hello, target, session))
         recording.protect(hello.token)
-        ledger = await self._ledger(session, target)
-        reason = "the client left"
+        ledger: Ledger | None = None
+        reason = "the session could not be joined"
         try:
+            ledger = await self._ledger(session, target)
             await ports.sessions.attach(session, connection)
+            reason = "the client left"
             decider = Decider(
                 session,
                 target,
@@ -286,7 +290,9 @@ class Gateway:
                 work.result()
                 return "the client left"
             work.cancel()
-            await asyncio.wait({work})
+            _, late = await asyncio.wait({work}, timeout=STOP_SECONDS)
+            if late:
+                log.error("a connection of session %s does not stop: it is closed as it is", session.id)
             if failed is not None:
                 raise failed
             if ended.done():
@@ -351,13 +357,18 @@ class Gateway:
             self.ledgers.pop(session.id, None)
         await self.ports.sessions.detach(session, connection, ledger.unnoted())
 
-    async def _end(self, recording: Recording, reason: str, session: Session, connection: str, ledger: Ledger) -> None:
-        """Close the recording, which may wait for a disk and a signer, and let go of the session."""
+    async def _end(
+        self, recording: Recording, reason: str, session: Session, connection: str, ledger: Ledger | None
+    ) -> None:
+        """Close the recording, which may wait for a disk and a signer, and let go of the session (None: it was never
+        joined)."""
         try:
             await asyncio.to_thread(recording.close, reason)
         except RecordingFault as fault:
             log.error("a recording could not be closed, another will complete it: %s", fault)
-        await self._detach(session, connection, ledger)
+        finally:
+            if ledger is not None:
+                await self._detach(session, connection, ledger)
 
     def adopt(self, bundle: Bundle) -> None:
         """Take another configuration from now on: new connections wholly, live ones for their policies."""

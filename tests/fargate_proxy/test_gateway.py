@@ -14,7 +14,7 @@ import pytest
 
 from blastwall.config.bundle import Bundle, load_bundle
 from blastwall.conversation import Hello
-from blastwall.errors import ClientFault, RecordingFault, TokenFault, UpstreamFault
+from blastwall.errors import ClientFault, OurFault, RecordingFault, TokenFault, UpstreamFault
 from blastwall.local.clock import SystemClock
 from blastwall.model import (
     Chunk,
@@ -29,6 +29,7 @@ from blastwall.model import (
     Session,
     Statement,
 )
+from fargate_proxy import gateway as module
 from fargate_proxy.gateway import Gateway, Ports
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -141,6 +142,7 @@ class Play:
         self.usage_told.append(usage)
 
     async def usage(self, session: Session) -> Mapping[str, int]:
+        self._may_fail("usage")
         return {}
 
     def ended(self, session: Session) -> Any:
@@ -218,6 +220,45 @@ async def test_a_good_agent_is_let_in_recorded_and_counted(bundle: Bundle) -> No
     assert ("credential", {"kind": "static", "user": "u", "note": OUTLIVES}) in play.events
     assert play.told == ["token", "p"], "neither may ever stand in the recording"
     assert all(secret.wiped for secret in play.protected), "and neither is kept once it has served"
+
+
+async def test_a_recording_of_a_session_that_could_not_be_joined_is_closed(bundle: Bundle) -> None:
+    """Else its lease would be kept for as long as the process lives, and nobody could complete it."""
+    play = Play()
+    play.fail["usage"] = OurFault("the table does not answer")
+    gateway, task = serve(play, bundle)
+    await finish(task)
+    assert play.finished == ["the session could not be joined"] and play.usage_told == [] and gateway.ledgers == {}
+    assert [denial.code for denial in play.closed if denial] == [DenialCode.FAULT]
+
+
+async def test_a_session_that_ends_is_closed_although_its_work_does_not_stop(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STOP_SECONDS", 0.05)
+    play, let = Play(), asyncio.Event()
+
+    async def stubborn() -> None:
+        while not let.is_set():
+            try:
+                await let.wait()
+            except asyncio.CancelledError:
+                continue
+
+    async def channels() -> Any:
+        await stubborn()
+        for channel in ():
+            yield channel
+
+    monkeypatch.setattr(play, "channels", channels)
+
+    play.killed.set_result("killed by carol")
+    _, task = serve(play, bundle)
+    try:
+        await finish(task)
+        assert [denial.reason for denial in play.closed if denial] == ["killed by carol"]
+    finally:
+        let.set()
 
 
 @pytest.mark.parametrize("step", ["verify", "session", "open", "intent", "vend", "connect", "classify"])
