@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from blastwall.approvals.view import rows_of
 from blastwall.approvals.visible import visible
 from blastwall.audit.journal import note
 from blastwall.errors import ClientFault, UpstreamFault
@@ -25,6 +26,11 @@ from cli import approver, door, place
 
 APPLY_SECONDS = 900.0  # somebody may have to approve it first
 AGENT = "undo"
+_MEANINGS = {
+    "22P02": "; that is, rows were changed since, or the change was never committed",  # the cast that is made to fail
+    "23505": "; that is, a row with such a key is there again",
+    "23503": "; that is, a row that it refers to is gone",
+}
 
 
 @click.command(short_help="Bring back what an approved change overwrote.")
@@ -77,18 +83,23 @@ def command(
         raise ClientFault(f"{capsule.target} is no PostgreSQL target any more: nothing is undone")
     token = door.Tokens(way, door.Agent(AGENT, agent_groups, name)).get()
     credential = Credential(there.login, token, "static", None)
-    click.echo(
-        f"{capsule.rows} rows to bring back; `blastwall approvals ls` shows whether it waits for somebody", err=True
-    )
+    rows = rows_of(capsule.rows)
+    click.echo(f"{rows} to bring back; `blastwall approvals ls` shows whether it waits for somebody", err=True)
     try:
         asyncio.run(
             _apply(Route(there.host, there.port, "verify-full", str(there.ca)), there.database, credential, text)
         )
     except UpstreamFault as fault:
-        click.echo(visible(f"nothing was undone: {fault}"), err=True)
+        click.echo(visible(f"nothing was undone: {fault}{_meaning(fault)}"), err=True)
         return 1
-    click.echo(f"{capsule.rows} rows are as they were before {id}")
+    click.echo(f"as they were before {visible(id)}: {rows}")
     return 0
+
+
+def _meaning(fault: UpstreamFault) -> str:
+    """What a refusal of the text that restores means: where columns are masked, the database's words do not say."""
+    known = "nothing is undone" in str(fault)
+    return "" if known else _MEANINGS.get(fault.code, "")
 
 
 async def _opened(keyboard: approver.Keyboard, id: str, run: bool) -> Capsule | Denial:
@@ -103,7 +114,10 @@ async def _opened(keyboard: approver.Keyboard, id: str, run: bool) -> Capsule | 
         store.close()
     names = [one for one in await capsules.names(id) if one == id or one.startswith(f"{id}-")]
     if filed is None or not names:
-        raise ClientFault(f"nothing was kept for {visible(id)}: `blastwall recordings show` says why (undo_capsule)")
+        if bundle.config.approvals.undo.rows == 0:
+            raise ClientFault(f"nothing was kept for {visible(id)}: gateway.yaml sets no approvals.undo (docs/undo.md)")
+        why = "it did not run, or the recording of its session says why (event undo_capsule)"
+        raise ClientFault(f"nothing was kept for {visible(id)}: {why}")
     if len(names) > 1:
         raise ClientFault(f"{visible(id)} ran several times: name one of {', '.join(names)}")
     target = bundle.targets.get(filed.request.target)

@@ -9,9 +9,12 @@ from typing import Any, Final
 
 from blastwall.errors import OurFault
 
-VERSION: Final = 1
+VERSION: Final = 2
 #: Bytes of a capsule, unpacked.
 LARGEST: Final = 64 * 1024 * 1024
+
+#: Which version a row is, as text: another transaction's has another xmin, another of the same another place.
+VERSIONED: Final = "pg_catalog.concat_ws(' ', {0}.xmin, {0}.tableoid, {0}.ctid)"
 
 Row = tuple[str | None, ...]
 
@@ -26,8 +29,8 @@ class Part:
     set back.
 
     ``table`` is quoted and qualified, as it stands in SQL. ``columns`` are (name, type as it stands in a cast); the
-    first ``key`` of them are the primary key. ``rows`` are values in text form, ``seen`` for each row that was set the
-    version (xmin) in which the change left it.
+    first ``key`` of them are the primary key. ``rows`` are values in text form, ``seen`` for each row the version
+    (:data:`VERSIONED`) in which the change left it; of those that are gone, the last there was.
     """
 
     table: str

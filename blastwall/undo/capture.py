@@ -26,10 +26,11 @@ from blastwall.sql.blast.plans import reaches
 from blastwall.sql.blast.terrain import Key, Table, Terrain, around, read
 from blastwall.sql.catalogue import Catalogue, Column, Relation, quoted
 from blastwall.sql.tree import Message, unwrap
-from blastwall.undo.capsule import NoCapsule, Part, Row
+from blastwall.undo.capsule import VERSIONED, NoCapsule, Part, Row
 from blastwall.undo.restore import literal
 
 _TEXT_OID: Final = 25
+_THEIRS: Final = 16384  # numbers from here on are not the server's own (FirstNormalObjectId)
 _MONEY_OID: Final = 790  # how it reads is the locale's affair
 #: Settings under which questions of the gateway's own are asked here, so that values read the same everywhere.
 SETTINGS: Final[Mapping[str, str]] = {
@@ -58,11 +59,12 @@ Again = Generator[Question, Answer, tuple[Part, ...]]
 
 @dataclass(slots=True)
 class _Found:
-    """Rows of one table, by their primary key; ``columns`` of those that are set."""
+    """Rows of one table, by their primary key, and their versions; ``columns`` of those that are set."""
 
     table: Table
     relation: Relation
     rows: dict[Row, Row] = field(default_factory=dict)
+    versions: dict[Row, str] = field(default_factory=dict)
     columns: dict[str, None] = field(default_factory=dict)
 
 
@@ -140,12 +142,19 @@ class _Walk:
             raise NoCapsule(f"{title} has no primary key, by which its rows would be found again.")
         if table.partitioned and table.oid != table.root:
             raise NoCapsule(f"{title} is a partition that is spoken of by its own name.")
+        if any(column.type_oid >= _THEIRS and self._is_base(column) for column in _keys(relation)):
+            raise NoCapsule(f"The primary key of {title} is of a type whose values cannot be told apart safely.")
         types = {column.type_oid for column in relation.columns}
         if _MONEY_OID in types or any(
             cast.source in types and cast.target == _TEXT_OID for cast in self._catalogue.casts
         ):
             raise NoCapsule(f"Somebody changed what types of {title} look like as text.")
         return table
+
+    def _is_base(self, column: Column) -> bool:
+        """Of a type that an extension made: the gateway's questions know no operators of such."""
+        known = self._catalogue.type_by_oid(column.type_oid)
+        return known is None or known.kind == "b"
 
     def may_lock(self, table: Table) -> Generator[Question, Answer, None]:
         """Raises NoCapsule unless the session's role may read and lock the table's rows: an error would end all."""
@@ -249,11 +258,12 @@ class _Walk:
             raise NoCapsule(answer.reason)
         fresh: list[Row] = []
         places = _key_places(found.relation)
-        for values in answer:
+        for *values, version in answer:
             given = tuple(None if value is None else value.decode("utf-8") for value in values)
             key = tuple(given[place] for place in places)
             if key not in found.rows:
                 found.rows[key] = given
+                found.versions[key] = (version or b"").decode("ascii")
                 fresh.append(given)
         known = {id(one): len(one.rows) for one in (*self._gone.values(), *self._set.values(), found)}
         if sum(known.values()) > self._most:
@@ -262,12 +272,13 @@ class _Walk:
 
     def parts(self, updated: _Found | None = None) -> tuple[Part, ...]:
         """In the order in which they are restored: what others refer to comes first, what was set comes last."""
-        parts = [self._inserted(self._gone[oid]) for oid in self._ordered()]
+        parts = [_part(self._gone[oid], deleted=True) for oid in self._ordered()]
         for oid, found in [*self._set.items(), *([(updated.table.oid, updated)] if updated is not None else [])]:
             gone = self._gone[oid].rows if oid in self._gone else {}
             kept = _Found(found.table, found.relation, {k: v for k, v in found.rows.items() if k not in gone})
             kept.columns = found.columns
-            parts.append(_reset(kept))
+            kept.versions = found.versions
+            parts.append(_part(kept, deleted=False))
         return tuple(part for part in parts if part.rows)
 
     def _ordered(self) -> list[int]:
@@ -287,10 +298,6 @@ class _Walk:
             ordered += free
         return ordered
 
-    def _inserted(self, found: _Found) -> Part:
-        columns = tuple((column.name, column.type_text) for column in _stored(found.relation))
-        return Part(_name(found.table), True, 0, columns, tuple(found.rows.values()))
-
     def _relation(self, table: Table) -> Relation:
         relation = self._catalogue.relation_by_oid(table.oid)
         if relation is None:
@@ -299,12 +306,13 @@ class _Walk:
 
 
 def look_again(parts: Sequence[Part]) -> Again:
-    """After the change: the same parts with the versions in which it left the rows that it set. Raises NoCapsule."""
+    """After the change: the same parts with the versions in which it left the rows that it set.
+
+    Raises NoCapsule when those are not the rows that it changed: another transaction may have committed between the
+    gateway's look and the statement's own, and their number be the same.
+    """
     told: list[Part] = []
     for part in parts:
-        if part.deleted:
-            told.append(part)
-            continue
         keys = part.columns[: part.key]
         rows = ", ".join(
             "(" + ", ".join([str(number), *(literal(v, t) for (_, t), v in zip(keys, one, strict=False))]) + ")"
@@ -313,28 +321,34 @@ def look_again(parts: Sequence[Part]) -> Again:
         given = ", ".join(["n", *(f"v{number}" for number in range(part.key))])
         same = " AND ".join(f"t.{quoted(name)} = k.v{number}" for number, (name, _) in enumerate(keys))
         text = (
-            f"SELECT k.n::text, t.xmin::text FROM {part.table} AS t, (VALUES {rows}) AS k ({given}) "  # noqa: S608
+            f"SELECT k.n::text, {VERSIONED.format('t')} FROM {part.table} AS t, (VALUES {rows}) AS k ({given}) "  # noqa: S608
             f"WHERE {same}"
         )
         answer = yield Question(text, own=True)
         if isinstance(answer, Failed):
             raise NoCapsule(answer.reason)
         seen = {int(number or b""): (version or b"").decode("ascii") for number, version in answer}
-        if len(seen) != len(part.rows):
-            raise NoCapsule("Rows that it changed are not there any more.")
-        told.append(replace(part, seen=tuple(seen[number] for number in range(len(part.rows)))))
+        changed = [number for number, before in enumerate(part.seen) if seen.get(number) != before]
+        if len(changed) != len(part.rows) or len(seen) != (0 if part.deleted else len(part.rows)):
+            raise NoCapsule("It changed other rows than those that were kept: another transaction came between.")
+        told.append(part if part.deleted else replace(part, seen=tuple(seen[number] for number in range(len(seen)))))
     return tuple(told)
 
 
-def _reset(found: _Found) -> Part:
-    """Columns that were set; the primary key before them."""
+def _part(found: _Found, *, deleted: bool) -> Part:
+    """Rows that are gone, whole; or columns that were set. The primary key first."""
     stored = _stored(found.relation)
     places = _key_places(found.relation)
-    changed = [place for place, column in enumerate(stored) if column.name in found.columns]
-    chosen = [*places, *changed]
+    rest = [n for n, column in enumerate(stored) if n not in places and (deleted or column.name in found.columns)]
+    chosen = [*places, *rest]
     columns = tuple((stored[place].name, stored[place].type_text) for place in chosen)
-    rows = tuple(tuple(one[place] for place in chosen) for one in found.rows.values())
-    return Part(_name(found.table), False, len(places), columns, rows if changed else ())
+    kept = found.rows if deleted or rest else {}
+    rows = tuple(tuple(one[place] for place in chosen) for one in kept.values())
+    return Part(_name(found.table), deleted, len(places), columns, rows, tuple(found.versions[key] for key in kept))
+
+
+def _keys(relation: Relation) -> list[Column]:
+    return [column for column in relation.columns if column.number in relation.primary_key]
 
 
 def _stored(relation: Relation) -> list[Column]:
@@ -346,7 +360,9 @@ def _key_places(relation: Relation) -> list[int]:
 
 
 def _texts(relation: Relation) -> str:
-    return ", ".join(f"k.{quoted(column.name)}::pg_catalog.text" for column in _stored(relation))
+    """Every stored column of ``k`` as text, and then the row's version."""
+    texts = [f"k.{quoted(column.name)}::pg_catalog.text" for column in _stored(relation)]
+    return ", ".join([*texts, VERSIONED.format("k")])
 
 
 def _name(table: Table) -> str:

@@ -26,6 +26,7 @@ _MATCHED, _BY_SOURCE, _BY_TARGET = (
     for name in ("MATCHED", "NOT_MATCHED_BY_SOURCE", "NOT_MATCHED_BY_TARGET")
 )
 CMD_UPDATE, CMD_INSERT, CMD_DELETE = (pb.CmdType.Value(f"CMD_{name}") for name in ("UPDATE", "INSERT", "DELETE"))
+_SKIP = pb.LockWaitPolicy.Value("LockWaitSkip")
 _CMD_NOTHING = pb.CmdType.Value("CMD_NOTHING")
 
 
@@ -164,7 +165,7 @@ def stored(query: Message, statement: Message | None) -> Message:
     made.select_stmt.from_clause[0].range_subselect.subquery.CopyFrom(query)
     if statement is not None:
         _carry_with(made, statement)
-    return made
+    return _unlocked(made)
 
 
 def graft(text: str, places: Mapping[str, Message]) -> Message:
@@ -232,7 +233,7 @@ def _framed(
     if statement.HasField("where_clause"):
         select.where_clause.CopyFrom(statement.where_clause)
     _carry_with(made, statement)
-    return made
+    return _unlocked(made)
 
 
 def _filled(text: str, given: Sequence[Message], statement: Message, relation: Message) -> Message:
@@ -247,12 +248,25 @@ def _filled(text: str, given: Sequence[Message], statement: Message, relation: M
         elif name == _SOURCE:
             node.CopyFrom(statement.source_relation)
     _carry_with(made, statement)
-    return made
+    return _unlocked(made)
 
 
 def _carry_with(made: Message, statement: Message) -> None:
     if statement.HasField("with_clause"):
         made.select_stmt.with_clause.CopyFrom(statement.with_clause)
+
+
+def _unlocked(made: Message) -> Message:
+    """Without FOR UPDATE and the like, which choose no rows, and which a transaction that only reads must not say.
+
+    SKIP LOCKED does choose: it stays, and then nothing is counted.
+    """
+    for each in everything_within(made):
+        if type(each).__name__ == "SelectStmt" and all(
+            clause.locking_clause.wait_policy != _SKIP for clause in each.locking_clause
+        ):
+            del each.locking_clause[:]
+    return made
 
 
 def _fill(made: Message, given: Sequence[Message]) -> None:

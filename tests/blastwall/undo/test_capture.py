@@ -10,7 +10,9 @@ import pytest
 
 from blastwall.model import Parameter
 from blastwall.undo.capture import NoCapsule
+from blastwall.undo.restore import restoring
 from rig.postgres import EmbeddedPostgres
+from tests.blastwall.sql.blast.seeing import Seer
 from tests.blastwall.undo.world import Session
 
 TABLES = """
@@ -104,4 +106,48 @@ def test_a_key_that_was_taken_meanwhile_is_not_overwritten(owner: psycopg.Connec
     assert "duplicate key" in session.undo(capsule)
     assert owner.execute("SELECT a FROM t WHERE id = 9").fetchone() == ("somebody else",)
     owner.execute("DELETE FROM t WHERE id = 9")
+    assert session.undo(capsule) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "meanwhile"),
+    [
+        ("DELETE FROM t WHERE id = (SELECT max(id) FROM t)", "INSERT INTO t (id) VALUES (77)"),
+        ("UPDATE t SET a = 'x' WHERE id = (SELECT max(id) FROM t)", "INSERT INTO t (id) VALUES (77)"),
+    ],
+)
+def test_as_many_rows_but_others_than_were_kept_are_noticed(
+    owner: psycopg.Connection[Any], session: Session, text: str, meanwhile: str
+) -> None:
+    before = owner.execute("SELECT * FROM t ORDER BY 1").fetchall()
+    with pytest.raises(NoCapsule, match="other rows"):
+        session.change(text, meanwhile=lambda: owner.execute(meanwhile.encode()))
+    owner.execute("DELETE FROM t WHERE id = 77")
+    assert owner.execute("SELECT * FROM t ORDER BY 1").fetchall() == before
+
+
+def test_a_row_that_its_own_transaction_had_changed_before_is_kept_as_it_was_then(
+    owner: psycopg.Connection[Any], session: Session
+) -> None:
+    capsule = session.change("UPDATE t SET a = 'second' WHERE id = 4", before="UPDATE t SET a = 'first' WHERE id = 4")
+    assert session.undo(capsule) == ""
+    assert owner.execute("SELECT a FROM t WHERE id = 4").fetchone() == ("first",)
+    owner.execute("UPDATE t SET a = 'a4' WHERE id = 4")
+
+
+def test_what_its_own_transaction_did_to_the_row_afterwards_is_a_change_since(
+    owner: psycopg.Connection[Any], session: Session
+) -> None:
+    capsule = session.change("UPDATE t SET a = 'one' WHERE id = 4", after="UPDATE t SET a = 'two' WHERE id = 4")
+    assert "changed since" in session.undo(capsule)
+    assert owner.execute("SELECT a FROM t WHERE id = 4").fetchone() == ("two",)
+    owner.execute("UPDATE t SET a = 'a4' WHERE id = 4")
+
+
+def test_what_undoes_is_counted_like_any_other_change(owner: psycopg.Connection[Any], session: Session) -> None:
+    """Whoever approves it is shown a number: it must not be the gateway that the gateway cannot read."""
+    capsule = session.change("UPDATE t SET a = a || '!' WHERE id < 4")
+    seer = Seer(owner.info.dsn + f" password={owner.info.password}")
+    found = seer.see(restoring(capsule))
+    assert (found.known, found.rows, found.rows_exact) == (True, 3, True), found.reasons
     assert session.undo(capsule) == ""

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from blastwall.sql.parser import parse
 from blastwall.undo.capsule import Capsule, Part
 from blastwall.undo.restore import literal, restoring
@@ -16,6 +21,15 @@ def capsule(*parts: Part) -> Capsule:
 def test_a_value_cannot_leave_its_quotes() -> None:
     assert literal("it's \\ '; DROP TABLE t; --", "text") == "'it''s \\ ''; DROP TABLE t; --'::text"
     assert literal(None, "text") == "NULL::text"
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+def test_a_value_neither_changes_nor_moves_the_cursor_of_who_prints_it(value: str) -> None:
+    text = literal(value, "text")
+    assert all(sign == "\n" or unicodedata.category(sign) not in ("Cc", "Zl", "Zp") for sign in text)
+    assert not set(text) & set("\u202e\u2066\u200b\ufeff")
+    constant = parse(f"SELECT {text}").statements[0].stmt.select_stmt.target_list[0].res_target.val.type_cast.arg
+    assert constant.a_const.sval.sval == value
 
 
 def test_rows_that_are_gone_are_inserted_with_the_values_the_database_would_make() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, TypeVar
 
 import psycopg
@@ -40,12 +40,25 @@ class Session:
             catalogue=catalogue, search_path=("public",), server_version=catalogue.server_version
         )
 
-    def change(self, text: str, *parameters: Parameter, most: int = 1000) -> Capsule:
-        """Keep, run, look again, commit. Raises NoCapsule, and what the server says; then nothing has changed."""
+    def change(
+        self,
+        text: str,
+        *parameters: Parameter,
+        most: int = 1000,
+        meanwhile: Callable[[], object] = lambda: None,
+        before: str = "",
+        after: str = "",
+    ) -> Capsule:
+        """Keep, run, look again, commit. Raises NoCapsule, and what the server says; then nothing has changed.
+
+        ``meanwhile`` happens between the look and the change; ``before`` and ``after`` run in the same transaction.
+        """
         low = self.connection.pgconn
         low.exec_(b"BEGIN")
         try:
+            low.exec_(before.encode())
             kept = self._drive(capture(Situation(parse(text), self.around, parameters), most))
+            meanwhile()
             result = low.exec_params(
                 text.encode(), [each.value for each in parameters], [each.type_id for each in parameters]
             )
@@ -53,6 +66,7 @@ class Session:
                 raise ValueError(result.error_message.decode())
             assert (result.command_tuples or 0) == kept.rows, "what was kept is what was changed"
             parts = self._drive(look_again(kept.parts))
+            low.exec_(after.encode())
             done = low.exec_(b"COMMIT")
             if done.error_message:
                 raise ValueError(done.error_message.decode())

@@ -142,3 +142,18 @@ def test_locks_name_every_table_that_changes_and_how_large_it_is(seer: Seer, run
     locks = seer.see("DELETE FROM makers WHERE id = 3").locks
     assert [each.table for each in locks] == ["public.makers", "public.goods", "public.notes"]
     assert locks[1] == Lock("public.goods", "row exclusive", 100, 8192)
+
+
+@pytest.mark.parametrize("lock", ["FOR UPDATE", "FOR NO KEY UPDATE NOWAIT", "FOR SHARE OF g"])
+def test_rows_that_it_locks_while_it_chooses_are_counted_without_locking_them(seer: Seer, lock: str) -> None:
+    found = seer.see(f"DELETE FROM notes WHERE good IN (SELECT id FROM goods g WHERE id <= 7 {lock})")
+    assert (found.known, found.rows, found.rows_exact) == (True, 7, True), found.reasons
+    found = seer.see(
+        f"WITH w AS (SELECT id FROM goods g WHERE id <= 3 {lock}) UPDATE notes SET id = notes.id FROM w WHERE good = w.id"
+    )
+    assert (found.known, found.rows) == (True, 3), found.reasons
+
+
+def test_rows_that_others_lock_choose_what_skip_locked_finds(seer: Seer) -> None:
+    found = seer.see("DELETE FROM notes WHERE id IN (SELECT id FROM notes LIMIT 3 FOR UPDATE SKIP LOCKED)")
+    assert not found.known
