@@ -28,6 +28,9 @@ MOST_ROWS = 1_000_000.0  # of one series, or bytes of one repetition
 UNCONNECTED = 3  # this many relations without a condition between them
 FEW = 10_000  # a LIMIT up to this keeps a join or a recursion small
 
+#: The flag of a text that must be judged again once its parameters are bound.
+BY_PARAMETER = "amount_by_parameter"
+
 # Function name to the position of the argument that says how much.
 _REPETITIONS = {"repeat": 1, "lpad": 1, "rpad": 1}
 _UNITS = {
@@ -102,7 +105,7 @@ def _fold(walk: Walk, node: Message, depth: int) -> float | None:
     if depth > 20 or which == "":
         return None
     if which == "param_ref":
-        return walk.numbers.get(node.param_ref.number)
+        return _bound(walk, node.param_ref.number)
     if which == "type_cast":
         plain = number(node)
         return float(plain) if plain is not None else _fold(walk, node.type_cast.arg, depth + 1)
@@ -127,6 +130,15 @@ def _fold(walk: Walk, node: Message, depth: int) -> float | None:
             return math.inf
     plain = number(node)
     return float(plain) if plain is not None else None
+
+
+def _bound(walk: Walk, place: int) -> float | None:
+    """The value of a parameter; None when it is no number, or when nobody knows it yet: then it is judged again."""
+    value = walk.numbers.get(place)
+    if value is None:
+        walk.ledger.flags.add(BY_PARAMETER)
+        return None
+    return None if math.isnan(value) else value
 
 
 def _series(walk: Walk, arguments: Sequence[Message]) -> float | None:
@@ -169,9 +181,10 @@ def _seconds(node: Message) -> float | None:
 
 
 def few(walk: Walk, limit: Message) -> bool:
-    """Whether a LIMIT expression is a number that keeps results small, or a parameter."""
+    """Whether a LIMIT expression is a number that keeps results small, or a parameter that is not bound yet."""
     which = kind_of(limit)
     if which == "param_ref" and limit.param_ref.number not in walk.numbers:
+        walk.ledger.flags.add(BY_PARAMETER)
         return True
     value = _value(walk, limit) if which else None
     if value is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from blastwall.model import Effect
+from blastwall.sql.amplification import BY_PARAMETER
 from blastwall.sql.definitions import options_are_listed, statement_table
 from blastwall.sql.resolve import look_up, read, write
 from blastwall.sql.scope import Scope, Source
@@ -193,6 +194,12 @@ def execute(walk: Walk, node: Message, scope: Scope) -> None:
         )
     else:
         walk.ledger.take(facts)
+        if BY_PARAMETER in facts.flags:
+            walk.unknown(
+                f"Executes {node.name}, whose parameters say how much it asks for; "
+                "send its text with bound parameters, or with the numbers in it.",
+                "amplification",
+            )
     walk.push_all(node.params, scope)
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from blastwall.masking.plan import UNTOUCHED, Treatment
 from blastwall.model import Effect, Facts, Parameter
+from blastwall.protocols.postgres.amounts import numbers
 from blastwall.sql.additions import custom
 from blastwall.sql.catalogue import Catalogue
 from blastwall.sql.facts import unknown, worst
@@ -130,13 +131,13 @@ def _failed(what: str) -> Facts:
 def _classify(tree: Tree, surroundings: Surroundings, parameters: Sequence[Parameter | str | bytes | None]) -> Finding:
     if not tree.statements:
         return Finding(replace(_EMPTY, fingerprint=""), tree)
-    numbers, types = _numbers(parameters), _types(parameters)
+    bound, types = numbers(parameters), _types(parameters)
     temp: frozenset[str] = frozenset()
     made: frozenset[str] = frozenset()
     found: list[StatementFinding] = []
     masking = _Masking(tree)
     for place, raw in enumerate(tree.statements):
-        one = judge(raw.stmt, surroundings, temp=temp, made=made, numbers=numbers, types=types)
+        one = judge(raw.stmt, surroundings, temp=temp, made=made, numbers=bound, types=types)
         if surroundings.plan:
             one = masking.treat(place, one, surroundings, temp, made)
         found.append(one)
@@ -238,24 +239,6 @@ def _after(one: StatementFinding, surroundings: Surroundings) -> Surroundings:
 
 def _without(known: Mapping[str, Facts], name: str) -> Mapping[str, Facts]:
     return {each: facts for each, facts in known.items() if name and each != name}
-
-
-def _numbers(parameters: Sequence[Parameter | str | bytes | None]) -> dict[int, float]:
-    """Those parameters that are numbers in text form, by number from 1."""
-    found: dict[int, float] = {}
-    for number, parameter in enumerate(parameters, start=1):
-        value: str | bytes | None
-        if isinstance(parameter, Parameter):
-            value = None if parameter.binary else parameter.value
-        else:
-            value = parameter
-        if value is None or len(value) > 40:
-            continue
-        try:
-            found[number] = float(value)
-        except ValueError:
-            continue
-    return found
 
 
 def _types(parameters: Sequence[Parameter | str | bytes | None]) -> frozenset[int]:

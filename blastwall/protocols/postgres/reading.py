@@ -17,16 +17,17 @@ from typing import Final
 from blastwall.errors import ClientFault, UpstreamFault
 from blastwall.masking.plan import Plan
 from blastwall.masking.rules import Rules
-from blastwall.model import Effect, Facts, Permit, Statement
+from blastwall.model import Effect, Facts, Permit, Statement, StatementKind
 from blastwall.protocols.postgres import snapshot
 from blastwall.protocols.postgres.answers import FAILED, IDLE
-from blastwall.protocols.postgres.classify import Classifier, Finding, StatementFinding, Surroundings
+from blastwall.protocols.postgres.classify import Classifier, Finding, StatementFinding, Surroundings, classify_tree
 from blastwall.protocols.postgres.legs import Legs
 from blastwall.protocols.postgres.names import Portal, Prepared
 from blastwall.protocols.postgres.options import Options
-from blastwall.protocols.postgres.remembered import Remembered, bounded
+from blastwall.protocols.postgres.remembered import REMEMBERED, Remembered, bounded
 from blastwall.protocols.postgres.shelf import Shelf
 from blastwall.protocols.postgres.timeouts import raised
+from blastwall.sql.amplification import BY_PARAMETER
 from blastwall.sql.catalogue import Catalogue
 from blastwall.sql.facts import unknown
 from blastwall.sql.masking import is_mask, with_views, written_back
@@ -84,6 +85,7 @@ class SessionReader:
         self._known: Surroundings | None = None
         self._exact: dict[str, Remembered] = {}  # of this very surroundings
         self._shapes: dict[str, Remembered] = {}  # of this catalogue, by skeleton
+        self._amounts: dict[str, Facts] = {}  # of texts whose parameters say how much, as they were bound last
         self._known_version = -1
         self._fingerprint = ""
         self._catalogue: Catalogue | None = None
@@ -171,18 +173,33 @@ class SessionReader:
                 reason = raised(part.name, part.value, self._options) if part.kind == "set" else ""
                 if reason:
                     return replace(finding.facts, effect=Effect.ADMINISTER, reason=reason)
-        if "writes_masked" in finding.facts.flags:
-            return self._written(finding, statement)
-        return finding.facts
+        facts = finding.facts
+        if BY_PARAMETER in facts.flags and finding.tree is not None:
+            facts = self._measured(finding, finding.tree, statement)
+        return self._written(finding, facts, statement) if "writes_masked" in facts.flags else facts
 
-    def _written(self, finding: Finding, statement: Statement) -> Facts:
+    def _measured(self, finding: Finding, tree: Tree, statement: Statement) -> Facts:
+        """Facts of a text whose parameters say how much it asks for, once they are bound."""
+        if statement.kind is not StatementKind.EXECUTE or not statement.parameters:
+            return finding.facts
+        facts = classify_tree(tree, self._settle(), statement.parameters).facts
+        # The same facts are the same object: what was decided and recorded for them is found by that.
+        known = self._amounts.get(statement.text)
+        if known == facts:
+            return known
+        if len(self._amounts) >= REMEMBERED:
+            self._amounts.clear()
+        self._amounts[statement.text] = facts
+        return facts
+
+    def _written(self, finding: Finding, facts: Facts, statement: Statement) -> Facts:
         """Facts of a write to masked columns whose bound values are known now: none may be a mask that goes back."""
         for part in finding.statements:
             for number, mask in part.treatment.stores:
                 given = statement.parameters[number - 1].value if number <= len(statement.parameters) else None
                 if given is not None and is_mask(given.decode("utf-8", "replace"), mask, self._plan):
-                    return replace(finding.facts, refusal=written_back(mask.column))
-        return finding.facts
+                    return replace(facts, refusal=written_back(mask.column))
+        return facts
 
     def place(self) -> tuple[Surroundings, str, tuple[str, ...]]:
         """Where the session is: its surroundings, its role and its search path."""

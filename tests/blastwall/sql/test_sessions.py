@@ -139,6 +139,13 @@ def test_names_mean_what_the_session_gave_them(text: str, known: dict[str, objec
     assert finding.session_names is (text != "CLOSE ALL")
 
 
+def test_execute_of_what_depends_on_its_numbers_is_refused() -> None:
+    asked = judged("PREPARE p AS SELECT generate_series(1, $1)")
+    facts = judged("EXECUTE p(1000000000)", corpus(prepared={"p": asked}))
+    assert facts.effect is Effect.UNKNOWN
+    assert "bound parameters" in facts.reason
+
+
 def test_executing_takes_over_everything_that_was_found() -> None:
     facts = judged("EXECUTE p", corpus(prepared={"p": GONE}))
     assert (facts.objects, facts.bounded, facts.reason) == ((ORDERS,), False, "Deletes.")

@@ -177,7 +177,9 @@ def test_parameters_count_where_they_say_how_much() -> None:
     assert "amplification" in classify(text, corpus()).facts.flags
     assert classify(text, corpus(), ["100"]).facts.flags == frozenset()
     assert classify(text, corpus(), [Parameter(b"99999999999")]).facts.effect is Effect.UNKNOWN
-    assert "amplification" in classify(text, corpus(), [Parameter(b"\0\0\0\5", binary=True)]).facts.flags
+    assert classify(text, corpus(), [Parameter(b"\0\0\0\5", binary=True)]).facts.flags == frozenset()
+    assert classify(text, corpus(), [Parameter(b"\5\0\0\0", binary=True)]).facts.effect is Effect.UNKNOWN
+    assert "amplification" in classify(text, corpus(), [Parameter(b"\0\5", binary=True, type_id=25)]).facts.flags
 
 
 def test_parameters_of_a_type_whose_values_run_code_are_refused() -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from blastwall.errors import ClientFault
-from blastwall.model import Credential, Effect, Permit, Secret, Statement
+from blastwall.model import Credential, Effect, Facts, Parameter, Permit, Secret, Statement, StatementKind
 from blastwall.protocols.postgres import messages, reading
 from blastwall.protocols.postgres.answers import Answers, Expected, Step
 from blastwall.protocols.postgres.classify import Classifier
@@ -81,6 +81,40 @@ async def test_what_the_database_holds_is_known_and_nothing_else(session: Desk) 
     assert session.effect("SELECT name FROM things") is Effect.READ
     assert session.effect("SELECT name FROM nothings") is Effect.UNKNOWN
     assert session.effect("SELECT vouched(1)") is Effect.READ
+
+
+@pytest.mark.parametrize(
+    ("text", "few", "many", "refused"),
+    [
+        ("SELECT * FROM generate_series(1, $1)", b"10", b"1000000000", Effect.UNKNOWN),
+        ("SELECT repeat('x', $1)", b"10", b"0x7fffffff", Effect.UNKNOWN),
+        ("DELETE FROM things WHERE id IN (SELECT id FROM things LIMIT $1)", b"5", b"500000000", Effect.DESTROY),
+        ("DELETE FROM things WHERE id IN (SELECT id FROM things LIMIT $1)", b"5", None, Effect.DESTROY),
+        ("SELECT 1 FROM things a, things b, things c LIMIT $1", b"5", b"500000000", Effect.UNKNOWN),
+    ],
+)
+async def test_what_a_parameter_asks_for_is_judged_when_it_is_bound(
+    session: Desk, text: str, few: bytes, many: bytes | None, refused: Effect
+) -> None:
+    def judged(kind: StatementKind, *values: Parameter) -> Facts:
+        return session.reader.classify(Statement(text, kind, values, number=1))
+
+    named = judged(StatementKind.PREPARE).effect
+    assert named in (Effect.READ, Effect.WRITE), "whoever names it may mean little"
+    small = judged(StatementKind.EXECUTE, Parameter(few))
+    assert small.effect is named
+    assert judged(StatementKind.EXECUTE, Parameter(many)).effect is refused
+    if many is not None:
+        binary = int(many, 0).to_bytes(8, "big")
+        assert judged(StatementKind.EXECUTE, Parameter(binary, True)).effect is refused
+        assert judged(StatementKind.EXECUTE, Parameter(binary, True, 20)).effect is refused
+    assert judged(StatementKind.EXECUTE, Parameter(few)) == small
+
+
+async def test_the_same_amount_has_the_same_facts(session: Desk) -> None:
+    text = "SELECT * FROM generate_series(1, $1)"
+    bound = Statement(text, StatementKind.EXECUTE, (Parameter(b"10"),), number=1)
+    assert session.reader.classify(bound) is session.reader.classify(bound), "decisions are found by their facts"
 
 
 async def test_a_function_nobody_vouches_for_is_unknown(postgres17: EmbeddedPostgres, database: str) -> None:
