@@ -40,6 +40,7 @@ from blastwall.local.verifier import TokenVerifier
 from blastwall.model import Secret
 from blastwall.settings import CredentialSettings, RecordingSettings
 from lambdas.configuration import configuration
+from lambdas.loop import run
 
 Event = dict[str, Any]
 T = TypeVar("T")
@@ -176,7 +177,7 @@ def serve(work: Callable[[Desk], Awaitable[T]]) -> T:
             for each in made:
                 await each.release()
 
-    return _loop().run_until_complete(one())
+    return run(one())
 
 
 def reclaim() -> Sequence[Reclaimed]:
@@ -192,7 +193,7 @@ def reclaim() -> Sequence[Reclaimed]:
         finally:
             await made.release()
 
-    return _loop().run_until_complete(one())
+    return run(one())
 
 
 def _strays(made: Logins) -> Strays:
@@ -213,7 +214,7 @@ def _time_to_sweep() -> bool:
 
 def reclaim_roles() -> Sequence[Reclaimed]:
     """The same for AWS roles."""
-    return _loop().run_until_complete(endings().reclaim(""))
+    return run(endings().reclaim(""))
 
 
 def recorded(found: Sequence[Reclaimed]) -> None:
@@ -262,12 +263,6 @@ def counted(found: Sequence[Reclaimed], logger: Logger, metrics: Metrics) -> dic
     metrics.add_metric(name="revocation_failed", unit=MetricUnit.Count, value=failed)
     metrics.add_metric(name="revocation_verified", unit=MetricUnit.Count, value=len(found) - failed)
     return {"verified": len(found) - failed, "failed": failed}
-
-
-@cache
-def _loop() -> asyncio.AbstractEventLoop:
-    """The same for all calls: keys that are fetched beside one call are there at the next."""
-    return asyncio.new_event_loop()
 
 
 def forget() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
 from functools import cache
@@ -19,6 +18,7 @@ from blastwall.identity.saml_door import Door
 from blastwall.local.clock import SystemClock
 from blastwall.settings import SamlSettings
 from lambdas.configuration import configuration
+from lambdas.loop import run
 
 logger = Logger()  # the service is the environment's POWERTOOLS_SERVICE_NAME
 
@@ -51,12 +51,7 @@ def door() -> Door:
 
 def answer(request: Request) -> Response:
     """One request."""
-    return _loop().run_until_complete(door().handle(request))
-
-
-@cache
-def _loop() -> asyncio.AbstractEventLoop:
-    return asyncio.new_event_loop()
+    return run(door().handle(request))
 
 
 def forget() -> None:

@@ -96,7 +96,10 @@ class FetchedKeys:
         if self._keys is None or self._age() > self._limits.oldest:
             await self._refresh()
         elif self._age() > self._limits.fresh:
-            self._begin()
+            if self._cut_off():  # nobody stayed to see the last one through, and nobody may stay for this one
+                await self._refresh()
+            else:
+                self._begin()
         if self._keys is None or self._age() > self._limits.oldest:
             raise TokenFault(
                 "the token cannot be checked: its issuer's keys are not to be had at present; "
@@ -126,6 +129,10 @@ class FetchedKeys:
         while len(self._unknown) > self._limits.unknown_ids:
             self._unknown.popitem(last=False)
 
+    def _cut_off(self) -> bool:
+        """Whether the last fetch ended with its event loop: a function that runs one for each call lets none finish."""
+        return self._flight is not None and self._flight.done() and self._flight.cancelled()
+
     async def _refresh(self) -> None:
         """Wait for the fetch under way, or for a new one if it is time; never raises for a failed fetch."""
         flight = self._begin()
@@ -136,7 +143,7 @@ class FetchedKeys:
         if self._flight is not None and not self._flight.done():
             return self._flight
         now = self._monotonic()
-        if self._tried_at is not None and now - self._tried_at < self._limits.interval:
+        if not self._cut_off() and self._tried_at is not None and now - self._tried_at < self._limits.interval:
             return None
         self._tried_at = now
         self._flight = asyncio.get_running_loop().create_task(self._load(), name=f"keys of {self._rules.issuer}")

@@ -12,9 +12,9 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from blastwall.approvals.web import Response, from_event, to_event
-from blastwall.credentials.door import Door
+from blastwall.credentials.door import STATUS, Door
 from lambdas.credential_parts import Event, serve
+from lambdas.http import served
 
 logger = Logger(service="credential_vendor")
 tracer = Tracer(service="credential_vendor")
@@ -37,13 +37,11 @@ def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
 
 
 def _http(event: Event) -> dict[str, Any]:
-    """See ``blastwall.credentials.door``. Whoever asks is a stranger: what is not understood costs next to nothing."""
-    try:
-        request = from_event(event)
-    except (ValueError, KeyError):
-        response = Response(400, b"not understood\n", "text/plain; charset=utf-8")
-    else:
-        response = serve(lambda desk: Door(desk.vend).handle(request))
-    metrics.add_metric(name=f"credential_door_{response.status}", unit=MetricUnit.Count, value=1)
-    logger.info("done", status=response.status)
-    return to_event(response)
+    """See ``blastwall.credentials.door``. What fails is counted as when the gateway asks: the same alarms watch it."""
+    answer = served(
+        event, lambda request: serve(lambda desk: Door(desk.vend).handle(request)), "credential_door", logger, metrics
+    )
+    for kind in ("upstream", "ours"):
+        if answer["statusCode"] == STATUS[kind]:
+            metrics.add_metric(name=f"credential_vendor_{kind}", unit=MetricUnit.Count, value=1)
+    return answer

@@ -26,7 +26,7 @@ def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
     """See ``blastwall.credentials.desk.Desk.revoke``. Tokens and secrets stay out of log and trace."""
     if "session" not in event:  # the schedule
         return counted(reclaim_roles(), logger, metrics)
-    logger.append_keys(session=event.get("session"), target=event.get("target"))
+    logger.append_keys(session=event.get("session"), holder=event.get("holder"))
     answer = serve(lambda desk: desk.revoke(event))
     fault = answer.get("fault", {}).get("kind")
     failed = [done for done in answer.get("revocations", ()) if not done["verified"] and done["kind"] != "iam"]

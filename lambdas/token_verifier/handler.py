@@ -20,7 +20,6 @@ metrics = Metrics(namespace="Blastwall", service="token_verifier")
 @metrics.log_metrics
 def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
     """See ``blastwall.credentials.desk.Desk.verify``. Tokens and secrets stay out of log and trace."""
-    logger.append_keys(session=event.get("session"), target=event.get("target"))
     answer = serve(lambda desk: desk.verify(event))
     fault = answer.get("fault", {}).get("kind")
     metrics.add_metric(name=f"token_verifier_{fault or 'done'}", unit=MetricUnit.Count, value=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
@@ -238,20 +239,12 @@ async def test_a_session_that_ends_is_closed_although_its_work_does_not_stop(
     monkeypatch.setattr(module, "STOP_SECONDS", 0.05)
     play, let = Play(), asyncio.Event()
 
-    async def stubborn() -> None:
+    async def stubborn(*_: object) -> None:
         while not let.is_set():
-            try:
+            with contextlib.suppress(asyncio.CancelledError):
                 await let.wait()
-            except asyncio.CancelledError:
-                continue
 
-    async def channels() -> Any:
-        await stubborn()
-        for channel in ():
-            yield channel
-
-    monkeypatch.setattr(play, "channels", channels)
-
+    monkeypatch.setattr(module, "_run", stubborn)
     play.killed.set_result("killed by carol")
     _, task = serve(play, bundle)
     try:

@@ -113,6 +113,23 @@ async def test_the_last_good_keys_outlive_a_bad_answer_until_they_are_too_old(is
         await source.current()
 
 
+def test_a_withdrawn_key_is_not_trusted_for_hours_where_each_call_has_an_event_loop_of_its_own(issuer):
+    """What is fetched beside a call is cut off when the call ends: the next one waits for it."""
+    source = issuer.source()
+    slow = issuer.fetch
+
+    async def fetch(address: str, limit: int) -> bytes:
+        await asyncio.sleep(0.01)
+        return await slow(address, limit)
+
+    source._fetch = fetch
+    assert kids(asyncio.run(source.current())) == {"ec"}
+    issuer.publish("ed")
+    issuer.time += LIMITS.fresh + 1
+    assert kids(asyncio.run(source.current())) == {"ec"}, "fetched beside it"
+    assert kids(asyncio.run(source.current())) == {"ed"}
+
+
 async def test_a_failed_fetch_is_not_repeated_at_once(issuer):
     source = issuer.source()
     issuer.documents[URI] = UpstreamFault("down")
