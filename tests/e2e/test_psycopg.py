@@ -271,7 +271,7 @@ def test_a_refusal_outside_a_transaction_tells_why_and_changes_nothing(
         "blastwall: this statement is not permitted"
     )
     assert "no-unbounded-writes" in said.message_primary
-    assert said.message_detail and "forbids" in said.message_detail and "orders" in said.message_detail
+    assert said.message_detail and "forbid this" in said.message_detail and "orders" in said.message_detail
     assert said.message_hint and len(said.message_hint) > 40
     assert status(loose) == "IDLE"
     assert form(loose).execute("SELECT count(*) FROM orders").fetchone() == (ORDERS,)

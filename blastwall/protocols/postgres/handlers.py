@@ -138,6 +138,8 @@ class Handlers:
             self._fail_with("42P05", f'prepared statement "{name}" already exists')
             return None
         statement = self._statement(event.text, StatementKind.PREPARE, (), name)
+        if event.type_ids and (reason := self._reader.declared(statement.text, event.type_ids)):
+            self._reader.spoil(statement.number, reason)
         legs = self._legs
 
         def stage(permit: Permit | None) -> bool:

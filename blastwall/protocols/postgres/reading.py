@@ -20,11 +20,18 @@ from blastwall.masking.rules import Rules
 from blastwall.model import Effect, Facts, Permit, Statement, StatementKind
 from blastwall.protocols.postgres import snapshot
 from blastwall.protocols.postgres.answers import FAILED, IDLE
-from blastwall.protocols.postgres.classify import Classifier, Finding, StatementFinding, Surroundings, classify_tree
+from blastwall.protocols.postgres.classify import (
+    Classifier,
+    Finding,
+    StatementFinding,
+    Surroundings,
+    classify_tree,
+    declared,
+)
 from blastwall.protocols.postgres.legs import Legs
 from blastwall.protocols.postgres.names import Portal, Prepared
 from blastwall.protocols.postgres.options import Options
-from blastwall.protocols.postgres.remembered import REMEMBERED, Remembered, bounded
+from blastwall.protocols.postgres.remembered import REMEMBERED, Remembered, bounded, names_one
 from blastwall.protocols.postgres.shelf import Shelf
 from blastwall.protocols.postgres.timeouts import raised
 from blastwall.sql.amplification import BY_PARAMETER
@@ -162,6 +169,10 @@ class SessionReader:
         """The statement's bytes are not a text: it is unknown, whatever it looks like."""
         self._spoiled[number] = reason
 
+    def declared(self, text: str, type_ids: tuple[int, ...]) -> str:
+        """Why the text may not be named with parameters of these types (Parse's oids); "" when they change nothing."""
+        return declared(text, self._settle(), type_ids)
+
     def classify(self, statement: Statement) -> Facts:
         """Facts of one of this session's statements. Never raises."""
         reason = self._spoiled.pop(statement.number, None)
@@ -248,7 +259,7 @@ class SessionReader:
         text = statement.text if finding.masked is None else finding.masked
         if finding.tree is None or not read.naming:
             return text
-        if not any(_names_one(touched) for touched in touched_names(finding.tree)):
+        if not any(names_one(touched) for touched in touched_names(finding.tree)):
             return text
         minted: dict[str, str] = {}
         prepared, cursors = (dict(mapping) for mapping in self._names.upstream_names())
@@ -423,18 +434,6 @@ class SessionReader:
         if len(rows) != 1:
             raise UpstreamFault(f"the database answered {len(rows)} rows where one was expected")
         return [(value or b"").decode("utf-8") for value in rows[0]]
-
-
-def _names_one(touched: Touched) -> bool:
-    return bool(touched.uses_statements or touched.uses_cursors) or any(
-        name is not None
-        for name in (
-            touched.defines_statement,
-            touched.closes_statement,
-            touched.defines_cursor,
-            touched.closes_cursor,
-        )
-    )
 
 
 def _listed(text: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from typing import Final
 
 from blastwall.model import Value
 from blastwall.protocols.postgres.classify import Finding
+from blastwall.sql.rename import Names as Touched
 
 #: Findings a connection remembers, of exact texts and of skeletons each.
 REMEMBERED: Final = 512
@@ -34,6 +35,19 @@ class Remembered(Value):
 def may_name(finding: Finding) -> bool:
     """Could the text speak of a prepared statement or a cursor? UPDATE and DELETE do by WHERE CURRENT OF."""
     return any(part.kind in NAMING or part.facts.verb in ("update", "delete") for part in finding.statements)
+
+
+def names_one(touched: Touched) -> bool:
+    """Does a statement name a prepared statement or a cursor of the session?"""
+    return bool(touched.uses_statements or touched.uses_cursors) or any(
+        name is not None
+        for name in (
+            touched.defines_statement,
+            touched.closes_statement,
+            touched.defines_cursor,
+            touched.closes_cursor,
+        )
+    )
 
 
 def bounded(memory: dict[str, Remembered]) -> dict[str, Remembered]:

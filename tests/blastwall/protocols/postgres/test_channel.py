@@ -312,6 +312,14 @@ async def test_invalid_utf8_is_spoiled_and_never_mistaken_for_its_escaped_form()
         assert 1 in play.reader.spoiled
 
 
+async def test_parameters_of_a_type_of_somebodys_own_spoil_what_they_are_declared_for() -> None:
+    async with Playbook() as play:
+        await play.say(messages.parse(b"", b"SELECT $1", (99_999,)) + messages.SYNC)
+        assert 1 in play.reader.spoiled
+        await play.say(messages.parse(b"", b"SELECT $1", (23,)) + messages.SYNC)
+        assert 2 not in play.reader.spoiled
+
+
 async def test_results_flow_while_a_long_pipeline_is_still_being_read() -> None:
     """A server whose output fills up stops reading: the gateway must relay before Sync arrives."""
     async with Playbook() as play:
