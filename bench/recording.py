@@ -35,7 +35,7 @@ from bench.pgbench import BenchFault
 from bench.recorders import OFF, S3
 from bench.report import place
 from bench.select import MICRO, SELECT
-from bench.stage import BULK_ROWS, CONFIG, TARGET, Route, Stage
+from bench.stage import BULK_ROWS, CONFIG, ROOT, TARGET, Route, Stage
 from blastwall.aws.objects import client
 from blastwall.errors import Fault
 from blastwall.settings import RecordingSettings
@@ -45,7 +45,6 @@ from rig.gateway import GatewayProcess, compiled_environment
 KERNEL, POWER_LOSS = "kernel", "power loss"
 WAYS = (OFF, KERNEL, POWER_LOSS, S3)
 BUCKET = "bench-recordings"
-ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- bench recording: begin -->", "<!-- bench recording: end -->"
 #: 125 MB each: about 2 GB in one answer.
 TIMES = 16
@@ -227,7 +226,7 @@ def main(arguments: list[str]) -> int:
     try:
         with Stage(options.state) as stage, ways(stage) as found:
             measures = statements(found, pace) + results(found, pace) + memory(found, pace)
-            versions = f"Python {platform.python_version()}, {', '.join(stage.versions[:1])}"
+            versions = f"Python {platform.python_version()}, {', '.join(stage.versions[:2])}"
         command = "python -m bench.recording" + (" --quick" if options.quick else "")
         day = datetime.datetime.now(datetime.UTC).date()
         head = f"`{command}`, {day.isoformat()}, revision {run.revision()}; {machine()}; {versions}."

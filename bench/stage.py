@@ -17,11 +17,12 @@ from bench.pgbench import BenchFault
 from blastwall.config.bundle import load_bundle
 from rig import account
 from rig.certificates import ensure_certificates
-from rig.gateway import GatewayProcess, compiled_environment
+from rig.gateway import GatewayProcess, compiled_environment, is_compiled
 from rig.issuer import LocalIssuer
 from rig.postgres import EmbeddedPostgres
 
-CONFIG = Path(__file__).parent / "config"
+ROOT = Path(__file__).parents[1]
+CONFIG = ROOT / "bench" / "config"
 DATABASE, USER, TARGET = "bench", "bench_agent", "bench"
 MASKED = "masked"  # the target with masks, and the route to it
 WATCHED = "watched"  # ... with content detectors
@@ -138,7 +139,12 @@ class Stage:
             BLASTWALL: Route(BLASTWALL, at, TARGET, token, gateway.pid, certificates.ca),
         }
         self.masked = {name: Route(name, at, name, token, gateway.pid, certificates.ca) for name in (MASKED, WATCHED)}
-        self.versions = ["PostgreSQL " + server.psql("SHOW server_version").split()[0], pgbouncer.version(program)]
+        built = "compiled" if is_compiled(ROOT) else "interpreted"
+        self.versions = [
+            f"the gateway {built}",
+            "PostgreSQL " + server.psql("SHOW server_version").split()[0],
+            pgbouncer.version(program),
+        ]
 
     def _fill(self, server: EmbeddedPostgres) -> str:
         """Make what is missing; the password is new for each run."""
@@ -181,7 +187,7 @@ class Stage:
         file = place / "overrides.json"
         account.write_private(file, json.dumps(overrides).encode())
         environ = {**os.environ, "BLASTWALL_BENCH_MASKING_KEY": secrets.token_hex(32)}
-        environment = compiled_environment(Path(__file__).parents[1], environ)
+        environment = compiled_environment(ROOT, environ)
         return GatewayProcess(CONFIG, place, file, place / "gateway.log", environment)
 
     def recorded(self) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rig.child import Child
+from rig.postgres import RigFault
 
 READY_SECONDS = 30.0
 
@@ -16,11 +17,25 @@ READY_SECONDS = 30.0
 COMPILED = Path(".cache/compiled")
 
 
+def is_compiled(root: Path) -> bool:
+    """Whether there is a build below ``root``, of whatever sources."""
+    return (root / COMPILED / "fargate_proxy").is_dir()
+
+
 def compiled_environment(root: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """``environ`` for a gateway that runs compiled, if tools/compile.sh has built it below ``root``; else as it is."""
+    """``environ`` for a gateway that runs compiled, if tools/compile.sh has built it below ``root``; else as it is.
+
+    Raises RigFault for a build of other sources than those: it would run, and be taken for them.
+    """
     place = (root / COMPILED).resolve()
-    if not (place / "fargate_proxy").is_dir():
+    if not is_compiled(root):
         return dict(environ)
+    for package in ("blastwall", "fargate_proxy"):
+        for source in sorted((root / package).rglob("*.py")):
+            built = place / source.relative_to(root)
+            if not built.is_file() or built.read_bytes() != source.read_bytes():
+                name = source.relative_to(root)
+                raise RigFault(f"the build in {COMPILED} is of another {name}: run `make compiled`, or remove it")
     return {**environ, "PYTHONPATH": str(place), "PYTHONSAFEPATH": "1"}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rig import child as children
-from rig.gateway import GatewayProcess
+from rig.gateway import GatewayProcess, compiled_environment
 from rig.postgres import RigFault
 
 
@@ -46,6 +46,27 @@ def test_it_is_ready_when_it_says_so_and_ends_on_request(tmp_path: Path, monkeyp
     assert child.stop() == 0
     assert not child.running
     assert child.stop() == 0
+
+
+def test_a_build_of_other_sources_is_not_taken_for_these(tmp_path: Path) -> None:
+    build = tmp_path / ".cache" / "compiled"
+    for place in (tmp_path, build):
+        for package in ("blastwall", "fargate_proxy"):
+            (place / package).mkdir(parents=True)
+            (place / package / "__init__.py").write_text("")
+    found = compiled_environment(tmp_path, {"HOME": "/"})
+    assert found == {"HOME": "/", "PYTHONPATH": str(build), "PYTHONSAFEPATH": "1"}
+    (tmp_path / "blastwall" / "__init__.py").write_text("changed = True")
+    with pytest.raises(RigFault, match=r"blastwall/__init__\.py: run `make compiled`, or remove it"):
+        compiled_environment(tmp_path, {})
+    (tmp_path / "blastwall" / "__init__.py").write_text("")
+    (tmp_path / "blastwall" / "new.py").write_text("")
+    with pytest.raises(RigFault, match=r"blastwall/new\.py"):
+        compiled_environment(tmp_path, {})
+
+
+def test_without_a_build_the_sources_run(tmp_path: Path) -> None:
+    assert compiled_environment(tmp_path, {"A": "b"}) == {"A": "b"}
 
 
 def test_its_exit_status_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
