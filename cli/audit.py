@@ -20,10 +20,8 @@ from blastwall.local.query import Answer, ask
 from blastwall.recording.export import cell, csv_line
 from blastwall.recording.terminal import neutral
 from cli import place
-from cli.recordings import state_option
 
 DECISIONS = {"permit": "green", "observed": "yellow", "held": "bold yellow", "denied": "bold red"}
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 WIDE = 100  # columns from which every fact of an event has a column of its own
 READABLE = 20  # columns that a value wants, if it is as long: narrower ones are shown one below the other
 
@@ -40,7 +38,7 @@ def command() -> None:
 @click.option("--since", metavar="TIME", help="Since 2026-11-22, 2026-11-22T10:00, or for the last 90s, 15m, 2h, 7d.")
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="The newest so many.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@state_option
+@place.state_option
 def ls(
     agent: str | None,
     target: str | None,
@@ -74,7 +72,7 @@ def ls(
 @click.option("--limit", type=click.IntRange(1, 100_000), default=1000, show_default=True, help="Rows at most.")
 @click.option("--timeout", type=click.FloatRange(0.1, 3600), default=30.0, show_default=True, help="Seconds at most.")
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
-@state_option
+@place.state_option
 def query(sql: str, since: str, limit: int, timeout: float, form: str, state: Path) -> None:
     """Answer one SELECT over the table audit_events, the same as in Athena; docs/queries.md has the usual questions."""
     if since and re.fullmatch(r"\d{4}-\d{2}-\d{2}", since) is None:
@@ -134,7 +132,7 @@ def moment(text: str, now: float) -> float:
     """Seconds since the epoch of an ISO date or time (UTC unless it says otherwise), or of a while ago."""
     ago = re.fullmatch(r"(\d{1,6})([smhd])", text)
     if ago is not None:
-        return now - int(ago.group(1)) * UNITS[ago.group(2)]
+        return now - int(ago.group(1)) * place.UNITS[ago.group(2)]
     try:
         when = datetime.fromisoformat(text)
     except ValueError as error:

@@ -28,14 +28,7 @@ COLOURS = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.UNKNOWN: "yellow
     show_default=True,
     help="The configuration directory.",
 )
-@click.option(
-    "--state",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path(".state"),
-    show_default=True,
-    envvar="BLASTWALL_STATE",
-    help="The state directory.",
-)
+@place.state_option
 @place.format_option("table", "json")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--aws", is_flag=True, help="Look at the AWS account that it is deployed to instead of this machine.")

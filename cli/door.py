@@ -12,6 +12,7 @@ import click
 
 from blastwall.errors import ClientFault
 from blastwall.model import Secret
+from cli import place
 from cli.strings import Door
 from rig import running
 from rig.issuer import LocalIssuer
@@ -60,14 +61,7 @@ def options(command: Callable[..., object]) -> Callable[..., object]:
             help="Certificates to trust for --gateway (PEM).",
         ),
         click.option("--gateway", metavar="HOST:PORT", envvar="BLASTWALL_GATEWAY", help="A gateway elsewhere."),
-        click.option(
-            "--state",
-            type=click.Path(file_okay=False, path_type=Path),
-            default=Path(".state"),
-            show_default=True,
-            envvar="BLASTWALL_STATE",
-            help="The state directory of a local `blastwall up`.",
-        ),
+        place.state_option,
     ):
         command = option(command)
     return command

@@ -195,5 +195,7 @@ def _summary(proposals: list[Proposal], found: Any, output: Path | None) -> str:
     sure = sum(proposal.sure for proposal in proposals)
     where = f" in {output}" if output is not None else ""
     skipped = f", {len(found.skipped)} of them by name only" if found.skipped else ""
+    if not proposals:
+        return f"{found.tables} tables{skipped}: nothing to propose{where}"
     more = f" and {len(proposals) - sure} worth a thought" if len(proposals) > sure else ""
     return f"{found.tables} tables{skipped}: {sure} rules proposed{more}{where}; review them before use"

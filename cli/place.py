@@ -18,6 +18,7 @@ from rich.text import Text
 from blastwall.errors import ClientFault
 from blastwall.local.store import Store
 
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}  # seconds, by how people write lengths of time
 PIPED_WIDTH = 240  # columns of a table that nobody looks at on a terminal
 
 state_option = click.option(

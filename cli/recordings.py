@@ -43,18 +43,11 @@ from blastwall.recording.verify import State
 from cli import place
 from cli.reader import READING, Reader, options
 
+WIDE, NARROW = 110, 72  # columns from which sessions are listed; up to which there is room for nothing but who and when
 NEXT_CONNECTION = 0.5  # seconds between two looks for another connection of a followed session
 STATES = {"complete": "green", "live": "cyan", "truncated": "yellow", "unreadable": "red"}
 VERDICTS = {State.INTACT: "green", State.UNSIGNED: "yellow", State.TRUNCATED: "yellow", State.TAMPERED: "bold red"}
 
-state_option = click.option(
-    "--state",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path(".state"),
-    show_default=True,
-    envvar="BLASTWALL_STATE",
-    help="The state directory.",
-)
 rows_option = click.option(
     "--rows", type=click.IntRange(0, 100_000), default=20, show_default=True, help="Of a result."
 )
@@ -69,7 +62,7 @@ def command() -> None:
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="The newest so many.")
 @click.option("--all", "everything", is_flag=True, help="Those too that only tell that a recording was read.")
-@state_option
+@place.state_option
 @options
 def ls(form: str, limit: int, everything: bool, state: Path, reader: Reader) -> None:
     """Recordings that you may read, the newest first. Listing verifies nothing: `recordings verify ID` does."""
@@ -86,7 +79,7 @@ def ls(form: str, limit: int, everything: bool, state: Path, reader: Reader) -> 
         click.echo(f"no recordings in {state / 'recordings'}", err=True)
         return
     console = place.console()
-    console.print(_listing(found, wide=console.width >= 110))
+    console.print(_listing(found, console.width))
 
 
 def _readable(shelf: Shelf, reader: Reader, limit: int, everything: bool) -> tuple[list[dict[str, Any]], int]:
@@ -124,7 +117,7 @@ def _readable(shelf: Shelf, reader: Reader, limit: int, everything: bool) -> tup
     help=f"A public key to trust (PEM) instead of STATE/keys/{PUBLIC}; may be given again.",
 )
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@state_option
+@place.state_option
 def verify(id: str | None, every: bool, keys: tuple[Path, ...], form: str, state: Path) -> int:
     """Check a recording against its hash chain and its signature: intact, unsigned, truncated, or tampered (and where).
 
@@ -184,7 +177,7 @@ def _find(shelf: Shelf, id: str) -> Entry:
 @click.option("--idle", type=click.FloatRange(0), default=5.0, show_default=True, help="The longest pause, in seconds.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @rows_option
-@state_option
+@place.state_option
 @options
 def play_(id: str, speed: float, no_wait: bool, idle: float, form: str, rows: int, state: Path, reader: Reader) -> None:
     """Replay a recording as it happened: statements, verdicts, results. A unique beginning of the ID is enough."""
@@ -200,7 +193,7 @@ def play_(id: str, speed: float, no_wait: bool, idle: float, form: str, rows: in
 @click.argument("id", metavar="ID|SESSION")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @rows_option
-@state_option
+@place.state_option
 @options
 def follow(id: str, form: str, rows: int, state: Path, reader: Reader) -> None:
     """Show a live recording as it is written, to its end; of a session, one connection after the other.
@@ -277,7 +270,7 @@ def _over(state: Path, session: str) -> bool:
 @click.option(
     "--bucket", required=True, envvar="BLASTWALL_RECORDINGS_BUCKET", help="Where a gateway on AWS keeps them."
 )
-@state_option
+@place.state_option
 @options
 def fetch(id: str, bucket: str, state: Path, reader: Reader) -> None:
     """Bring a recording out of a bucket into a state directory of its own, for `verify`, `play` and `export`.
@@ -304,7 +297,7 @@ def fetch(id: str, bucket: str, state: Path, reader: Reader) -> None:
 )
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="A new file [default: stdout].")
 @rows_option
-@state_option
+@place.state_option
 @options
 def export(id: str, form: str, output: Path | None, rows: int, state: Path, reader: Reader) -> None:
     """Export a recording for another program."""
@@ -355,26 +348,28 @@ def _no_wait(seconds: float) -> None:
     pass
 
 
-def _listing(found: list[dict[str, Any]], *, wide: bool) -> Table:
-    """A narrow terminal is shown ids cut to what finds them, and neither years nor sessions."""
+def _listing(found: list[dict[str, Any]], width: int) -> Table:
+    """A narrow terminal is shown ids cut to what finds them, no years, no sessions; a very narrow one no counts."""
+    wide, narrow = width >= WIDE, width < NARROW
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("id", no_wrap=True)
     for title in ("agent", "target"):
         table.add_column(title, overflow="fold")
     table.add_column("started", no_wrap=True)
-    for title in ("took", "asked", "denied"):
+    for title in () if narrow else ("took", "asked"):
         table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("denied", justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
     if wide:
         table.add_column("session", overflow="fold", style="dim")
     for summary in found:
+        counts: list[RenderableType] = [_duration(summary.get("duration")), _plain(summary.get("statements"))]
         cells: list[RenderableType] = [
             _plain(summary["id"] if wide else summary["id"][:12]),
             _plain(summary.get("agent")),
             _plain(summary.get("target")),
             _time(summary.get("started_at"), wide=wide),
-            _duration(summary.get("duration")),
-            _plain(summary.get("statements")),
+            *([] if narrow else counts),
             _plain(summary.get("denied")),
             Text(summary["state"], style=STATES[summary["state"]]),
         ]

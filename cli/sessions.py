@@ -94,7 +94,7 @@ def kill(id: str, reason: str, where: Where) -> int:
     return 0
 
 
-@command.command("lock")
+@command.command("lock", short_help="End all of an agent's sessions, and refuse it new ones.")
 @click.argument("agent")
 @click.option("--reason", default="locked by an operator", show_default=True, help="Told to the agent.")
 @options

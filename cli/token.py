@@ -13,8 +13,6 @@ from cli import place
 from rig import running
 from rig.issuer import LocalIssuer
 
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
 
 class Duration(click.ParamType[int]):
     """Seconds from ``90``, ``90s``, ``15m``, ``1h`` or ``2d``."""
@@ -28,7 +26,7 @@ class Duration(click.ParamType[int]):
         found = re.fullmatch(r"([0-9]{1,9})([smhd]?)", str(value))
         if found is None or int(found[1]) == 0:
             self.fail(f"{value!r} is not a duration such as 90s, 15m, 1h or 2d", param, ctx)
-        return int(found[1]) * UNITS[found[2] or "s"]
+        return int(found[1]) * place.UNITS[found[2] or "s"]
 
 
 @click.command(short_help="Make a token for an agent.")

@@ -180,12 +180,13 @@ def announcement(running: Running, state: Path) -> str:
     if "ssh" in running.listening:
         authority = SshKeys(state / "ssh").public("host_ca")
         lines += ["", "known_hosts:", f"  @cert-authority {_known(running.listening['ssh'])} {authority}"]
-        lines += ["stock ssh clients show a certificate instead of a token:", f"  blastwall ssh login{option}"]
+        lines += ["stock ssh clients show a certificate instead of a token, and call this gateway `gateway`:"]
+        lines += [f"  blastwall ssh login{option} && blastwall ssh config{option} >> ~/.ssh/config"]
+    if "postgres" in running.listening:
+        lines += ["", "The user is TARGET or DATABASE_USER@TARGET, the password is a token:"]
+        lines += [f"  export PGPASSWORD=$(blastwall token{option} --agent my-agent --group agents)"]
     lines += [
-        "",
-        "The user is TARGET or DATABASE_USER@TARGET, the password is a token:",
-        f"  export PGPASSWORD=$(blastwall token{option} --agent my-agent --group agents)",
-        "or let blastwall do both:",
+        "or let blastwall do all that:",
         f"  blastwall connect{option} {next(iter(running.targets), 'TARGET')}",
         f"approvals: {running.page} (sign in: blastwall approvals link{option})",
         f"recordings: blastwall recordings ls{option}",

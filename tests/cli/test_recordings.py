@@ -92,6 +92,7 @@ def test_lines_are_whole_in_a_pipe_and_narrow_on_a_narrow_terminal(state, capsys
     monkeypatch.setenv("COLUMNS", "60")
     _, out, _ = call(capsys, "ls")
     assert done.id not in out and done.id[:12] in out
+    assert "shop" in out and "complete" in out and "[bold]x" in out.replace("\n", "").replace(" ", "")
     assert all(len(line) <= 60 for line in out.splitlines())
 
 

@@ -108,7 +108,8 @@ def fill(state, texts):
         f"iss{a}", f"sub{b}", f"agent{c}", frozenset({f"group{d}"}), f"person{a}", "t", 0.0, time.time() + 3600
     )
     target = Target("shop", "postgres", f"host{b}", 5432, labels={f"label{c}": d})
-    session = Session(f"s{d}", principal, "shop", 0.0, 1.0, break_glass=b)
+    # A session's id is the gateway's own, and the chain seals it as UTF-8.
+    session = Session(f"s{d.encode('utf-8', 'replace').decode()}", principal, "shop", 0.0, 1.0, break_glass=b)
     recording = recorder.open(session, target, f"c{a}", {"client_address": b, f"extra{c}": d})
     facts = Facts(Effect.READ, a, (ObjectRef(b, c, d),), frozenset(), True, d, "f" * 16)
     bound = (Parameter(c.encode("utf-8", "surrogatepass")), Parameter(b"\xff\x1b[31m", binary=True), Parameter(None))

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from cli import up
 from rig import account
+from rig.hosts import SshKeys
 from rig.running import Running
 
 ROOT = Path(__file__).parents[2]
@@ -126,6 +127,14 @@ def test_the_default_state_needs_no_option() -> None:
     assert "blastwall connect shop" in text
     assert "blastwall token --agent my-agent --group agents)" in text
     assert "--state 'my state' --agent" in up.announcement(running, Path("my state"))
+
+
+def test_hosts_are_not_told_of_with_a_databases_password(tmp_path: Path) -> None:
+    SshKeys.ensure(tmp_path / "ssh")
+    running = Running(1, "", {"ssh": "127.0.0.1:7422"}, "/ca.pem", {"web": {"protocol": "ssh", "database": ""}})
+    text = up.announcement(running, tmp_path)
+    assert "PGPASSWORD" not in text
+    assert f"blastwall ssh login --state {tmp_path} && blastwall ssh config --state {tmp_path} >> ~/.ssh/config" in text
 
 
 def test_an_address_that_is_none_starts_nothing(tmp_path: Path) -> None:
