@@ -33,7 +33,7 @@ from bench.client import Client
 from bench.measure import BLASTWALL, Measure, Pace, machine, processor_seconds, ratios, reset_peak, resident
 from bench.pgbench import BenchFault
 from bench.recorders import OFF, S3
-from bench.report import place
+from bench.report import aligned, place
 from bench.select import MICRO, SELECT
 from bench.stage import BULK_ROWS, CONFIG, ROOT, TARGET, Route, Stage
 from blastwall.aws.objects import client
@@ -211,10 +211,7 @@ def table(measures: Sequence[Measure]) -> str:
             else:
                 compared.append(f"{spread.middle:.2f} ({spread.low:.2f} to {spread.high:.2f})")
         rows.append((measure.name, measure.unit, *shown, *compared))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in rows]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(lines)
+    return aligned(rows)
 
 
 def main(arguments: list[str]) -> int:

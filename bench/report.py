@@ -65,8 +65,12 @@ def met(goal: Goal, measure: Measure) -> bool | None:
 
 def table(measures: Sequence[Measure], goals: Mapping[str, Goal]) -> str:
     """A Markdown table, aligned for a terminal too. Ratios as median (lowest to highest round)."""
-    rows = [HEADINGS, *(_row(measure, goals.get(measure.id)) for measure in measures)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    return aligned([HEADINGS, *(_row(measure, goals.get(measure.id)) for measure in measures)])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table whose columns line up; the first row is its heading."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
     ]
