@@ -237,11 +237,14 @@ class Decider:
             self._target,
             statement.kind,
             facts,
-            int(self._clock.now() // 3600 % 24),
+            self._hour(),
             self._ledger.exhausted,
             self._session.break_glass is not None,
             upstream_text,
         )
+
+    def _hour(self) -> int:
+        return int(self._clock.now() // 3600 % 24)
 
     async def _look_ahead(self, statement: Statement, facts: Facts) -> Blast:
         """What the statement would do. Never raises: what was not found out is unknown, and says why."""
@@ -265,7 +268,8 @@ class Decider:
     ) -> Permit | Denial | None:
         """Consume an approval and ask policy again; None when there is no approval.
 
-        What policy asks for may have grown since (another hour, another risk): then the approval is too small.
+        What policy asks for may have grown since (another risk): then the approval is too small. Hour and budgets are
+        those of now: a person may have taken their time.
         """
         status = await self._people.redeem(binding, shape)
         if status is None:
@@ -280,7 +284,8 @@ class Decider:
             )
         redeemed = {"approval": status.id, "by": list(status.by), "note": status.note, "same_shape": status.same_shape}
         self._recording.event("approval_redeemed", redeemed)
-        decision = policies.decide(question, approved=status.id, guard=self._guard(question.facts, status))
+        now = question._replace(hour=self._hour(), exhausted=self._ledger.exhausted)
+        decision = policies.decide(now, approved=status.id, guard=self._guard(question.facts, status))
         if isinstance(decision, Pending):
             return Denial(DenialCode.POLICY, "policy changed while the approval was given", policies=decision.policies)
         return decision
@@ -379,20 +384,10 @@ class Decider:
 
     def _answer(self, status: ApprovalStatus, pending: Pending) -> Denial:
         """What the agent is told when there is no approval to redeem."""
-        code = _CODES[status.state]
-        reason = {
-            DenialCode.PENDING: pending.reason,
-            DenialCode.DENIED: f"{', '.join(status.by) or 'an approver'} refused it" + _said(status.note),
-            DenialCode.EXPIRED: "the request expired before anybody decided",
-            DenialCode.WITHDRAWN: f"the client no longer waited: {status.note or 'withdrawn'}",
-        }[code]
-        hint = {
-            DenialCode.PENDING: "Send the identical statement again once the ticket is approved: it then runs once.",
-            DenialCode.DENIED: "Do not repeat it; ask the person for a way that they accept.",
-            DenialCode.EXPIRED: "Send it again to ask anew.",
-            DenialCode.WITHDRAWN: "Send it again to ask anew.",
-        }[code]
-        return Denial(code, reason, hint, pending.policies, pending.risk, status.id)
+        code, reason, hint = _ANSWERS[status.state]
+        who = ", ".join(status.by) or "an approver"
+        told = reason.format(asked=pending.reason, who=who, note=f": {status.note}" if status.note else "")
+        return Denial(code, told, hint, pending.policies, pending.risk, status.id)
 
 
 def _for_policy(found: Blast, facts: Facts) -> Blast:
@@ -404,17 +399,24 @@ def _for_policy(found: Blast, facts: Facts) -> Blast:
     return found
 
 
-def _said(note: str) -> str:
-    return f": {note}" if note else ""
-
-
 _ASKED: Final = ApprovalState.REQUESTED
-_CODES: Final = {
-    ApprovalState.REQUESTED: DenialCode.PENDING,
-    ApprovalState.APPROVED: DenialCode.PENDING,  # approved, but the one use was taken by another connection meanwhile
-    ApprovalState.REDEEMED: DenialCode.PENDING,
-    ApprovalState.DENIED: DenialCode.DENIED,
-    ApprovalState.EXPIRED: DenialCode.EXPIRED,
-    ApprovalState.WITHDRAWN: DenialCode.WITHDRAWN,
-    ApprovalState.SUPERSEDED: DenialCode.EXPIRED,
+_ANEW: Final = "Send it again to ask anew."
+_USED: Final = (DenialCode.PENDING, "another connection has used its approval meanwhile", _ANEW)
+#: What an agent is told of a request that it cannot redeem: kind of denial, reason, and what it may do.
+_ANSWERS: Final = {
+    ApprovalState.REQUESTED: (
+        DenialCode.PENDING,
+        "{asked}",
+        "Send the identical statement again once the ticket is approved: it then runs once.",
+    ),
+    ApprovalState.APPROVED: _USED,
+    ApprovalState.REDEEMED: _USED,
+    ApprovalState.DENIED: (
+        DenialCode.DENIED,
+        "{who} refused it{note}",
+        "Do not repeat it; ask the person for a way that they accept.",
+    ),
+    ApprovalState.EXPIRED: (DenialCode.EXPIRED, "the request expired before anybody decided", _ANEW),
+    ApprovalState.WITHDRAWN: (DenialCode.WITHDRAWN, "the request was withdrawn{note}", _ANEW),
+    ApprovalState.SUPERSEDED: (DenialCode.EXPIRED, "policy has changed, and a newer request took its place", _ANEW),
 }

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from blastwall.blast import MOST_COUNTED
 from blastwall.model import ApprovalRequest, Effect, Facts
 
 MOST_ROWS: Final = 1_000_000_000  # a bound above this is none
@@ -66,12 +67,12 @@ def _writes(facts: Facts) -> bool:
 def proposed(facts: Facts, blast: Mapping[str, Any] | None, room: Room) -> int | None:
     """The bound a request carries, from the rows that were counted before it was made; None: nothing was counted.
 
-    An estimate is no count: who approves gives a number then.
+    An estimate is no count, nor is "more than were counted": who approves gives a number then.
     """
     if blast is None or not counted(facts) or not blast.get("known"):
         return None
     rows = blast.get("rows")
-    if not isinstance(rows, int) or isinstance(rows, bool) or not 0 <= rows <= MOST_ROWS:
+    if not isinstance(rows, int) or isinstance(rows, bool) or not 0 <= rows <= MOST_COUNTED:
         return None
     return min(MOST_ROWS, math.ceil(round(rows * room.factor, 6)) + room.extra)
 

@@ -170,6 +170,7 @@ class ApprovalTable:
                     return None
                 if _status(item, now).state is not ApprovalState.APPROVED:
                     return None
+            self._time_box(item, now)  # first: a session that ends too early harms less than one that goes on
             used = int(item["used"]["N"]) + 1
             last = used >= int(item["uses"]["N"])
             after = rules.next_state(ApprovalState.APPROVED, Event.REDEEM) if last else ApprovalState.APPROVED
@@ -177,7 +178,6 @@ class ApprovalTable:
                 item, {"used": number(used), "state": {"S": str(after)}, "changed_at": number(now)}
             )
             if changed is not None:
-                self._time_box(changed, now)
                 return _status(changed, now)
         return None
 

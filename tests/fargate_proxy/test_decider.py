@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from blastwall.approvals import Ballot
+from blastwall.approvals import Ballot, binding
 from blastwall.approvals.view import view_of
 from blastwall.config.bundle import Bundle, load_bundle
 from blastwall.local.approvals import LocalApprovals
@@ -34,6 +34,7 @@ from blastwall.model import (
     StatementKind,
     Target,
 )
+from blastwall.policy.question import Question
 from fargate_proxy.decider import Decider
 from fargate_proxy.ledger import Ledger
 
@@ -158,6 +159,73 @@ async def test_a_held_statement_runs_once_it_is_approved_and_only_once(desk: Des
     assert isinstance(again, Denial)
     assert again.code is DenialCode.PENDING
     assert again.ticket != decision.approval, "one use is one use"
+
+
+async def test_of_two_that_wait_for_the_same_approval_the_later_is_not_told_to_wait_on(desk: Desk) -> None:
+    one, other, _ = await asyncio.gather(desk.ask(Exchange()), desk.ask(Exchange()), desk.vote(True))
+    (denial,) = [each for each in (one, other) if isinstance(each, Denial)]
+    assert isinstance(one, Permit) or isinstance(other, Permit)
+    assert "another connection has used its approval" in denial.reason
+    assert "once the ticket is approved" not in denial.hint, "it never will be again"
+
+
+async def test_a_request_that_policy_overtook_is_not_said_to_have_expired(desk: Desk) -> None:
+    async def overtake() -> None:
+        filed = await desk.people.show(await desk.requested())
+        assert filed is not None
+        old = filed.request
+        newer = binding(
+            principal=old.principal,
+            session=old.session,
+            target=old.target,
+            statement=old.statement,
+            policy_version="v2",
+        )
+        await desk.people.request(replace(old, id="a-newer", policy_version="v2", binding=newer))
+
+    denial, _ = await asyncio.gather(desk.ask(Exchange()), overtake())
+    assert isinstance(denial, Denial)
+    assert (denial.code, "policy has changed" in denial.reason) == (DenialCode.EXPIRED, True)
+
+
+class Ahead:
+    """A clock that shows ``ahead`` seconds more than it is."""
+
+    ahead = 0.0
+
+    def now(self) -> float:
+        return SystemClock().now() + self.ahead
+
+    def monotonic(self) -> float:
+        return SystemClock().monotonic()
+
+
+async def test_policy_is_asked_again_with_the_hour_and_the_budgets_of_that_moment(desk: Desk) -> None:
+    asked: list[Question] = []
+    clock, ledger, policies = Ahead(), Ledger({"statements": 5}, {}), load_bundle(CONFIG).policies
+
+    class Watched:
+        """The policies, and what they are asked."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(policies, name)
+
+        def decide(self, question: Question, **more: Any) -> Any:
+            asked.append(question)
+            return policies.decide(question, **more)
+
+    watched: Any = Watched()
+    decider = Decider(desk.session, desk.target, lambda: watched, desk.people, desk.log, ledger, clock)  # type: ignore[arg-type]
+    statement = Statement("DELETE FROM orders WHERE id = 1", number=1)
+
+    async def take_time() -> None:
+        await desk.requested()
+        clock.ahead, ledger.statements = 3600.0, 6
+        await desk.vote(True)
+
+    await asyncio.gather(decider.decide(statement, DELETE, statement.text, Exchange()), take_time())  # type: ignore[arg-type]
+    assert (asked[-1].hour - asked[0].hour) % 24 == 1
+    assert (asked[0].exhausted, asked[-1].exhausted) == (frozenset(), frozenset({"statements"}))
 
 
 @pytest.mark.parametrize(("rows", "guard"), [(None, None), (3, Guard(3))])

@@ -157,6 +157,9 @@ class Side:
         finally:
             if credential.secret is not None:
                 credential.secret.wipe()
+        if self._closed:  # meanwhile: nobody else would close it
+            console.close()
+            raise UpstreamFault("the session has ended", code="08003")
         self._who = ((user or b"").decode(), tuple(json.loads(path or b"[]")))
         self._console = console
         return console

@@ -7,7 +7,6 @@ import dataclasses
 import pytest
 
 from blastwall.approvals.bounds import (
-    MOST_ROWS,
     Room,
     changes_rows,
     counted,
@@ -16,6 +15,7 @@ from blastwall.approvals.bounds import (
     settled,
     unbounded,
 )
+from blastwall.blast import MOST_COUNTED
 from blastwall.model import Effect, Facts, ObjectRef
 from tests.blastwall.approvals.asking import REQUEST, ask
 
@@ -63,7 +63,7 @@ def test_what_changes_no_rows_has_no_bound(facts: Facts) -> None:
     assert not unbounded(ask(facts=facts, bound=None), None)
 
 
-@pytest.mark.parametrize(("rows", "bound"), [(0, 10), (1, 12), (10, 21), (1000, 1110), (MOST_ROWS, MOST_ROWS)])
+@pytest.mark.parametrize(("rows", "bound"), [(0, 10), (1, 12), (10, 21), (1000, 1110), (MOST_COUNTED, 1_100_010)])
 def test_there_is_room_for_what_others_write_meanwhile(rows: int, bound: int) -> None:
     assert proposed(DELETE, {"known": True, "rows": rows}, Room()) == bound
 
@@ -77,7 +77,7 @@ def test_a_proposal_is_never_less_than_what_was_counted(factor: float) -> None:
 @pytest.mark.parametrize(
     "blast",
     [None, {}, {"known": False, "rows": 3}, {"known": True}, {"known": True, "rows": "3"}]
-    + [{"known": True, "rows": rows} for rows in (-1, True, MOST_ROWS + 1, 2**63 - 1)],
+    + [{"known": True, "rows": rows} for rows in (-1, True, MOST_COUNTED + 1, 2**63 - 1)],
 )
 def test_what_was_not_counted_proposes_nothing(blast: dict[str, object] | None) -> None:
     assert proposed(DELETE, blast, Room()) is None

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from blastwall.approvals import Ballot, Event, binding
 from blastwall.approvals.view import view_of
 from blastwall.aws.approvals import ApprovalTable
-from blastwall.errors import ClientFault
+from blastwall.errors import ClientFault, OurFault
 from blastwall.local.clock import ManualClock
-from blastwall.model import ApprovalRequest, ApprovalState, Statement
+from blastwall.model import ApprovalRequest, ApprovalState, Statement, StatementKind
 from tests.blastwall.approvals.asking import ask, person
 from tests.blastwall.aws import stage
 
@@ -93,3 +94,34 @@ def test_a_statement_of_another_kind_keeps_its_formats(table: ApprovalTable) -> 
     table.file(ask(id="a-1", statement=formats, quorum=1, binding=bound))
     filed = table.show("a-1")
     assert filed is not None and filed.request.statement.results == b"\x01"
+
+
+class Doors:
+    """Sessions whose time cannot be limited."""
+
+    def shut(self, session: str, reason: str, by: str) -> bool:
+        raise AssertionError("nothing is taken back here")
+
+    def shut_by(self, session: str, until: float) -> None:
+        raise OurFault("the table of sessions does not answer")
+
+
+def test_a_connection_for_a_while_is_not_used_before_its_end_is_written(table: ApprovalTable) -> None:
+    """The process may end in between: then the session would go on for as long as its token."""
+    made = request("a-1", "connect")
+    statement = made.statement._replace(kind=StatementKind.CONNECT)
+    bound = binding(
+        principal=made.principal,
+        session=made.session,
+        target=made.target,
+        statement=statement,
+        policy_version=made.policy_version,
+    )
+    made = replace(made, statement=statement, binding=bound, shape="s" * 64)
+    table.file(made)
+    table.vote("a-1", person("bob"), Ballot(True, view_of(made).shown, "", 600.0), lambda *_: None)
+    table.doors = Doors()
+    with pytest.raises(OurFault):
+        table.redeem(made.binding)
+    filed = table.show("a-1")
+    assert filed is not None and filed.status.used == 0

@@ -14,6 +14,7 @@ import pytest
 from blastwall.blast import Blast
 from blastwall.errors import UpstreamFault
 from blastwall.model import Credential, Parameter, Secret, Target
+from blastwall.protocols.postgres.console import Console
 from blastwall.protocols.postgres.options import Options
 from blastwall.protocols.postgres.side import Side
 from blastwall.protocols.postgres.snapshot import take
@@ -179,3 +180,22 @@ async def test_it_cannot_write(pair: Pair) -> None:
     with pytest.raises(UpstreamFault) as refused:
         await console.run("DELETE FROM things")
     assert refused.value.code == "25006"
+
+
+async def test_a_session_that_ends_while_it_opens_leaves_no_connection(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Console] = []
+    open_ = Console.open
+
+    async def slow(*given: Any) -> Console:
+        opened.append(await open_(*given))
+        pair.side.close()
+        return opened[0]
+
+    monkeypatch.setattr(Console, "open", slow)
+    found = await pair.see("DELETE FROM things")
+    assert not found.known and "session has ended" in found.reasons[0]
+    async with asyncio.timeout(30):
+        while not opened[0].closed:  # noqa: ASYNC110  nobody tells of it
+            await asyncio.sleep(0.01)
