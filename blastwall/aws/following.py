@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from blastwall.aws.sessions import EXPIRED, REASONS, SessionTable, Standing
+from blastwall.aws.sessions import SessionTable
+from blastwall.aws.standing import EXPIRED, REASONS, Standing
 from blastwall.errors import Fault, OurFault
 from blastwall.model import Principal, Session, Target
 

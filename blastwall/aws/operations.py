@@ -20,7 +20,8 @@ from blastwall.aws.approvals import ApprovalTable
 from blastwall.aws.clients import client
 from blastwall.aws.functions import Functions
 from blastwall.aws.leases import AwsLeases
-from blastwall.aws.sessions import SessionTable, Standing
+from blastwall.aws.sessions import SessionTable
+from blastwall.aws.standing import Standing
 from blastwall.credentials.desk import raised
 from blastwall.credentials.lease import Lease, LeaseState
 from blastwall.errors import ClientFault, OurFault
@@ -117,7 +118,7 @@ class Operations:
 
     async def show(self, id: str) -> Standing | None:
         """One session as it stands now."""
-        return await asyncio.to_thread(self._sessions.show, id)
+        return await asyncio.to_thread(self._sessions.peek, id)
 
     async def history(self, id: str) -> Sequence[Lease]:
         """What was vended to a session, and what became of it."""
@@ -134,8 +135,10 @@ class Operations:
         """End all sessions of an agent and refuse new ones. Returns how many ended."""
         before = await asyncio.to_thread(self._sessions.ls, agent)
         ended = await asyncio.to_thread(self._sessions.lock, agent, reason, by)
-        for standing in before:
-            await self._deny(standing.session.id)
+        done = await asyncio.gather(*(self._deny(one.session.id) for one in before), return_exceptions=True)
+        for fault in done:  # one that cannot be denied now keeps none of the others from it
+            if isinstance(fault, BaseException):
+                raise fault
         return ended
 
     async def unlock(self, agent: str) -> bool:

@@ -24,11 +24,12 @@ import hashlib
 import json
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 from blastwall.aws import words
+from blastwall.aws.standing import IDLE, REASONS, Standing, as_of, over, standing_of, used
 from blastwall.aws.tables import Calls, Item, Lost, number, real_of, string_of, text
 from blastwall.errors import Fault, OurFault, TokenFault
 from blastwall.model import Principal, Session, Target
@@ -38,10 +39,7 @@ log = logging.getLogger("blastwall.sessions")
 
 KILLED: Final = "killed"
 LOCKED: Final = "locked"
-EXPIRED: Final = "expired"
-IDLE: Final = "idle"
 WITHDRAWN: Final = "withdrawn"
-REASONS: Final = {EXPIRED: "the session's time is up", IDLE: "nobody was connected any more"}
 FORGOTTEN: Final = "the session is not known any more"  # its table was put back to an earlier day
 
 ATTACH_WITHIN: Final = 60.0  # seconds that an opened session waits for its connection
@@ -56,19 +54,6 @@ Withdraw = Callable[[Session, str], None]
 
 def _nothing_waits(session: Session, note: str) -> None:
     """For functions that keep no approvals."""
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """A session as it stands. ``ended_at`` None: it lives."""
-
-    session: Session
-    connections: tuple[str, ...] = ()
-    ended_at: float | None = None
-    reason: str = ""
-    ended_by: str = ""
-    alive_until: float = 0.0
-    usage: Mapping[str, int] = field(default_factory=dict)
 
 
 class SessionTable:
@@ -151,7 +136,7 @@ class SessionTable:
 
     def usage(self, session: Session) -> dict[str, int]:
         """What its ended connections used together."""
-        return _used(self._known(session.id))
+        return used(self._known(session.id))
 
     def kill(self, id: str, reason: str, by: str) -> bool:
         """End a session; its token opens no new one at that target. False: no such live session."""
@@ -196,13 +181,9 @@ class SessionTable:
 
     def every(self, *, live: bool, limit: int = 200) -> Sequence[Standing]:
         """The newest sessions first; ``live``: only those. It reads the whole table: for people who look."""
-        ended = " AND attribute_not_exists(ended_at)" if live else ""
-        now = self.clock.now()
-        found = [
-            item
-            for item in self._calls.scan(f"attribute_exists(token_id){ended}")
-            if not live or self._settled(item, now) is None
-        ]
+        ended, now = " AND attribute_not_exists(ended_at)" if live else "", self.clock.now()
+        found = [as_of(item, now) for item in self._calls.scan(f"attribute_exists(token_id){ended}")]
+        found = [item for item in found if not live or "ended_at" not in item]
         found.sort(key=lambda item: real_of(item, "started_at"), reverse=True)
         return [standing_of(item) for item in found[:limit]]
 
@@ -211,7 +192,12 @@ class SessionTable:
         found = self._calls.query(
             "#agent = :agent", {":agent": text(agent)}, index="by_agent", chosen="attribute_not_exists(ended_at)"
         )
-        return [standing_of(item) for item in found if self._settled(item, self.clock.now()) is None]
+        return [standing_of(item) for item in found if over(item, self.clock.now()) is None]
+
+    def peek(self, id: str) -> Standing | None:
+        """As :meth:`show`, and nothing is written: whoever looks may have no right to."""
+        item = self._calls.get({"id": text(id)})
+        return None if item is None else standing_of(as_of(item, self.clock.now()))
 
     def show(self, id: str) -> Standing | None:
         """One session as it stands now; what has run out has ended. None: there is none of that id."""
@@ -352,7 +338,7 @@ class SessionTable:
         """Why a session has ended, ending it if its time is up or nobody was there for long enough. None: it lives."""
         if "ended_at" in item:
             return string_of(item, "reason")
-        ending = _over(item, now)
+        ending = over(item, now)
         if ending is None:
             return None
         if not self._end(item, ending, REASONS[ending]):
@@ -407,42 +393,6 @@ class SessionTable:
 def task_key(holder: str) -> str:
     """The id of a task's own item."""
     return f"task#{holder}"
-
-
-def standing_of(item: Item) -> Standing:
-    """A session's item."""
-    members = json.loads(string_of(item, "principal"))
-    session = Session(
-        id=string_of(item, "id"),
-        principal=Principal(**(members | {"groups": frozenset(members["groups"])})),
-        target=string_of(item, "target"),
-        started_at=real_of(item, "started_at"),
-        expires_at=real_of(item, "expires_at"),
-        break_glass=string_of(item, "glass") or None,
-    )
-    return Standing(
-        session,
-        tuple(sorted(item.get("connections", {}).get("SS", ()))),
-        real_of(item, "ended_at") if "ended_at" in item else None,
-        string_of(item, "reason"),
-        string_of(item, "ended_by"),
-        real_of(item, "alive_until"),
-        _used(item),
-    )
-
-
-def _used(item: Item) -> dict[str, int]:
-    return {name[5:]: int(float(item[name]["N"])) for name in item if name.startswith("used_")}
-
-
-def _over(item: Item, now: float) -> str | None:
-    if real_of(item, "expires_at") <= now:
-        return EXPIRED
-    linger = real_of(item, "linger")
-    if "idle_since" in item:
-        return IDLE if real_of(item, "idle_since") + linger <= now else None
-    lost = real_of(item, "alive_until")  # its task died, and its connections with it
-    return IDLE if lost <= now - linger and lost <= now else None
 
 
 def _pointer(principal: Principal, target: Target, break_glass: str | None) -> str:

@@ -21,7 +21,8 @@ from blastwall.approvals import Filed
 from blastwall.approvals.view import view_of
 from blastwall.aws.approvals import ApprovalTable
 from blastwall.aws.leases import AwsLeases
-from blastwall.aws.sessions import SessionTable, Standing
+from blastwall.aws.sessions import SessionTable
+from blastwall.aws.standing import Standing
 from blastwall.credentials.lease import Lease
 from blastwall.local.clock import SystemClock
 from blastwall.model import ApprovalState, Session

@@ -11,7 +11,8 @@ import pytest
 
 from blastwall.aws import following
 from blastwall.aws.following import AwsSessions
-from blastwall.aws.sessions import FORGOTTEN, SessionTable, Standing
+from blastwall.aws.sessions import FORGOTTEN, SessionTable
+from blastwall.aws.standing import Standing
 from blastwall.errors import OurFault
 from blastwall.local.clock import ManualClock, SystemClock
 from blastwall.model import Principal, Session, Target

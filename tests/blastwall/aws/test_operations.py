@@ -171,3 +171,42 @@ async def test_looking_at_sessions_with_a_clock_that_is_ahead_ends_none(cloud: N
     assert [row.session.id for row in await operator.ls()] == [session.id]
     standing = await operator.show(session.id)
     assert standing is not None and standing.ended_at is None
+
+
+async def test_who_may_only_look_sees_what_has_ended_and_writes_nothing(cloud: None) -> None:
+    session = opened()
+
+    class ReadOnly:
+        """DynamoDB for whoever has the rights of docs/credentials.md for looking."""
+
+        def __getattr__(self, name: str) -> Any:
+            assert name in ("get_item", "query", "scan"), f"{name} is no looking"
+            return getattr(stage.client("dynamodb"), name)
+
+    def make(service: str) -> Any:
+        return ReadOnly() if service == "dynamodb" else stage.client(service)
+
+    clock = ManualClock(time.time() + 7200)  # and no Date header here: the session's time is long up
+    looker = Operations(GIVEN, clock, make)
+    looker._sessions.clock = clock
+    assert await looker.ls() == []
+    ((ended,), seen) = await looker.ls(live=False), await looker.show(session.id)
+    assert seen == ended and ended.reason == "the session's time is up" and ended.ended_at == clock.now()
+
+
+async def test_one_agents_session_that_cannot_be_denied_keeps_no_other_from_it(
+    cloud: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = answering(monkeypatch, {"fault": {"kind": "ours", "message": "IAM is away", "hint": ""}})
+    operator, now, table = (
+        operations(),
+        time.time(),
+        SessionTable(stage.client("dynamodb"), stage.SESSIONS, SystemClock()),
+    )
+    for number in range(3):
+        principal = Principal("iss", "bot", "bot", token_id=f"t-{number}", issued_at=now, expires_at=now + 600)
+        session = table.open(principal, Target("reports", "aws", "sts", 443, linger_minutes=60.0))
+        await operator._leases.write(Lease(session.id, "sts-1", "reports", "sts", "reports", "", now, now + 60))
+    with pytest.raises(OurFault, match="IAM is away"):
+        await operator.lock("bot", "enough", "carol")
+    assert len(calls) == 3
