@@ -58,6 +58,10 @@ def form_of(statement: Message) -> Form | None:
             null = value.encode()
         else:
             return None
+    if null not in (None, b"\\N") and not csv:
+        return (
+            None  # a value that is spelled like NULL stands in the line as it is: whoever chooses the word, guesses it
+        )
     return Form(csv, header, delimiter, null)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Any, Final
 
-from blastwall.masking.plan import Mask, Plan
+from blastwall.masking.plan import Mask, Output, Plan
 from blastwall.model import Value
 from blastwall.protocols.postgres.brief import Brief
 from blastwall.protocols.postgres.explain import telling
@@ -80,7 +80,7 @@ def columns(brief: Brief, fields: Sequence[Field], plan: Plan) -> tuple[Column, 
         if output is not None and output.origin is not None and output.origin != (field.table, field.column):
             raise Disagreement(f"{told} does not come from the table that was judged")
         if output is not None and output.sink is not None:
-            made.append(_sink(told, output.sink, mask, field))
+            made.append(_sink(told, output, output.sink, mask, field))
             continue
         if mask is not None:
             raise Disagreement(f"{told} would be the unmasked {mask.column}")
@@ -112,8 +112,9 @@ def copied(brief: Brief, formats: Sequence[int]) -> tuple[Column, ...]:
     )
 
 
-def _sink(told: str, sink: Mask, mask: Mask | None, field: Field) -> Column:
-    if mask is None or mask.column != sink.column:
+def _sink(told: str, output: Output, sink: Mask, mask: Mask | None, field: Field) -> Column:
+    computed = output.origin == (0, 0)  # as a UNION ALL of the column is, or a sub-query in its place: judged to be it
+    if not computed and (mask is None or mask.column != sink.column):
         raise Disagreement(f"{told} is not {sink.column}, which was judged")
     if field.type_id != sink.type_oid:
         raise Disagreement(f"{told} is not of the type that {sink.column} was judged to have")

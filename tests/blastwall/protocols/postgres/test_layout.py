@@ -48,6 +48,14 @@ def test_what_agrees_is_treated() -> None:
     assert (made[2].mask, made[2].binary, made[2].type_id) == (EMAIL, True, 25)
 
 
+def test_a_union_all_of_a_column_is_masked_where_both_say_that_it_comes_from_no_table() -> None:
+    united = Output("email", sink=EMAIL, origin=(0, 0))
+    assert actions(brief(united), field(0, 0)) == [SINK]
+    for other in (field(CUSTOMERS, 2), field(CUSTOMERS, 3), field(0, 0, 1700)):
+        with pytest.raises(Disagreement):
+            columns(brief(united), (other,), PLAN)
+
+
 @pytest.mark.parametrize(
     ("outputs", "fields"),
     [
