@@ -145,7 +145,10 @@ def run(role: str, words: tuple[str, ...], way: Way) -> int:
     with tempfile.TemporaryDirectory(prefix="blastwall-aws-") as name:
         directory = Path(name)  # 0700: nobody else reaches the socket
         with Desk(directory / "desk", lambda: json.dumps(pocket.get()["keys"])):
-            return subprocess.run(words, env=environment(os.environ, directory, region), check=False).returncode
+            try:
+                return subprocess.run(words, env=environment(os.environ, directory, region), check=False).returncode
+            except OSError as fault:
+                raise ClientFault(f"cannot run {words[0]}: {fault.strerror}") from None
 
 
 def obtain(role: str, way: Way) -> Mapping[str, Any]:

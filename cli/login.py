@@ -88,7 +88,7 @@ def command(provider: str, page: str | None, opens: bool, paste: bool, state: Pa
     with ExitStack() as stack:
         listener = None if paste else stack.enter_context(Listener())
         form_of = {"idp": provider, "challenge": hashed(verifier), "port": str(listener.port if listener else 0)}
-        begun = _ask(page, "begin", form_of)
+        begun = _ask(page, "begin", form_of, "id", "url", "expires_in")
         id, url, seconds = str(begun["id"]), str(begun["url"]), float(begun["expires_in"])
         if urlsplit(url).scheme not in ("https", "http"):
             raise UpstreamFault(f"{page} names no address to sign in at")
@@ -96,7 +96,7 @@ def command(provider: str, page: str | None, opens: bool, paste: bool, state: Pa
         if opens and not paste:
             webbrowser.open(url)
         code = listener.wait(id, seconds) if listener else _pasted()
-    found = _ask(page, "token", {"id": id, "code": code, "verifier": verifier})
+    found = _ask(page, "token", {"id": id, "code": code, "verifier": verifier}, "token", "expires_at")
     if form == "json":
         place.echo_json({"token": str(found["token"]), "expires_at": int(found["expires_at"])})
     else:
@@ -118,15 +118,16 @@ def _pasted() -> str:
     return code.strip()[:LONGEST_CODE]
 
 
-def _ask(page: str, verb: str, form: dict[str, str]) -> dict[str, Any]:
-    """One question to the page; its refusal in its own words. Raises TokenFault, UpstreamFault."""
+def _ask(page: str, verb: str, form: dict[str, str], *members: str) -> dict[str, Any]:
+    """One question to the page, and its answer with ``members``; its refusal in its own words. Raises TokenFault,
+    UpstreamFault."""
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
     status, body = exchange(f"{page}/saml/{verb}", headers, urlencode(form).encode())
     try:
         answer = json.loads(body)
     except ValueError:
         answer = None
-    if status == 200 and isinstance(answer, dict):
+    if status == 200 and isinstance(answer, dict) and answer.keys() >= set(members):
         return answer
     if isinstance(answer, dict) and "error" in answer:
         raise TokenFault(visible(str(answer["error"])[:500]))

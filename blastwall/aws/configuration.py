@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,8 +36,8 @@ def fetch(s3: Any, url: str, directory: Path) -> None:  # noqa: ANN401  boto3 ha
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             _unpack(archive, directory, url)
-    except zipfile.BadZipFile:
-        raise _wrong(url, "no ZIP archive") from None
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, IndexError, EOFError):  # damaged, or encrypted
+        raise _wrong(url, "no ZIP archive that reads") from None
 
 
 def _unpack(archive: zipfile.ZipFile, directory: Path, url: str) -> None:
@@ -45,7 +46,7 @@ def _unpack(archive: zipfile.ZipFile, directory: Path, url: str) -> None:
         raise _wrong(url, f"more than {MOST_FILES} files, or more than {LARGEST} bytes unpacked")
     for item in files:
         path = Path(item.filename)
-        if path.is_absolute() or ".." in path.parts or path.parts[0] != FOLDER or len(path.parts) < 2:
+        if path.is_absolute() or ".." in path.parts or len(path.parts) < 2 or path.parts[0] != FOLDER:
             raise _wrong(url, f"{item.filename!r} does not belong into a configuration")
         place = directory.joinpath(*path.parts[1:])
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -210,7 +210,8 @@ def _takes_tokens(account: Account, resource: str) -> tuple[bool, str]:
         by_id = [{"Name": "db-cluster-resource-id", "Values": [resource]}]
         found = rds.describe_db_clusters(Filters=by_id)["DBClusters"]
     elif resource.startswith("prx-"):
-        proxies = rds.describe_db_proxies()["DBProxies"]
+        pages = rds.get_paginator("describe_db_proxies").paginate()
+        proxies = [proxy for page in pages for proxy in page["DBProxies"]]
         found = [
             {"IAMDatabaseAuthenticationEnabled": any(auth.get("IAMAuth") != "DISABLED" for auth in proxy["Auth"])}
             for proxy in proxies

@@ -159,6 +159,12 @@ def test_a_command_runs_with_the_sessions_keys_in_its_region(home: Home) -> None
     assert (region, token) == ("eu-central-1", "False")
 
 
+def test_a_command_that_is_not_there_is_told_as_such(home: Home) -> None:
+    words = [sys.executable, "-m", "cli", "aws", "run", "reports", "--state", str(home.state), "--", "no-such-program"]
+    done = subprocess.run(words, env=home.agent(), capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (4, "blastwall: cannot run no-such-program: No such file or directory\n")
+
+
 def test_a_refusal_is_told_before_the_command_runs(home: Home, tmp_path: Path) -> None:
     words = [sys.executable, "-m", "cli", "aws", "run", "payroll", "--state", str(home.state), "--"]
     ran = tmp_path / "ran"

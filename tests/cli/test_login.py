@@ -141,12 +141,13 @@ def test_refusals_are_told_in_the_pages_words(page: str) -> None:
     assert isinstance(result.exception, TokenFault) and "known here: corp" in str(result.exception)
 
 
-def test_a_page_without_saml_says_so() -> None:
+@pytest.mark.parametrize("answer", [Response(404, b"<html>"), Response(200, b"{}", "application/json")])
+def test_a_page_without_saml_says_so(answer: Response) -> None:
     server = PageServer("127.0.0.1", 0)
 
     def prepare() -> tuple[Callable[[Request], object], Callable[[], None]]:
         async def nothing(request: Request) -> Response:
-            return Response(404, b"<html>")
+            return answer
 
         return nothing, lambda: None
 

@@ -72,3 +72,12 @@ def test_what_is_no_archive_or_cannot_be_had_is_told(tmp_path: Path) -> None:
         fetch(Bucket(b"<html>"), URL, tmp_path)
     with pytest.raises(ConfigFault, match="cannot be fetched"):
         fetch(Away(), URL, tmp_path)
+
+
+def test_an_archive_that_is_damaged_is_told_as_such(tmp_path: Path) -> None:
+    whole = archive({"config/gateway.yaml": b"version: 1\n" * 1000})
+    for number, place in enumerate((45, 60, len(whole) // 2)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0xFF
+        with pytest.raises(ConfigFault):
+            fetch(Bucket(bytes(damaged)), URL, tmp_path / str(number))

@@ -284,3 +284,24 @@ def test_clients_give_up_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     config = regional(None)("sts").meta.config
     assert config.connect_timeout <= 3 and config.read_timeout <= 5
+
+
+def test_a_database_proxy_is_found_on_whatever_page_it_is() -> None:
+    class Paginator:
+        def paginate(self) -> Iterator[dict[str, Any]]:
+            yield {"DBProxies": [{"DBProxyArn": "arn:aws:rds:eu-west-1:1:db-proxy:prx-0", "Auth": []}]}
+            yield {
+                "DBProxies": [
+                    {"DBProxyArn": "arn:aws:rds:eu-west-1:1:db-proxy:prx-1", "Auth": [{"IAMAuth": "REQUIRED"}]}
+                ]
+            }
+
+    class Rds:
+        def get_paginator(self, operation: str) -> Paginator:
+            assert operation == "describe_db_proxies"
+            return Paginator()
+
+    cloud = failing()
+    client = lambda service: Rds() if service == "rds" else cloud.client(service)  # noqa: E731
+    found = only(examine(Account(client, [Needs("orders", logins=(Login("prx-1", None),))])), "rds_iam")
+    assert found.verdict is Verdict.OK
