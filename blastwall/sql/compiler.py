@@ -41,6 +41,7 @@ from blastwall.sql.truth import (
 from blastwall.sql.values import (
     ANYTHING,
     COMPUTED,
+    CUT,
     NOW,
     Free,
     Moment,
@@ -326,8 +327,9 @@ class Compiler:
         terms = [self.term(each, depth + 1) for each in node.args]
         of = frozenset().union(*(each.of for each in terms))
         key = f"{name}({','.join(each.key for each in terms)})"
-        if name in COMPUTED and terms:
-            compute = COMPUTED[name]
+        cut = name in CUT and all(isinstance(constant(each)[1], int) for each in node.args[1:])
+        if terms and (cut or name in COMPUTED):
+            compute = CUT[name] if cut else COMPUTED[name]
             plain = terms[0].plain and name not in ("num_nulls", "num_nonnulls", "sign")
 
             def value(sample: Sample) -> Value:

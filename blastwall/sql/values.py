@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from hashlib import md5
 from typing import Any, TypeAlias
 from zlib import crc32
 
@@ -318,6 +319,40 @@ def _mod(values: Sequence[Value]) -> Value:
     left, right = as_number(values[0]), as_number(values[1])
     return ANYTHING if left is None or not right else left % right
 
+
+def _cut(values: Sequence[Value]) -> Value:
+    """substr(text, from) and substr(text, from, length)."""
+    text, start = as_text(values[0]), int(values[1])
+    end = len(text or "") if len(values) < 3 else start - 1 + int(values[2])
+    return ANYTHING if text is None else text[max(start - 1, 0) : max(end, 0)]
+
+
+def _tail(values: Sequence[Value]) -> Value:
+    text, length = as_text(values[0]), int(values[1])
+    return ANYTHING if text is None else text[-length:] if length else ""
+
+
+def _head(values: Sequence[Value]) -> Value:
+    text = as_text(values[0])
+    return ANYTHING if text is None else text[: int(values[1])]
+
+
+def _repeated(values: Sequence[Value]) -> Value:
+    text, times = as_text(values[0]), int(values[1])
+    return ANYTHING if text is None or times * len(text) > _LENGTHS else text * max(times, 0)
+
+
+# Functions that spread (predicates.toml), computed where all but their first argument are literal numbers: some numbers
+# leave nothing of it.
+CUT: Mapping[str, Callable[[Sequence[Value]], Value]] = {
+    "concat": _texts(str),
+    "left": _head,
+    "md5": _texts(lambda text: md5(text.encode(), usedforsecurity=False).hexdigest()),
+    "repeat": _repeated,
+    "right": _tail,
+    "substr": _cut,
+    "substring": _cut,
+}
 
 # Functions that are computed on sample values, by name. What is not here is anything, or spreads (predicates.toml).
 COMPUTED: Mapping[str, Callable[[Sequence[Value]], Value]] = {

@@ -9,6 +9,7 @@ import pytest
 from blastwall.sql.values import (
     ANYTHING,
     COMPUTED,
+    CUT,
     NOW,
     Free,
     Moment,
@@ -198,6 +199,31 @@ def test_a_hostile_pattern_takes_no_time() -> None:
 )
 def test_computed_functions(name: str, values: list[object], expected: object) -> None:
     assert COMPUTED[name](values) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("left", ["abc", 2], "ab"),
+        ("left", ["abc", 0], ""),
+        ("left", ["abc", -1], "ab"),
+        ("right", ["abc", 2], "bc"),
+        ("right", ["abc", 0], ""),
+        ("right", ["abc", -1], "bc"),
+        ("substr", ["abc", 2], "bc"),
+        ("substr", ["abc", 0, 2], "a"),
+        ("substr", ["abc", 1, 0], ""),
+        ("substring", ["abc", -5, 3], ""),
+        ("repeat", ["ab", 2], "abab"),
+        ("repeat", ["ab", 0], ""),
+        ("repeat", ["ab", 10_000], ANYTHING),
+        ("md5", ["a"], "0cc175b9c0f1b6a831c399e269772661"),
+        ("concat", [7], "7"),
+        ("left", [None, 1], ANYTHING),
+    ],
+)
+def test_cut_texts_are_what_the_server_makes(name: str, values: list[object], expected: object) -> None:
+    assert CUT[name](values) == expected
 
 
 def test_booleans_are_neither_numbers_nor_texts() -> None:
