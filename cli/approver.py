@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from blastwall.config.bundle import Bundle, load_bundle
-from blastwall.errors import ConfigFault, OurFault, Problem
+from blastwall.errors import ConfigFault, Problem
 from blastwall.identity.jwks import FetchedKeys, FixedKeys
 from blastwall.local.clock import SystemClock
 from blastwall.local.fetch import fetch
 from blastwall.local.verifier import TokenVerifier
 from blastwall.model import Principal, Secret
+from cli import place
 from rig import running
-from rig.issuer import LocalIssuer
 
 TOKEN_VARIABLE = "BLASTWALL_APPROVER_TOKEN"  # noqa: S105  # the variable's name
 TOKEN_SECONDS = 60.0
@@ -59,11 +59,8 @@ async def identify(keyboard: Keyboard, bundle: Bundle) -> Principal:
             rules = replace(issuer.rules(), audience=f"{issuer.audience}/approvals")
             issuers.append((rules, FetchedKeys(rules, fetch, clock.monotonic, jwks_uri=issuer.jwks_url)))
         return await TokenVerifier(issuers, clock).verify(Secret(given.strip()))
-    try:
-        local = LocalIssuer.open(keyboard.state)
+    with place.local_issuer(keyboard.state) as local:
         audience = local.approver_audience
         token = local.mint(keyboard.name, keyboard.groups, ttl=TOKEN_SECONDS, aud=audience)
         keys = local.key_set()
-    except OSError as fault:
-        raise OurFault(f"the local issuer's keys in {keyboard.state} cannot be used: {fault}") from fault
     return await TokenVerifier([(local.rules(audience), FixedKeys(keys))], clock).verify(Secret(token))

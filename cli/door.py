@@ -15,7 +15,6 @@ from blastwall.model import Secret
 from cli import place
 from cli.strings import Door
 from rig import running
-from rig.issuer import LocalIssuer
 
 TOKEN_VARIABLE = "BLASTWALL_TOKEN"  # noqa: S105  # the variable's name
 TOKEN_SECONDS = 3600.0
@@ -111,8 +110,8 @@ class Tokens:
 
     def _mint(self) -> Secret:
         agent = self._agent
-        issuer = LocalIssuer.open(self._way.state)
-        return Secret(issuer.mint(agent.name, agent.groups, on_behalf_of=agent.on_behalf_of, ttl=TOKEN_SECONDS))
+        with place.local_issuer(self._way.state) as issuer:
+            return Secret(issuer.mint(agent.name, agent.groups, on_behalf_of=agent.on_behalf_of, ttl=TOKEN_SECONDS))
 
 
 def groups_of(groups: Sequence[str]) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ import getpass
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -15,8 +16,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from blastwall.errors import ClientFault
+from blastwall.errors import ClientFault, OurFault
 from blastwall.local.store import Store
+from rig.issuer import LocalIssuer
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}  # seconds, by how people write lengths of time
 PIPED_WIDTH = 240  # columns of a table that nobody looks at on a terminal
@@ -44,6 +46,15 @@ def open_store(state: Path) -> Store:
     if not file.exists():
         raise ClientFault(f"nothing was run with the state directory {state}: start `blastwall up`, or give --state")
     return Store(file)
+
+
+@contextmanager
+def local_issuer(state: Path) -> Iterator[LocalIssuer]:
+    """The issuer of a local `blastwall up`. Raises OurFault for keys that cannot be read, here or in the block."""
+    try:
+        yield LocalIssuer.open(state)
+    except OSError as fault:
+        raise OurFault(f"the local issuer's keys in {state} cannot be used: {fault}") from fault
 
 
 def user() -> str:

@@ -19,7 +19,7 @@ import click
 
 from blastwall.audit.journal import note
 from blastwall.config.bundle import Bundle
-from blastwall.errors import ClientFault, OurFault, TokenFault
+from blastwall.errors import ClientFault, TokenFault
 from blastwall.identity.jwks import FetchedKeys, FixedKeys
 from blastwall.local.clock import SystemClock
 from blastwall.local.fetch import fetch
@@ -32,7 +32,6 @@ from blastwall.recording.reader import read_header
 from blastwall.recording.records import Header
 from cli import place
 from cli.approver import Keyboard, policies
-from rig.issuer import LocalIssuer
 
 TOKEN_VARIABLE = "BLASTWALL_TOKEN"  # noqa: S105  # the variable's name
 AUDIENCE = "/recordings"
@@ -152,13 +151,10 @@ class Reader:
 
     def _operator(self) -> Principal:
         """Whoever runs this, by the local issuer's key. Raises TokenFault for a name that no token may have."""
-        try:
-            local = LocalIssuer.open(self.keyboard.state)
+        with place.local_issuer(self.keyboard.state) as local:
             audience = local.audience + AUDIENCE
             token = local.mint(self.keyboard.name, self.keyboard.groups, ttl=TOKEN_SECONDS, aud=audience)
             keys = FixedKeys(local.key_set())
-        except OSError as fault:
-            raise OurFault(f"the local issuer's keys in {self.keyboard.state} cannot be used: {fault}") from fault
         verifier = TokenVerifier([(local.rules(audience), keys)], SystemClock())
         return asyncio.run(verifier.verify(Secret(token)))
 
@@ -166,15 +162,16 @@ class Reader:
 async def _verified(token: Secret, bundle: Bundle, state: Path) -> Principal:
     """The bearer of a token for reading, or of one for the gateway. Raises TokenFault."""
     clock = SystemClock()
-    local = LocalIssuer.open(state)
+    with place.local_issuer(state) as local:
+        nearby, nearby_keys = local.issuer, FixedKeys(local.key_set())
     first: TokenFault | None = None
     for suffix in (AUDIENCE, ""):
         issuers = []
         for issuer in bundle.config.identity.issuers:
             rules = replace(issuer.rules(), audience=issuer.audience + suffix)
-            near = issuer.issuer == local.issuer  # its keys are here, whether or not `blastwall up` runs
+            near = issuer.issuer == nearby  # its keys are here, whether or not `blastwall up` runs
             far = FetchedKeys(rules, fetch, clock.monotonic, jwks_uri=issuer.jwks_url)
-            issuers.append((rules, FixedKeys(local.key_set()) if near else far))
+            issuers.append((rules, nearby_keys if near else far))
         try:
             return await TokenVerifier(issuers, clock).verify(token)
         except TokenFault as fault:

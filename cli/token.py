@@ -8,10 +8,8 @@ from pathlib import Path
 import click
 import jwt
 
-from blastwall.errors import OurFault
 from cli import place
 from rig import running
-from rig.issuer import LocalIssuer
 
 
 class Duration(click.ParamType[int]):
@@ -40,17 +38,13 @@ def command(agent: str, groups: tuple[str, ...], on_behalf_of: str | None, ttl: 
     """Print a token of the local issuer, and nothing else: export BLASTWALL_TOKEN=$(blastwall token --agent me)."""
     if not agent.strip():
         raise click.BadParameter("an agent has a name", param_hint="--agent")
-    try:
-        issuer = LocalIssuer.open(state)
+    with place.local_issuer(state) as issuer:
         token = issuer.mint(agent, groups, on_behalf_of, ttl)
-    except OSError as fault:
-        raise OurFault(f"the local issuer's keys in {state} cannot be used: {fault}") from fault
+        name, audience = issuer.issuer, issuer.audience
     if running.read(state) is None:
         click.echo(f"no gateway runs with {state}: until `blastwall up` does, this token opens nothing", err=True)
     if form == "json":
         expires_at = jwt.decode(token, options={"verify_signature": False})["exp"]  # it was signed just above
-        place.echo_json(
-            {"token": token, "issuer": issuer.issuer, "audience": issuer.audience, "expires_at": expires_at}
-        )
+        place.echo_json({"token": token, "issuer": name, "audience": audience, "expires_at": expires_at})
     else:
         click.echo(token)

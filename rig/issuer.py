@@ -75,7 +75,7 @@ class LocalIssuer:
     ) -> LocalIssuer:
         """The issuer of a state directory. ``port`` and ``audience`` are kept there (first: 7480 and "blastwall").
 
-        Raises OSError when the directory or the file in it cannot be made, or is open to other users.
+        Raises OSError when the directory or the file in it cannot be made, is damaged, or is open to other users.
         """
         directory = state_dir / "issuer"
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -211,6 +211,11 @@ class LocalIssuer:
                 return _Stored(**json.loads(file.read()))
         except FileNotFoundError:
             return _Stored(PORT, AUDIENCE)
+        except (ValueError, TypeError) as damage:
+            file_name = self._directory / "issuer.json"
+            raise OSError(
+                f"{file_name} is damaged: remove it for new keys; tokens of the old ones open nothing"
+            ) from damage
 
     def _keep(self, stored: _Stored) -> None:
         partial = self._directory / f"issuer.json.{uuid.uuid4().hex}"

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from blastwall.identity.jwt import verify
+from blastwall.local.store import Store
 from blastwall.model import Secret
 from cli.__main__ import run
 from rig import running
@@ -75,6 +76,26 @@ def test_a_token_for_no_gateway_says_so_beside_it(capsys, state):
     running.write(state, Running(os.getpid(), "/config", {}, "/ca.pem", {}))
     assert run(["token", "--state", str(state), "--agent", "a"]) == 0
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("damage", ["", "garbage", "[]", '{"port": 1}', "{"])
+def test_damaged_keys_are_told_of_by_every_verb_that_uses_them(capsys, state, damage):
+    token(capsys, state, "--agent", "a")
+    file = state / "issuer" / "issuer.json"
+    running.write(
+        state,
+        Running(
+            os.getpid(), "config", {"postgres": "127.0.0.1:1"}, "/ca", {"t": {"protocol": "postgres", "database": "d"}}
+        ),
+    )
+    file.write_text(damage)
+    Store(state / "blastwall.db").close()
+    for verb in (["token", "--agent", "a"], ["connect", "t"], ["approvals", "deny", "a-b"]):
+        assert run([*verb, "--state", str(state)]) == 3, verb
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert "issuer.json is damaged: remove it" in captured.err, verb
+        assert "internal error" not in captured.err
 
 
 def test_keys_that_others_can_read_are_not_used(capsys, state):
