@@ -77,6 +77,17 @@ def test_a_statement_is_prepared_on_the_server_after_its_threshold(shop: Stack) 
     assert [int(item["parameters"][0].replace(" ", ""), 16) for item in executed] == list(range(1, 21))
 
 
+@pytest.mark.parametrize("sign", ["%s", "%t", "%b"])
+def test_what_a_bound_number_asks_for_is_judged_each_time(loose: Connection, sign: str) -> None:
+    """The same prepared text, with a number that is fine and one that is not."""
+    query = f"SELECT count(*) FROM generate_series(1, {sign})"
+    for _ in range(2):
+        assert loose.execute(query, (10,), prepare=True).fetchone() == (10,)
+        with pytest.raises(errors.InsufficientPrivilege, match="not permitted") as refused:
+            loose.execute(query, (1_000_000_000,), prepare=True)
+        assert "generate_series" in (refused.value.diag.message_detail or "")
+
+
 def test_more_prepared_statements_than_psycopg_keeps_are_closed_and_made_anew(shop: Stack) -> None:
     with shop.connect(autocommit=True, prepare_threshold=0) as connection:
         connection.prepared_max = 5
