@@ -97,6 +97,23 @@ async def _asked(shop: Stack, agent: str, connection: psycopg.Connection[Any], t
     return filed
 
 
+def test_execute_is_judged_by_what_it_runs_and_that_is_shown(shop: Stack, carts: range) -> None:
+    agent = "looks-execute"
+    with shop.connect(shop.token(agent, TRUSTED), autocommit=True) as connection:
+        connection.execute(
+            "PREPARE old (int) AS UPDATE carts SET updated_at = updated_at WHERE id BETWEEN 400000 AND $1"
+        )
+        assert psycopg.ClientCursor(connection).execute("EXECUTE old (400003)").statusmessage == "UPDATE 4"
+        assert requests(shop, agent) == [], "four rows are few"
+        found = asyncio.run(_asked(shop, agent, connection, "EXECUTE old (400200)"))
+    blast = found.request.blast
+    assert blast is not None and (blast["known"], blast["rows"]) == (True, 201)
+    shown = shop.blastwall("approvals", "show", found.request.id)
+    assert "It runs what was prepared: UPDATE carts SET updated_at" in shown
+    (small, large) = [look["blast"]["rows"] for look in looks(shop, agent)]
+    assert (small, large) == (4, 201)
+
+
 def test_small_writes_of_trusted_agents_run_and_larger_ones_wait(shop: Stack, carts: range) -> None:
     agent = "looks-2"
     with shop.connect(shop.token(agent, TRUSTED)) as connection:

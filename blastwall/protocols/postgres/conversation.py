@@ -32,7 +32,7 @@ from blastwall.protocols.postgres.reading import SessionReader
 from blastwall.protocols.postgres.refusal import refusal
 from blastwall.protocols.postgres.shelf import Shelf
 from blastwall.protocols.postgres.side import MEANING, Side
-from blastwall.sql.blast import LONGEST, Situation, needs_asking
+from blastwall.sql.blast import LONGEST, Named, Situation, needs_asking
 from blastwall.sql.grammar import Unparsed
 from blastwall.sql.parser import parse
 
@@ -263,7 +263,7 @@ class PostgresConversation:
             return unknown("The gateway does not understand the statement.")
         around, user, path = self._reader.place()
         changed = self._channel is not None and self._channel.wrote
-        situation = Situation(tree, around, statement.parameters, changed)
+        situation = Situation(tree, around, statement.parameters, changed, self._named)
         if not needs_asking(situation):
             return NOTHING
         if self._side is None:
@@ -274,6 +274,19 @@ class PostgresConversation:
         fields = {"statement": statement.number, "seconds": seconds, "questions": asked, "blast": found.document()}
         self._note("looked_ahead", fields)
         return found
+
+    def _named(self, name: str) -> Named | None:
+        """What EXECUTE of the name would run; None: nothing that can be read."""
+        assert self._legs is not None, "connect first"
+        prepared = self._legs.answers.names.prepared.get(name)
+        if prepared is None or max(len(prepared.text), len(prepared.masked or "")) > LONGEST:
+            return None
+        try:
+            written = parse(prepared.text)
+            tree = written if prepared.masked is None else parse(prepared.masked)
+        except Unparsed:
+            return None
+        return Named(tree, written, prepared.type_ids)
 
     async def cancel(self) -> None:
         """Somebody with this conversation's key asked to cancel: the held statement, or what the database runs."""

@@ -130,7 +130,8 @@ class SessionReader:
         if finding.tree is None or not read.session_names:
             return self._fingerprint
         used = [name for touched in touched_names(finding.tree) for name in touched.uses_statements]
-        texts = [self._names.prepared[name].text for name in used if name in self._names.prepared]
+        known = [self._names.prepared[name] for name in used if name in self._names.prepared]
+        texts = [f"{each.text}{each.type_ids or ''}" for each in known]
         return f"{self._fingerprint}/{hashlib.sha256(chr(0).join(texts).encode()).hexdigest()}"
 
     async def warm(self, text: bytes) -> None:

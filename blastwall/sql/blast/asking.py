@@ -8,7 +8,7 @@ the limits.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -64,15 +64,32 @@ class Unforeseen(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """What the session has prepared under a name: the text as it runs (with the masks in it), as it was ``written``,
+    and the types that the protocol gave its parameters.
+    """
+
+    tree: Tree
+    written: Tree
+    types: tuple[int, ...] = ()
+
+
+def _nothing(name: str) -> Named | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
 class Situation:
     """The statement as it would run: its tree (with the masks in it, if it has any), the bound values, and what its
-    names mean. ``changed``: the session's open transaction has changes that no other connection sees.
+    names mean. ``changed``: the session's open transaction has changes that no other connection sees. ``named`` finds
+    what was prepared.
     """
 
     tree: Tree
     surroundings: Surroundings
     parameters: tuple[Parameter, ...] = ()
     changed: bool = False
+    named: Callable[[str], Named | None] = _nothing
 
     @property
     def catalogue(self) -> Catalogue:

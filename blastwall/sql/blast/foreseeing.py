@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from blastwall.blast import MOST_COUNTED, NOTHING, Blast, unknown
 from blastwall.sql.blast.asking import Foreseeing, Situation, Unforeseen
 from blastwall.sql.blast.changes import foresee_change, foresee_insert
+from blastwall.sql.blast.executing import executed
 from blastwall.sql.blast.removals import foresee_drop, foresee_truncate
 from blastwall.sql.blast.shapes import foresee_alter, foresee_lock, foresee_stored, shapes
 from blastwall.sql.grammar import Unparsed
@@ -88,11 +90,21 @@ def _foresee_one(message: Message | None, situation: Situation) -> Foreseeing:
             return NOTHING
         raise Unforeseen("How many rows a COPY brings is known only when they have come.")
     if kind == "ExecuteStmt":
-        raise Unforeseen("It runs a prepared statement by EXECUTE: have the driver bind it, or send the text itself.")
+        return (yield from _foresee_executed(message, situation))
     handler = _FORESEEN.get(kind)
     if handler is None:
         raise Unforeseen(f"What it does to rows and objects is on no list ({kind}).")
     return (yield from handler(message, situation))
+
+
+def _foresee_executed(message: Message, situation: Situation) -> Foreseeing:
+    """What the prepared statement would do; its text is not in the one that people see, so it is said here."""
+    statement, inner, text = executed(message, situation)
+    try:
+        found = yield from _foresee_one(statement, inner)
+    except Unforeseen as why:
+        found = unknown(str(why))
+    return replace(found, reasons=(*found.reasons, f"It runs what was prepared: {text}"))
 
 
 def _together(found: list[Blast]) -> Blast:

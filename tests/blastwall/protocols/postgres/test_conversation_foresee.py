@@ -11,6 +11,7 @@ from blastwall.conversation import Foresighted, Host
 from blastwall.model import Effect, Statement
 from blastwall.protocols.postgres.classify import Finding, Surroundings, classify
 from blastwall.protocols.postgres.conversation import PostgresConversation
+from blastwall.protocols.postgres.names import Names, Prepared
 from blastwall.sql.blast import LONGEST, Situation
 
 
@@ -52,7 +53,8 @@ class Desk:
         self.conversation = PostgresConversation(ours, Host(None, True, {}))
         hidden = cast(Any, self.conversation)
         hidden._reader, hidden._side = self.reader, side
-        hidden._legs = SimpleNamespace(answers=SimpleNamespace(reported={}, net=None, quiescent=True))
+        self.names = Names()
+        hidden._legs = SimpleNamespace(answers=SimpleNamespace(reported={}, net=None, quiescent=True, names=self.names))
         hidden._note = lambda name, fields: self.notes.append((name, fields))
 
     async def see(self, text: str) -> Blast:
@@ -93,6 +95,23 @@ async def test_the_masked_text_is_what_will_run() -> None:
     desk.reader.masked = "no SQL"
     assert not (await desk.see("DELETE FROM carts")).known
     assert len(side.seen) == 1
+
+
+async def test_what_execute_runs_is_found_by_its_name_as_it_runs_and_as_it_was_written() -> None:
+    side = Side()
+    desk = Desk(side)
+    await desk.see("TRUNCATE carts")
+    named = side.seen[0].named
+    facts = desk.reader.find("SELECT 1").facts
+    prepared = Prepared("p", "blastwall_1", "DELETE FROM carts WHERE ssn = $1", facts, (25,))
+    desk.names.prepare(prepared)
+    found = named("p")
+    assert found is not None and found.tree is found.written and found.types == (25,)
+    prepared.masked = "DELETE FROM carts WHERE mask(ssn) = $1"
+    found = named("p")
+    assert found is not None and (found.tree.text, found.written.text) == (prepared.masked, prepared.text)
+    prepared.masked += " " * LONGEST
+    assert named("p") is None and named("other") is None
 
 
 async def test_without_a_second_connection_it_is_unknown() -> None:

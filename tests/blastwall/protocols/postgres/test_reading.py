@@ -245,6 +245,8 @@ async def test_an_approval_of_execute_is_bound_to_the_text_behind_the_name(sessi
     one = session.reader.surroundings("EXECUTE s")
     names.prepare(Prepared("s", "blastwall_10", "SELECT 2", facts))
     assert session.reader.surroundings("EXECUTE s") != one
+    names.prepare(Prepared("s", "blastwall_11", "SELECT 1", facts, (18,)))
+    assert session.reader.surroundings("EXECUTE s") != one, "its values would be read as another type's"
     assert session.reader.surroundings("SELECT 1") == session.reader.surroundings("SELECT 2")
 
 

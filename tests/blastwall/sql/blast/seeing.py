@@ -7,7 +7,7 @@ import psycopg
 from blastwall.blast import Blast
 from blastwall.model import Parameter
 from blastwall.protocols.postgres.snapshot import take
-from blastwall.sql.blast import Answer, Failed, Foreseeing, Question, Situation, foresee
+from blastwall.sql.blast import Answer, Failed, Foreseeing, Named, Question, Situation, foresee
 from blastwall.sql.catalogue import Catalogue
 from blastwall.sql.parser import parse
 from blastwall.sql.surroundings import Surroundings
@@ -24,6 +24,7 @@ class Seer:
         self.slow = False  # whether every question of a statement's own part runs out of time
         self.refuse = ""  # questions that hold this fail
         self.surroundings = Surroundings()
+        self.prepared: dict[str, Named] = {}
         self.look()
 
     def look(self) -> None:
@@ -42,7 +43,11 @@ class Seer:
     def see(self, text: str, *parameters: Parameter, changed: bool = False) -> Blast:
         """What the text would do."""
         self.asked = []
-        return self.drive(foresee(Situation(parse(text), self.surroundings, parameters, changed)))
+        return self.drive(foresee(Situation(parse(text), self.surroundings, parameters, changed, self.prepared.get)))
+
+    def prepare(self, name: str, text: str, *types: int) -> None:
+        """From now on the name stands for the text."""
+        self.prepared[name] = Named(parse(text), parse(text), types)
 
     def drive(self, foreseeing: Foreseeing) -> Blast:
         answer: Answer | None = None
