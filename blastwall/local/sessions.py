@@ -24,6 +24,8 @@ from blastwall.ports import Clock
 KILLED, LOCKED, EXPIRED, IDLE = "killed", "locked", "expired", "idle"
 
 SWEEP_EVERY = 5.0  # seconds between two looks for processes that are gone
+FORGET_EVERY = 3600.0  # seconds between two looks for what nobody asks about any more
+KEPT_SECONDS = 30 * 86_400.0  # after the end of its time a session is forgotten, and that its token was barred with it
 MAX_REASON = 500  # characters of a break-glass reason
 ATTACH_WITHIN = 60.0  # seconds that an opened session waits for its connection, however short it lingers after one
 
@@ -50,7 +52,7 @@ class LocalSessions:
         self._clock = clock
         self._random_bytes = random_bytes
         self._process = processes.current()
-        self._swept_at = float("-inf")
+        self._swept_at = self._forgot_at = float("-inf")
 
     async def open(self, principal: Principal, target: Target, break_glass: str | None = None) -> Session:
         """The live session of this token at this target, or a new one.
@@ -72,10 +74,13 @@ class LocalSessions:
             break_glass=break_glass,
         )
         sweep = self._clock.monotonic() - self._swept_at >= SWEEP_EVERY
+        forget = self._clock.monotonic() - self._forgot_at >= FORGET_EVERY
 
         def work(db: sqlite3.Connection) -> Session:
             if sweep:
                 _sweep(db, now)
+            if forget:
+                _forget(db, now - KEPT_SECONDS)
             _settle(db, now)
             _refuse(db, principal, target.name)
             live = _sessions(
@@ -97,6 +102,8 @@ class LocalSessions:
         opened = await self._store.write(work)
         if sweep:
             self._swept_at = self._clock.monotonic()
+        if forget:
+            self._forgot_at = self._clock.monotonic()
         return opened
 
     async def attach(self, session: Session, connection: str) -> None:
@@ -276,6 +283,16 @@ def _sweep(db: sqlite3.Connection, now: float) -> int:
     if gone:
         _begin_idle(db, now)
     return gone
+
+
+def _forget(db: sqlite3.Connection, before: float) -> None:
+    """A store that kept everything would grow with every token that ever came."""
+    old = (
+        "SELECT id FROM sessions WHERE ended_at < ? AND expires_at < ? "
+        "AND NOT EXISTS (SELECT 1 FROM connections WHERE session = sessions.id)"
+    )
+    db.execute(f"DELETE FROM session_usage WHERE session IN ({old})", (before, before))  # noqa: S608  # own words
+    db.execute(f"DELETE FROM sessions WHERE id IN ({old})", (before, before))  # noqa: S608  # own words
 
 
 def _begin_idle(db: sqlite3.Connection, now: float) -> None:

@@ -110,3 +110,18 @@ async def test_the_list_is_newest_first_and_bounded(sessions):
     assert [row.session.id for row in await sessions.ls()] == ids[::-1]
     assert [row.session.id for row in await sessions.ls(limit=2)] == ids[:0:-1]
     assert await sessions.show("s-none") is None
+
+
+async def test_sessions_are_forgotten_a_month_after_their_time_and_no_earlier(sessions, clock):
+    first = await sessions.open(AGENT, TARGET)
+    await sessions.attach(first, "c-1")
+    await sessions.detach(first, "c-1", {"rows": 3})
+    await sessions.kill(first.id, "enough", "carol")
+    clock.advance(AGENT.expires_at - NOW + module.KEPT_SECONDS - 1)
+    later = replace(AGENT, token_id="token-2", expires_at=clock.now() + 2 * module.FORGET_EVERY)
+    live = await sessions.open(later, TARGET)
+    assert await sessions.show(first.id) is not None
+    clock.advance(module.FORGET_EVERY)
+    await sessions.open(later, replace(TARGET, name="other"))
+    assert await sessions.show(first.id) is None and await sessions.usage(first) == {}
+    assert await sessions.show(live.id) is not None
