@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from blastwall.credentials.telling import outliving, record_revocations
-from blastwall.errors import Fault, OurFault, UpstreamFault
+from blastwall.errors import Fault, OurFault
 from blastwall.model import Credential, Revocation, Session, Target
 from blastwall.ports import Recorder, Sessions, Vendor
 
@@ -115,11 +115,11 @@ class Endings:
             outliving_all = tuple(map(outliving, following.outliving.values()))
             try:
                 taken = tuple(await self._vendor.revoke(session))
-            except UpstreamFault as fault:
-                user = next(iter(following.users), "a credential")
-                taken = (Revocation(user, "role", False, str(fault), 0.0),)
+            except Fault as fault:  # the reclaiming takes over; until it has, somebody should know
+                users = following.users or (() if following.outliving else {"a credential"})
+                taken = tuple(Revocation(user, "role", False, str(fault), 0.0) for user in sorted(users))
             await self._recorded(session, reason, (*taken, *outliving_all))
-        except Fault as fault:  # the reclaiming takes over
+        except Fault as fault:
             log.error("the end of session %s cannot be followed: %s", session.id, fault)
         finally:
             if self._followed.get(session.id) is following:

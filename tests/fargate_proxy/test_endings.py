@@ -97,7 +97,11 @@ async def test_however_many_connections_it_is_taken_back_once_and_told(world: Wo
 
 @pytest.mark.parametrize(
     "answer",
-    [UpstreamFault("cannot reach the database"), (Revocation("bw_s_1", "role", False, "it still opens", 1.0),)],
+    [
+        UpstreamFault("cannot reach the database"),
+        OurFault("the function session-revoker cannot be reached"),
+        (Revocation("bw_s_1", "role", False, "it still opens", 1.0),),
+    ],
 )
 async def test_what_may_still_work_is_an_alarm(world: World, answer: Any, caplog: pytest.LogCaptureFixture) -> None:
     world.answer = answer
@@ -118,6 +122,15 @@ async def test_what_cannot_be_revoked_is_said_to_expire(world: World) -> None:
     ((name, fields),) = world.events
     assert name == "credential_expires"
     assert fields["proof"] == "it cannot be revoked: it expires at 2027-01-15 08:00:00 UTC"
+
+
+async def test_what_expires_by_itself_is_said_to_although_nobody_could_be_asked(world: World) -> None:
+    world.answer = OurFault("the function session-revoker cannot be reached")
+    endings = world.endings()
+    follow(endings, Credential("reader", None, "iam", expires_at=1_800_000_000.0))
+    world.ends.set_result("over")
+    await settled(endings)
+    assert [(name, fields["user"]) for name, fields in world.events] == [("credential_expires", "reader")]
 
 
 @pytest.mark.parametrize("kind", ["static", "none"])
