@@ -10,7 +10,7 @@ from blastwall.sql.catalogue import Catalogue
 from blastwall.sql.masking.levels import Level, resolve
 from blastwall.sql.masking.values import CLEAN, Cell, Entry, Item, Leaf, Refused, Scan, Value
 from blastwall.sql.scope import SYSTEM_COLUMNS
-from blastwall.sql.tree import Message, strings
+from blastwall.sql.tree import Message, everything_within, strings
 from blastwall.sql.walk import Walk
 
 
@@ -38,6 +38,7 @@ DISTINCT = Place("with DISTINCT", True)
 UNITED = Place("in a UNION without ALL, INTERSECT or EXCEPT", True)
 WINDOW = Place("in a window", True)
 RECURSION = Place("in a recursive query", True)
+SUBSCRIPT = Place("in a subscript of what is stored", True, True)
 
 
 @dataclass(slots=True, eq=False)
@@ -73,6 +74,7 @@ class Binder:
         self.query = query
         self.change = change
         self.scans: list[Scan] = []
+        self.bound: dict[int, Message] = {}  # every RangeVar that was followed, by identity
         self.groupings: list[Grouping] = []
         self.stars: list[Star] = []
         self.leaves: list[Leaf] = []
@@ -91,6 +93,12 @@ class Binder:
         found = self.walk.surroundings.catalogue
         assert found is not None  # without one there is no plan
         return found
+
+    def pass_over(self, message: Message) -> None:
+        """What stands here is a copy of what is bound elsewhere."""
+        for node in everything_within(message):
+            if type(node).__name__ == "RangeVar":
+                self.bound[id(node)] = node
 
     # -- references
 

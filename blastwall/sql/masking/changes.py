@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from blastwall.masking.plan import Mask
 from blastwall.sql.catalogue import clip
 from blastwall.sql.columns import column_name
-from blastwall.sql.masking.binder import WHERE, Binder
+from blastwall.sql.masking.binder import SUBSCRIPT, WHERE, Binder
 from blastwall.sql.masking.conditions import restrict
 from blastwall.sql.masking.expressions import use, value_of
 from blastwall.sql.masking.levels import Level
@@ -48,7 +48,7 @@ def change(binder: Binder, node: Message, outer: Level) -> list[Entry]:
 
 
 def _insert(binder: Binder, node: Message, outer: Level, target: Item, scan: Scan) -> list[Entry]:
-    cells = _listed(scan, node.cols)
+    cells = _listed(binder, scan, node.cols, outer)
     select = unwrap(node.select_stmt)
     if select is not None:
         columns = query(binder, select, outer)
@@ -67,11 +67,20 @@ def _insert(binder: Binder, node: Message, outer: Level, target: Item, scan: Sca
     return _returning(binder, node, outer, scan, [], [])
 
 
-def _listed(scan: Scan, names: Sequence[Message]) -> list[Cell]:
-    """The columns that an INSERT's or MERGE's values go to."""
+def _listed(binder: Binder, scan: Scan, names: Sequence[Message], level: Level) -> list[Cell]:
+    """The columns that an INSERT's or MERGE's values go to. What is computed for a subscript is stored: as a key."""
     if not names:
         return list(scan.cells)
+    for each in names:
+        _subscripts(binder, each.res_target, level)
     return [_cell(scan, each.res_target.name) for each in names]
+
+
+def _subscripts(binder: Binder, target: Message, level: Level) -> None:
+    for step in target.indirection:
+        if kind_of(step) == "a_indices":
+            use(binder, step.a_indices.lidx, level, SUBSCRIPT)
+            use(binder, step.a_indices.uidx, level, SUBSCRIPT)
 
 
 def _cell(scan: Scan, name: str) -> Cell:
@@ -176,10 +185,7 @@ def _assign(binder: Binder, assignments: Sequence[Message], level: Level, scan: 
         target = each.res_target
         cell = _cell(scan, target.name)
         cells.append(cell)
-        for step in target.indirection:
-            if kind_of(step) == "a_indices":
-                use(binder, step.a_indices.lidx, level, WHERE)
-                use(binder, step.a_indices.uidx, level, WHERE)
+        _subscripts(binder, target, level)
         value = target.val
         if kind_of(value) == "multi_assign_ref":
             reference = value.multi_assign_ref
@@ -190,6 +196,8 @@ def _assign(binder: Binder, assignments: Sequence[Message], level: Level, scan: 
                 inner = unwrap(link.subselect)
                 for column in query(binder, inner, level):
                     _store(column.value, cell, scan)
+            if kind_of(reference.source) == "row_expr" or reference.colno > 1:
+                binder.pass_over(reference.source)  # each column's reference holds the whole source
             continue
         _assign_one(binder, value, level, cell, scan)
     note_written(binder, scan, cells)
@@ -211,7 +219,7 @@ def _merge(binder: Binder, node: Message, outer: Level, target: Item, scan: Scan
         clause = each.merge_when_clause
         use(binder, clause.condition, level, WHERE)
         if clause.command_type == _INSERT:
-            cells = _listed(scan, clause.target_list)
+            cells = _listed(binder, scan, clause.target_list, level)
             for place, value in enumerate(clause.values):
                 if place < len(cells):
                     _assign_one(binder, value, level, cells[place], scan)

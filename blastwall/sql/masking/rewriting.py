@@ -8,14 +8,18 @@ columns that depend on it are added: the server does not see the key through a s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 from blastwall.sql import grammar
 from blastwall.sql.masking.binder import Binder, Grouping, Star
 from blastwall.sql.masking.changes import spelled
 from blastwall.sql.masking.values import Cell, Refused, Scan, Value, table
-from blastwall.sql.tree import NODE, Message, everything_within
+from blastwall.sql.resolve import look_up
+from blastwall.sql.tree import NODE, Message, unwrap
+
+#: Where a RangeVar is the name of a new relation, or of an item of FROM.
+_NAMES = frozenset({"into", "into_clause", "view", "locking_clause"})
 
 
 def settle(outputs: Sequence[Value], binder: Binder) -> list[bool]:
@@ -201,6 +205,22 @@ def extends_by_masks(binder: Binder) -> bool:
     return False
 
 
-def ranges(message: Message) -> Iterable[Message]:
-    """Every RangeVar in a tree."""
-    return (node for node in everything_within(message) if type(node).__name__ == "RangeVar")
+def unfollowed(binder: Binder, message: Message) -> str:
+    """The name of a masked relation that stands in the tree where nothing followed it, so that its values would come
+    unmasked; "" when there is none.
+    """
+    waiting = [message]
+    while waiting:
+        node = unwrap(waiting.pop())
+        if node is None:
+            continue
+        if type(node).__name__ == "RangeVar":
+            found = look_up(binder.walk, node) if id(node) not in binder.bound else None
+            relation = found.relation if found is not None else None
+            if relation is not None and (relation.oid in binder.plan.relations or relation.oid in binder.plan.opaque):
+                return f"{relation.schema}.{relation.name}"
+            continue
+        for field, value in node.ListFields():
+            if field.message_type is not None and field.name not in _NAMES:
+                waiting.extend(value if field.is_repeated else (value,))
+    return ""

@@ -110,6 +110,7 @@ def relation(
     role: str = "read",
 ) -> Opened:
     """A RangeVar: a WITH query, or a relation of the catalogue, masked or not. Raises Refused for any other."""
+    binder.bound[id(name)] = name
     alias, aliases = _names(name)
     if role == "read" and not name.schemaname and not name.catalogname:
         query = level.query(clip(name.relname))

@@ -13,7 +13,7 @@ from blastwall.sql.masking.binder import Binder
 from blastwall.sql.masking.changes import change, check_literal
 from blastwall.sql.masking.definitions import define
 from blastwall.sql.masking.levels import Level
-from blastwall.sql.masking.rewriting import extends_by_masks, rewrite, settle
+from blastwall.sql.masking.rewriting import extends_by_masks, rewrite, settle, unfollowed
 from blastwall.sql.masking.selects import query
 from blastwall.sql.masking.values import Entry, Refused
 from blastwall.sql.resolve import Found, look_up
@@ -67,6 +67,8 @@ def treat(
     statement = _Statement(binder, surroundings)
     try:
         statement.carry(message)
+        if not statement.defines:
+            _refuse_unfollowed(binder, message)
         return statement.outcome()
     except Refused as refused:
         return Outcome(
@@ -79,6 +81,12 @@ def treat(
         )
 
 
+def _refuse_unfollowed(binder: Binder, message: Message) -> None:
+    missed = unfollowed(binder, message)
+    if missed:
+        raise Refused(f"Reads {missed} in a place that the gateway does not follow beside masked columns; move it.")
+
+
 @dataclass(slots=True)
 class _Statement:
     binder: Binder
@@ -87,6 +95,7 @@ class _Statement:
     names: bool = False  # it names the query for later
     plan_only: bool = False  # EXPLAIN: the columns are not shown
     known: Treatment | None = None  # of what it runs by name
+    defines: bool = False  # it is about the relations it names, and reads none
 
     def take(self, message: Message) -> None:
         """Bind a statement, and what it carries."""
@@ -101,6 +110,7 @@ class _Statement:
             if not message.HasField("returning_clause"):
                 self.columns = None
         else:
+            self.defines = True
             define(self.binder, message)
 
     def _select(self, message: Message) -> None:

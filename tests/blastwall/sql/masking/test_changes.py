@@ -30,6 +30,11 @@ from tests.blastwall.sql.masking.masks import found, masked, refusal
         "WITH w AS (INSERT INTO orders (status) SELECT ssn FROM customers RETURNING status) SELECT 1",
         "CREATE TABLE mine AS SELECT ssn FROM customers",
         "CREATE TABLE mine AS SELECT upper(ssn) FROM customers",
+        "INSERT INTO customers (name, profile[(SELECT ssn FROM customers LIMIT 1)]) VALUES ('a', '1')",
+        "INSERT INTO customers (name, profile[(SELECT upper(ssn) FROM v_customers, customers LIMIT 1)]['b']) SELECT 'a', '1'",
+        "UPDATE customers SET profile[(SELECT c.ssn FROM customers c LIMIT 1)] = '1' WHERE id = 1",
+        "MERGE INTO customers c USING orders o ON c.id = o.id WHEN NOT MATCHED THEN "
+        "INSERT (name, profile[(SELECT q.ssn FROM customers q LIMIT 1)]) VALUES ('a', '1')",
         "SELECT ssn INTO mine FROM customers",
         "SELECT ssn INTO mine FROM customers UNION ALL SELECT ssn FROM customers",
         "(SELECT ssn INTO TEMP mine FROM customers UNION ALL SELECT 'a') UNION ALL SELECT 'b' ORDER BY 1 LIMIT 1",

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from blastwall.masking.plan import Predicates
-from tests.blastwall.sql.masking.masks import found, masked, refusal
+from blastwall.sql.masking import treat
+from blastwall.sql.parser import parse
+from tests.blastwall.sql.judging import corpus
+from tests.blastwall.sql.masking.masks import corpus_plan, found, masked, refusal
 
 MASK = "CASE WHEN customers.ssn IS NULL THEN NULL ELSE '***'::pg_catalog.text::pg_catalog.text END::pg_catalog.text"
 
@@ -77,3 +80,30 @@ def test_the_tree_that_was_judged_stays_as_it_was() -> None:
     finding = found("SELECT ssn FROM customers", Predicates.DENY)
     assert finding.tree is not None
     assert finding.tree.statements[0].stmt.select_stmt.from_clause[0].range_var.relname == "customers"
+
+
+def test_a_masked_table_where_nothing_follows_it_is_refused() -> None:
+    """The grammar lets only a constant stand there: a parser that lets more finds the net below."""
+    around = corpus(plan=corpus_plan())
+    text = "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) CYCLE n SET c TO 1 DEFAULT 0 USING p SELECT n FROM t"
+    for table, follows in (("customers", False), ("v_customers", False), ("orders", True)):
+        node = parse(text).statements[0].stmt
+        link = parse(f"SELECT (SELECT id FROM {table})").statements[0].stmt.select_stmt.target_list[0].res_target.val
+        cycle = node.select_stmt.with_clause.ctes[0].common_table_expr.cycle_clause
+        cycle.cycle_mark_value.CopyFrom(link)
+        assert ("does not follow" not in treat(node, around).refusal) is follows
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "UPDATE orders SET (status, total) = (SELECT name, 1 FROM customers WHERE id = 1) WHERE id = 1",
+        "UPDATE orders SET (status, total) = ROW ((SELECT name FROM customers WHERE id = 1), (SELECT 1 FROM customers)) WHERE id = 1",
+        "WITH customers AS (SELECT 1 AS id) SELECT id FROM customers, public.customers AS c",
+        "SELECT id FROM customers FOR UPDATE OF customers",
+        "COPY customers (id) FROM STDIN",
+        "MERGE INTO customers USING customers AS c ON c.id = customers.id AND c.id = 1 WHEN MATCHED THEN DELETE",
+    ],
+)
+def test_every_place_that_is_followed_passes_the_net(text: str) -> None:
+    assert "does not follow" not in found(text).facts.refusal
