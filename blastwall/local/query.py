@@ -18,6 +18,7 @@ from blastwall.errors import ClientFault, OurFault
 
 MEMORY: Final = "1GB"
 THREADS: Final = 2
+INTERRUPTED: Final = "interrupted"  # what the engine's plain RuntimeError says after SIGINT
 _DAY: Final = re.compile(r"(\d{4}-\d{2}-\d{2})\.jsonl\Z")
 
 #: What Athena has and the engine lacks, by the same names. More is not needed for docs/queries.md.
@@ -43,7 +44,7 @@ def ask(directory: Path, sql: str, *, since: str = "", limit: int = 1000, second
     """Answer one SELECT over the ``*.jsonl`` files of ``directory``, of the days from ``since`` (YYYY-MM-DD) on.
 
     Raises ClientFault for SQL that is not one SELECT, fails, or needs more than the limits; OurFault when the engine is
-    not installed.
+    not installed; KeyboardInterrupt for a signal that the engine took for itself.
     """
     try:
         import duckdb
@@ -73,6 +74,10 @@ def ask(directory: Path, sql: str, *, since: str = "", limit: int = 1000, second
             raise ClientFault(f"The query needs more than {MEMORY} of memory; ask for fewer days (--since).") from error
         except duckdb.Error as error:
             raise ClientFault(f"The query failed: {error}") from error
+        except RuntimeError as error:  # no Error of its own, for once: its handler of SIGINT took the signal
+            if INTERRUPTED not in str(error):
+                raise
+            raise KeyboardInterrupt from error
         finally:
             alarm.cancel()
 

@@ -113,7 +113,8 @@ async def _connect(route: Route) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             return sock
-    raise UpstreamFault(f"cannot reach the database at {route.host}:{route.port}: {problem}", code="08001")
+    why = os.strerror(problem.errno) if problem is not None and problem.errno else str(problem)  # asyncio's are longer
+    raise UpstreamFault(f"cannot reach the database at {route.host}:{route.port}: {why}", code="08001")
 
 
 async def _resolve(route: Route) -> list[tuple[int, int, int, str, tuple[str, int]]]:

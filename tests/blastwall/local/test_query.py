@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 
 import pytest
@@ -118,6 +120,22 @@ def test_time_is_limited(tmp_path):
     with pytest.raises(ClientFault, match=r"more than 0\.3 s"):
         ask(tmp_path, "SELECT count(*) FROM range(1000000000) a, range(1000) b", seconds=0.3)
     assert time.monotonic() - started < 10
+
+
+def test_ctrl_c_is_no_failure_of_the_query(tmp_path):
+    script = (
+        "import os, pathlib, signal, sys, threading\n"
+        "from blastwall.local.query import ask\n"
+        "threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "try:\n"
+        "    ask(pathlib.Path(sys.argv[1]), 'SELECT count(*) FROM range(1000000000) a, range(1000) b', seconds=60)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
 
 
 def test_memory_is_limited(tmp_path):
