@@ -13,7 +13,7 @@ from blastwall.aws.approvals import ApprovalTable, AwsApprovals
 from blastwall.aws.capsules import AwsCapsules
 from blastwall.aws.clients import client
 from blastwall.aws.following import AwsSessions
-from blastwall.aws.functions import Functions
+from blastwall.aws.functions import Functions, beside
 from blastwall.aws.recorder import AwsRecorder, compose_recorder
 from blastwall.aws.sessions import SessionTable
 from blastwall.aws.vendor import AwsVendor, AwsVerifier
@@ -92,7 +92,7 @@ def compose(bundle: Bundle, settings: ProxySettings, environ: Mapping[str, str])
     }
     invoke = Functions(client("lambda"), functions)
     table = ApprovalTable(client("dynamodb"), settings.approvals_table, clock, limits)
-    people = AwsApprovals(table, invoke)
+    people = AwsApprovals(table, beside(invoke, "approval_decide"))  # that a wait is over: it was written down before
     sessions = SessionTable(client("dynamodb"), settings.sessions_table, clock, withdraw=people.withdraw_all)
     table.doors = sessions
     # Addresses, and with them names, are used again by later tasks.

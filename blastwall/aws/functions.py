@@ -8,7 +8,9 @@ AWS says was never begun (too many at once, no connection) is asked again here.
 from __future__ import annotations
 
 import json
+import logging
 import random
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -16,7 +18,9 @@ from typing import Any, Final
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
 
-from blastwall.errors import OurFault
+from blastwall.errors import Fault, OurFault
+
+log = logging.getLogger("blastwall.functions")
 
 #: Longer than any function that is waited for runs (stacks/functions.toml; a test compares), in seconds.
 ANSWER_SECONDS: Final = 90.0
@@ -91,6 +95,28 @@ class Functions:
                     raise OurFault(f"the function {name} cannot be reached: {fault}") from None
             self._sleep(pause * (0.5 + random.random()))  # noqa: S311  not all callers at the same moment
             pause *= 2
+
+
+def beside(invoke: Invoke, *names: str) -> Invoke:
+    """The same, but for these functions nobody waits: they are called on a thread of their own, and a fault is logged.
+
+    For word of what has happened already: whoever looks after sessions must not wait for a function to start.
+    """
+
+    def call(name: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        if name not in names:
+            return invoke(name, request)
+        threading.Thread(target=_quietly, args=(invoke, name, request), name=f"telling {name}", daemon=True).start()
+        return {}
+
+    return call
+
+
+def _quietly(invoke: Invoke, name: str, request: Mapping[str, Any]) -> None:
+    try:
+        invoke(name, request)
+    except Fault as fault:
+        log.warning("not told: %s", fault)
 
 
 def _not_begun(fault: BotoCoreError | ClientError) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
-from blastwall.aws.functions import ANSWER_SECONDS, ATTEMPTS, Functions
+from blastwall.aws.functions import ANSWER_SECONDS, ATTEMPTS, Functions, beside
 from blastwall.errors import OurFault
 from stacks.functions import TABLE, read_functions
 
@@ -79,3 +81,23 @@ def test_no_function_runs_for_longer_than_its_caller_waits() -> None:
     rows = read_functions(TABLE.read_text(), Path(__file__).parents[3])
     waited_for = [row for row in rows.values() if row.name != "recording_finisher"]  # only its schedule calls that
     assert max(row.timeout for row in waited_for) < ANSWER_SECONDS
+
+
+def test_what_is_only_told_is_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    let, told = threading.Event(), threading.Event()
+
+    def invoke(name: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        if name == "decide":
+            assert let.wait(30)
+            told.set()
+            raise OurFault("the function decide failed")
+        return {"got": dict(request)}
+
+    call = beside(invoke, "decide")
+    assert call("request", {"a": 1}) == {"got": {"a": 1}}
+    assert call("decide", {"answer": "a-1"}) == {} and not told.is_set()
+    let.set()
+    assert told.wait(30)
+    for thread in [thread for thread in threading.enumerate() if thread.name == "telling decide"]:
+        thread.join(30)
+    assert "decide failed" in caplog.text
