@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,6 @@ from blastwall.errors import ClientFault, OurFault
 
 MEMORY: Final = "1GB"
 THREADS: Final = 2
-INTERRUPTED: Final = "interrupted"  # what the engine's plain RuntimeError says after SIGINT
 _DAY: Final = re.compile(r"(\d{4}-\d{2}-\d{2})\.jsonl\Z")
 
 #: What Athena has and the engine lacks, by the same names. More is not needed for docs/queries.md.
@@ -44,7 +44,7 @@ def ask(directory: Path, sql: str, *, since: str = "", limit: int = 1000, second
     """Answer one SELECT over the ``*.jsonl`` files of ``directory``, of the days from ``since`` (YYYY-MM-DD) on.
 
     Raises ClientFault for SQL that is not one SELECT, fails, or needs more than the limits; OurFault when the engine is
-    not installed; KeyboardInterrupt for a signal that the engine took for itself.
+    not installed. Ctrl-C ends it at once.
     """
     try:
         import duckdb
@@ -60,24 +60,28 @@ def ask(directory: Path, sql: str, *, since: str = "", limit: int = 1000, second
         "autoload_known_extensions": False,
         "allow_community_extensions": False,
     }
-    with duckdb.connect(":memory:", config=settings) as engine:
+
+    def answer() -> Answer:
+        _load(engine, files)
+        for statement in (*_ATHENA, *_LOCKED):
+            engine.execute(statement)
+        return _answer(engine, sql, limit, duckdb.StatementType.SELECT)
+
+    # In a thread of its own: in the main one the engine sees signals late, and has words of its own for them.
+    with duckdb.connect(":memory:", config=settings) as engine, ThreadPoolExecutor(1) as asking:
         alarm = threading.Timer(seconds, engine.interrupt)
         alarm.start()
         try:
-            _load(engine, files)
-            for statement in (*_ATHENA, *_LOCKED):
-                engine.execute(statement)
-            return _answer(engine, sql, limit, duckdb.StatementType.SELECT)
+            return asking.submit(answer).result()
+        except KeyboardInterrupt:
+            engine.interrupt()
+            raise
         except duckdb.InterruptException as error:
             raise ClientFault(f"The query took more than {seconds:g} s; ask for fewer days or rows.") from error
         except duckdb.OutOfMemoryException as error:
             raise ClientFault(f"The query needs more than {MEMORY} of memory; ask for fewer days (--since).") from error
         except duckdb.Error as error:
             raise ClientFault(f"The query failed: {error}") from error
-        except RuntimeError as error:  # no Error of its own, for once: its handler of SIGINT took the signal
-            if INTERRUPTED not in str(error):
-                raise
-            raise KeyboardInterrupt from error
         finally:
             alarm.cancel()
 

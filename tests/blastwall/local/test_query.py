@@ -128,7 +128,7 @@ def test_ctrl_c_is_no_failure_of_the_query(tmp_path):
         "from blastwall.local.query import ask\n"
         "threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
         "try:\n"
-        "    ask(pathlib.Path(sys.argv[1]), 'SELECT count(*) FROM range(1000000000) a, range(1000) b', seconds=60)\n"
+        "    ask(pathlib.Path(sys.argv[1]), 'SELECT count(*) FROM range(1000000000) a, range(1000) b', seconds=600)\n"
         "except KeyboardInterrupt:\n"
         "    print('interrupted')\n"
     )
