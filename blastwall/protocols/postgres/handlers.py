@@ -148,7 +148,8 @@ class Handlers:
             upstream = self._names.mint(name)
             prepared = Prepared(name, upstream, statement.text, found.facts, event.type_ids, permit.upstream_text)
             prepared.masked, prepared.treatment = found.masked, found.treatment
-            prepared.own = next(iter(briefs(found.statements, found.tree)), None)
+            if legs.answers.net is not None:
+                prepared.own = next(iter(briefs(found.statements, found.tree)), None)
             prepared.minted = self._reader.minted(statement.number)
             try:
                 self._names.prepare(prepared)

@@ -11,7 +11,6 @@ Pure bookkeeping: whoever calls says what the server acknowledged.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from blastwall.masking.plan import UNTOUCHED, Treatment
@@ -29,31 +28,56 @@ PREFIX: Final = "blastwall_"
 #: Bounds what one connection may make the gateway remember. Drivers that cache keep some hundreds.
 MAX_PREPARED: Final = 10_000
 MAX_PORTALS: Final = 10_000
+_NONE: Final[Mapping[str, str]] = {}
 
 
 class TooMany(Exception):
     """The connection holds more names than a well-behaved client needs."""
 
 
-@dataclass(slots=True)
-class Prepared:
+class Prepared(Value):
     """A prepared statement: the client's name, the server's, its text as judged, and its facts.
 
     ``masked`` is its text with the masks in it as they were when it was named, ``treatment`` what they make of running
-    it. ``fields`` are its columns as the server described them, None until it has.
+    it. ``fields`` are its columns as the server described them, None until it has. ``minted`` are upstream names that
+    its SQL defines when it runs.
     """
 
-    client: str
-    upstream: str
-    text: str
-    facts: Facts
-    type_ids: tuple[int, ...] = ()
-    upstream_text: str = ""
-    minted: Mapping[str, str] = field(default_factory=dict)  # upstream names that its SQL defines when it runs
-    masked: str | None = None
-    treatment: Treatment = UNTOUCHED
-    own: Brief | None = None  # None: made of the treatment
-    fields: tuple[Field, ...] | None = None
+    __slots__ = (
+        "client",
+        "facts",
+        "fields",
+        "masked",
+        "minted",
+        "own",
+        "text",
+        "treatment",
+        "type_ids",
+        "upstream",
+        "upstream_text",
+    )
+    __match_args__ = ("client", "upstream", "text", "facts", "type_ids", "upstream_text", "masked", "treatment")
+
+    def __init__(
+        self,
+        client: str,
+        upstream: str,
+        text: str,
+        facts: Facts,
+        type_ids: tuple[int, ...] = (),
+        upstream_text: str = "",
+    ) -> None:
+        self.client = client
+        self.upstream = upstream
+        self.text = text
+        self.facts = facts
+        self.type_ids = type_ids
+        self.upstream_text = upstream_text
+        self.minted: Mapping[str, str] = _NONE
+        self.masked: str | None = None
+        self.treatment = UNTOUCHED
+        self.own: Brief | None = None  # None: made of the treatment
+        self.fields: tuple[Field, ...] | None = None
 
     @property
     def brief(self) -> Brief:
