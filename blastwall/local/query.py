@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -71,10 +71,13 @@ def ask(directory: Path, sql: str, *, since: str = "", limit: int = 1000, second
     with duckdb.connect(":memory:", config=settings) as engine, ThreadPoolExecutor(1) as asking:
         alarm = threading.Timer(seconds, engine.interrupt)
         alarm.start()
+        answering = asking.submit(answer)
         try:
-            return asking.submit(answer).result()
+            return answering.result()
         except KeyboardInterrupt:
-            engine.interrupt()
+            while not answering.done():  # what comes between two statements is lost on it
+                engine.interrupt()
+                wait((answering,), 0.05)
             raise
         except duckdb.InterruptException as error:
             raise ClientFault(f"The query took more than {seconds:g} s; ask for fewer days or rows.") from error
