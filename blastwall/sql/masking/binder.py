@@ -125,7 +125,12 @@ class Binder:
         return self.met(value)
 
     def take(self, item: Item, entry: Entry, level: Level) -> Value:
-        """A column that a star stands for."""
+        """A column that a star stands for. In RETURNING stars are written out before: one further in cannot be."""
+        if item.scan is not None and item.scan.role == "returned" and entry.value.leaves:
+            raise Refused(
+                f"Returns every column of a table that it changes in a sub-query, {min(_columns(entry.value))} among "
+                "them, which is masked; name the columns instead."
+            )
         if entry.cell is not None:
             entry.cell.needed = True
             entry.cell.after = entry.cell.after or _after(level, item)
@@ -212,6 +217,10 @@ class Binder:
             )
         if place.tests:
             raise Refused(_cannot_test(leaf))
+
+
+def _columns(value: Value) -> list[str]:
+    return [leaf.mask.column for leaf in value.leaves]
 
 
 def _instead(leaf: Leaf) -> str:
