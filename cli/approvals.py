@@ -284,7 +284,7 @@ def too_few(filed: Filed) -> str:
         or blast["rows"] <= bound
     ):
         return ""
-    return f"note: {rows_of(blast['rows'])} were counted when it was asked: as things stand it will be rolled back"
+    return f"note: it was counted to change {rows_of(blast['rows'])}: as things stand it will be rolled back"
 
 
 def describe(filed: Filed, now: float) -> list[str]:

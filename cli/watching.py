@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 from blastwall.approvals import Ballot, Filed
-from blastwall.approvals.view import lines_of, view_of
+from blastwall.approvals.view import lines_of, standing, view_of
 from blastwall.approvals.visible import visible
 from blastwall.model import ApprovalState, ApprovalStatus, Denial
 
@@ -137,7 +137,7 @@ def word(verdict: ApprovalStatus | Denial) -> str:
     """What came of a ballot, in a line."""
     if isinstance(verdict, Denial):
         return visible(f"not counted: {verdict.reason}" + (f" ({verdict.hint})" if verdict.hint else ""))
-    return f"{verdict.id}: {verdict.state}"
+    return f"{verdict.id}: {standing(verdict)}"
 
 
 async def watch(

@@ -18,7 +18,7 @@ from typing import Any
 from blastwall.approvals import foreseen
 from blastwall.approvals.bounds import changes_rows, counted, hides_count
 from blastwall.approvals.visible import block, legend, visible
-from blastwall.model import ApprovalRequest, ApprovalState, ApprovalStatus, Effect, Parameter
+from blastwall.model import ApprovalRequest, ApprovalState, ApprovalStatus, Effect, Facts, Parameter
 
 VERSION = "blastwall view 1"
 UNSEEN = "The gateway does not understand this statement. What is said above is all it knows: read the text yourself."
@@ -28,6 +28,7 @@ UNCOUNTED = "Nobody knows how many rows it changes: approve it with the number t
 HIDDEN = "The server does not tell how many rows it changes, so no number can be held against it."
 CHARACTERS = "It holds characters that do not show, or that look like others:"
 
+_READING = frozenset({"select", "values", "table", "copy to", "explain"})
 _REASON = re.compile(r"\s*(?:/\*+\s*reason:(.*?)\*/|(?:--|#)[ \t]*reason:([^\n]*))", re.IGNORECASE | re.DOTALL)
 _COMMENT = re.compile(r"/\*|--")
 
@@ -95,7 +96,13 @@ def headline(request: ApprovalRequest) -> str:
     acted_on = [one.name for one in objects if one.access != "call"]
     names = list(dict.fromkeys(acted_on or [one.name for one in objects]))
     first = visible(", ".join(names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return f"{visible(request.facts.verb)}{f' on {first}' if names else ''} at {visible(request.target)}"
+    return f"{_verb(request.facts)}{f' on {first}' if names else ''} at {visible(request.target)}"
+
+
+def _verb(facts: Facts) -> str:
+    """A verb does not always say it: a SELECT can delete, in its WITH."""
+    verb = visible(facts.verb)
+    return f"{verb} that changes rows" if facts.verb in _READING and hides_count(facts) else verb
 
 
 def agent_reason(text: str) -> str:
@@ -146,7 +153,7 @@ def folded(lines: Sequence[str], most: int) -> list[str]:
 def _found(request: ApprovalRequest) -> Iterator[tuple[str, str]]:
     principal, facts = request.principal, request.facts
     yield "request", request.id
-    yield "does", f"{facts.verb} ({facts.effect})" + ("" if facts.bounded else ", WITHOUT A BOUND")
+    yield "does", f"{_verb(facts)} ({facts.effect})" + ("" if facts.bounded else ", WITHOUT A BOUND")
     yield "because", facts.reason or "-"
     yield "touches", "; ".join(str(one) for one in facts.objects) or "no object"
     yield "which rows", _predicate(request)
@@ -189,7 +196,7 @@ def _predicate(request: ApprovalRequest) -> str:
 
 def _bound(request: ApprovalRequest) -> str:
     if request.bound is None:
-        return "any number of rows"
+        return "as many rows as whoever approves says" if counted(request.facts) else "any number of rows"
     rows = rows_of(request.bound)
     return f"{rows} of its own: should it change more, it is rolled back (cascades and triggers are not counted)"
 

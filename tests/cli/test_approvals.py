@@ -145,7 +145,7 @@ def test_an_owner_approves_and_the_statement_may_run_once(rig, capsys):
 def test_who_approves_fewer_rows_than_were_counted_is_told_what_will_come_of_it(rig, capsys):
     rig.ask(blast=Blast(True, 40, True).document(), bound=54)
     assert rig.call("approve", "a-1", "--as", "bob", "--rows", "39") == 0
-    assert "40 rows were counted" in capsys.readouterr().err
+    assert "counted to change 40 rows" in capsys.readouterr().err
     rig.ask(id="a-2", statement=Statement("DELETE FROM other"), blast=Blast(True, 40, True).document(), bound=54)
     assert rig.call("approve", "a-2", "--as", "bob", "--rows", "40") == 0
     assert capsys.readouterr().err == ""

@@ -41,7 +41,7 @@ def test_approve(rig: Machine) -> None:
     status = rig.table.redeem(asked.binding)
     assert status is not None and (status.by, status.note) == (("bob",), "go ahead")
     assert rig.table.redeem(asked.binding) is None
-    assert rig.told(asked) == ["reporter waits for owners", "approved by bob"]
+    assert rig.told(asked) == ["reporter waits for owners", "approved by bob, for at most 12 rows"]
 
 
 def test_deny(rig: Machine) -> None:

@@ -331,7 +331,7 @@ def _judge(permit: Permit, rows: int | None, too_much: bool) -> _Refused | None:
     if guard.rows is not None and rows is None:
         return _Refused(_UNTOLD, _APART, "not counted")
     if guard.rows is not None and rows is not None and rows > guard.rows:
-        told = f"it changed {rows} rows, and "
+        told = f"it changed {rows} row{'' if rows == 1 else 's'}, and "
         if permit.approval is not None:
             return _Refused(f"{told}was approved for at most {guard.rows}", _NARROW, "rolled back")
         counted_for = f"{told}rules let it run unasked for at most {guard.rows}, as many as were counted and a few more"

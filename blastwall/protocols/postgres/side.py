@@ -42,6 +42,7 @@ SETTINGS: Final[Mapping[str, str]] = {
 #: What a session may change that changes what a condition means, and that the server reports.
 MEANING: Final = ("TimeZone", "DateStyle", "IntervalStyle")
 _CANCELLED: Final = "57014"  # query_canceled
+_DATA: Final = "22"  # the class of what values cannot be: divided by, converted to ...
 _WHO: Final = "SELECT current_user::text, pg_catalog.array_to_json(pg_catalog.current_schemas(false))::text"
 
 
@@ -200,4 +201,5 @@ _REASONS: Final[Mapping[str, str]] = {
 
 
 def _reason(code: str) -> str:
-    return _REASONS.get(code, f"the database refused (SQLSTATE {code})")
+    fails = "its own expressions fail on rows as they are" if code[:2] == _DATA else "the database refused"
+    return _REASONS.get(code, f"{fails} (SQLSTATE {code})")

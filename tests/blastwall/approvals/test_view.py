@@ -56,6 +56,14 @@ def test_an_object_that_is_written_and_read_is_named_once() -> None:
     assert headline(ask(facts=Facts(Effect.WRITE, "update", both))) == "update on public.t at shop"
 
 
+def test_a_query_that_deletes_is_not_called_a_query() -> None:
+    table = (ObjectRef("table", "public.t", "write"),)
+    view = view_of(ask(facts=Facts(Effect.WRITE, "select", table, frozenset({"writes_within"})), bound=None))
+    assert view.headline == "select that changes rows on public.t at shop"
+    assert dict(view.found)["does"] == "select that changes rows (write)"
+    assert headline(ask(facts=Facts(Effect.READ, "select", table))) == "select on public.t at shop"
+
+
 @pytest.mark.parametrize(
     ("state", "by", "bound", "says"),
     [
