@@ -36,7 +36,7 @@ from fargate_proxy.failures import TALLY
 from fargate_proxy.gateway import Gateway, Ports
 from fargate_proxy.health import Health
 from fargate_proxy.kept import Kept
-from fargate_proxy.listener import Listener, address_of, bind
+from fargate_proxy.listener import FAREWELL_SECONDS, Listener, address_of, bind
 from fargate_proxy.local import Parts as LocalParts
 from fargate_proxy.local import compose
 from fargate_proxy.proxied import NotProxied, announced
@@ -190,8 +190,7 @@ async def _run(settings: ProxySettings, bundle: Bundle, kept: Kept) -> None:
         listener.stop()
     await gateway.watch.empty(settings.drain_seconds)
     gateway.watch.drain()
-    for listener in listeners:
-        await listener.finish(5)
+    await asyncio.gather(*(listener.finish(FAREWELL_SECONDS) for listener in listeners))
     for task in beside:
         task.cancel()
     await gateway.endings.finish(parts.vendor.close)

@@ -16,6 +16,9 @@ BACKLOG = 512
 #: Open files that they need: two sockets each, a recording, and what the process has for itself.
 OPEN_FILES = 3 * MAX_CONNECTIONS + 512
 
+#: What was told to end has so long, and as long again when it is cancelled (seconds).
+FAREWELL_SECONDS = CANCEL_SECONDS = 5.0
+
 Serve = Callable[[socket.socket], Awaitable[None]]
 
 
@@ -96,10 +99,10 @@ class Listener:
         self._sock.close()
 
     async def finish(self, seconds: float) -> None:
-        """Wait for the conversations to end, then cancel what is left."""
+        """Wait for the conversations to end, then cancel what is left, which has :data:`CANCEL_SECONDS`."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
         for task in tuple(self._tasks):
             task.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=5)
+            await asyncio.wait(self._tasks, timeout=CANCEL_SECONDS)
