@@ -13,7 +13,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from blastwall.aws import functions
 from blastwall.errors import OurFault, UpstreamFault
 
-_PATIENCE = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 4})
+_PATIENCE = Config(
+    connect_timeout=3,
+    read_timeout=10,
+    retries={"mode": "standard", "max_attempts": 4},
+    max_pool_connections=32,  # as many as threads wait for one client: others would be made and thrown away
+)
 
 
 def client(service: str, region: str | None = None) -> Any:  # noqa: ANN401  boto3 has no types
