@@ -14,10 +14,11 @@ import click
 
 from blastwall.approvals import LIVE, MAX_NOTE, Ballot, Filed, to_document
 from blastwall.approvals.bounds import MOST_ROWS
+from blastwall.approvals.rules import unknown
 from blastwall.approvals.view import lines_of, rows_of, standing, view_of
 from blastwall.approvals.visible import block, one_line, visible
 from blastwall.errors import ClientFault
-from blastwall.local.approvals import LocalApprovals, unknown
+from blastwall.local.approvals import LocalApprovals
 from blastwall.local.clock import SystemClock
 from blastwall.model import ApprovalState, ApprovalStatus, Denial, Secret
 from cli import approver, place, watching
@@ -89,15 +90,7 @@ def _decision(decide: Callable[..., int]) -> Callable[..., int]:
         click.argument("id"),
         click.option("--note", default="", help="Kept on record and told to the agent."),
         click.option("--shown", metavar="HASH", help="Decide only what `show` displayed under this hash."),
-        click.option("--as", "name", default=place.user, help="Who decides.  [default: you]"),
-        click.option(
-            "--group", "groups", multiple=True, default=("owners",), show_default=True, help="A group of theirs."
-        ),
-        click.option(
-            "--config",
-            type=click.Path(exists=True, file_okay=False, path_type=Path),
-            help="The configuration whose policies apply.  [default: the running gateway's]",
-        ),
+        *place.deciding("Who decides"),
         options,
         place.format_option("text", "json"),
     ):

@@ -79,29 +79,19 @@ class Way:
         return Secret(text)
 
 
-def _options(command: Callable[..., object]) -> Callable[..., object]:
-    """The options that make a :class:`Way`; they arrive as ``way``."""
-
-    def read(**given: Any) -> object:  # noqa: ANN401  what click collected
-        given["way"] = Way(given.pop("url"), given.pop("state"), given.pop("token_file"), given.pop("keep", False))
-        return command(**given)
-
-    read.__name__, read.__doc__ = command.__name__, command.__doc__
-    read.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]  # click's own place
-    found: Callable[..., object] = read
-    for option in (
-        click.option(
-            "--token-file",
-            type=click.Path(dir_okay=False, path_type=Path),
-            help=f"The agent's token, read each time.  [default: ${TOKEN_VARIABLE}]",
-        ),
-        click.option(
-            "--url", envvar=URL_VARIABLE, metavar="URL", help="Where to ask.  [default: the local `blastwall up`]"
-        ),
-        place.state_option,
-    ):
-        found = option(found)
-    return found
+_options = place.gathered(
+    "way",
+    lambda given: Way(given.pop("url"), given.pop("state"), given.pop("token_file"), given.pop("keep", False)),
+    click.option(
+        "--token-file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help=f"The agent's token, read each time.  [default: ${TOKEN_VARIABLE}]",
+    ),
+    click.option(
+        "--url", envvar=URL_VARIABLE, metavar="URL", help="Where to ask.  [default: the local `blastwall up`]"
+    ),
+    place.state_option,
+)
 
 
 @click.group(short_help="AWS credentials that end with a session.")

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -28,18 +27,15 @@ TLS: Mapping[str, Callable[[Door], Mapping[str, str]]] = {
 @click.argument("target")
 @click.option("--database", "-d", help="The database to open instead of the target's first.")
 @click.option("--user", "-u", help="The database user to be, instead of the target's default.")
-@door.options
+@door.way_options
+@door.agent_options
 @click.argument("client_arguments", nargs=-1, type=click.UNPROCESSED)
 def command(
     target: str,
     database: str | None,
     user: str | None,
-    state: Path,
-    gateway: str | None,
-    ca: Path | None,
-    agent: str,
-    groups: tuple[str, ...],
-    on_behalf_of: str | None,
+    way: door.Way,
+    agent: door.Agent,
     client_arguments: tuple[str, ...],
 ) -> None:
     """Open TARGET with its own client (psql for PostgreSQL), through the gateway.
@@ -48,9 +44,8 @@ def command(
 
         blastwall connect shop -- -c 'SELECT 1'
     """
-    way = door.Way(state, gateway, ca)
     protocol, place = door.find(way, target, database=database, user=user)
-    token = door.Tokens(way, door.Agent(agent, door.groups_of(groups), on_behalf_of)).get()
+    token = door.Tokens(way, agent).get()
     if protocol == "ssh":
         _ssh(way, place, token, client_arguments)
     argv, secret_variable = command_line(protocol, place)

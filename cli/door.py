@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -39,31 +40,37 @@ class Agent:
     on_behalf_of: str | None
 
 
-def options(command: Callable[..., object]) -> Callable[..., object]:
-    """The options that make a :class:`Way` and an :class:`Agent`."""
-    for option in (
-        click.option("--on-behalf-of", metavar="PERSON", help="The person whom the agent works for."),
-        click.option(
-            "--group",
-            "groups",
-            multiple=True,
-            default=("agents",),
-            show_default=True,
-            help="A group of the agent; may be given again.",
-        ),
-        click.option(
-            "--agent", default="developer", show_default=True, help="The agent that a local token is made for."
-        ),
-        click.option(
-            "--ca",
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help="Certificates to trust for --gateway (PEM).",
-        ),
-        click.option("--gateway", metavar="HOST:PORT", envvar="BLASTWALL_GATEWAY", help="A gateway elsewhere."),
-        place.state_option,
-    ):
-        command = option(command)
-    return command
+def _agent(given: dict[str, Any]) -> Agent:
+    return Agent(given.pop("agent"), tuple(dict.fromkeys(given.pop("groups"))), given.pop("on_behalf_of"))
+
+
+#: The options that say where the gateway is; they arrive as ``way``.
+way_options = place.gathered(
+    "way",
+    lambda given: Way(given.pop("state"), given.pop("gateway"), given.pop("ca")),
+    click.option(
+        "--ca",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="Certificates to trust for --gateway (PEM).",
+    ),
+    click.option("--gateway", metavar="HOST:PORT", envvar="BLASTWALL_GATEWAY", help="A gateway elsewhere."),
+    place.state_option,
+)
+#: The options that say whom a local token is for; they arrive as ``agent``.
+agent_options = place.gathered(
+    "agent",
+    _agent,
+    click.option("--on-behalf-of", metavar="PERSON", help="The person whom the agent works for."),
+    click.option(
+        "--group",
+        "groups",
+        multiple=True,
+        default=("agents",),
+        show_default=True,
+        help="A group of the agent; may be given again.",
+    ),
+    click.option("--agent", default="developer", show_default=True, help="The agent that a local token is made for."),
+)
 
 
 def find(way: Way, target: str, *, database: str | None, user: str | None) -> tuple[str, Door]:
@@ -112,8 +119,3 @@ class Tokens:
         agent = self._agent
         with place.local_issuer(self._way.state) as issuer:
             return Secret(issuer.mint(agent.name, agent.groups, on_behalf_of=agent.on_behalf_of, ttl=TOKEN_SECONDS))
-
-
-def groups_of(groups: Sequence[str]) -> tuple[str, ...]:
-    """Groups as given, each once."""
-    return tuple(dict.fromkeys(groups))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -37,6 +38,41 @@ def format_option(default: str, other: str) -> Callable[[Callable[..., object]],
     """``--format``, of two."""
     return click.option(
         "--format", "form", type=click.Choice([default, other]), default=default, show_default=True, help="The output."
+    )
+
+
+def gathered(
+    name: str, make: Callable[[dict[str, Any]], object], *options: Callable[[Callable[..., object]], Any]
+) -> Callable[[Callable[..., object]], Callable[..., object]]:
+    """Options that a command gets as one argument ``name``: what ``make`` takes out of all that click collected."""
+
+    def decorate(command: Callable[..., object]) -> Callable[..., object]:
+        def read(**given: Any) -> object:  # noqa: ANN401  what click collected
+            made = make(given)
+            return command(**{name: made}, **given)
+
+        read.__name__, read.__doc__ = command.__name__, command.__doc__
+        read.__click_params__ = list(getattr(command, "__click_params__", ()))  # type: ignore[attr-defined]  # click's own
+        found: Callable[..., object] = read
+        for option in options:
+            found = option(found)
+        return found
+
+    return decorate
+
+
+def deciding(who: str) -> tuple[Callable[[Callable[..., object]], Any], ...]:
+    """``--as``, ``--group`` and ``--config`` of a person at the keyboard; ``who``: what the help calls them."""
+    return (
+        click.option("--as", "name", default=user, help=f"{who}.  [default: you]"),
+        click.option(
+            "--group", "groups", multiple=True, default=("owners",), show_default=True, help="A group of theirs."
+        ),
+        click.option(
+            "--config",
+            type=click.Path(exists=True, file_okay=False, path_type=Path),
+            help="The configuration whose policies apply.  [default: the running gateway's]",
+        ),
     )
 
 

@@ -12,7 +12,6 @@ import os
 import signal
 import ssl
 from collections.abc import Callable
-from pathlib import Path
 
 import click
 
@@ -34,27 +33,23 @@ CONNECTION_FAILURE = "08006"
 @click.argument("target")
 @click.option("--port", type=click.IntRange(0, 65535), required=True, help="The port on 127.0.0.1; 0: any free one.")
 @click.option("--user", "-u", help="The database user to be, whatever the client says.")
-@door.options
+@door.way_options
+@door.agent_options
 def command(
     target: str,
     port: int,
     user: str | None,
-    state: Path,
-    gateway: str | None,
-    ca: Path | None,
-    agent: str,
-    groups: tuple[str, ...],
-    on_behalf_of: str | None,
+    way: door.Way,
+    agent: door.Agent,
 ) -> None:
     """Listen on 127.0.0.1:PORT for clients of TARGET that cannot send a token; Ctrl-C stops.
 
     The client's user is the database user to be; the target's own name, as user, asks for its default.
     """
-    way = door.Way(state, gateway, ca)
     protocol, place = door.find(way, target, database=None, user=None)
     if protocol != "postgres":
         raise click.UsageError(f"{target} speaks {protocol}: the proxy knows PostgreSQL only")
-    tokens = door.Tokens(way, door.Agent(agent, door.groups_of(groups), on_behalf_of))
+    tokens = door.Tokens(way, agent)
     tokens.get()  # a problem with it is told here, not to the first client
     asyncio.run(serve(Proxy(place, target, tokens.get, user), port))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,38 +42,6 @@ READING = "read-"  # how the ids of recordings begin that only tell that a recor
 
 class NotForYou(ClientFault):
     """Policy does not let this reader read this recording."""
-
-
-def options(command: Callable[..., object]) -> Callable[..., object]:
-    """The options that say who reads, and by which policies; they arrive as ``reader``."""
-
-    def read(**given: Any) -> object:  # noqa: ANN401  what click collected
-        given["reader"] = Reader(
-            Keyboard(given["state"], given.pop("config"), given.pop("name"), given.pop("groups")),
-            given.pop("token_file"),
-        )
-        return command(**given)
-
-    read.__name__, read.__doc__ = command.__name__, command.__doc__
-    found: Callable[..., object] = read
-    for option in (
-        click.option(
-            "--token-file",
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help=f"The reader's token.  [default: ${TOKEN_VARIABLE}, or else you by the local issuer]",
-        ),
-        click.option("--as", "name", default=place.user, help="Who reads, without a token.  [default: you]"),
-        click.option(
-            "--group", "groups", multiple=True, default=("owners",), show_default=True, help="A group of theirs."
-        ),
-        click.option(
-            "--config",
-            type=click.Path(exists=True, file_okay=False, path_type=Path),
-            help="The configuration whose policies apply.  [default: the running gateway's]",
-        ),
-    ):
-        found = option(found)
-    return found
 
 
 @dataclass(slots=True)
@@ -157,6 +125,24 @@ class Reader:
             keys = FixedKeys(local.key_set())
         verifier = TokenVerifier([(local.rules(audience), keys)], SystemClock())
         return asyncio.run(verifier.verify(Secret(token)))
+
+
+def _reader(given: dict[str, Any]) -> Reader:
+    keyboard = Keyboard(given["state"], given.pop("config"), given.pop("name"), given.pop("groups"))
+    return Reader(keyboard, given.pop("token_file"))
+
+
+#: The options that say who reads, and by which policies; they arrive as ``reader``, beside ``state``.
+options = place.gathered(
+    "reader",
+    _reader,
+    click.option(
+        "--token-file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help=f"The reader's token.  [default: ${TOKEN_VARIABLE}, or else you by the local issuer]",
+    ),
+    *place.deciding("Who reads, without a token"),
+)
 
 
 async def _verified(token: Secret, bundle: Bundle, state: Path) -> Principal:

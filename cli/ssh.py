@@ -64,16 +64,13 @@ def command() -> None:
 
 
 @command.command(short_help="Trade a token for a certificate.")
-@door.options
+@door.way_options
+@door.agent_options
 @_directory
 @_known
 def login(
-    state: Path,
-    gateway: str | None,
-    ca: Path | None,
-    agent: str,
-    groups: tuple[str, ...],
-    on_behalf_of: str | None,
+    way: door.Way,
+    agent: door.Agent,
     directory: Path,
     host_ca: str | None,
 ) -> None:
@@ -81,8 +78,7 @@ def login(
 
     The token is $BLASTWALL_TOKEN or, with a local gateway, one made for --agent. The certificate ends with the token.
     """
-    way = door.Way(state, gateway, ca)
-    token = door.Tokens(way, door.Agent(agent, door.groups_of(groups), on_behalf_of)).get()
+    token = door.Tokens(way, agent).get()
     files = obtain(way, token, directory, host_ca)
     certificate = asyncssh.read_certificate(str(files.directory / CERTIFICATE))
     left = getattr(certificate, "_valid_before", 0) - time.time()
@@ -91,22 +87,14 @@ def login(
 
 
 @command.command(short_help="The stanza for ~/.ssh/config.")
-@door.options
+@door.way_options
 @_directory
-def config(
-    state: Path,
-    gateway: str | None,
-    ca: Path | None,
-    agent: str,
-    groups: tuple[str, ...],
-    on_behalf_of: str | None,
-    directory: Path,
-) -> None:
+def config(way: door.Way, directory: Path) -> None:
     """Print the stanza of ~/.ssh/config that reaches every SSH target through the gateway.
 
     Then: ssh deploy@web@gateway, scp, sftp, rsync-free tools and Ansible alike.
     """
-    host, port = address(door.Way(state, gateway, ca))
+    host, port = address(way)
     files = Files(directory.absolute())
     lines = ["Host gateway", f"  HostName {host}", f"  Port {port}"]
     settings = files.options[1::2]

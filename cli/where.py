@@ -124,29 +124,20 @@ def _run(asked: Awaitable[T]) -> T:
     return asyncio.run(run())
 
 
-def options(command: Callable[..., object]) -> Callable[..., object]:
-    """The options that say where; they arrive as ``where``."""
-
-    def read(**given: Any) -> object:  # noqa: ANN401  what click collected
-        names = ("state", "aws", "stack", "region")
-        return command(where=Where(*(given.pop(name) for name in names)), **given)
-
-    read.__name__, read.__doc__ = command.__name__, command.__doc__
-    read.__click_params__ = list(getattr(command, "__click_params__", ()))  # type: ignore[attr-defined]  # click's own
-    found: Callable[..., object] = read
-    for option in (
-        click.option("--region", metavar="NAME", help="With --aws: the region; the environment's own unless given."),
-        click.option(
-            "--stack",
-            default=STACK,
-            show_default=True,
-            envvar="BLASTWALL_STACK",
-            help="With --aws: what the deployment's stacks are called.",
-        ),
-        click.option(
-            "--aws", is_flag=True, envvar="BLASTWALL_AWS", help="A deployment on AWS, by your own AWS credentials."
-        ),
-        place.state_option,
-    ):
-        found = option(found)
-    return found
+#: The options that say where; they arrive as ``where``.
+options = place.gathered(
+    "where",
+    lambda given: Where(*(given.pop(name) for name in ("state", "aws", "stack", "region"))),
+    click.option("--region", metavar="NAME", help="With --aws: the region; the environment's own unless given."),
+    click.option(
+        "--stack",
+        default=STACK,
+        show_default=True,
+        envvar="BLASTWALL_STACK",
+        help="With --aws: what the deployment's stacks are called.",
+    ),
+    click.option(
+        "--aws", is_flag=True, envvar="BLASTWALL_AWS", help="A deployment on AWS, by your own AWS credentials."
+    ),
+    place.state_option,
+)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import jwt
 import pytest
+from click.testing import CliRunner
 
 from blastwall.errors import ClientFault
 from cli import door
@@ -91,10 +92,17 @@ def test_a_local_token_says_who_it_is_for_and_is_renewed_before_its_end(state: P
     assert tokens.get() is not first
 
 
+def test_options_arrive_as_a_way_and_an_agent_whose_groups_are_counted_once(state: Path) -> None:
+    @click.command
+    @door.way_options
+    @door.agent_options
+    def command(way: Way, agent: Agent) -> None:
+        click.echo(f"{way} {agent}")
+
+    found = CliRunner().invoke(command, ["--state", str(state), "--group", "a", "--group", "b", "--group", "a"])
+    assert found.output == f"{Way(state, None, None)} {Agent('developer', ('a', 'b'), None)}\n"
+
+
 def test_no_local_token_opens_a_gateway_elsewhere(tmp_path: Path, state: Path) -> None:
     with pytest.raises(ClientFault, match=door.TOKEN_VARIABLE):
         Tokens(Way(state, "gw.example.test:5432", tmp_path), AGENT).get()
-
-
-def test_groups_are_counted_once() -> None:
-    assert door.groups_of(("a", "b", "a")) == ("a", "b")
