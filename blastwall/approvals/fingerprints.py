@@ -7,7 +7,8 @@ import hashlib
 import re
 from collections.abc import Iterator
 
-from blastwall.model import Facts, Parameter, Principal, Statement
+from blastwall.errors import OurFault
+from blastwall.model import ApprovalRequest, Facts, Parameter, Principal, Statement
 
 LONGEST_SHAPE = 4096  # characters
 
@@ -31,6 +32,23 @@ def binding(*, principal: Principal, session: str, target: str, statement: State
     for field in _bound_fields(principal, session, target, statement, policy_version):
         digest.update(b"-" if field is None else b"%d:" % len(field) + field)
     return digest.hexdigest()
+
+
+def binding_of(request: ApprovalRequest, policy_version: str) -> str:
+    """The binding that a request's own content has under a policy; under "" it is the question, whatever policy."""
+    return binding(
+        principal=request.principal,
+        session=request.session,
+        target=request.target,
+        statement=request.statement,
+        policy_version=policy_version,
+    )
+
+
+def check_binding(request: ApprovalRequest) -> None:
+    """Raises OurFault unless the request carries the binding of its own content."""
+    if request.binding != binding_of(request, request.policy_version):
+        raise OurFault("an approval request must carry the binding of its own content (blastwall.approvals.binding)")
 
 
 def _bound_fields(

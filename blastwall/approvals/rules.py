@@ -268,6 +268,11 @@ def judge_vote(
     return after if len(approved) + 1 >= request.quorum else state
 
 
+def unknown(id: str) -> Denial:
+    """What somebody is told who names a request that there is not: nothing more than about one that is not theirs."""
+    return Denial(DenialCode.POLICY, f"there is no request {id!r} that you may decide", hint="list those there are")
+
+
 def _approvers(request: ApprovalRequest) -> str:
     return ", ".join(request.approvers) or "the approvers"
 

@@ -24,8 +24,9 @@ from typing import Any, Protocol
 from blastwall import approvals as rules
 from blastwall.approvals import Ballot, Event, Filed, Vote
 from blastwall.approvals.documents import status_of, vote_document, vote_of
+from blastwall.approvals.fingerprints import binding_of, check_binding
 from blastwall.approvals.flood import Asked, Limits, excess
-from blastwall.approvals.rules import judge_ballot
+from blastwall.approvals.rules import judge_ballot, unknown
 from blastwall.approvals.view import view_of
 from blastwall.aws.items import Item, Items, number, real
 from blastwall.errors import ClientFault, OurFault
@@ -34,7 +35,6 @@ from blastwall.model import (
     ApprovalState,
     ApprovalStatus,
     Denial,
-    DenialCode,
     Principal,
     Session,
 )
@@ -87,14 +87,11 @@ class ApprovalTable:
 
     def file(self, request: ApprovalRequest) -> ApprovalStatus:
         """See ``LocalApprovals.request``; a request of a size that no item holds is a ClientFault, too."""
-        if request.binding != _bound(request, request.policy_version):
-            raise OurFault(
-                "an approval request must carry the binding of its own content (blastwall.approvals.binding)"
-            )
+        check_binding(request)
         document = zlib.compress(json.dumps(rules.to_document(request)).encode("ascii"))
         if len(document) > LARGEST_DOCUMENT:
             raise ClientFault("this statement is too large to be put before a person: split it")
-        question = _bound(request, "")
+        question = binding_of(request, "")
         for _ in range(ATTEMPTS):
             now = self.clock.now()
             newest = self._pointed(f"b#{request.binding}")
@@ -199,9 +196,7 @@ class ApprovalTable:
         for _ in range(ATTEMPTS):
             item = self._request(id)
             if item is None:
-                return Denial(
-                    DenialCode.POLICY, f"there is no request {id!r} that you may decide", hint="list those there are"
-                )
+                return unknown(id)
             request, votes = _request(item), _votes(item)
             refusal = judge_ballot(request, ballot, view_of(request).shown) or authorise(approver, request, ballot)
             if refusal is not None:
@@ -393,16 +388,6 @@ class AwsApprovals:
         """Take back what an ended session waits for, and let the state machine know. Blocks."""
         for id in self._table.withdraw_all(session.principal.identity, session.id, note):
             self._invoke("approval_decide", {"answer": id})
-
-
-def _bound(request: ApprovalRequest, policy_version: str) -> str:
-    return rules.binding(
-        principal=request.principal,
-        session=request.session,
-        target=request.target,
-        statement=request.statement,
-        policy_version=policy_version,
-    )
 
 
 def _decision(state: ApprovalState, by: Sequence[str], note: str, now: float) -> Item:

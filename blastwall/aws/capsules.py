@@ -8,15 +8,13 @@ for one name does not thereby open another, and CloudTrail says which was opened
 from __future__ import annotations
 
 import asyncio
-import re
 import secrets
 from collections.abc import Sequence
 from typing import Any, Final
 
 from blastwall.errors import OurFault
-from blastwall.undo.sealing import NONCE_BYTES, seal, unseal
+from blastwall.undo.sealing import NONCE_BYTES, checked, seal, unseal
 
-NAMED: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
 PREFIX: Final = "undo/"
 LARGEST: Final = 64 * 1024 * 1024  # bytes of an object
 
@@ -79,6 +77,4 @@ class AwsCapsules:
 
 
 def _place(name: str) -> str:
-    if NAMED.fullmatch(name) is None:
-        raise OurFault(f"{name!r} is no name of an undo capsule")
-    return PREFIX + name
+    return PREFIX + checked(name)

@@ -11,8 +11,9 @@ from typing import Any
 from blastwall import approvals as rules
 from blastwall.approvals import Ballot, Event, Filed, Vote
 from blastwall.approvals.documents import principal_document, principal_of
+from blastwall.approvals.fingerprints import binding_of, check_binding
 from blastwall.approvals.flood import Asked, Limits, excess
-from blastwall.approvals.rules import Grant, judge_ballot
+from blastwall.approvals.rules import Grant, judge_ballot, unknown
 from blastwall.approvals.view import view_of
 from blastwall.errors import ClientFault, OurFault
 from blastwall.local.ends import end_by, mark_ended
@@ -22,7 +23,6 @@ from blastwall.model import (
     ApprovalState,
     ApprovalStatus,
     Denial,
-    DenialCode,
     Principal,
     StatementKind,
 )
@@ -49,11 +49,8 @@ class LocalApprovals:
         The same question under an older policy version is superseded. Raises OurFault when the binding is not that of
         the request's own content, ClientFault when the agent asks too much of people (``approvals.flood``).
         """
-        if request.binding != _bound(request, request.policy_version):
-            raise OurFault(
-                "an approval request must carry the binding of its own content (blastwall.approvals.binding)"
-            )
-        question = _bound(request, "")
+        check_binding(request)
+        question = binding_of(request, "")
         now = self._clock.now()
 
         def work(db: sqlite3.Connection) -> ApprovalStatus:
@@ -219,21 +216,6 @@ class LocalApprovals:
 
 #: What every change of any request is announced under.
 NEWS = "approvals"
-
-
-def unknown(id: str) -> Denial:
-    """What somebody is told who names a request that there is not: nothing more than about one that is not theirs."""
-    return Denial(DenialCode.POLICY, f"there is no request {id!r} that you may decide", hint="list those there are")
-
-
-def _bound(request: ApprovalRequest, policy_version: str) -> str:
-    return rules.binding(
-        principal=request.principal,
-        session=request.session,
-        target=request.target,
-        statement=request.statement,
-        policy_version=policy_version,
-    )
 
 
 def withdraw_all(db: sqlite3.Connection, session: str, note: str, now: float) -> None:

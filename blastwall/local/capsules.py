@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import secrets
 import tempfile
 from collections.abc import Sequence
@@ -12,11 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from blastwall.errors import OurFault
-from blastwall.undo.sealing import KEY_BYTES, NONCE_BYTES, seal, unseal
+from blastwall.undo.sealing import KEY_BYTES, NONCE_BYTES, checked, seal, unseal
 
 FOLDER: Final = "undo"
 KEY: Final = "undo.key"
-NAMED: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
 
 
 class LocalCapsules:
@@ -60,9 +58,7 @@ class LocalCapsules:
             raise OurFault(f"the undo capsule {name} cannot be read: {fault}") from fault
 
     def _place(self, name: str) -> Path:
-        if NAMED.fullmatch(name) is None:
-            raise OurFault(f"{name!r} is no name of an undo capsule")
-        return self._folder / name
+        return self._folder / checked(name)
 
     def _key(self) -> bytes:
         path = self._keys / KEY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -9,9 +10,18 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from blastwall.errors import OurFault
 
+#: What capsules are called: nothing that means something to a file system or in an object's key.
+NAMED: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
 _PURPOSE: Final = b"blastwall undo capsule 1 "
+
+
+def checked(name: str) -> str:
+    """The name. Raises OurFault for what no capsule is called."""
+    if NAMED.fullmatch(name) is None:
+        raise OurFault(f"{name!r} is no name of an undo capsule")
+    return name
 
 
 def seal(key: bytes, nonce: bytes, name: str, content: bytes) -> bytes:
