@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
+from blastwall.errors import OurFault
 from blastwall.model import Statement
 from blastwall.ports import Capsules
 from blastwall.protocols.postgres import inner
@@ -24,6 +25,9 @@ from blastwall.sql.parser import parse
 from blastwall.sql.surroundings import Surroundings
 from blastwall.undo.capsule import Capsule, NoCapsule
 from blastwall.undo.capture import SETTINGS, Kept, capture, look_again
+
+#: Storing a capsule may take this long: the change's locks are held meanwhile.
+STORE_SECONDS: Final = 20.0
 
 T = TypeVar("T")
 _QUOTED: Final = ", ".join(f"pg_catalog.current_setting('{name}')" for name in SETTINGS)
@@ -99,7 +103,11 @@ class Keeper:
             content = await asyncio.to_thread(capsule.pack)
         except NoCapsule as reason:
             return "", str(reason)
-        await self._capsules.keep(name, content)
+        try:
+            async with asyncio.timeout(STORE_SECONDS):
+                await self._capsules.keep(name, content)
+        except TimeoutError:
+            raise OurFault(f"the undo capsule {name} was not stored within {STORE_SECONDS:g} s") from None
         return name, ""
 
     async def _drive(self, questions: Generator[Question, Answer, T]) -> T:

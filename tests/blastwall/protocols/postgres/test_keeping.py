@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ from typing import Any, cast
 import psycopg
 import pytest
 
+from blastwall.errors import OurFault
 from blastwall.local.capsules import LocalCapsules
 from blastwall.model import Statement
 from blastwall.protocols.postgres import inner, messages
@@ -190,3 +192,16 @@ async def test_a_lock_that_somebody_holds_is_the_statements_error(
         with pytest.raises(inner.Refused) as refused, session.connection.transaction():
             await keeper.before(Statement("DELETE FROM towns WHERE id = 1"), 5, sync=True)
     assert refused.value.code == "55P03"
+
+
+async def test_a_store_that_does_not_answer_is_not_waited_for_with_the_rows_locked(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stuck(LocalCapsules):
+        async def keep(self, name: str, content: bytes) -> None:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr("blastwall.protocols.postgres.keeping.STORE_SECONDS", 0.05)
+    keeper = Keeper(cast(Any, None), cast(Any, session), Stuck(tmp_path), Place("shop", "towns"), lambda: 17.0)
+    with pytest.raises(OurFault, match="was not stored"):
+        await change(session, keeper, "DELETE FROM towns WHERE id = 1")
