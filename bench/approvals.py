@@ -17,7 +17,6 @@ import json
 import shutil
 import statistics
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,14 +29,13 @@ import psycopg
 import yaml
 
 from bench.measure import differences
-from bench.run import QUICK, QUICK_HELP
+from bench.run import QUICK, QUICK_HELP, home
 from blastwall.approvals import Ballot
 from blastwall.approvals.view import view_of
 from blastwall.local.approvals import LocalApprovals
 from blastwall.local.clock import SystemClock
 from blastwall.local.store import Store
 from blastwall.model import ApprovalState, Principal
-from rig import account
 from rig.issuer import LocalIssuer
 from rig.up import LocalStack
 
@@ -215,16 +213,12 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("python -m bench.approvals", description="What the machine adds to an approval.")
     parser.add_argument("--quick", action="store_true", help=QUICK_HELP)
     quick = parser.parse_args(arguments).quick
-    home = Path(tempfile.mkdtemp(prefix="blastwall-bench-"))
-    home.chmod(0o711)
-    try:
-        with ExitStack() as stack:
-            looking = stack.enter_context(site(ROOT / "config", home / "state"))
-            unseeing = stack.enter_context(site(blind(home), home / "state-blind"))
-            blocks, size = (QUICK_BLOCKS, QUICK_BLOCK) if quick else (BLOCKS, BLOCK)
-            lines = measure(looking, unseeing, blocks, size)
-    finally:
-        account.remove_tree(home)
+    with ExitStack() as stack:
+        place = stack.enter_context(home())
+        looking = stack.enter_context(site(ROOT / "config", place / "state"))
+        unseeing = stack.enter_context(site(blind(place), place / "state-blind"))
+        blocks, size = (QUICK_BLOCKS, QUICK_BLOCK) if quick else (BLOCKS, BLOCK)
+        lines = measure(looking, unseeing, blocks, size)
     sys.stdout.write("".join(f"{text}\n" for text in ([QUICK] if quick else []) + lines))
     return 0
 

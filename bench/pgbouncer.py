@@ -193,12 +193,7 @@ class PgBouncer:
         """Ends it at once; does nothing when it does not run."""
         process, self._process = self._process, None
         if process is not None:
-            assert process.stdin is not None and process.stdout is not None
-            process.stdin.close()
-            try:
-                process.wait(STOP_SECONDS)
-            finally:
-                process.stdout.close()
+            warden.end(process, STOP_SECONDS)
 
 
 def version(program: Path) -> str:

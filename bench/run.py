@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench.measure import Pace
+from rig import account
 
 STATE = Path(".cache/bench")
 DOCUMENT = Path("docs/benchmarks.md")
@@ -36,6 +40,17 @@ def pace(quick: bool, rounds: int | None = None, seconds: float | None = None) -
     """As often and as long as was asked for, or as usual."""
     usual = (QUICK_ROUNDS, QUICK_SECONDS) if quick else (ROUNDS, SECONDS)
     return Pace(rounds or usual[0], seconds or usual[1], say)
+
+
+@contextmanager
+def home() -> Iterator[Path]:
+    """A directory for this run alone, which the servers' account may enter."""
+    place = Path(tempfile.mkdtemp(prefix="blastwall-bench-"))
+    place.chmod(0o711)
+    try:
+        yield place
+    finally:
+        account.remove_tree(place)
 
 
 def say(line: str) -> None:

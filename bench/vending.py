@@ -9,12 +9,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from bench.run import QUICK, QUICK_HELP
+from bench.run import QUICK, QUICK_HELP, home
 from blastwall.conversation import Admin
 from blastwall.credentials.logins import Logins, RoleRules
 from blastwall.local import processes
@@ -25,7 +24,6 @@ from blastwall.local.store import Store
 from blastwall.model import Credential, Principal, Secret, Target
 from blastwall.protocols.postgres.options import Options
 from blastwall.protocols.postgres.roles import PostgresRoles
-from rig import account
 from rig.postgres import EmbeddedPostgres
 
 SESSIONS = 200
@@ -92,19 +90,14 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("python -m bench.vending", description="What a session's own login costs.")
     parser.add_argument("--quick", action="store_true", help=QUICK_HELP)
     quick = parser.parse_args(arguments).quick
-    state = Path(tempfile.mkdtemp(prefix="blastwall-bench-"))
-    state.chmod(0o711)
-    try:
-        with EmbeddedPostgres(state / "server", major=17, durable=True) as server:
-            server.psql(
-                "CREATE ROLE bench_profile NOLOGIN; CREATE ROLE bench_admin LOGIN CREATEROLE PASSWORD 'admin';"
-                "GRANT bench_profile TO bench_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"
-            )
-            (state / "store").mkdir(mode=0o700)
-            found = asyncio.run(measure(server, state / "store", QUICK_SESSIONS if quick else SESSIONS))
-            left = server.psql("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'bw\\_%'")
-    finally:
-        account.remove_tree(state)
+    with home() as state, EmbeddedPostgres(state / "server", major=17, durable=True) as server:
+        server.psql(
+            "CREATE ROLE bench_profile NOLOGIN; CREATE ROLE bench_admin LOGIN CREATEROLE PASSWORD 'admin';"
+            "GRANT bench_profile TO bench_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"
+        )
+        (state / "store").mkdir(mode=0o700)
+        found = asyncio.run(measure(server, state / "store", QUICK_SESSIONS if quick else SESSIONS))
+        left = server.psql("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'bw\\_%'")
     if quick:
         print(QUICK)
     print(f"{'ms':<32}{'p50':>8}{'p99':>8}{'runs':>8}")

@@ -84,14 +84,10 @@ class Child:
         process, self._process = self._process, None
         if process is None:
             return 0
-        assert process.stdin is not None and process.stdout is not None
-        process.stdin.close()
         try:
-            return process.wait(warden.GRACE_SECONDS + warden.QUIT_SECONDS + 5.0)
+            return warden.end(process, warden.GRACE_SECONDS + warden.QUIT_SECONDS + 5.0)
         except subprocess.TimeoutExpired:
             raise RigFault(f"{self.name} did not stop (pid {self.pid})") from None
-        finally:
-            process.stdout.close()
 
     @property
     def running(self) -> bool:

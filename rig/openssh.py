@@ -126,14 +126,10 @@ class OpenSshServer:
         process, self._process = self._process, None
         if process is None:
             return
-        assert process.stdin is not None and process.stdout is not None
-        process.stdin.close()
         try:
-            process.wait(STOP_SECONDS)
+            warden.end(process, STOP_SECONDS)
         except subprocess.TimeoutExpired as late:
             raise RigFault(f"sshd did not stop within {STOP_SECONDS:.0f} s (pid {self.pid})") from late
-        finally:
-            process.stdout.close()
 
     @property
     def running(self) -> bool:

@@ -125,14 +125,10 @@ class EmbeddedPostgres:
         """Fast shutdown; waits until the server has gone. Does nothing when it does not run."""
         process, self._warden = self._warden, None
         if process is not None:
-            assert process.stdin is not None and process.stdout is not None
-            process.stdin.close()
             try:
-                process.wait(STOP_SECONDS)
+                warden.end(process, STOP_SECONDS)
             except subprocess.TimeoutExpired as late:
                 raise RigFault(f"PostgreSQL did not stop within {STOP_SECONDS:.0f} s") from late
-            finally:
-                process.stdout.close()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None

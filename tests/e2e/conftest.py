@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.browser import find
 from tests.e2e.hosts import Agent, arrive
 from tests.e2e.raw import ORDERS, Client
-from tests.e2e.stacks import ROOT, Change, Stack, begin
+from tests.e2e.stacks import ROOT, Change, Stack, begin, on_the_database_of
 
 #: The pages' own tests need a browser: tools/setup.sh gets one where it can, and says so where it cannot.
 collect_ignore = [] if find() else ["test_page.py", "test_saml_page.py"]
@@ -66,20 +66,7 @@ def variants(start: Start, shop: Stack) -> Stack:
     """
 
     def differ(document: dict[str, Any]) -> None:
-        base = document["targets"]["shop"]
-        (password,) = (shop.state / "targets" / "shop").glob("role-*.password")
-        host, port = shop.servers["shop"]
-        del base["local"]
-        base |= {
-            "host": host,
-            "port": port,
-            "credential": {
-                "kind": "role",
-                "profile": "shop_agent",
-                "admin": {"user": "blastwall_admin", "password_file": str(password)},
-            },
-            "tls": {"mode": "verify-full", "ca_file": shop.ca},
-        }
+        base = on_the_database_of(shop, document)
         document["targets"] = {
             "brief": base | {"hold_seconds": 1.0},
             "small": base | {"budgets": {"rows": 100, "statements": 12, "bytes": 100_000}},

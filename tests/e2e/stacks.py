@@ -181,6 +181,23 @@ class Stack:
         self.local.stop()
 
 
+def on_the_database_of(shop: Stack, document: dict[str, Any]) -> dict[str, Any]:
+    """The shop of a configuration that another stack runs: a target on the first one's database, over TLS."""
+    (password,) = (shop.state / "targets" / "shop").glob("role-*.password")
+    host, port = shop.servers["shop"]
+    target = {name: value for name, value in document["targets"]["shop"].items() if name != "local"}
+    return target | {
+        "host": host,
+        "port": port,
+        "credential": {
+            "kind": "role",
+            "profile": "shop_agent",
+            "admin": {"user": "blastwall_admin", "password_file": str(password)},
+        },
+        "tls": {"mode": "verify-full", "ca_file": shop.ca},
+    }
+
+
 def begin(
     home: Path,
     config: Path,

@@ -21,7 +21,7 @@ import psycopg
 import pytest
 
 from rig import running
-from tests.e2e.stacks import ROOT, Stack
+from tests.e2e.stacks import ROOT, Stack, on_the_database_of
 
 SECONDS = 30.0
 
@@ -109,21 +109,7 @@ def federated(start: Any, shop: Stack, provider: str) -> Stack:
     certificate = Visitor().open(f"{provider}/saml/cert.pem").text
 
     def federate(document: dict[str, Any]) -> None:
-        base = document["targets"]["shop"]
-        (password,) = (shop.state / "targets" / "shop").glob("role-*.password")
-        host, port = shop.servers["shop"]
-        del base["local"]
-        base |= {
-            "host": host,
-            "port": port,
-            "credential": {
-                "kind": "role",
-                "profile": "shop_agent",
-                "admin": {"user": "blastwall_admin", "password_file": str(password)},
-            },
-            "tls": {"mode": "verify-full", "ca_file": shop.ca},
-        }
-        document["targets"] = {"federated": base}
+        document["targets"] = {"federated": on_the_database_of(shop, document)}
         document["identity"]["saml"] = {
             "corp": {
                 "entity_id": "https://idp.test/saml",
