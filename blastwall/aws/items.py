@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from blastwall.aws.conflicts import in_the_way, persistent
 from blastwall.errors import OurFault
 
 Item = dict[str, Any]
 
-LOST = "ConditionalCheckFailedException", "TransactionCanceledException", "TransactionConflictException"
+LOST = "ConditionalCheckFailedException", "TransactionCanceledException"
 
 
 class Items:
     """``client`` is a boto3 DynamoDB client. Items are DynamoDB's own JSON. Everything raises OurFault."""
 
-    def __init__(self, client: Any, name: str) -> None:  # noqa: ANN401  boto3 has no types
+    def __init__(self, client: Any, name: str, sleep: Callable[[float], None] = time.sleep) -> None:  # noqa: ANN401
         self.client = client
         self.name = name
+        self._sleep = sleep
 
     def get(self, id: str) -> Item | None:
         """The item as of now."""
@@ -99,10 +102,9 @@ class Items:
     def _guarded(self, call: Callable[..., Any], quiet: tuple[str, ...], arguments: Item) -> Item:
         """{} when it failed in a way that was reckoned with."""
         try:
-            answer: Item = call(**arguments)
-            return answer
+            return persistent(call, arguments, self._sleep)
         except ClientError as fault:
-            if fault.response["Error"]["Code"] in quiet:
+            if fault.response["Error"]["Code"] in quiet and not in_the_way(fault):
                 return {}
             raise OurFault(f"the table {self.name} fails: {fault}") from fault
         except BotoCoreError as fault:

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from blastwall.aws.conflicts import failed, persistent
 from blastwall.errors import OurFault
 
 Item = dict[str, Any]
-_LOST: Final = ("ConditionalCheckFailedException", "TransactionCanceledException", "TransactionConflictException")
-_FAILED: Final = "ConditionalCheckFailed"
+_LOST: Final = ("ConditionalCheckFailedException", "TransactionCanceledException")
 
 BATCH: Final = 100  # keys that BatchGetItem takes
 ATTEMPTS: Final = 7  # at a batch of which AWS leaves items out
@@ -131,12 +131,10 @@ class Calls:
         if named:
             arguments["TableName"] = self.table
         try:
-            answer: Item = getattr(self._client, operation)(**arguments)
-            return answer
+            return persistent(getattr(self._client, operation), arguments, self._sleep)
         except ClientError as fault:
             if fault.response["Error"]["Code"] in _LOST:
-                reasons = fault.response.get("CancellationReasons", ())
-                raise Lost(tuple(reason.get("Code") == _FAILED for reason in reasons)) from None
+                raise Lost(tuple(map(failed, fault.response.get("CancellationReasons", ())))) from None
             raise OurFault(f"the table {self.table} fails: {fault}") from fault
         except BotoCoreError as fault:
             raise OurFault(f"the table {self.table} does not answer: {fault}") from fault
