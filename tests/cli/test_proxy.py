@@ -207,6 +207,16 @@ async def test_what_is_not_postgresql_is_refused_and_closed(port: int, data: byt
     writer.close()
 
 
+async def test_a_port_that_is_taken_is_told_with_what_to_do(door: Door) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        said = rf"cannot listen on 127\.0\.0\.1:{port}: Address already in use; give another --port"
+        with pytest.raises(ClientFault, match=said):
+            await proxy.serve(proxy.Proxy(door, "shop", lambda: Secret("x"), None), port)
+
+
 async def test_it_takes_no_more_connections_than_it_can_serve(
     port: int, door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
