@@ -82,6 +82,11 @@ def exit_code(fault: Fault) -> int:
     return next(EXIT_CODES[kind] for kind in type(fault).__mro__ if kind in EXIT_CODES)
 
 
+def harmless(message: str) -> str:
+    """A message that may quote what a server or an agent said: nothing in it moves the cursor or hides."""
+    return "".join(letter if letter == "\n" or letter.isprintable() else f"\\x{ord(letter):02x}" for letter in message)
+
+
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; messages go to standard error, never a traceback for a fault."""
     output = sys.stdout
@@ -94,7 +99,7 @@ def run(arguments: list[str]) -> int:
         mistake.show()
         return mistake.exit_code
     except Fault as fault:
-        click.echo(f"blastwall: {fault}", err=True)
+        click.echo(f"blastwall: {harmless(str(fault))}", err=True)
         return exit_code(fault)
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED

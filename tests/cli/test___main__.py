@@ -91,6 +91,15 @@ def test_a_fault_is_a_message_and_a_code_by_whose_it_is(
     assert capsys.readouterr().err == f"blastwall: {fault}\n"
 
 
+def test_what_a_server_said_cannot_rearrange_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stand_in(monkeypatch, UpstreamFault("refused: \x1b]0;mine\x07\u202edesrever\nsecond line, as wide as é"))
+    assert cli.run(["doctor"]) == 5
+    told = capsys.readouterr().err
+    assert told == "blastwall: refused: \\x1b]0;mine\\x07\\x202edesrever\nsecond line, as wide as é\n"
+
+
 def test_an_interrupt_is_quiet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     stand_in(monkeypatch, KeyboardInterrupt())
     assert cli.run(["doctor"]) == 130
