@@ -81,7 +81,10 @@ class Blast:
     reasons: tuple[str, ...] = ()
 
     def bounded(self) -> Blast:
-        """The same with lists of at most :data:`MOST_LISTED`; a reason says how much more there was."""
+        """The same with lists of at most :data:`MOST_LISTED`; a reason says how much more there was.
+
+        What rules read of must be whole: where it is cut, nothing is known.
+        """
         cut = {
             name: len(found) - MOST_LISTED
             for name, found in (
@@ -97,6 +100,7 @@ class Blast:
             return self
         return replace(
             self,
+            known=self.known and set(cut) <= {"blocked"},
             tables=self.tables[:MOST_LISTED],
             triggers=self.triggers[:MOST_LISTED],
             locks=self.locks[:MOST_LISTED],

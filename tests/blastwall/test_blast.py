@@ -89,3 +89,12 @@ def test_lists_are_bounded_and_say_what_is_missing() -> None:
     assert len(many.dependents) == MOST_LISTED
     assert many.reasons[-1] == "3 more dependents are not listed."
     assert (many.rows, many.tables) == (BLAST.rows, BLAST.tables)
+
+
+def test_what_rules_cannot_see_whole_is_unknown_to_them() -> None:
+    """A rule that forbids to drop one view must not be false because that one was not listed."""
+    assert BLAST.bounded().known
+    names = tuple(f"public.v{number}" for number in range(MOST_LISTED + 1))
+    for many in (replace(BLAST, dependents=names).bounded(), replace(BLAST, triggers=names).bounded()):
+        assert not many.known and many.context()["rows"] == UNCOUNTED and many.context()["irreversible"] is True
+    assert replace(BLAST, blocked=tuple(f"by {number}" for number in range(MOST_LISTED + 1))).bounded().known

@@ -8,6 +8,7 @@ import secrets
 import socket
 import time
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
@@ -31,7 +32,7 @@ from blastwall.protocols.postgres.options import Options
 from blastwall.protocols.postgres.reading import SessionReader
 from blastwall.protocols.postgres.refusal import refusal
 from blastwall.protocols.postgres.shelf import Shelf
-from blastwall.protocols.postgres.side import MEANING, Side
+from blastwall.protocols.postgres.side import MEANING, Side, blanked
 from blastwall.sql.blast import LONGEST, Named, Situation, needs_asking
 from blastwall.sql.grammar import Unparsed
 from blastwall.sql.parser import parse
@@ -271,7 +272,8 @@ class PostgresConversation:
         begun = time.monotonic()
         found, asked = await self._side.foresee(situation, user, path, self._legs.answers.reported)
         seconds = round(time.monotonic() - begun, 4)
-        fields = {"statement": statement.number, "seconds": seconds, "questions": asked, "blast": found.document()}
+        told = replace(found, reasons=tuple(map(blanked, found.reasons))).document()
+        fields = {"statement": statement.number, "seconds": seconds, "questions": asked, "blast": told}
         self._note("looked_ahead", fields)
         return found
 

@@ -1,13 +1,15 @@
 """The gateway's second look: a connection beside the session's, with its login, that only reads and is soon over.
 
-What it asks and finds out is recorded and never told to the agent. Every question is a transaction of its own that is
-READ ONLY and rolled back, has a time limit, waits for no lock to speak of, and takes none above ACCESS SHARE.
+What it asks, without the values in it, and finds out is recorded and never told to the agent. Every question is a
+transaction of its own that is READ ONLY and rolled back, has a time limit, waits for no lock to speak of, and takes none
+above ACCESS SHARE.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -107,7 +109,8 @@ class Side:
             except StopIteration as end:
                 found: Blast = end.value
                 return found
-            asked.append(question.text if len(question.text) <= TOLD else f"{question.text[:TOLD]} ...")
+            text = blanked(question.text)
+            asked.append(text if len(text) <= TOLD else f"{text[:TOLD]} ...")
             answer = await self._ask(console, question, meaning, deadline)
 
     async def _ask(self, console: Console, question: Question, meaning: str, deadline: float) -> Answer:
@@ -183,6 +186,14 @@ class Side:
         self._drop()
         if self._credential.secret is not None:
             self._credential.secret.wipe()
+
+
+_QUOTED: Final = re.compile(r"'(?:[^'\\]|''|\\.)*'", re.DOTALL)
+
+
+def blanked(text: str) -> str:
+    """Without what stands in quotes: the statement's own record has it, with what is secret taken out."""
+    return _QUOTED.sub("'?'", text)
 
 
 def _copied(credential: Credential) -> Credential:

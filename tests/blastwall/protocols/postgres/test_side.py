@@ -16,7 +16,7 @@ from blastwall.errors import UpstreamFault
 from blastwall.model import Credential, Parameter, Secret, Target
 from blastwall.protocols.postgres.console import Console
 from blastwall.protocols.postgres.options import Options
-from blastwall.protocols.postgres.side import Side
+from blastwall.protocols.postgres.side import Side, blanked
 from blastwall.protocols.postgres.snapshot import take
 from blastwall.sql.blast import Situation
 from blastwall.sql.parser import parse
@@ -93,6 +93,14 @@ async def test_one_connection_serves_for_all_and_says_what_it_is(
         assert (await pair.see("DELETE FROM things")).rows == 48
     assert others(postgres17, database) == [("blastwall looks ahead for agent", "idle")]
     pair.side.close()
+
+
+async def test_what_stands_in_quotes_is_recorded_with_the_statement_alone(pair: Pair) -> None:
+    """There what is secret is taken out of it; here nobody would."""
+    assert (await pair.see("DELETE FROM things WHERE id = 7 AND 'hunter''2' <> E'x\\'y'")).rows == 1
+    assert pair.asked and not any("hunter" in each or "x\\" in each for each in pair.asked)
+    assert any("id = 7" in each for each in pair.asked)
+    assert blanked("a 'b''c' d 'e") == "a '?' d 'e"
 
 
 async def test_a_failed_question_leaves_it_well(pair: Pair) -> None:
