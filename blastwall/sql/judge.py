@@ -13,7 +13,7 @@ from blastwall.sql.changes import CHANGE_RULES
 from blastwall.sql.definitions import DEFINITION_RULES, DEFINITION_STATEMENTS, statement_table
 from blastwall.sql.expressions import EXPRESSION_RULES
 from blastwall.sql.facts import Ledger
-from blastwall.sql.masking.concern import concerned
+from blastwall.sql.masking.concern import concerned, reaches
 from blastwall.sql.queries import QUERY_RULES
 from blastwall.sql.scope import Scope
 from blastwall.sql.sessions import SESSION_STATEMENTS
@@ -33,7 +33,8 @@ class Judgement:
     facts. ``session_names``: the facts depend on what the session prepared or declared. ``changes_catalogue``:
     afterwards the catalogue may be another one. ``makes`` is the name of the relation it makes, and whether that is
     temporary. ``concerns_masks``: it reads, writes or names what masking has a say in; ``treatment`` is then what
-    masking makes of running it, ``carried`` of running what it names for later.
+    masking makes of running it, ``carried`` of running what it names for later. ``reaches_masks``: it does not, but
+    what it changes may change masked rows in turn.
     """
 
     facts: Facts
@@ -45,6 +46,7 @@ class Judgement:
     changes_catalogue: bool = False
     makes: tuple[str, bool] | None = None
     concerns_masks: bool = False
+    reaches_masks: bool = False
     treatment: Treatment = UNTOUCHED
     carried: Treatment = UNTOUCHED
 
@@ -99,6 +101,8 @@ def judge(
     judge_parameter_types(walk, types)
     if ledger.effect is not Effect.SESSION:
         settle_hazards(walk)
+    concerns = bool(surroundings.plan) and concerned(message, walk.found, surroundings)
+    changes = ledger.effect not in (Effect.SESSION, Effect.READ)
     return Judgement(
         facts=ledger.close(),
         kind=_kind_of(name, message, kind, ledger),
@@ -108,7 +112,8 @@ def judge(
         session_names=ledger.names,
         changes_catalogue=kind == "define" or any(each.access in ("define", "destroy") for each in ledger.objects()),
         makes=_made_by(name, message),
-        concerns_masks=bool(surroundings.plan) and concerned(message, walk.found, surroundings),
+        concerns_masks=concerns,
+        reaches_masks=changes and not concerns and reaches(walk.found, surroundings),
     )
 
 

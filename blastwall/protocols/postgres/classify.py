@@ -34,6 +34,7 @@ StatementFinding = Judgement  # one statement of a text
 _NUMBERS_SINCE: Final = 16  # before, 0x1F and 1_000 were a number and an alias
 _HINT: Final = "/*+"  # pg_hint_plan runs SET from such comments
 _PASSING: Final = frozenset({"53000", "54001"})  # no worker free, killed while parsing: another time it may be well
+_REACHING: Final = Treatment(touches=True)  # no column of it is masked, but what the database says of it may quote rows
 _EMPTY: Final = Facts(Effect.SESSION, "empty", reason="", fingerprint="")
 
 
@@ -184,6 +185,8 @@ class _Masking:
         around = goes_around(one.facts)
         if around:
             return replace(one, facts=replace(one.facts, refusal=around))
+        if one.reaches_masks:
+            return replace(one, treatment=_REACHING, carried=_REACHING if one.kind == "prepare" else UNTOUCHED)
         if not one.concerns_masks:
             return one
         if self._copy is None:

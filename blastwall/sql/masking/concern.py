@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from weakref import WeakKeyDictionary
 
+from blastwall.masking.plan import Plan
 from blastwall.model import Facts
-from blastwall.sql.catalogue import Relation, clip
+from blastwall.sql.catalogue import Catalogue, Relation, clip
 from blastwall.sql.masking.values import table
 from blastwall.sql.resolve import Found
 from blastwall.sql.surroundings import Surroundings
@@ -60,6 +62,49 @@ def concerned(
     ):
         return True
     return kind not in _RESOLVED and mentions(message, surroundings)
+
+
+def reaches(found: Mapping[tuple[str, str, str], object], surroundings: Surroundings) -> bool:
+    """Whether changing these relations may make the database change masked ones: by a foreign key's action, or by a
+    trigger, whatever that does. An error there quotes rows that the statement does not name.
+    """
+    plan, catalogue = surroundings.plan, surroundings.catalogue
+    if not plan or catalogue is None:
+        return False
+    behind = _behind(plan, catalogue)
+    waiting = [each.relation for each in found.values() if isinstance(each, Found)]
+    seen: set[int] = set()
+    while waiting:
+        relation = waiting.pop()
+        if relation is None or relation.oid in seen:
+            continue
+        seen.add(relation.oid)
+        if relation.oid in behind or relation.has_triggers:
+            return True
+        waiting += [catalogue.relation_by_oid(oid) for oid, _ in relation.reads]
+        waiting += catalogue.children(relation.oid)
+    return False
+
+
+_BEHIND: WeakKeyDictionary[Catalogue, tuple[str, frozenset[int]]] = WeakKeyDictionary()
+
+
+def _behind(plan: Plan, catalogue: Catalogue) -> frozenset[int]:
+    """Relations that masked ones refer to, directly or through others: their changes may go on to masked rows."""
+    version, found = _BEHIND.get(catalogue, ("", frozenset()))
+    if version == plan.version and version:
+        return found
+    behind: set[int] = set()
+    waiting = list(plan.relations)
+    while waiting:
+        relation = catalogue.relation_by_oid(waiting.pop())
+        for key in relation.foreign_keys if relation is not None else ():
+            if key.relation not in behind:
+                behind.add(key.relation)
+                waiting.append(key.relation)
+    found = frozenset(behind)
+    _BEHIND[catalogue] = (plan.version, found)
+    return found
 
 
 def goes_around(facts: Facts) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from blastwall.masking.plan import Plan
 from blastwall.protocols.postgres.classify import classify
-from tests.blastwall.sql.judging import corpus
-from tests.blastwall.sql.masking.masks import found
+from blastwall.sql.catalogue import ForeignKey
+from blastwall.sql.surroundings import Surroundings
+from tests.blastwall.sql.judging import INT4, TEXT, column, corpus, shop, table
+from tests.blastwall.sql.masking.masks import found, plan_of
 
 
 @pytest.mark.parametrize(
@@ -77,3 +81,49 @@ def test_without_a_plan_nothing_is_asked() -> None:
 def test_other_roads_to_values_are_closed_where_anything_is_masked(text: str) -> None:
     assert "another road" in found(text).facts.refusal
     assert not classify(text, corpus(plan=Plan())).facts.refusal
+
+
+CONTINENTS, REGIONS, PEOPLE, LOG, SEEN = 30_101, 30_102, 30_103, 30_104, 30_105
+
+
+def _family() -> Surroundings:
+    """people (masked) refer to regions, regions to continents; log has a trigger; seen is a view of regions."""
+    key = column(1, "id", INT4, "int4")
+    around = shop(
+        relations=(
+            table(CONTINENTS, "continents", key),
+            table(REGIONS, "regions", key, foreign_keys=(ForeignKey((1,), CONTINENTS, (1,)),)),
+            table(
+                PEOPLE, "people", key, column(2, "ssn", TEXT, "text"), foreign_keys=(ForeignKey((1,), REGIONS, (1,)),)
+            ),
+            table(LOG, "log", key, has_triggers=True),
+            table(SEEN, "seen", key, kind="v", reads=((REGIONS, 1),)),
+        )
+    )
+    assert around.catalogue is not None
+    return dataclasses.replace(around, plan=plan_of(around.catalogue, {"people": ("ssn",)}))
+
+
+@pytest.mark.parametrize(
+    ("text", "reaches"),
+    [
+        ("DELETE FROM regions WHERE id = 1", True),
+        ("UPDATE continents SET id = 2 WHERE id = 1", True),
+        ("DELETE FROM seen WHERE id = 1", True),
+        ("INSERT INTO log VALUES (1)", True),
+        ("WITH d AS (DELETE FROM regions WHERE id = 1 RETURNING id) SELECT id FROM d", True),
+        ("PREPARE p AS DELETE FROM regions WHERE id = 1", True),
+        ("DELETE FROM items WHERE id = 1", False),
+        ("SELECT id FROM regions", False),
+        ("SELECT id FROM log", False),
+    ],
+)
+def test_what_is_said_of_a_change_that_goes_on_to_masked_rows_is_reduced(text: str, reaches: bool) -> None:
+    """A foreign key's action or a trigger changes rows that the statement does not name, and its errors quote them."""
+    around = _family()
+    (one,) = classify(text, around).statements
+    assert one.reaches_masks is reaches and not one.concerns_masks
+    assert one.treatment.touches is reaches
+    assert one.carried.touches is (reaches and text.startswith("PREPARE"))
+    (plain,) = classify(text, dataclasses.replace(around, plan=Plan())).statements
+    assert not plain.reaches_masks and not plain.treatment.touches
