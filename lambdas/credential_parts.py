@@ -61,6 +61,12 @@ def bundle() -> Bundle:
 
 
 @cache
+def _client(service: str) -> Any:  # noqa: ANN401  boto3 has no types
+    """One for all calls of a life: making one, and its connection, costs more than most calls."""
+    return client(service)
+
+
+@cache
 def verifier() -> TokenVerifier:
     """Agents' tokens, by the configuration's issuers and the gateway's own key."""
     clock = SystemClock()
@@ -68,7 +74,7 @@ def verifier() -> TokenVerifier:
 
 
 def _own_keys() -> KeySet:
-    return key_set(public_half(client("kms"), settings().gateway_key_id))
+    return key_set(public_half(_client("kms"), settings().gateway_key_id))
 
 
 @cache
@@ -80,7 +86,7 @@ def composer() -> Composer:
 def logins(holder: str | None) -> Logins:
     """For one call: connections to targets belong to its event loop."""
     given, rules = settings(), composer().rules(bundle())
-    dynamodb = client("dynamodb")
+    dynamodb = _client("dynamodb")
     return Logins(
         logins_only(rules),
         bundle().targets,
@@ -101,7 +107,7 @@ def _house() -> str:
 def endings() -> RoleEndings:
     """Ends AWS roles of sessions. For one call."""
     given, clock = settings(), SystemClock()
-    dynamodb = client("dynamodb")
+    dynamodb = _client("dynamodb")
     sessions = AwsSessions(SessionTable(dynamodb, given.sessions_table, clock))
     leases = AwsLeases(dynamodb, given.leases_table, given.sessions_table)
     return RoleEndings(profiles_of(bundle()), leases, sessions, composer().deny, clock, leases.alone)
@@ -110,7 +116,7 @@ def endings() -> RoleEndings:
 async def assume(token: Secret, name: str) -> dict[str, Any]:
     """Keys of a role for the token's session there: ``{keys, region}``, with their secrets. Recorded, or not given."""
     given, clock = settings(), SystemClock()
-    dynamodb, sts = client("dynamodb"), client("sts")
+    dynamodb, sts = _client("dynamodb"), _client("sts")
     profiles = profiles_of(bundle())
     recorder = _recorder()
     try:
@@ -144,7 +150,7 @@ def _recorder() -> AwsRecorder:
 def desk(made: list[Logins]) -> Desk:
     """For one call; the logins it works with are added to ``made``, to be released."""
     given, clock = settings(), SystemClock()
-    dynamodb = client("dynamodb")
+    dynamodb = _client("dynamodb")
     approvals = None
     if given.approvals_table:
         approvals = AwsApprovals(ApprovalTable(dynamodb, given.approvals_table, clock), _asks_nobody)
@@ -197,7 +203,7 @@ def reclaim() -> Sequence[Reclaimed]:
 
 
 def _strays(made: Logins) -> Strays:
-    given, dynamodb = settings(), client("dynamodb")
+    given, dynamodb = settings(), _client("dynamodb")
     sessions = AwsSessions(SessionTable(dynamodb, given.sessions_table, SystemClock()))
     leases = AwsLeases(dynamodb, given.leases_table, given.sessions_table)
     return Strays(made, leases, sessions, SystemClock(), _house())
@@ -239,7 +245,7 @@ def recorded(found: Sequence[Reclaimed]) -> None:
 def record_keys(session: str, revocations: Sequence[Mapping[str, Any]]) -> None:
     """Put on record how AWS keys ended: no gateway ever held them. What one holds it records itself."""
     keys = [revocation_of(done) for done in revocations if done["kind"] in ("sts", "iam")]
-    standing = SessionTable(client("dynamodb"), settings().sessions_table, SystemClock()).show(session)
+    standing = SessionTable(_client("dynamodb"), settings().sessions_table, SystemClock()).show(session)
     if not keys or standing is None:
         return
     recorder = _recorder()
@@ -267,7 +273,7 @@ def counted(found: Sequence[Reclaimed], logger: Logger, metrics: Metrics) -> dic
 
 def forget() -> None:
     """Make everything anew at the next call."""
-    for made in (settings, bundle, verifier, composer):
+    for made in (settings, bundle, _client, verifier, composer):
         made.cache_clear()
     _swept.clear()
 
