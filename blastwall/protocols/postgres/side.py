@@ -1,8 +1,8 @@
 """The gateway's second look: a connection beside the session's, with its login, that only reads and is soon over.
 
 What it asks, without the values in it, and finds out is recorded and never told to the agent. Every question is a
-transaction of its own that is READ ONLY and rolled back, has a time limit, waits for no lock to speak of, and takes none
-above ACCESS SHARE.
+transaction of its own that is READ ONLY and rolled back, has a time limit, waits for no lock to speak of, and takes
+none above ACCESS SHARE.
 """
 
 from __future__ import annotations
