@@ -22,6 +22,7 @@ from blastwall.approvals.visible import visible
 from blastwall.model import ApprovalState, ApprovalStatus, Denial
 
 HELP = "↑↓ select · space/b scroll · a approve · d deny · q quit"
+SHORT = "a approve · d deny · q quit"
 LOOK_SECONDS = 1.0
 KEYS = {b"\x1b[A": "up", b"\x1b[B": "down", b"k": "up", b"j": "down", b" ": "page", b"b": "back", b"\r": "page"}
 KEYS |= {b"\x1b[5~": "back", b"\x1b[6~": "page", b"a": "approve", b"d": "deny", b"q": "quit", b"\x03": "quit"}
@@ -88,9 +89,16 @@ class Screen:
         shown = self._lines[self.scroll : self.scroll + room]
         self.seen = max(self.seen, min(len(self._lines), self.scroll + room))
         left = len(self._lines) - self.scroll - len(shown)
-        foot = self.message or (f"⟨{left} more lines: space⟩ {HELP}" if left else HELP)
+        foot = self.message or self._help(left)
         body = shown + [""] * (room - len(shown))
         return [line[: self.width] for line in [*head, *body]] + [foot[: self.width]]
+
+    def _help(self, left: int) -> str:
+        """The keys; on a narrow screen those that decide and the one that leaves come before all others."""
+        whole = f"⟨{left} more lines: space⟩ {HELP}" if left else HELP
+        if len(whole) <= self.width:
+            return whole
+        return f"{SHORT} ⟨{left} more: space⟩" if left else SHORT
 
     def _window(self) -> list[Filed]:
         """As many rows of the list as a third of the screen holds, the selected one among them."""

@@ -42,6 +42,17 @@ def test_the_screen_has_the_list_and_all_of_the_selected_request() -> None:
     assert shown[-1] == HELP
 
 
+@pytest.mark.parametrize("lines", [1, 200])
+@pytest.mark.parametrize("width", [45, 60, 80, 120])
+def test_the_keys_that_decide_and_leave_are_there_on_any_screen(width: int, lines: int) -> None:
+    made = Screen(width=width, height=20)
+    made.take([filed("a-1", text="x\n" * lines)])
+    foot = made.render(150.0)[-1]
+    assert len(foot) <= width
+    assert all(key in foot for key in ("a approve", "d deny", "q quit")), foot
+    assert ("more" in foot) is bool(made.seen < len(made._lines)), "what is left to read is told too"
+
+
 def test_one_key_decides_about_what_is_shown() -> None:
     for key, approve in (("approve", True), ("deny", False)):
         made = screen(filed("a-1"))
