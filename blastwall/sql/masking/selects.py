@@ -110,7 +110,10 @@ def targets(binder: Binder, nodes: Message, level: Level) -> list[Entry]:
             columns += _expanded(binder, items, level)
             continue
         name = clip(target.name) if target.name else column_name(target.val)
-        columns.append(Entry(name, value_of(binder, target.val, level), _plain(binder, target.val, level)))
+        cell = _plain(binder, target.val, level)
+        if cell is not None and cell.leaf is not None and cell.scan is not None and cell.scan.role == "returned":
+            target.name = name  # a mask in the reference's place would have another
+        columns.append(Entry(name, value_of(binder, target.val, level), cell))
     return columns
 
 

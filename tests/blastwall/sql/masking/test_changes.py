@@ -100,6 +100,12 @@ def test_returning_shows_masks_under_the_names_of_their_columns() -> None:
     assert "upper(CASE" in masked("UPDATE customers SET name = 'x' WHERE id = 1 RETURNING upper(ssn)", Predicates.ALLOW)
 
 
+def test_masks_in_sub_queries_of_returning_keep_their_columns_names() -> None:
+    text = "DELETE FROM customers WHERE id = 1 RETURNING (SELECT o.ssn FROM (SELECT customers.ssn, 1) o)"
+    assert "END::pg_catalog.text AS ssn, 1) o)" in masked(text)
+    assert "o.ssn" in masked(text)
+
+
 def test_what_returns_nothing_masked_goes_up_as_it_came() -> None:
     for text in ("DELETE FROM customers  WHERE id = 1 RETURNING id, upper(name)", "DELETE FROM customers WHERE id = 1"):
         assert found(text).masked is None and not refusal(text)
