@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from constructs import Construct
 from stacks.function_stack import Foundation, FunctionStack
 from stacks.functions import FunctionRow
 from stacks.grants import grant
-from stacks.parts.http_door import WAIT
+from stacks.parts.http_door import WAIT, open_stage
 
 DEFINITION = Path("lambdas/approvals.asl.json")
 PAGE = "approval_page"
@@ -146,26 +145,7 @@ class ApprovalsStack(FunctionStack):
 
     def _serve(self, api: apigateway.HttpApi) -> None:
         """Every path goes to the page's function, which signs people in itself; requests are logged and limited."""
-        log = logs.LogGroup(
-            self,
-            "PageLog",
-            retention=logs.RetentionDays.ONE_YEAR,
-            encryption_key=self.key,
-            removal_policy=RemovalPolicy.DESTROY,
-        )
-        apigateway.CfnStage(
-            self,
-            "PageStage",
-            api_id=api.api_id,
-            stage_name="$default",
-            auto_deploy=True,
-            default_route_settings=apigateway.CfnStage.RouteSettingsProperty(
-                throttling_rate_limit=20, throttling_burst_limit=40
-            ),
-            access_log_settings=apigateway.CfnStage.AccessLogSettingsProperty(
-                destination_arn=log.log_group_arn, format=json.dumps(ACCESS_LOG)
-            ),
-        )
+        open_stage(self, "Page", api, self.key, ACCESS_LOG, 20, 40)
         integration = integrations.HttpLambdaIntegration("PageIntegration", self.functions[PAGE].function, timeout=WAIT)
         if SAML in self.functions:
             # A longer path is preferred. Providers post there from elsewhere, which the page itself would refuse.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aws_cdk import Duration, RemovalPolicy
@@ -42,27 +42,40 @@ class HttpDoor(Construct):
     def __init__(self, scope: Construct, id: str, props: HttpDoorProps) -> None:
         super().__init__(scope, id)
         api = apigateway.HttpApi(self, "Api", description=props.about, create_default_stage=False)
-        log = logs.LogGroup(
-            self,
-            "Log",
-            retention=logs.RetentionDays.ONE_YEAR,
-            encryption_key=props.key,
-            removal_policy=RemovalPolicy.DESTROY,
-        )
-        apigateway.CfnStage(
-            self,
-            "Stage",
-            api_id=api.api_id,
-            stage_name="$default",
-            auto_deploy=True,
-            default_route_settings=apigateway.CfnStage.RouteSettingsProperty(
-                throttling_rate_limit=props.rate, throttling_burst_limit=props.burst
-            ),
-            access_log_settings=apigateway.CfnStage.AccessLogSettingsProperty(
-                destination_arn=log.log_group_arn, format=json.dumps(ACCESS_LOG)
-            ),
-        )
+        open_stage(self, "", api, props.key, ACCESS_LOG, props.rate, props.burst)
         integration = integrations.HttpLambdaIntegration("Integration", props.function, timeout=WAIT)
         for path in props.paths:
             api.add_routes(path=path, methods=[apigateway.HttpMethod.POST], integration=integration)
         self.url = api.api_endpoint
+
+
+def open_stage(
+    scope: Construct,
+    prefix: str,
+    api: apigateway.HttpApi,
+    key: kms.IKey,
+    said: Mapping[str, str],
+    rate: int,
+    burst: int,
+) -> None:
+    """The API's only stage: throttled (of all callers together), and each request logged with what ``said`` names."""
+    log = logs.LogGroup(
+        scope,
+        f"{prefix}Log",
+        retention=logs.RetentionDays.ONE_YEAR,
+        encryption_key=key,
+        removal_policy=RemovalPolicy.DESTROY,
+    )
+    apigateway.CfnStage(
+        scope,
+        f"{prefix}Stage",
+        api_id=api.api_id,
+        stage_name="$default",
+        auto_deploy=True,
+        default_route_settings=apigateway.CfnStage.RouteSettingsProperty(
+            throttling_rate_limit=rate, throttling_burst_limit=burst
+        ),
+        access_log_settings=apigateway.CfnStage.AccessLogSettingsProperty(
+            destination_arn=log.log_group_arn, format=json.dumps(said)
+        ),
+    )
