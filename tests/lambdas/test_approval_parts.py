@@ -54,7 +54,7 @@ def test_deny(rig: Machine) -> None:
 
 
 def test_nobody_answers_so_others_are_asked_and_then_it_expires(rig: Machine) -> None:
-    asked = rig.ask(seconds=2.2, escalate=1.0)
+    asked = rig.ask(seconds=6.0, escalate=3.0)
     rig.file(asked)
     first = rig.waits(asked)
     early = rig.decide(asked, token=rig.token("sue", "security"))
