@@ -59,9 +59,8 @@ def form_of(statement: Message) -> Form | None:
         else:
             return None
     if null not in (None, b"\\N") and not csv:
-        return (
-            None  # a value that is spelled like NULL stands in the line as it is: whoever chooses the word, guesses it
-        )
+        # A value that is spelled like NULL stands in the line as it is: whoever may choose the word, guesses values.
+        return None
     return Form(csv, header, delimiter, null)
 
 
