@@ -47,7 +47,7 @@ def test_several_changes_add_up_and_are_unknown(seer: Seer) -> None:
     ("text", "reason"),
     [
         ("COPY goods FROM STDIN", "only when they have come"),
-        ("EXECUTE p", "prepared statement by EXECUTE"),
+        ("EXECUTE p", "does not know"),
         ("WITH x AS (DELETE FROM goods RETURNING id) SELECT * FROM x", "in a query"),
         ("SELECT * INTO copy FROM goods", "in a query"),
         ("GRANT SELECT ON goods TO PUBLIC", "on no list (GrantStmt)"),
