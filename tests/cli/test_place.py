@@ -27,12 +27,20 @@ def test_json_is_ascii(capsys):
     assert capsys.readouterr().out == '{\n  "a": 1,\n  "b": "\\u202e"\n}\n'
 
 
-def test_a_table_keeps_ids_whole_and_brackets_as_they_are(capsys):
+def test_a_table_keeps_ids_whole_and_brackets_as_they_are(capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
     place.echo_table(("id", "text"), [("a-" + "x" * 60, "[bold]not markup[/bold] " + "word " * 50)])
     out = capsys.readouterr().out
     assert "a-" + "x" * 60 in out
     assert "[bold]not markup[/bold]" in out
     assert out.count("word") == 50
+
+
+def test_a_pipe_is_wide_unless_it_is_told_how_wide(monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert place.console().width == place.PIPED_WIDTH
+    monkeypatch.setenv("COLUMNS", "60")
+    assert place.console().width == 60
 
 
 def test_a_state_directory_that_was_never_used_is_not_made(tmp_path):
