@@ -27,6 +27,7 @@ _VALUES = [re.compile(pattern, re.IGNORECASE) for pattern in _TABLE["inside"]["v
 # The lexer's token numbers, by name because they change with the grammar's version.
 _number: Callable[[str], int] = import_module("postgast.pg_query_pb2").Token.Value
 _STRINGS = frozenset(map(_number, ("SCONST", "USCONST", "BCONST", "XCONST")))
+_CONSTANTS = _STRINGS | frozenset(map(_number, ("ICONST", "FCONST")))
 _COMMENTS = frozenset(map(_number, ("SQL_COMMENT", "C_COMMENT")))
 _PARAM, _OPEN, _CLOSE = map(_number, ("PARAM", "ASCII_40", "ASCII_41"))
 _DOLLARS = re.compile(rb"\$[^$]*\$")
@@ -53,17 +54,26 @@ def find(raw: bytes, secret: Callable[[bytes], bool], depth: int = 0) -> Find:
 
     Raises :class:`Unreadable` when the lexer does not take the text, or a limit forbids asking it.
     """
+    search = _Search(raw, secret, depth)
+    for token in _tokens(raw):
+        search.take(token.token, token.start, token.end)
+    return Find(search.spans, frozenset(search.parameters), tuple(search.values))
+
+
+def constants(raw: bytes) -> Sequence[tuple[int, int]]:
+    """Where literals stand in ``raw`` (UTF-8), as byte spans. Raises :class:`Unreadable` as ``find`` does."""
+    return [(each.start, each.end) for each in _tokens(raw) if each.token in _CONSTANTS]
+
+
+def _tokens(raw: bytes) -> Sequence[Any]:
     if b"\0" in raw or excess(raw) is not None:
         raise Unreadable
     try:
         raw.decode()
-        tokens = grammar.scan(raw).tokens
+        found: Sequence[Any] = grammar.scan(raw).tokens
     except (grammar.Unparsed, UnicodeDecodeError) as error:
         raise Unreadable from error
-    search = _Search(raw, secret, depth)
-    for token in tokens:
-        search.take(token.token, token.start, token.end)
-    return Find(search.spans, frozenset(search.parameters), tuple(search.values))
+    return found
 
 
 class _Search:

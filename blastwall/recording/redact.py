@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from blastwall.model import Parameter, Secret
 from blastwall.recording.bodies import decode_text, encode_text
-from blastwall.recording.literals import Unreadable, find
+from blastwall.recording.literals import Unreadable, constants, find
 
 _TABLE: Final[dict[str, Any]] = tomllib.loads(Path(__file__).with_name("redact.toml").read_text(encoding="utf-8"))
 _TRIGGERS: Final[tuple[str, ...]] = tuple(_TABLE["triggers"]["words"])
@@ -25,6 +25,7 @@ _UNPARSED: Final[tuple[str, ...]] = tuple(_TABLE["unparsed"]["words"])
 _SHAPES: Final = re.compile("|".join(f"(?:{shape})" for shape in _TABLE["shapes"].values()).encode())
 
 STARS: Final = b"***"
+_VEIL: Final = b"'***'"  # a literal, so that the text still reads as one statement
 MIN_KNOWN: Final = 6  # bytes: a shorter "secret" would be found everywhere, and hiding it would hide the rest
 MIN_SHAPE: Final = 15  # bytes of the shortest token that has a shape
 MIN_VALUE: Final = 4  # bytes of a removed literal below which answers are not searched for it
@@ -108,7 +109,7 @@ class Redactor:
         """
         raw = encode_text(text)
         hidden: frozenset[int] = frozenset()
-        values: tuple[bytes, ...] = ()
+        removed: tuple[bytes, ...] = ()
         try:
             if not parsed:
                 raise Unreadable
@@ -116,15 +117,14 @@ class Redactor:
         except Unreadable:
             lowered = text.lower()
             if any(word in lowered for word in _UNPARSED):
-                digest = sha256(raw).hexdigest()
-                note = f"*** a text of {len(raw)} bytes that could not be read, SHA-256 {digest}"
+                note = _unread(raw)
                 cleared = tuple(
                     parameter._replace(value=None if parameter.value is None else STARS) for parameter in parameters
                 )
                 return Redacted(note, cleared, True, tuple(p.value for p in parameters if p.value))
         else:
             raw = _replace(raw, found.spans)
-            hidden, values = found.parameters, found.values
+            hidden, removed = found.parameters, found.values
         raw = self._stars(raw)
         kept = tuple(
             self._parameter(parameter, number in hidden) for number, parameter in enumerate(parameters, start=1)
@@ -132,7 +132,7 @@ class Redactor:
         gone = tuple(old.value for old, new in zip(parameters, kept, strict=True) if old is not new and old.value)
         if kept == parameters and raw == encode_text(text):
             return Redacted(text, parameters)
-        return Redacted(decode_text(raw), kept, True, values + gone)
+        return Redacted(decode_text(raw), kept, True, removed + gone)
 
     def _parameter(self, parameter: Parameter, hidden: bool) -> Parameter:
         value = parameter.value
@@ -150,6 +150,14 @@ class Redactor:
         return tuple(
             parameter if parameter.value is None else parameter._replace(value=STARS) for parameter in parameters
         )
+
+    def veiled(self, text: str) -> str:
+        """The text of a statement that writes masked columns, without its literals: any may be what is written."""
+        raw = encode_text(text)
+        try:
+            return decode_text(_replace(raw, [(start, end, _VEIL) for start, end in constants(raw)]))
+        except Unreadable:
+            return _unread(raw)
 
     def plain(self, text: str) -> str:
         """A text that is no statement (the name of what is connected to) without known secrets and token shapes."""
@@ -177,6 +185,10 @@ def without(parameters: tuple[Parameter, ...]) -> tuple[Parameter, ...]:
         else parameter
         for parameter in parameters
     )
+
+
+def _unread(raw: bytes) -> str:
+    return f"*** a text of {len(raw)} bytes that could not be read, SHA-256 {sha256(raw).hexdigest()}"
 
 
 def _replace(raw: bytes, spans: Iterable[tuple[int, int, bytes]]) -> bytes:

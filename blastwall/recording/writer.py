@@ -187,11 +187,15 @@ class Writer:
                 flags |= _REDACTED
                 if removed:
                     self._remember_removed(statement.number, removed)
-        if parameters and facts.masked_columns and (facts.filters_masked or facts.effect is not _READ):
-            # Which of them goes with which column nobody has worked out: what is compared with or written into a
-            # masked column would stand here in the clear.
-            parameters = redactor.hidden(parameters)
-            flags |= _REDACTED
+        if facts.masked_columns:
+            if parameters and (facts.filters_masked or facts.effect is not _READ):
+                # Which of them goes with which column nobody has worked out: what is compared with or written into a
+                # masked column would stand here in the clear.
+                parameters = redactor.hidden(parameters)
+                flags |= _REDACTED
+            if "writes_masked" in facts.flags:
+                text, upstream = redactor.veiled(text), redactor.veiled(upstream)
+                flags |= _REDACTED
         if known is not None:
             reference = known[0]
         else:

@@ -236,6 +236,25 @@ def test_hostile_texts_are_not_lexed(text):
     assert "SHA-256" in redacted.text
 
 
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("UPDATE t SET ssn = '123', pay = 7.5 WHERE id = 3", "UPDATE t SET ssn = '***', pay = '***' WHERE id = '***'"),
+        ("INSERT INTO t VALUES (E'a\\'b', $$c$$, U&'d', X'1F', -4)", "INSERT INTO t VALUES ('***', '***', '***', '***', -'***')"),
+        ("UPDATE t SET ssn = $1 -- said why", "UPDATE t SET ssn = $1 -- said why"),
+    ],
+)  # fmt: skip
+def test_what_writes_masked_columns_is_kept_without_its_literals(text, left):
+    assert Redactor().veiled(text) == left
+
+
+@pytest.mark.parametrize("text", ["UPDATE t SET ssn = '123", "SELECT \0 '123'", "(" * 5000 + "'123'"])
+def test_what_has_no_literals_to_see_is_not_kept_at_all(text):
+    veiled = Redactor().veiled(text)
+    assert "123" not in veiled
+    assert "SHA-256" in veiled
+
+
 def test_connecting_is_not_sql():
     redactor = Redactor()
     assert (

@@ -379,6 +379,21 @@ def test_the_header_cannot_be_spoofed_by_what_the_gateway_passes_on(begin, sink,
     assert header.session == "session-1"
 
 
+@pytest.mark.parametrize("flags", [frozenset({"writes_masked"}), frozenset()])
+def test_literals_that_are_written_to_masked_columns_are_not_recorded(begin, sink, records, flags):
+    columns = frozenset({"public.customers.ssn"})
+    facts = Facts(Effect.WRITE, "update", fingerprint="f" * 16, masked_columns=columns, flags=flags)
+    text, sent = "UPDATE t SET ssn = '123-45-6789'", "UPDATE t SET ssn = '123-45-6789' WHERE true"
+    writer = begin()
+    writer.intent(Statement(text, number=1), facts, Permit(sent))
+    writer.close("end")
+    (intent,) = [record for record in records(sink.data) if isinstance(record, Intent)]
+    assert (b"123-45-6789" in bytes(sink.data)) is not bool(flags)
+    assert intent.redacted is bool(flags)
+    assert intent.text == (text.replace("123-45-6789", "***") if flags else text)
+    assert intent.upstream == (sent.replace("123-45-6789", "***") if flags else sent)
+
+
 @pytest.mark.parametrize(
     ("effect", "columns", "filters", "kept"),
     [
