@@ -45,7 +45,7 @@ class Strays:
         """Drop them at every target that makes logins, side by side. One that does not answer is passed over."""
         found: list[Reclaimed] = []
         rules, targets, roles = self._logins.places()
-        known = [(targets[name], several) for name, several in rules.items() if name in targets]
+        known = [(targets[name], several) for name, several in rules.items() if several and name in targets]
         await asyncio.gather(
             *(self._sweep(target, several, roles[target.protocol], found) for target, several in known)
         )

@@ -181,6 +181,12 @@ async def test_a_target_that_is_away_holds_up_nothing(world: World) -> None:
     assert [found.revocation.verified for found in await world.strays.sweep()] == [True]
 
 
+async def test_a_target_that_makes_no_logins_is_not_asked(world: World) -> None:
+    host = Target("host", "ssh", "127.0.0.1", 1)
+    world.logins.adopt({"host": [], "shop": [RULE]}, {"host": host, "shop": world.target}, {})
+    assert await world.strays.sweep() == []
+
+
 async def test_a_target_that_hangs_is_passed_over(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     async def hanging(self: PostgresRoles, target: Target, admin: Admin) -> object:
         return await asyncio.Event().wait()
