@@ -47,6 +47,10 @@ class TokenFault(ClientFault):
     """A token that does not verify."""
 
 
+class AgentLocked(TokenFault):
+    """An agent that an operator has locked: no token of its opens a session."""
+
+
 class UpstreamFault(Fault):
     """The target refused, failed or sent what its protocol forbids."""
 

@@ -100,9 +100,11 @@ def kill(id: str, reason: str, where: Where) -> int:
 @options
 def lock(agent: str, reason: str, where: Where) -> None:
     """End all sessions of an agent and refuse it new ones until it is unlocked."""
+    if not agent.strip():
+        raise click.BadParameter("name the agent, as its tokens do", param_hint="AGENT")
     by = where.user()
     ended = where.sessions(lambda sessions: sessions.lock(agent, reason, by))
-    click.echo(f"{visible(agent)} locked; {ended} sessions ended")
+    click.echo(f"{visible(agent)} locked; {ended} {'session' if ended == 1 else 'sessions'} ended")
 
 
 @command.command("unlock")

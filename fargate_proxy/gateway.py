@@ -19,6 +19,7 @@ from blastwall.config.bundle import Bundle
 from blastwall.config.vending import all_targets
 from blastwall.conversation import Channel, Conversation, Foresighted, Hello, Host, ProtocolSpec, SelfDriven
 from blastwall.errors import (
+    AgentLocked,
     ClientFault,
     Fault,
     NotOffered,
@@ -153,7 +154,7 @@ class Gateway:
             session = await self.ports.sessions.open(principal, target, self._break_glass(principal, hello))
         except TokenFault as fault:
             await self._note_refusal(hello, spec, str(fault))
-            await conversation.refuse(Denial(DenialCode.IDENTITY, str(fault), "Connect again with a new token."))
+            await conversation.refuse(Denial(DenialCode.IDENTITY, str(fault), _way_out(fault)))
             return
         await self._attend(conversation, hello, principal, _narrowed(target, principal), session)
 
@@ -428,3 +429,9 @@ async def _drive(channel: Channel | SelfDriven, road: Road) -> None:
 
 def _told(hello: Hello, client: str) -> Hello:
     return replace(hello, attributes={**hello.attributes, "client_address": client}) if client else hello
+
+
+def _way_out(fault: TokenFault) -> str:
+    if isinstance(fault, AgentLocked):
+        return "No other token helps before that: stop, and tell the person you work for."
+    return "Connect again with a new token."

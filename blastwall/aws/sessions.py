@@ -31,7 +31,7 @@ from typing import Any, Final
 from blastwall.aws import words
 from blastwall.aws.standing import IDLE, REASONS, Standing, as_of, over, standing_of, used
 from blastwall.aws.tables import Calls, Item, Lost, number, real_of, string_of, text
-from blastwall.errors import Fault, OurFault, TokenFault
+from blastwall.errors import AgentLocked, Fault, OurFault, TokenFault
 from blastwall.model import Principal, Session, Target
 from blastwall.ports import Clock
 
@@ -263,7 +263,7 @@ class SessionTable:
         lock = self._calls.get({"id": text(f"lock#{principal.agent}")})
         if lock is not None:
             by, reason = string_of(lock, "by"), string_of(lock, "reason")
-            raise TokenFault(f"the agent is locked by {by}: {reason}; ask them to unlock it")
+            raise AgentLocked(f"the agent is locked by {by}: {reason}; ask them to unlock it")
         killed = self._calls.get({"id": text(f"killed#{principal.token_id}#{target.name}")})
         if killed is not None:
             raise TokenFault(

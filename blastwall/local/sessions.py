@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from blastwall.errors import OurFault, TokenFault
+from blastwall.errors import AgentLocked, OurFault, TokenFault
 from blastwall.local import processes
 from blastwall.local.approvals import withdraw_all
 from blastwall.local.ends import NEWS, mark_ended
@@ -233,7 +233,7 @@ _REASONS: Mapping[str, str] = {EXPIRED: "the session's time is up", IDLE: "nobod
 def _refuse(db: sqlite3.Connection, principal: Principal, target: str) -> None:
     lock = db.execute("SELECT reason, by FROM locks WHERE agent = ?", (principal.agent,)).fetchone()
     if lock:
-        raise TokenFault(f"the agent is locked by {lock[1]}: {lock[0]}; ask them to unlock it")
+        raise AgentLocked(f"the agent is locked by {lock[1]}: {lock[0]}; ask them to unlock it")
     ended = db.execute(
         "SELECT reason FROM sessions WHERE token_id = ? AND target = ? AND ending = ? ORDER BY rowid DESC LIMIT 1",
         (principal.token_id, target, KILLED),

@@ -109,13 +109,18 @@ def test_an_agent_is_locked_and_unlocked(gateway, capsys):
     gateway.open()
     gateway.open("writer")
     assert call(gateway, "lock", "reporter", "--reason", "leaked key") == 0
-    assert "1 sessions ended" in capsys.readouterr().out
+    assert "1 session ended" in capsys.readouterr().out
     with pytest.raises(TokenFault, match="leaked key"):
         gateway.open()
     assert gateway.open("writer").principal.agent == "writer"
     assert call(gateway, "unlock", "reporter") == 0
     assert call(gateway, "unlock", "reporter") == 1
     assert gateway.open().principal.agent == "reporter"
+
+
+def test_nobody_is_locked_by_no_name(gateway, capsys):
+    assert call(gateway, "lock", " ") == 2
+    assert "name the agent" in capsys.readouterr().err
 
 
 def test_a_reason_cannot_imitate_another_table(gateway, capsys):

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from blastwall.errors import OurFault, TokenFault
+from blastwall.errors import AgentLocked, OurFault, TokenFault
 from blastwall.model import Session
 
 
@@ -173,7 +173,7 @@ async def test_locking_an_agent_ends_all_its_sessions_and_opens_no_new_one(world
     await asyncio.sleep(0.05)
     assert await world.lock("reporter", "leaked key", "carol") == 3
     assert all("leaked key" in reason for reason in await asyncio.wait_for(asyncio.gather(*ended), 5))
-    with pytest.raises(TokenFault, match="locked by carol: leaked key"):
+    with pytest.raises(AgentLocked, match="locked by carol: leaked key"):
         await opened(world, make, token_id="brand new")
     assert await world.live_sessions() == [others.id]
     assert await world.unlock("reporter")

@@ -127,7 +127,8 @@ def test_a_locked_agent_stays_out_until_it_is_unlocked(shop: Stack) -> None:
             for _ in range(40):
                 connection.execute("SELECT 1")
                 time.sleep(0.05)
-    assert "holiday" in refused(shop, shop.token("locked"))
+    said = refused(shop, shop.token("locked"))
+    assert "holiday" in said and "No other token helps" in said
     shop.blastwall("sessions", "unlock", "locked")
     with shop.connect(shop.token("locked")) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
