@@ -8,6 +8,7 @@
       ClientFault              the agent's client sent what its protocol forbids
         ProtocolViolation      ... on the wire; carries the protocol's own error code
         TokenFault             the token does not verify; ``reason`` is safe to show
+          AgentLocked          ... or none of this agent's does, until an operator unlocks it
       UpstreamFault            the target failed, lied, or is not there
         NotOffered             ... or agents do not get at it what this one asked for
       ConfigFault              the operator's files; carries every problem found, with file and line
