@@ -55,10 +55,15 @@ def table_parameters(location: str) -> dict[str, str]:
     return {name: str(value).replace("LOCATION", whole) for name, value in _FILE["projection"].items()}
 
 
+def written(seconds: int) -> str:
+    """A whole second since the epoch in UTC, as RFC 3339 has it, without the zone: ``2026-11-22T09:30:00``."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
+
+
 def partition(milliseconds: int) -> dict[str, str]:
     """The partition of an event's time: ``{"dt": "2026-11-22", "hour": "09"}``."""
-    when = datetime.fromtimestamp(milliseconds // 1000, UTC)
-    return {"dt": f"{when:%Y-%m-%d}", "hour": f"{when:%H}"}
+    when = written(milliseconds // 1000)
+    return {"dt": when[:10], "hour": when[11:13]}
 
 
 def _hive(name: str, type_: _Tree | str) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from blastwall.audit.columns import written
 from blastwall.recording.records import End, Event, Header, Intent, Record, Relayed
 from blastwall.recording.shown import verdict_of
 
@@ -181,7 +181,7 @@ class Projection:
         event["activity_id"] = number
         event["type_uid"] = class_["class_uid"] * 100 + number
         event["severity_id"] = severity
-        event["time"] = int((self._header.started_at + record.at / 1e9) * 1000)
+        event["time"] = moment(self._header.started_at, record.at)
         if number == 99:
             event["activity_name"] = activity[:100]
         return event
@@ -232,6 +232,11 @@ class Projection:
         return event
 
 
+def moment(started: float, at: int) -> int:
+    """A record's wall time in milliseconds since the epoch; ``at`` is in nanoseconds since ``started`` (seconds)."""
+    return int((started + at / 1e9) * 1000)
+
+
 def _telling(tag: str) -> bool:
     return bool(tag) and (not tag.startswith(_QUIET) or (_rows(tag) or 0) >= _LARGE)
 
@@ -244,8 +249,7 @@ def _rows(tag: str) -> int | None:
 
 def _iso(milliseconds: int) -> str:
     """RFC 3339 in UTC with milliseconds: sorts as text, in every query engine."""
-    when = datetime.fromtimestamp(milliseconds // 1000, UTC)
-    return f"{when:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03}Z"
+    return f"{written(milliseconds // 1000)}.{milliseconds % 1000:03}Z"
 
 
 def _copied(layout: dict[str, Any]) -> dict[str, Any]:

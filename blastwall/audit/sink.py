@@ -28,9 +28,14 @@ class Sink(Protocol):
     def put(self, batch: Sequence[Mapping[str, Any]]) -> Collection[str]: ...
 
 
+def encode(event: Mapping[str, Any]) -> str:
+    """One event as JSON on one line, however long. Equal events give equal texts."""
+    return _ENCODER.encode(event)
+
+
 def line(event: Mapping[str, Any]) -> str:
-    """One event as a line, without its end; shortened to :data:`MAX_EVENT`. Equal events give equal lines."""
-    text = _ENCODER.encode(event)
+    """One event as a line, without its end; shortened to :data:`MAX_EVENT`."""
+    text = encode(event)
     return text if len(text) <= MAX_EVENT else _ENCODER.encode(cut(event, MAX_EVENT))
 
 
@@ -73,14 +78,6 @@ def session(event: Mapping[str, Any]) -> str:
 def day(event: Mapping[str, Any]) -> str:
     """The UTC date (YYYY-MM-DD) an event belongs to."""
     return partition(event["time"])["dt"]
-
-
-def by_day(events: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Lines by date, in the order of the events."""
-    days: dict[str, list[str]] = {}
-    for event in events:
-        days.setdefault(day(event), []).append(line(event))
-    return days
 
 
 def chunks(

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from blastwall.audit.journal import GATEWAY, note
-from blastwall.audit.project import Projection
-from blastwall.audit.sink import Sink, by_day
+from blastwall.audit.lines import Lines
+from blastwall.audit.sink import Sink
 from blastwall.errors import OurFault, RecordingFault
 from blastwall.local.audit_stdout import StreamSink
 from blastwall.local.clock import SystemClock
@@ -54,6 +54,14 @@ class Place:
     done: bool = False
 
 
+@dataclass(slots=True)
+class _UnderWay:
+    """A recording that may still grow, as far as it was read."""
+
+    reader: Reader
+    lines: Lines | None = None
+
+
 class AuditTrail:
     """The audit events of one state directory."""
 
@@ -63,7 +71,7 @@ class AuditTrail:
         self._outboxes = outboxes
         self._looked = False
         self._open: dict[str, Entry] = {}
-        self._readers: dict[str, Reader] = {}
+        self._under_way: dict[str, _UnderWay] = {}
         self._done: set[str] = set()
 
     def catch_up(self) -> int:
@@ -137,7 +145,7 @@ class AuditTrail:
         if done or not live:
             self._done.add(entry.id)
             self._open.pop(entry.id, None)
-            self._readers.pop(entry.id, None)
+            self._under_way.pop(entry.id, None)
         else:
             self._open[entry.id] = entry
         return written
@@ -145,7 +153,7 @@ class AuditTrail:
     def _take(self, entry: Entry, place: Path) -> int:
         """Project what is left of a recording that stands elsewhere, and let go of it; what does not read is kept."""
         self._done.discard(entry.id)
-        self._readers.pop(entry.id, None)
+        self._under_way.pop(entry.id, None)
         written = self._follow(entry, place)
         if _read_place(place).done:
             entry.path.unlink()
@@ -169,43 +177,45 @@ class AuditTrail:
             raise OurFault(f"Old audit events cannot be removed from {self.directory}: {error.strerror}.") from error
 
     def _project(self, entry: Entry, before: Place, place: Path) -> tuple[int, bool]:
-        events: list[dict[str, Any]] = []
-        written = 0
+        days: dict[str, list[str]] = {}
+        held = written = 0
         done = False
         with entry.open() as file:
-            reader = self._readers.get(entry.id)
-            if reader is None:
-                reader = self._readers[entry.id] = Reader(file)
+            known = self._under_way.get(entry.id)
+            if known is None:
+                known = self._under_way[entry.id] = _UnderWay(Reader(file))
             else:
-                reader.again(file)
-            projection: Projection | None = None
+                known.reader.again(file)
+            reader = known.reader
             for record in reader.records():
                 done = done or isinstance(record, Seal)
                 if record.sequence < before.sequence:
                     continue
-                if projection is None:
+                if known.lines is None:
                     assert reader.header is not None
-                    projection = Projection(reader.header)
-                event = projection.event(record)
-                if event is not None:
-                    events.append(event)
-                if len(events) >= BATCH:
-                    written += self._append(events)
-                    events = []
-        written += self._append(events)
+                    known.lines = Lines(reader.header)
+                made = known.lines.line(record)
+                if made is None:
+                    continue
+                days.setdefault(made[0], []).append(made[1])
+                held += 1
+                if held >= BATCH:
+                    written += self._append(days)
+                    days, held = {}, 0
+        written += self._append(days)
         if reader.sequence >= before.sequence:
             _write_place(place, Place(reader.position, reader.sequence, done))
         return written, done
 
-    def _append(self, events: list[dict[str, Any]]) -> int:
-        for day, lines in by_day(events).items():
+    def _append(self, days: Mapping[str, Sequence[str]]) -> int:
+        for day, lines in days.items():
             path = self.directory / f"{day}.jsonl"
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "ab") as file:
                 # A crash may have left half a line: it ends here, and is skipped by readers.
-                start = b"" if _ends_well(file.fileno()) else b"\n"
-                file.write(start + "".join(text + "\n" for text in lines).encode())
-        return len(events)
+                start = "" if _ends_well(file.fileno()) else "\n"
+                file.write((start + "\n".join(lines) + "\n").encode())
+        return sum(map(len, days.values()))
 
 
 class Follower:

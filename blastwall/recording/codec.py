@@ -9,13 +9,13 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Final
 
 import zstandard
 
 from blastwall.errors import OurFault
+from blastwall.value import Fixed
 
 MAGIC: Final = b"\x89BWR\r\n\x1a\n"  # as PNG's: a transfer that mangles line ends or the eighth bit is seen at once
 VERSION: Final = 2  # what is written; 1, which lacks marks, checkpoints and result formats, is read too
@@ -70,27 +70,48 @@ class Torn(FormatFault):
     """The file ends inside a block, as it does when its writer was killed."""
 
 
-@dataclass(frozen=True, slots=True)
-class BlockHead:
+class BlockHead(Fixed):
     """A block's head as stored. ``sealed`` is the part of it that the chain covers."""
 
-    flags: int
-    stored: int
-    raw: int
-    sequence: int
-    chain: bytes
-    sealed: bytes
+    __slots__ = ("chain", "flags", "raw", "sealed", "sequence", "stored")
+    __match_args__ = ("flags", "stored", "raw", "sequence", "chain", "sealed")
+
+    def __init__(
+        self,
+        flags: int,
+        stored: int,
+        raw: int,
+        sequence: int,
+        chain: bytes,
+        sealed: bytes,
+    ) -> None:
+        self.flags: Final = flags
+        self.stored: Final = stored
+        self.raw: Final = raw
+        self.sequence: Final = sequence
+        self.chain: Final = chain
+        self.sealed: Final = sealed
 
 
-@dataclass(frozen=True, slots=True)
-class RawRecord:
+class RawRecord(Fixed):
     """A record before its body is understood. ``at`` is in nanoseconds since the recording began."""
 
-    type: int
-    flags: int
-    statement: int
-    at: int
-    body: bytes
+    __slots__ = ("at", "body", "flags", "statement", "type")
+    __match_args__ = ("type", "flags", "statement", "at", "body")
+
+    def __init__(
+        self,
+        type: int,
+        flags: int,
+        statement: int,
+        at: int,
+        body: bytes,
+    ) -> None:
+        self.type: Final = type
+        self.flags: Final = flags
+        self.statement: Final = statement
+        self.at: Final = at
+        self.body: Final = body
 
 
 def preamble(version: int = VERSION) -> bytes:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from blastwall.recording import chain
 from blastwall.recording.codec import (
@@ -26,6 +25,7 @@ from blastwall.recording.codec import (
     split_records,
 )
 from blastwall.recording.records import Decoder, Header, Record
+from blastwall.value import Fixed
 
 
 class Source(Protocol):
@@ -40,14 +40,23 @@ class Seekable(Source, Protocol):
     def seek(self, offset: int, whence: int = 0, /) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Fixed):
     """One block that the chain vouches for. ``index`` counts from 0; ``offset`` is where its head begins."""
 
-    index: int
-    offset: int
-    head: BlockHead
-    payload: bytes
+    __slots__ = ("head", "index", "offset", "payload")
+    __match_args__ = ("index", "offset", "head", "payload")
+
+    def __init__(
+        self,
+        index: int,
+        offset: int,
+        head: BlockHead,
+        payload: bytes,
+    ) -> None:
+        self.index: Final = index
+        self.offset: Final = offset
+        self.head: Final = head
+        self.payload: Final = payload
 
     @property
     def end(self) -> int:

@@ -9,7 +9,7 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from blastwall.model import Direction, Parameter
 from blastwall.recording.bodies import (
@@ -23,6 +23,14 @@ from blastwall.recording.bodies import (
 )
 from blastwall.recording.codec import VERSION, Flag, FormatFault, RawRecord, RecordType
 from blastwall.recording.manifest import parse_manifest
+from blastwall.value import Fixed
+
+# Plain integers: an enum's operators are most of what a record costs.
+_INTENT: Final = int(RecordType.INTENT)
+_RELAYED: Final = int(RecordType.RELAYED)
+_REDACTED: Final = int(Flag.REDACTED)
+_UPSTREAM: Final = int(Flag.UPSTREAM)
+_TO_TARGET: Final = int(Flag.TO_TARGET)
 
 MAX_REFUSED = 1024  # refused statements whose answers are still told from the target's
 
@@ -53,40 +61,127 @@ class Header:
         return float(self.raw["started_at"])
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(Fixed):
     """One statement and what was decided about it. ``upstream`` is the text that went to the target, if it differs."""
 
-    sequence: int
-    at: int
-    statement: int
-    kind: str  # connect | prepare | execute | cancel
-    text: str
-    upstream: str | None
-    name: str
-    parameters: tuple[Parameter, ...]
-    facts: Mapping[str, Any]
-    decision: Mapping[str, Any]  # verdict: permit | denial | pending
-    surroundings: str
-    redacted: bool
-    results: bytes | None = None  # formats asked for, as in Statement; None: the recording does not tell (version 1)
+    __slots__ = (
+        "at",
+        "decision",
+        "facts",
+        "kind",
+        "name",
+        "parameters",
+        "redacted",
+        "results",
+        "sequence",
+        "statement",
+        "surroundings",
+        "text",
+        "upstream",
+    )
+    __match_args__ = (
+        "sequence",
+        "at",
+        "statement",
+        "kind",
+        "text",
+        "upstream",
+        "name",
+        "parameters",
+        "facts",
+        "decision",
+        "surroundings",
+        "redacted",
+        "results",
+    )
+
+    def __init__(
+        self,
+        sequence: int,
+        at: int,
+        statement: int,
+        kind: str,  # connect | prepare | execute | cancel
+        text: str,
+        upstream: str | None,
+        name: str,
+        parameters: tuple[Parameter, ...],
+        facts: Mapping[str, Any],
+        decision: Mapping[str, Any],  # verdict: permit | denial | pending
+        surroundings: str,
+        redacted: bool,
+        results: bytes
+        | None = None,  # formats asked for, as in Statement; None: the recording does not tell (version 1)
+    ) -> None:
+        self.sequence: Final = sequence
+        self.at: Final = at
+        self.statement: Final = statement
+        self.kind: Final = kind
+        self.text: Final = text
+        self.upstream: Final = upstream
+        self.name: Final = name
+        self.parameters: Final = parameters
+        self.facts: Final = facts
+        self.decision: Final = decision
+        self.surroundings: Final = surroundings
+        self.redacted: Final = redacted
+        self.results: Final = results
 
 
-@dataclass(frozen=True, slots=True)
-class Relayed:
+class Relayed(Fixed):
     """Bytes that travelled under a permit, exactly as the agent received (or sent) them."""
 
-    sequence: int
-    at: int
-    statement: int
-    data: bytes
-    rows: int
-    cells: int
-    tag: str
-    error: str
-    direction: Direction
-    redacted: bool
-    refused: bool = False  # the gateway's own words: the statement it answers never reached the target
+    __slots__ = (
+        "at",
+        "cells",
+        "data",
+        "direction",
+        "error",
+        "redacted",
+        "refused",
+        "rows",
+        "sequence",
+        "statement",
+        "tag",
+    )
+    __match_args__ = (
+        "sequence",
+        "at",
+        "statement",
+        "data",
+        "rows",
+        "cells",
+        "tag",
+        "error",
+        "direction",
+        "redacted",
+        "refused",
+    )
+
+    def __init__(
+        self,
+        sequence: int,
+        at: int,
+        statement: int,
+        data: bytes,
+        rows: int,
+        cells: int,
+        tag: str,
+        error: str,
+        direction: Direction,
+        redacted: bool,
+        refused: bool = False,  # the gateway's own words: the statement it answers never reached the target
+    ) -> None:
+        self.sequence: Final = sequence
+        self.at: Final = at
+        self.statement: Final = statement
+        self.data: Final = data
+        self.rows: Final = rows
+        self.cells: Final = cells
+        self.tag: Final = tag
+        self.error: Final = error
+        self.direction: Final = direction
+        self.redacted: Final = redacted
+        self.refused: Final = refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +230,11 @@ class Decoder:
     def decode(self, raw: RawRecord, sequence: int) -> Record | None:
         """Return the record; None for one that only serves others. Raises :class:`FormatFault`."""
         try:
+            if raw.type == _INTENT:
+                return self._intent(raw, sequence)
+            if raw.type == _RELAYED:
+                return _relayed(raw, sequence, refused=raw.statement in self._refused)
             match raw.type:
-                case RecordType.INTENT:
-                    return self._intent(raw, sequence)
-                case RecordType.RELAYED:
-                    return _relayed(raw, sequence, refused=raw.statement in self._refused)
                 case RecordType.JUDGEMENT:
                     self._judgement(raw)
                     return None
@@ -199,13 +294,13 @@ class Decoder:
             statement=raw.statement,
             kind=KIND_NAMES[kind],
             text=decode_text(text),
-            upstream=decode_text(upstream) if raw.flags & Flag.UPSTREAM else None,
+            upstream=decode_text(upstream) if raw.flags & _UPSTREAM else None,
             name=decode_text(name),
             parameters=tuple(parameters),
             facts=facts,
             decision=decision,
             surroundings=surroundings,
-            redacted=bool(raw.flags & Flag.REDACTED),
+            redacted=bool(raw.flags & _REDACTED),
             results=results if self._version >= 2 else None,
         )
 
@@ -238,8 +333,8 @@ def _relayed(raw: RawRecord, sequence: int, *, refused: bool) -> Relayed:
         cells=cells,
         tag=decode_text(tag),
         error=decode_text(error),
-        direction=Direction.TO_TARGET if raw.flags & Flag.TO_TARGET else Direction.TO_AGENT,
-        redacted=bool(raw.flags & Flag.REDACTED),
+        direction=Direction.TO_TARGET if raw.flags & _TO_TARGET else Direction.TO_AGENT,
+        redacted=bool(raw.flags & _REDACTED),
         refused=refused,
     )
 

@@ -184,7 +184,7 @@ def test_reads_tell_no_outcome_of_their_own():
 
 def test_the_gateways_own_refusal_is_no_outcome():
     """The intent has told it; the error that the agent was sent is not the target's."""
-    refused = dataclasses.replace(relayed("", "42501"), refused=True)
+    refused = relayed("", "42501")._replace(refused=True)
     assert project(refused, HEADER) is None
 
 

@@ -7,7 +7,7 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blastwall.audit.sink import MAX_EVENT, by_day, chunks, cut, day, line, send_in_order, session, uid
+from blastwall.audit.sink import MAX_EVENT, chunks, cut, day, line, send_in_order, session, uid
 
 
 def event(id="r-1", time=1_800_000_000_000, of="s-1", **more):
@@ -29,12 +29,6 @@ def test_days_are_utc():
     assert day(event(time=1_800_000_000_000)) == "2027-01-15"
     assert day({"time": 1_799_971_199_999}) == "2027-01-14"
     assert day({"time": 1_799_971_200_000}) == "2027-01-15"
-
-
-def test_by_day_keeps_the_order():
-    days = by_day([event("1"), event("2", time=1_700_000_000_000), event("3")])
-    assert list(days) == ["2027-01-15", "2023-11-14"]
-    assert [json.loads(text)["metadata"]["uid"] for text in days["2027-01-15"]] == ["1", "3"]
 
 
 def test_what_is_too_long_is_cut_and_says_so():
