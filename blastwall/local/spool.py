@@ -57,13 +57,20 @@ class Lease:
 
 
 def create(path: Path) -> int:
-    """Make a new file for its owner alone and lock it: the lock tells readers that it is live. Raises OSError."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    """Make a new file for its owner alone and lock it: the lock tells readers that it is live. Raises OSError.
+
+    It is locked before it has its name: whoever finds an unlocked recording takes it for one that nobody writes any more.
+    """
+    draft = path.with_name(f"{path.name}.draft")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.link(draft, path)
     except BaseException:
         os.close(descriptor)
         raise
+    finally:
+        draft.unlink()
     return descriptor
 
 

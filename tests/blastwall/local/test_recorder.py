@@ -18,7 +18,7 @@ import pytest
 from blastwall.errors import RecordingFault
 from blastwall.local.clock import ManualClock
 from blastwall.local.recorder import FileSink, LocalRecorder
-from blastwall.local.recordings import Shelf
+from blastwall.local.recordings import Entry, Shelf
 from blastwall.local.signer import load_signer, trusted_keys
 from blastwall.model import Effect, Facts, Masked, Permit, Principal, Secret, Session, Statement, Target
 from blastwall.recording.codec import FormatFault
@@ -289,6 +289,31 @@ def test_other_files_among_recordings_do_no_harm(state, recorder):
     assert isinstance(Shelf(state).find("zz").open(), io.BufferedReader)
 
 
+def test_a_recording_is_live_from_the_moment_it_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever finds one that nobody holds believes that nothing more will come."""
+    found: list[bool] = []
+    link = os.link
+
+    def looked_at(source: Path, target: Path) -> None:
+        assert not [file for file in tmp_path.iterdir() if file.name.endswith(".bwr")]
+        link(source, target)
+        found.append(Entry(target).live())
+
+    monkeypatch.setattr(os, "link", looked_at)
+    FileSink(tmp_path / "0123456789abcdef.bwr").close()
+    assert found == [True]
+    assert [file.name for file in tmp_path.iterdir()] == ["0123456789abcdef.bwr"]
+
+
+def test_a_recording_is_never_made_over_another(tmp_path: Path) -> None:
+    path = tmp_path / "0123456789abcdef.bwr"
+    path.write_bytes(b"what was recorded")
+    with pytest.raises(FileExistsError):
+        FileSink(path)
+    assert path.read_bytes() == b"what was recorded"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_manifest_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A listing may look while a recording is closed: it must not find half a manifest."""
     seen: list[bytes] = []
@@ -299,8 +324,8 @@ def test_a_manifest_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
         link(source, target)
         seen.append(Path(target).read_bytes())
 
-    monkeypatch.setattr(os, "link", looked_at)
     sink = FileSink(tmp_path / "0123456789abcdef.bwr")
+    monkeypatch.setattr(os, "link", looked_at)
     sink.seal(b"the whole manifest")
     sink.close()
     assert seen == [b"the whole manifest"]
