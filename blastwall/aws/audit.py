@@ -14,7 +14,7 @@ from blastwall.audit.sink import Sink
 from blastwall.aws.audit_lake import LakeSink
 from blastwall.aws.audit_logs import LogsSink
 from blastwall.aws.audit_s3 import S3Sink
-from blastwall.local.audit import follow, stdin_closed
+from blastwall.local.audit import follow, stand_back, stdin_closed
 from blastwall.local.audit_stdout import StreamSink
 from blastwall.settings import AuditSettings
 
@@ -40,7 +40,7 @@ def sinks(settings: AuditSettings, stream: str, client: Any = boto3.client) -> l
 
 
 if __name__ == "__main__":
-    os.nice(10)
+    stand_back()
     state = Path(sys.argv[1])
     # A stream has one writer: the task, which its host name names.
     chosen = sinks(AuditSettings.from_env(os.environ), f"{os.uname().nodename}-{os.getpid()}")

@@ -17,7 +17,7 @@ import select
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,6 +27,7 @@ from blastwall.audit.journal import GATEWAY, note
 from blastwall.audit.lines import Lines
 from blastwall.audit.sink import Sink
 from blastwall.errors import OurFault, RecordingFault
+from blastwall.local.arrivals import Arrivals
 from blastwall.local.audit_stdout import StreamSink
 from blastwall.local.clock import SystemClock
 from blastwall.local.outbox import Alarm, Outbox
@@ -43,6 +44,7 @@ MAX_LINE = 1 << 20  # bytes of one line that are read back
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}\.jsonl\Z")
 BATCH = 10_000  # events held in memory before they are written
 PERIOD = 0.5  # seconds between two looks of the follower
+NICE = 10  # of the follower: about a tenth of what the data path gets where both want a processor
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,9 @@ class AuditTrail:
         self.directory = state / AUDIT
         self._shelf = Shelf(state)
         self._outboxes = outboxes
-        self._looked = False
+        self._arrivals = Arrivals(self._shelf)
         self._open: dict[str, Entry] = {}
         self._under_way: dict[str, _UnderWay] = {}
-        self._done: set[str] = set()
 
     def catch_up(self) -> int:
         """Project what was recorded since the last time; return how many events that gave.
@@ -83,9 +84,7 @@ class AuditTrail:
             with self._alone():
                 places = self.directory / ".places"
                 places.mkdir(mode=0o700, exist_ok=True)
-                # The first time everything is looked at; later what is unfinished, and what may be new.
-                entries = list(self._shelf.entries(days=2 if self._looked else None)) + list(self._open.values())
-                self._looked = True
+                entries = [*self._arrivals.take(), *self._open.values()]
                 written = sum(self._follow(entry, places / f"{entry.id}.json") for entry in entries)
                 return written + sum(self._take(entry, places / f"{entry.id}.json") for entry in self._shelf.retired())
         except OSError as error:
@@ -129,21 +128,21 @@ class AuditTrail:
 
     def _follow(self, entry: Entry, place: Path) -> int:
         """Project one recording from where it was left; forget it once it cannot grow any more."""
-        if entry.id in self._done:
-            return 0
         before = _read_place(place)
-        live = False
+        written, done = 0, before.done
+        growing = live = False
         try:
             live = entry.live()
-            if before.done or entry.path.stat().st_size <= before.position:
-                written, done = 0, before.done
-            else:
-                written, done = self._project(entry, before, place)
+            if not done:
+                if entry.path.stat().st_size > before.position:
+                    written, done = self._project(entry, before, place)
+                under_way = self._under_way.get(entry.id)
+                # One that its writer left without an end may get it from another.
+                growing = under_way is None or under_way.reader.sound
         except (FormatFault, RecordingFault, FileNotFoundError):
             # No recording, or none yet, or it has just been retired; verification says what is wrong with one.
-            written, done = 0, False
-        if done or not live:
-            self._done.add(entry.id)
+            pass
+        if done or not (live or growing):
             self._open.pop(entry.id, None)
             self._under_way.pop(entry.id, None)
         else:
@@ -152,7 +151,7 @@ class AuditTrail:
 
     def _take(self, entry: Entry, place: Path) -> int:
         """Project what is left of a recording that stands elsewhere, and let go of it; what does not read is kept."""
-        self._done.discard(entry.id)
+        self._open.pop(entry.id, None)
         self._under_way.pop(entry.id, None)
         written = self._follow(entry, place)
         if _read_place(place).done:
@@ -299,6 +298,18 @@ def tell(alarm: Alarm, state: Path, clock: Clock, stream: TextIO | None = None) 
         recorder.close()
 
 
+def stand_back() -> None:
+    """Let the data path go first.
+
+    Where the kernel shares the processors among sessions (sched(7), autogroup) a nice value counts only within its own:
+    so this process leaves its starter's, for one that is as nice. The end of its starter it hears of by the pipe.
+    """
+    os.nice(NICE)
+    with suppress(OSError):  # a leader already, or a kernel without any of this
+        os.setsid()
+        Path("/proc/self/autogroup").write_text(str(NICE))
+
+
 def stdin_closed(seconds: float) -> bool:
     ready, _, _ = select.select([sys.stdin], [], [], seconds)
     return bool(ready)
@@ -337,6 +348,6 @@ def _write_place(path: Path, place: Place) -> None:
 
 
 if __name__ == "__main__":
-    os.nice(10)
+    stand_back()
     chosen = AuditSettings.from_env(os.environ)
     follow(Path(sys.argv[1]), stdin_closed, [StreamSink(sys.stdout)] if chosen.audit_stdout else [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -134,15 +134,27 @@ class Shelf:
             sync_directory(self.root)
         return directory / (id + SUFFIX)
 
+    def days(self) -> list[str]:
+        """Names of the directories, newest first. Raises OSError."""
+        if not self.root.is_dir():
+            return []
+        return sorted((day.name for day in self.root.iterdir() if _DAY.match(day.name) and day.is_dir()), reverse=True)
+
+    def of_day(self, day: str, but: Container[str] = ()) -> list[Entry]:
+        """One directory's recordings, the newest file first, without the files named ``but``. Raises OSError."""
+        found = []
+        for file in (self.root / day).iterdir():
+            if file.name not in but and _recording(file):
+                try:
+                    found.append((file.stat().st_mtime_ns, file))
+                except FileNotFoundError:
+                    continue  # retired meanwhile
+        return [Entry(file) for _, file in sorted(found, reverse=True)]
+
     def entries(self, days: int | None = None) -> Iterator[Entry]:
         """Recordings, newest day first, and within a day the newest file first; ``days``: only the last so many."""
-        if not self.root.is_dir():
-            return
-        named = sorted((day for day in self.root.iterdir() if _DAY.match(day.name) and day.is_dir()), reverse=True)
-        for day in named[:days]:
-            found = [(file.stat().st_mtime_ns, file) for file in day.iterdir() if _recording(file)]
-            for _, file in sorted(found, reverse=True):
-                yield Entry(file)
+        for day in self.days()[:days]:
+            yield from self.of_day(day)
 
     def retired(self) -> list[Entry]:
         """What :func:`retire` left for the audit trail."""

@@ -59,7 +59,7 @@ class Lease:
 def create(path: Path) -> int:
     """Make a new file for its owner alone and lock it: the lock tells readers that it is live. Raises OSError.
 
-    It is locked before it has its name: whoever finds an unlocked recording takes it for one that nobody writes any more.
+    It is locked before it has its name: whoever finds an unlocked recording believes that nobody writes it any more.
     """
     draft = path.with_name(f"{path.name}.draft")
     descriptor = os.open(draft, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

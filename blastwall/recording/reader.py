@@ -113,7 +113,7 @@ class Reader:
 
     def again(self, source: Seekable) -> None:
         """Look at a file that has grown since: go on behind the last whole block, as if it had ended there."""
-        if isinstance(self.problem, Torn):
+        if self.sound:
             self.problem = None
         source.seek(self.position)
         self._source = source
@@ -151,6 +151,11 @@ class Reader:
         self.index += 1
         self.position = block.end
         return block
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing was wrong so far but that the file may end too early."""
+        return self.problem is None or isinstance(self.problem, Torn)
 
     @property
     def sequence(self) -> int:

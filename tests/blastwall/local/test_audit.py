@@ -15,7 +15,7 @@ import pytest
 
 from blastwall.audit.project import project_all
 from blastwall.errors import OurFault
-from blastwall.local.audit import AuditTrail, Follower, follow
+from blastwall.local.audit import NICE, AuditTrail, Follower, follow
 from blastwall.local.clock import ManualClock, SystemClock
 from blastwall.local.outbox import Outbox
 from blastwall.local.recorder import LocalRecorder
@@ -338,3 +338,40 @@ def test_a_start_tries_again_what_was_set_aside(tmp_path, recorder):
     follow(tmp_path, lambda _: True, [far], ManualClock())
     assert "r-poison" in far.got
     assert not list(aside.iterdir())
+
+
+def test_what_another_completes_is_projected_to_its_end(tmp_path, recorder):
+    """A writer that was killed leaves no end; its recording gets one later, and the trail with it."""
+    recording = recorder.open(SESSION, TARGET, "c-1", {})
+    work(recording, 0, 3)
+    recording.commit()
+    audit = AuditTrail(tmp_path)
+    before = audit.catch_up()
+    path = Shelf(tmp_path).find(recording.id).path
+    half = path.read_bytes()
+    recording.close("the client left")
+    whole = path.read_bytes()
+    path.write_bytes(half)  # as it stood when nobody held it any more
+    assert audit.catch_up() == 0
+    path.write_bytes(whole)
+    assert audit.catch_up() > 0
+    assert trail(tmp_path) == reprojected(tmp_path)
+    assert before >= 3
+    assert audit._open == {}
+
+
+def test_the_follower_lets_the_data_path_go_first(tmp_path):
+    follower = Follower(tmp_path)
+    try:
+        pid = follower._process.pid
+        deadline = time.monotonic() + 30
+        while (
+            os.getpriority(os.PRIO_PROCESS, pid) == os.getpriority(os.PRIO_PROCESS, 0) and time.monotonic() < deadline
+        ):
+            time.sleep(0.02)
+        assert os.getpriority(os.PRIO_PROCESS, pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICE)
+        while os.getsid(pid) != pid and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert os.getsid(pid) == pid, "a nice value counts only within a session where the kernel shares by session"
+    finally:
+        follower.close()
