@@ -61,6 +61,7 @@ LONGEST_REMEMBERED: Final = (
 )
 MOST_OBJECTS_REMEMBERED: Final = 64
 OBSERVE: Final = "observe"
+EXCESSIVE: Final = "excessive"  # the flag of what is refused for how much it asks for: understood, and too much
 STATEMENT: Final = "statement"  # the group of all actions that a statement can be
 
 _NUMBERED: Final = re.compile(r"`(policy\d+)`")  # how the engine's errors name a policy
@@ -362,7 +363,7 @@ def _denial(question: Question, action: str, rules: tuple[Rule, ...], risk: Risk
     if rules and all(rule.code == DenialCode.BUDGET for rule in rules):
         code = DenialCode.BUDGET
         because = f"this session has used up its budget of {', '.join(sorted(question.exhausted))}"
-    elif facts.effect is Effect.UNKNOWN:
+    elif facts.effect is Effect.UNKNOWN and EXCESSIVE not in facts.flags:
         code = DenialCode.UNKNOWN
     else:
         coded = [rule.code for rule in rules if rule.code and rule.code != DenialCode.BUDGET]
@@ -370,7 +371,8 @@ def _denial(question: Question, action: str, rules: tuple[Rule, ...], risk: Risk
     who = f"no rule permits this ({action}) on {question.target.name}"
     if rules:
         who = f"{_forbidding(rules)} this"
-    return Denial(code, f"{who}: {because}", _hint(rules, action, question.target), _ids(rules), risk)
+    wanted = EXCESSIVE if EXCESSIVE in facts.flags else action
+    return Denial(code, f"{who}: {because}", _hint(rules, wanted, question.target), _ids(rules), risk)
 
 
 def _failed(answer: _Answer, risk: Risk) -> Denial:
@@ -387,8 +389,8 @@ def _because(facts: Facts) -> str:
     return facts.reason or f"the effect of {facts.verb} is {facts.effect.value}"
 
 
-def _hint(rules: tuple[Rule, ...], action: str, target: Target) -> str:
-    usual = HINTS.get(f"{action}_{target.protocol}", HINTS.get(action, ""))
+def _hint(rules: tuple[Rule, ...], wanted: str, target: Target) -> str:
+    usual = HINTS.get(f"{wanted}_{target.protocol}", HINTS.get(wanted, ""))
     return next((rule.hint for rule in rules if rule.hint), usual)
 
 

@@ -30,6 +30,8 @@ FEW = 10_000  # a LIMIT up to this keeps a join or a recursion small
 
 #: The flag of a text that must be judged again once its parameters are bound.
 BY_PARAMETER = "amount_by_parameter"
+#: The flag of what asks for too much in so many words.
+EXCESSIVE = "excessive"
 
 # Function name to the position of the argument that says how much.
 _REPETITIONS = {"repeat": 1, "lpad": 1, "rpad": 1}
@@ -83,7 +85,7 @@ def judge_amount(walk: Walk, name: str, call: Message) -> None:
     if amount is None:
         walk.ledger.flags.add("amplification")
     elif amount > MOST_ROWS:
-        walk.unknown(f"Calls {name} for more than {MOST_ROWS:,.0f} rows or bytes.", "amplification")
+        walk.unknown(f"Calls {name} for more than {MOST_ROWS:,.0f} rows or bytes.", "amplification", EXCESSIVE)
 
 
 def _value(walk: Walk, node: Message) -> float | None:
@@ -360,4 +362,4 @@ def _judge_rounds(walk: Walk, arm: Message) -> None:
             if value is not None:
                 walk.ledger.literals = True
             if value is not None and value > MOST_ROWS * 10:
-                walk.unknown("Recurses more than ten million times.", "amplification")
+                walk.unknown("Recurses more than ten million times.", "amplification", EXCESSIVE)

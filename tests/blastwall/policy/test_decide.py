@@ -91,6 +91,13 @@ def test_without_a_rule_nothing_is_permitted_and_the_hint_is_the_effects() -> No
     assert "WHERE" in denial.hint
 
 
+def test_what_asks_for_too_much_is_told_to_ask_for_less() -> None:
+    denial = decided(effect=Effect.UNKNOWN, verb="select", flags=frozenset({"excessive"}), reason="It is too much.")
+    assert isinstance(denial, Denial)
+    assert denial.code is DenialCode.POLICY, "it was understood"
+    assert denial.hint.startswith("Ask for less")
+
+
 def test_a_stranger_is_denied() -> None:
     denial = decided(principal=replace(AGENT, groups=frozenset({"agent"})))
     assert isinstance(denial, Denial)

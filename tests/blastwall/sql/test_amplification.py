@@ -47,7 +47,9 @@ def verdict(facts: Facts, flag: str) -> str:
     ],
 )
 def test_the_amount_a_call_asks_for(call: str, expected: str) -> None:
-    assert verdict(judged(f"SELECT {call}"), "amplification") == expected
+    facts = judged(f"SELECT {call}")
+    assert verdict(facts, "amplification") == expected
+    assert ("excessive" in facts.flags) == (expected == "refused"), "who asks for too much is told so"
 
 
 @pytest.mark.parametrize(("value", "expected"), [(b"10", "small"), (b"100000000", "refused"), (b"NaN?", "flagged")])
