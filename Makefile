@@ -63,6 +63,7 @@ image-check: setup ## everything the image does, without Docker: build, install,
 bench: setup compiled ## benchmarks, each a ratio against a peer measured in the same run
 	@$(PY) -m bench
 	@$(PY) -m bench.floor
+	@$(PY) -m bench.trail
 	@$(PY) -m bench.approvals
 	@$(PY) -m bench.vending
 	@$(PY) -m bench.recording

@@ -61,9 +61,11 @@ def floor(stage: Stage, pace: Pace) -> list[Measure]:
             )
             for route in routes:
                 _run(route, mode, 1.0)
+            stage.settle()
             for route in pace.interleave(routes, rate.name):
                 before = processor_seconds(route.pid)
                 outcome = _run(route, mode, pace.seconds)
+                stage.settle()
                 rate.add(route.name, outcome.rate)
                 cost.add(route.name, (processor_seconds(route.pid) - before) / outcome.transactions * MICRO)
             stage.drop_recordings()

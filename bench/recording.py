@@ -35,7 +35,7 @@ from bench.pgbench import BenchFault
 from bench.recorders import OFF, S3
 from bench.report import aligned, place
 from bench.select import MICRO, SELECT
-from bench.stage import BULK_ROWS, CONFIG, ROOT, TARGET, Route, Stage
+from bench.stage import BULK_ROWS, CONFIG, ROOT, TARGET, Route, Stage, settle
 from blastwall.aws.objects import client
 from blastwall.errors import Fault
 from blastwall.settings import RecordingSettings
@@ -136,6 +136,7 @@ def statements(found: Mapping[str, Way], pace: Pace) -> list[Measure]:
             environment = way.route.environment(tls=False)
             before = processor_seconds(way.route.pid)
             outcome = pgbench.run(SELECT, environment, mode=mode, clients=CLIENTS, seconds=pace.seconds)
+            settle(way.state)
             rate.add(way.name, outcome.rate)
             cost.add(way.name, (processor_seconds(way.route.pid) - before) / outcome.transactions * MICRO)
             one = pgbench.run(SELECT, environment, mode=mode, seconds=max(pace.seconds / 2, 1.0), latencies=True)

@@ -24,13 +24,14 @@ def select(stage: Stage, pace: Pace, *, tls: bool = False) -> list[Measure]:
     for mode in MODES:
         for route in stage.routes.values():  # caches fill before anything counts
             pgbench.run(SELECT, route.environment(tls=tls), mode=mode, seconds=WARM_SECONDS)
+        stage.settle()
         for clients in CLIENTS:
             who = f"{mode}, {clients} client{'s' if clients > 1 else ''}"
             rate = Measure(f"select-{mode}-{clients}{suffix}", f"point select, {who}", "/s")
             cost = Measure(f"cpu-{mode}-{clients}{suffix}", f"proxy CPU per transaction, {who}", "µs", decimals=1)
-            connecting = {name: _connecting(route, mode, clients, tls) for name, route in stage.routes.items()}
+            connecting = {name: _connecting(stage, route, mode, clients, tls) for name, route in stage.routes.items()}
             for route in pace.interleave(stage.routes.values(), rate.name):
-                outcome, spent = _timed(route, mode, clients, pace.seconds, tls)
+                outcome, spent = _timed(stage, route, mode, clients, pace.seconds, tls)
                 spent -= connecting[route.name]
                 rate.add(route.name, outcome.rate)
                 if route.pid:
@@ -41,19 +42,23 @@ def select(stage: Stage, pace: Pace, *, tls: bool = False) -> list[Measure]:
     return rates + costs
 
 
-def _connecting(route: Route, mode: str, clients: int, tls: bool) -> float:
+def _connecting(stage: Stage, route: Route, mode: str, clients: int, tls: bool) -> float:
     """Processor seconds that the proxy takes for connecting so many clients: no part of a transaction's cost."""
     if not route.pid:
         return 0.0
     before = processor_seconds(route.pid)
     pgbench.run(SELECT, route.environment(tls=tls), mode=mode, clients=clients, once=True)
+    stage.settle()
     return processor_seconds(route.pid) - before
 
 
-def _timed(route: Route, mode: str, clients: int, seconds: float, tls: bool) -> tuple[pgbench.Outcome, float]:
-    """One run and the processor seconds that the proxy took for it, connecting included."""
+def _timed(
+    stage: Stage, route: Route, mode: str, clients: int, seconds: float, tls: bool
+) -> tuple[pgbench.Outcome, float]:
+    """One run and the processor seconds that the proxy took for it, connecting and audit events included."""
     before = processor_seconds(route.pid) if route.pid else 0.0
     outcome = pgbench.run(SELECT, route.environment(tls=tls), mode=mode, clients=clients, seconds=seconds)
+    stage.settle()
     return outcome, (processor_seconds(route.pid) - before if route.pid else 0.0)
 
 
@@ -65,6 +70,7 @@ def latency(stage: Stage, pace: Pace) -> list[Measure]:
         for route in pace.interleave(stage.routes.values(), measure.name):
             environment = route.environment(tls=False)
             outcome = pgbench.run(SELECT, environment, mode=mode, seconds=pace.seconds, latencies=True)
+            stage.settle()
             measure.add(route.name, outcome.median)
         found.append(measure)
     stage.drop_recordings()
@@ -77,6 +83,7 @@ def connect(stage: Stage, pace: Pace) -> list[Measure]:
     for route in pace.interleave(stage.routes.values(), measure.name):
         environment = route.environment(tls=False)
         outcome = pgbench.run(CONNECT, environment, clients=CONNECTORS, seconds=pace.seconds, reconnect=True)
+        stage.settle()
         measure.add(route.name, outcome.rate)
     stage.drop_recordings()
     return [measure]

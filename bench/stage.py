@@ -15,6 +15,8 @@ from bench import pgbench, pgbouncer
 from bench.measure import BLASTWALL, DIRECT, PGBOUNCER
 from bench.pgbench import BenchFault
 from blastwall.config.bundle import load_bundle
+from blastwall.local.audit import PLACES
+from blastwall.local.recordings import AUDIT
 from rig import account
 from rig.certificates import ensure_certificates
 from rig.gateway import GatewayProcess, compiled_environment, is_compiled
@@ -30,6 +32,7 @@ SCALE = 10  # pgbench's: a million accounts
 ACCOUNTS = SCALE * 100_000
 BULK_ROWS = 1_000_000  # of about 125 bytes each on the wire
 TOKEN_SECONDS = 6 * 3600
+SETTLE_SECONDS = 120.0
 FREE_BYTES = 6 * 2**30  # tables, and recordings of the largest result
 
 _BULK = f"""
@@ -84,6 +87,24 @@ class Route:
             "PGGSSENCMODE": "disable",
             "PGCONNECT_TIMEOUT": "20",
         }
+
+
+def settle(state: Path) -> None:
+    """Wait until the audit trail of this state directory has all that is recorded. Raises BenchFault."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    files = [file for file in (state / "recordings").rglob("*.bwr") if file.is_file()]
+    while files := [file for file in files if not _followed(state, file)]:
+        if time.monotonic() > deadline:
+            raise BenchFault(f"the audit events of {len(files)} recordings are not there after {SETTLE_SECONDS:.0f} s")
+        time.sleep(0.05)
+
+
+def _followed(state: Path, file: Path) -> bool:
+    try:
+        place = json.loads((state / AUDIT / PLACES / f"{file.stem}.json").read_bytes())
+        return bool(place["done"]) or int(place["position"]) >= file.stat().st_size
+    except FileNotFoundError:
+        return not file.exists()
 
 
 class Stage:
@@ -193,6 +214,13 @@ class Stage:
     def recorded(self) -> int:
         """Bytes of all recordings at hand."""
         return sum(file.stat().st_size for file in self._recordings())
+
+    def settle(self) -> None:
+        """Wait until all that was recorded has become audit events, which is done when there is time for it.
+
+        So it counts as the gateway's own work, and takes nobody else's time. Raises BenchFault after two minutes.
+        """
+        settle(self.state / "gateway")
 
     def drop_recordings(self) -> None:
         """Give back the disk they take. Call it when no connection is open: what is deleted is gone."""

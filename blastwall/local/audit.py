@@ -41,6 +41,7 @@ from blastwall.recording.records import Seal
 from blastwall.settings import AuditSettings
 
 MAX_LINE = 1 << 20  # bytes of one line that are read back
+PLACES = ".places"  # in the trail's directory: how far each recording was projected
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}\.jsonl\Z")
 BATCH = 10_000  # events held in memory before they are written
 PERIOD = 0.5  # seconds between two looks of the follower
@@ -82,7 +83,7 @@ class AuditTrail:
         """
         try:
             with self._alone():
-                places = self.directory / ".places"
+                places = self.directory / PLACES
                 places.mkdir(mode=0o700, exist_ok=True)
                 entries = [*self._arrivals.take(), *self._open.values()]
                 written = sum(self._follow(entry, places / f"{entry.id}.json") for entry in entries)
