@@ -9,138 +9,79 @@ Pure: bytes and steps in, bytes for the client out. No waiting, no sockets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from enum import IntEnum
+from collections.abc import Callable, Mapping
 from typing import Final
 
+from mypy_extensions import i64
+
 from blastwall.errors import UpstreamFault
-from blastwall.model import Denial, DenialCode, Sheet, Value
+from blastwall.model import Denial, DenialCode, Sheet
 from blastwall.protocols.postgres import messages, replies, speech
+from blastwall.protocols.postgres.frames import HEADER_SIZE
 from blastwall.protocols.postgres.layout import Disagreement
 from blastwall.protocols.postgres.names import PREFIX, Names
 from blastwall.protocols.postgres.net import Marking, Net
-from blastwall.protocols.postgres.owed import Owed
+from blastwall.protocols.postgres.owed import (
+    ALLOWED,
+    BOUND,
+    CLOSED,
+    COMPLETE,
+    COPY_DATA,
+    COPY_IN,
+    COPY_OUT,
+    EMPTY,
+    ENDS,
+    ERROR,
+    FAILED,
+    FINAL,
+    IDLE,
+    IN_TRANSACTION,
+    LAYOUT,
+    MARKS,
+    NO_DATA,
+    NOTICE,
+    NOTIFICATION,
+    PARAMETER,
+    PARSED,
+    READY,
+    ROW,
+    STEPS,
+    Effect,
+    Effects,
+    Expected,
+    Owed,
+    Step,
+)
 from blastwall.protocols.postgres.refusal import refusal
 from blastwall.protocols.postgres.upstream import Run
 
-ROW: Final = 68  # D
-COPY_DATA: Final = 100  # d
-COPY_DONE: Final = 99  # c
-COMPLETE: Final = 67  # C
-EMPTY: Final = 73  # I
-READY: Final = 90  # Z
-ERROR: Final = 69  # E
-NOTICE: Final = 78  # N
-PARAMETER: Final = 83  # S
-NOTIFICATION: Final = 65  # A
-PARSED: Final = 49  # 1
-BOUND: Final = 50  # 2
-CLOSED: Final = 51  # 3
-SUSPENDED: Final = 115  # s
-NO_DATA: Final = 110  # n
-LAYOUT: Final = 84  # T
-PARAMETER_TYPES: Final = 116  # t
-COPY_IN: Final = 71  # G
-COPY_OUT: Final = 72  # H
+__all__ = [
+    "ALLOWED",
+    "COMPLETE",
+    "COPY_DATA",
+    "ERROR",
+    "FAILED",
+    "FINAL",
+    "IDLE",
+    "IN_TRANSACTION",
+    "MARKS",
+    "NOTICE",
+    "PARAMETER",
+    "READY",
+    "ROW",
+    "STEPS",
+    "Answers",
+    "Expected",
+    "Step",
+]
 
-IDLE: Final = 73  # I
-IN_TRANSACTION: Final = 84  # T
-FAILED: Final = 69  # E
-
-
-class Step(IntEnum):
-    """One message upstream that the server answers."""
-
-    PARSE = 0
-    BIND = 1
-    DESCRIBE_STATEMENT = 2
-    DESCRIBE_PORTAL = 3
-    EXECUTE = 4
-    CLOSE = 5
-    SYNC = 6
-    QUERY = 7
-    POISON = 8  # a message made to fail, so that the server's own transaction fails with the refusal
-
-
-def _types(*names: int) -> frozenset[int]:
-    return frozenset(names)
-
-
-_ROWS: Final = _types(ROW, COMPLETE, EMPTY, SUSPENDED, COPY_IN, COPY_OUT, COPY_DATA, COPY_DONE)
-
-#: What the server may answer to each step.
-ALLOWED: Final[Mapping[Step, frozenset[int]]] = {
-    Step.PARSE: _types(PARSED),
-    Step.BIND: _types(BOUND),
-    Step.DESCRIBE_STATEMENT: _types(PARAMETER_TYPES, LAYOUT, NO_DATA),
-    Step.DESCRIBE_PORTAL: _types(LAYOUT, NO_DATA),
-    Step.EXECUTE: _ROWS,
-    Step.CLOSE: _types(CLOSED),
-    Step.SYNC: _types(READY),
-    Step.QUERY: (_ROWS - {SUSPENDED}) | {LAYOUT, READY},
-    Step.POISON: frozenset(),
-}
-
-#: What ends each step.
-FINAL: Final[Mapping[Step, frozenset[int]]] = {
-    Step.PARSE: _types(PARSED),
-    Step.BIND: _types(BOUND),
-    Step.DESCRIBE_STATEMENT: _types(LAYOUT, NO_DATA),
-    Step.DESCRIBE_PORTAL: _types(LAYOUT, NO_DATA),
-    Step.EXECUTE: _types(COMPLETE, EMPTY, SUSPENDED),
-    Step.CLOSE: _types(CLOSED),
-    Step.SYNC: _types(READY),
-    Step.QUERY: _types(READY),
-    Step.POISON: frozenset(),
-}
-
-
-def _marks(table: Mapping[Step, frozenset[int]]) -> tuple[bytes, ...]:
-    """The table as one byte for each step and type: looking into a set hashes an enum first."""
-    return tuple(bytes(kind in table[step] for kind in range(256)) for step in Step)
-
-
-_ALLOWED: Final = _marks(ALLOWED)
-_FINAL: Final = _marks(FINAL)
+#: Completion tags that are remembered by their frames, and of how many bytes at most.
+_TAGS: Final = 32
+_TAG_BYTES: Final = 64
+#: Steps that are kept to be used again: those of a few statements.
+_SPARES: Final = 16
 
 _PREFIX: Final = PREFIX.encode()
-
-Effect = Callable[[], None]
-
-
-class Expected(Value):
-    """One step the server owes an answer to.
-
-    ``effects`` run one by one as the server completes what it was asked (a simple query: one for each of its
-    statements); ``failed`` runs instead when it answers with an error. ``replacement`` is the ErrorResponse that the
-    client gets in the place of the server's. ``rewritten`` tells that positions in the server's messages mean nothing
-    to the client. ``marking`` is what the sink's net knows of it, where the target has masking.
-    """
-
-    __slots__ = ("done", "effects", "failed", "hidden", "marking", "number", "replacement", "rewritten", "step")
-    __match_args__ = ("step", "number", "effects", "failed", "replacement", "rewritten", "hidden", "done")
-
-    def __init__(
-        self,
-        step: Step,
-        number: int = 0,
-        effects: Sequence[Effect | None] = (),
-        failed: Effect | None = None,
-        replacement: bytes | None = None,
-        rewritten: bool = False,
-        hidden: bool = False,
-        done: int = 0,
-        marking: Marking | None = None,
-    ) -> None:
-        self.step = step
-        self.number = number
-        self.effects = effects
-        self.failed = failed
-        self.replacement = replacement
-        self.rewritten = rewritten
-        self.hidden = hidden  # the gateway's own doing: the client sees none of its answers
-        self.done = done
-        self.marking = marking
 
 
 class Answers:
@@ -160,6 +101,8 @@ class Answers:
         self.reported: dict[str, str] = {}  # settings somebody put in here: as the server reports them now
         self._listening = listening
         self._queue = Owed()
+        self._spare: Expected | None = None  # steps that were answered: making one costs more than filling one
+        self._spares = 0
         self._in_batch = False
         self.status = IDLE
         self.copying_in = False
@@ -170,18 +113,19 @@ class Answers:
         # Findings about the run digested last; the channel reads them when it makes a chunk.
         self.tag = ""
         self._tag_frame = b""  # ... as it stood in the last CommandComplete
+        self._tags: dict[bytes, str] = {}
         self.error = ""
 
     @property
     def quiescent(self) -> bool:
         """Nothing is owed."""
-        return not self._queue
+        return self._queue.first is None
 
     @property
     def at_rest(self) -> bool:
         """Nothing is owed, and no extended batch waits for its Sync: a Sync of ours would end the client's own
         implicit transaction."""
-        return not self._queue and not self._in_batch
+        return self._queue.first is None and not self._in_batch
 
     @property
     def number(self) -> int:
@@ -193,7 +137,7 @@ class Answers:
     def unsynced(self) -> bool:
         """Something was asked since the last Sync or Query: an error now makes the server skip until Sync."""
         last = self._queue.last
-        return last is not None and last.step is not Step.SYNC and last.step is not Step.QUERY
+        return last is not None and last.step != Step.SYNC and last.step != Step.QUERY
 
     @property
     def preparing_only(self) -> bool:
@@ -212,33 +156,59 @@ class Answers:
         return self._spoken(data, messages.error_response)
 
     def expect(self, expected: Expected) -> None:
-        """Note a message that was staged upstream."""
-        self._in_batch = expected.step is not Step.SYNC and expected.step is not Step.QUERY
-        if expected.step is Step.SYNC:
+        """Note a message that was staged upstream. The step is the queue's from now on."""
+        step = expected.step
+        self._in_batch = step != Step.SYNC and step != Step.QUERY
+        if step == Step.SYNC:
             self.skipping = False
             self.ready_owed += 1
-        elif expected.step is Step.QUERY:
+        elif step == Step.QUERY:
             self.ready_owed += 1
         self._queue.put(expected)
+
+    def ask(
+        self,
+        step: i64,
+        number: int,
+        effects: Effects,
+        failed: Effect | None,
+        rewritten: bool,
+        marking: Marking | None,
+    ) -> None:
+        """As :meth:`expect`, of a step of the client's: what each statement makes several of."""
+        spare = self._spare
+        if spare is None:
+            spare = Expected(step, number, effects, failed)
+        else:
+            self._spare = spare.after
+            self._spares -= 1
+            spare.after = None
+            spare.step = step
+            spare.number = number
+            spare.effects = effects
+            spare.failed = failed
+        spare.rewritten = rewritten
+        spare.marking = marking
+        self.expect(spare)
+
+    def _answered(self) -> None:
+        """The step at the head is over."""
+        step = self._queue.take()
+        if self._spares < _SPARES:
+            step.clear()
+            step.after = self._spare
+            self._spare = step
+            self._spares += 1
 
     @property
     def plain(self) -> bool:
         """What the server answers may go to the client as it is: nothing is masked here, withheld or kept back."""
         return self.net is None and not self.condemned and not self.muted
 
-    def awaits(self, kind: int) -> bool:
-        """Does a message of this type answer what is asked at the head, for the client to see?"""
-        head = self._queue.first
-        return head is not None and not head.hidden and _ALLOWED[head.step][kind] != 0
-
-    def take(self, kind: int, data: bytes) -> None:
-        """As :meth:`digest`, of a control message that is awaited where answers are plain: the client gets it whole.
-
-        Raises UpstreamFault as that does.
-        """
-        head = self._queue.first
-        assert head is not None, "awaited"
-        self._advance(head, kind, data)
+    @property
+    def head(self) -> Expected | None:
+        """The step that the server answers now."""
+        return self._queue.first
 
     def digest(self, run: Run) -> bytes:
         """Take the server's next run; return what the client gets of it (b"" for nothing).
@@ -250,11 +220,20 @@ class Answers:
         if head is not None and head.marking is not None and head.marking.touches:
             self._tainted = self._touched = True
         condemned = self.condemned
-        if head is not None and _ALLOWED[head.step][kind]:
+        if head is not None and MARKS[head.step * 256 + kind]:
             if kind in (ROW, COPY_DATA):
                 return b"" if head.hidden or condemned else run.data
-            told = self._advance(head, kind, run.data)
-            return b"" if condemned and kind != READY else told
+            if kind in (LAYOUT, NO_DATA, COPY_OUT) and self.net is not None and not condemned:
+                try:
+                    self._hold_against(self.net, head, kind, run.data)
+                except Disagreement as disagreement:
+                    told = self._condemn(head, str(disagreement))
+                    if MARKS[head.step * 256 + kind] & ENDS:
+                        self._answered()
+                    return told
+            withheld = head.hidden or (self.muted if kind == READY else condemned)
+            self.advance(head, kind, run.data, 0, len(run.data))
+            return b"" if withheld else run.data
         if kind == ERROR:
             told = self._error(head, run.data)
             return b"" if condemned and not self.fatal else told
@@ -264,7 +243,7 @@ class Answers:
             return self._parameter(run.data)
         if kind == NOTIFICATION:
             return self._notification(run.data)
-        asked = head.step.name if head is not None else "nothing"
+        asked = STEPS[head.step] if head is not None else "nothing"
         raise UpstreamFault(f"the database sent message {chr(kind)!r} when {asked} was asked")
 
     @property
@@ -293,57 +272,73 @@ class Answers:
         """The client's error for a result that may not be shown; nothing more of its batch is."""
         self.condemned = self.refused = True
         self.error = "refused"
-        if head.step is not Step.QUERY:
-            self.skipping = all(item.step is not Step.SYNC for item in self._queue)
+        if head.step != Step.QUERY:
+            self.skipping = all(item.step != Step.SYNC for item in self._queue)
         if self.net is not None:
             self.net.note("withheld", {"statement": head.number, "reason": reason})
         return refusal(
             Denial(DenialCode.POLICY, f"{reason}; nothing of the result is shown", "Prepare and send it again.")
         )
 
-    def _advance(self, head: Expected, kind: int, data: bytes) -> bytes:
-        if kind in (LAYOUT, NO_DATA, COPY_OUT) and self.net is not None and not self.condemned:
-            try:
-                self._hold_against(self.net, head, kind, data)
-            except Disagreement as disagreement:
-                if _FINAL[head.step][kind]:
-                    self._queue.take()
-                return self._condemn(head, str(disagreement))
+    def advance(self, head: Expected, kind: i64, data: bytes, start: i64, end: i64) -> None:
+        """Take the control message ``data[start:end]``, which answers the step at the head as it may.
+
+        Raises UpstreamFault for a completion tag or a status that is none.
+        """
         if kind == COMPLETE:
             if head.marking is not None:
                 head.marking.sheet = None
-            if data != self._tag_frame:
-                self.tag = replies.command_tag(data)
-                self._tag_frame = data
+            self._read_tag(data, start, end)
             if self._tainted and not speech.plain_tag(self.tag):
                 raise UpstreamFault("the target sent a completion tag that is none", code="08P01")
             self.copying_in = False
             self._effect(head)
-        elif kind in (SUSPENDED, EMPTY, PARSED, BOUND, CLOSED):
-            if kind != SUSPENDED:
-                self._effect(head)
+        elif kind == READY:
+            status = int(data[start + HEADER_SIZE]) if end - start == HEADER_SIZE + 1 else 0
+            if status != IDLE and status != IN_TRANSACTION and status != FAILED:
+                status = replies.ready_status(data[start:end])[0]  # it raises
+            self._ready(status)
+        elif kind in (BOUND, PARSED, CLOSED, EMPTY):
+            self._effect(head)
         elif kind == COPY_IN:
             self.copying_in = True
             self._swallow_sync()
-        elif kind == READY:
-            self._ready(replies.ready_status(data)[0])
-            if self.muted:
-                data = b""
-        if _FINAL[head.step][kind]:
-            self._queue.take()
-        return b"" if head.hidden else data
+        if MARKS[head.step * 256 + kind] & ENDS:
+            self._answered()
+
+    def _read_tag(self, data: bytes, start: i64, end: i64) -> None:
+        """Most statements of a session end alike, and each tag is read once: it depends on its bytes alone."""
+        last = self._tag_frame
+        size: i64 = len(last)
+        if end - start == size and size > 0:
+            at: i64 = 0
+            while at < size and data[start + at] == last[at]:
+                at += 1
+            if at == size:
+                return
+        frame = data[start:end]
+        tag = self._tags.get(frame)
+        if tag is None:
+            tag = replies.command_tag(frame)
+            if len(frame) <= _TAG_BYTES:
+                if len(self._tags) >= _TAGS:
+                    self._tags.clear()
+                self._tags[frame] = tag
+        self.tag = tag
+        self._tag_frame = frame
 
     def _swallow_sync(self) -> None:
         """A server in copy-in mode ignores Sync: those that went up before it said so get no answer."""
         second = self._queue.second
-        while second is not None and second.step is Step.SYNC:
+        while second is not None and second.step == Step.SYNC:
             self._queue.take_second()
             self.ready_owed -= 1
             second = self._queue.second
 
     def _effect(self, head: Expected) -> None:
-        if head.done < len(head.effects):
-            effect = head.effects[head.done]
+        effects = head.effects
+        if head.done < len(effects):
+            effect = effects[head.done]
             if effect is not None:
                 effect()
         head.done += 1
@@ -371,14 +366,14 @@ class Answers:
         if head.replacement is not None:
             self.error = replies.error_fields(head.replacement).get("C", self.error)
             spoken = head.replacement
-        elif head.hidden and head.step is not Step.DESCRIBE_PORTAL:  # there it stands for the client's own Execute
+        elif head.hidden and head.step != Step.DESCRIBE_PORTAL:  # there it stands for the client's own Execute
             spoken = b""
         else:
-            naming = head.step is Step.PARSE
+            naming = head.step == Step.PARSE
             spoken = self._spoken(data, messages.error_response, drop_position=head.rewritten, naming=naming)
         if head.failed is not None:
             head.failed()
-        if head.step is not Step.QUERY and head.step is not Step.SYNC:
+        if head.step != Step.QUERY and head.step != Step.SYNC:
             self._skip()
         return spoken
 
@@ -387,10 +382,11 @@ class Answers:
         queue = self._queue
         first = True
         head = queue.first
-        while head is not None and head.step is not Step.SYNC:
-            queue.take()
-            if not first and head.failed is not None:
-                head.failed()
+        while head is not None and head.step != Step.SYNC:
+            failed = head.failed
+            self._answered()
+            if not first and failed is not None:
+                failed()
             first = False
             head = queue.first
         self.skipping = head is None

@@ -100,7 +100,7 @@ async def ask(
     return await _asked(legs, steps, b"".join(message), silent=True)
 
 
-async def _asked(legs: Legs, steps: Sequence[Step], message: bytes, *, silent: bool) -> list[Row]:
+async def _asked(legs: Legs, steps: Sequence[int], message: bytes, *, silent: bool) -> list[Row]:
     answers = legs.answers
     assert answers.quiescent and not legs.staged, "the gateway asks when nothing else is owed"
     for step in steps:

@@ -12,9 +12,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from librt.strings import read_i32_be
+from mypy_extensions import i64
+
 from blastwall.model import Chunk
-from blastwall.protocols.postgres.answers import COMPLETE, COPY_DATA, ROW, Answers
-from blastwall.protocols.postgres.upstream import Upstream
+from blastwall.protocols.postgres.answers import COMPLETE, COPY_DATA, MARKS, ROW, Answers
+from blastwall.protocols.postgres.frames import HEADER_SIZE, scan_run
+from blastwall.protocols.postgres.upstream import LEAST, MOST, Upstream
 
 #: A chunk grows to about this many bytes before it travels down the road.
 CHUNK_BYTES: Final = 64 * 1024
@@ -29,41 +33,48 @@ def skim(up: Upstream, answers: Answers) -> Chunk | None:
     if buffer is None or not answers.plain:
         return None
     data = buffer.data
-    start = position = buffer.position
-    rows = number = 0
+    start: i64 = buffer.position
+    here: i64 = len(data)
+    stop: i64 = start + CHUNK_BYTES
+    position: i64 = start
+    rows: i64 = 0
+    number = 0
     tag = ""
-    stop = min(len(data), start + CHUNK_BYTES)
-    while position < stop:
-        kind = data[position]
-        if not answers.awaits(kind):
+    head = answers.head
+    while position < stop and position + HEADER_SIZE <= here and head is not None and not head.hidden:
+        kind: i64 = data[position]
+        if MARKS[head.step * 256 + kind] == 0:
             break
-        if kind in (ROW, COPY_DATA, COMPLETE):
-            owner = answers.number
+        if kind in (ROW, COPY_DATA):
+            owner = head.number
             if number and owner != number:
                 break
-            if kind == COMPLETE:
-                end = up.end_of(position)
-                if not end:
-                    break
-                number = owner
-                answers.take(kind, data[position:end])
-                tag = answers.tag
-                position = end
-                continue
-            end, count = up.run_at(position)
+            end, count = scan_run(data, position, kind, LEAST[kind], up.max_frame)
             if not count:
                 break
             number = owner
             if kind == ROW:
                 rows += count
-        else:
-            end = up.end_of(position)
-            if not end:
+            position = end
+            continue
+        size: i64 = i64(read_i32_be(data, position + 1))
+        most: i64 = MOST[kind]
+        end = position + 1 + size
+        if size < i64(LEAST[kind]) or size > (most or up.max_control) or end > here:
+            break
+        if kind == COMPLETE:
+            owner = head.number
+            if number and owner != number:
                 break
-            answers.take(kind, data[position:end])
+            number = owner
+            answers.advance(head, kind, data, position, end)
+            tag = answers.tag
+        else:
+            answers.advance(head, kind, data, position, end)
+        head = answers.head
         position = end
     if position == start:
         return None
     buffer.position = position
-    whole = start == 0 and position == len(data)  # compiled, a slice is always a copy
+    whole = start == 0 and position == here  # compiled, a slice is always a copy
     return Chunk(data if whole else data[start:position], number, rows, tag)

@@ -24,8 +24,9 @@ __all__ = ["PIECE", "Encryption", "Ready", "Run", "Upstream", "UpstreamEvent"]
 PIECE: Final = 256 * 1024  # rows and copy frames above this are passed on in pieces
 # The tables of frames once more, as one byte for each type: 0 where they say nothing.
 _STREAMED: Final = bytes(STREAMED.get(kind, 0) for kind in range(256))
-_LEAST: Final = bytes(CONTROL.get(kind, (0, 0))[0] for kind in range(256))
-_MOST: Final = bytes(CONTROL.get(kind, (0, 0))[1] for kind in range(256))
+#: What a length field says at least, and at most (0: the engine's limit), of all types that may come once it is ready.
+LEAST: Final = bytes(STREAMED.get(kind, 0) or CONTROL.get(kind, (0, 0))[0] for kind in range(256))
+MOST: Final = bytes(CONTROL.get(kind, (0, 0))[1] for kind in range(256))
 RECEIVE_SLACK: Final = 1 << 20  # unread bytes allowed above one held frame: what a shell may read in one go
 
 
@@ -71,19 +72,19 @@ class Upstream:
         "_ended",
         "_left",
         "_login",
-        "_max_control",
-        "_max_frame",
         "_outgoing",
         "_state",
         "_streaming",
+        "max_control",
+        "max_frame",
     )
 
     def __init__(self, *, max_frame: int = 1 << 30, max_control: int = 1 << 20) -> None:
         if not 1024 <= max_control <= max_frame <= LONGEST:
             raise ValueError(f"limits must be 1024 <= max_control <= max_frame <= {LONGEST}")
         self._buffer = Buffer(max(max_control, PIECE) + RECEIVE_SLACK)
-        self._max_frame = max_frame
-        self._max_control = max_control
+        self.max_frame = max_frame
+        self.max_control = max_control
         self._outgoing = b""
         self._login: Login | None = None
         self._state = "new"  # new | tls | startup | ready | closed
@@ -182,7 +183,7 @@ class Upstream:
             return False
         kind = buffer.data[buffer.position]
         size = int(read_i32_be(buffer.data, buffer.position + 1)) & 0xFFFFFFFF
-        if size < 4 or (size >= PIECE if kind in STREAMED else size > self._max_control):
+        if size < 4 or (size >= PIECE if kind in STREAMED else size > self.max_control):
             return True
         return buffer.need(1 + size)
 
@@ -208,28 +209,6 @@ class Upstream:
         """
         return None if self._left or self._state != "ready" else self._buffer
 
-    def end_of(self, position: int) -> int:
-        """Where the control frame at ``position`` of ``unread.data`` ends; 0 unless it is all there and its length is
-        one that its type may have.
-        """
-        data = self._buffer.data
-        if len(data) - position < HEADER_SIZE:
-            return 0
-        kind = data[position]
-        size = int(read_i32_be(data, position + 1))
-        least = _LEAST[kind]
-        end = position + 1 + size
-        if not least or size < least or size > (_MOST[kind] or self._max_control) or end > len(data):
-            return 0
-        return end
-
-    def run_at(self, position: int) -> tuple[int, int]:
-        """Where the run of whole rows or copy frames at ``position`` of ``unread.data`` ends, and how many they are."""
-        data = self._buffer.data
-        kind = data[position]
-        end, count = scan_run(data, position, kind, _STREAMED[kind], self._max_frame)
-        return end, count
-
     def _next_run(self) -> Run | None:
         if self._left:
             return self._next_piece()
@@ -245,13 +224,13 @@ class Upstream:
             size = int(read_i32_be(data, position + 1)) & 0xFFFFFFFF
             least = _STREAMED[kind]
             if least:
-                end, count = scan_run(data, position, kind, least, self._max_frame)
+                end, count = scan_run(data, position, kind, least, self.max_frame)
                 if count:
                     buffer.position = end
                     whole = position == 0 and end == len(data)  # compiled, a slice is always a copy
                     return Run(kind, data if whole else data[position:end], count, False)
-                if size < least or size > self._max_frame:
-                    raise self._bad_length(kind, size, self._max_frame)
+                if size < least or size > self.max_frame:
+                    raise self._bad_length(kind, size, self.max_frame)
                 if size >= PIECE:
                     self._left = 1 + size
                     self._streaming = kind
@@ -260,8 +239,8 @@ class Upstream:
                     return None
                 continue
             end = position + 1 + size
-            least = _LEAST[kind]
-            if not least or size < least or size > (_MOST[kind] or self._max_control):
+            least = LEAST[kind]
+            if not least or size < least or size > (MOST[kind] or self.max_control):
                 self._judge_control(kind, size, CONTROL)
             if end > len(data):
                 if not buffer.need(1 + size):
@@ -289,8 +268,8 @@ class Upstream:
                 f"the target sent a message of type {bytes([kind])!r}, which has no place here", replies.VIOLATION
             )
         least, most = bounds
-        if size < least or size > (most or self._max_control):
-            raise self._bad_length(kind, size, most or self._max_control)
+        if size < least or size > (most or self.max_control):
+            raise self._bad_length(kind, size, most or self.max_control)
 
     # ------------------------------------------------------------ start-up
 

@@ -27,19 +27,9 @@ def test_it_is_a_queue(moves: list[str]) -> None:
             del model[1]
             assert owed.take_second() is taken
         assert [step.number for step in owed] == [step.number for step in model]
-        assert (len(owed), bool(owed)) == (len(model), bool(model))
         assert owed.first is (model[0] if model else None)
         assert owed.second is (model[1] if len(model) > 1 else None)
         assert owed.last is (model[-1] if model else None)
-
-
-def test_what_was_taken_is_not_kept() -> None:
-    owed = Owed()
-    for number in range(1000):
-        owed.put(Expected(Step.SYNC, number))
-    for _ in range(900):
-        owed.take()
-    assert len(owed._items) <= 2 * len(owed) + 64
 
 
 def test_nothing_comes_out_of_an_empty_one() -> None:

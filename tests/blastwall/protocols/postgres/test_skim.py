@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from blastwall.errors import UpstreamFault
 from blastwall.protocols.postgres import messages
-from blastwall.protocols.postgres.answers import COMPLETE, ROW, Answers, Expected, Step
+from blastwall.protocols.postgres.answers import COMPLETE, ROW, STEPS, Answers, Expected, Step
 from blastwall.protocols.postgres.names import Names
 from blastwall.protocols.postgres.skim import CHUNK_BYTES, skim
 from blastwall.protocols.postgres.upstream import Ready, Run, Upstream
@@ -72,14 +72,17 @@ class Server:
         assert isinstance(self.up.next_event(), Ready)
         self.answers = Answers(Names(), {"client_encoding": "UTF8"})
 
-    def expect(self, number: int, step: Step, hidden: bool) -> None:
+    def expect(self, number: int, step: int, hidden: bool) -> None:
         def done() -> None:
-            self.effects.append(f"{step.name} {number}")
+            self.effects.append(f"{STEPS[step]} {number}")
 
         def failed() -> None:
-            self.effects.append(f"{step.name} {number} failed")
+            self.effects.append(f"{STEPS[step]} {number} failed")
 
-        self.answers.expect(Expected(step, number, (done,), failed, hidden=hidden))
+        if hidden:
+            self.answers.expect(Expected(step, number, (done,), failed, hidden=True))
+        else:
+            self.answers.ask(step, number, (done,), failed, False, None)
 
     def receive(self, data: bytes) -> None:
         if self.fault:
@@ -116,10 +119,10 @@ class Server:
 
 
 @st.composite
-def conversations(draw: st.DrawFn) -> tuple[list[tuple[int, Step, bool]], bytes]:
+def conversations(draw: st.DrawFn) -> tuple[list[tuple[int, int, bool]], bytes]:
     """What was asked, and what a server says: mostly what it should."""
     steps = draw(st.lists(st.tuples(st.integers(1, 3), st.sampled_from([*GOOD]), st.booleans()), max_size=8))
-    asked = [(number, step, hidden and step is not Step.QUERY) for number, step, hidden in sorted(steps)]
+    asked = [(number, step, hidden and step != Step.QUERY) for number, step, hidden in sorted(steps)]
     said = b""
     for _, step, _ in asked:
         if draw(st.integers(0, 9)) == 0:
@@ -131,7 +134,7 @@ def conversations(draw: st.DrawFn) -> tuple[list[tuple[int, Step, bool]], bytes]
 @settings(max_examples=300)
 @given(conversations(), st.integers(1, 80))
 @example(([(1, Step.QUERY, False)], LAYOUT + DATA * 3 + ONE + IDLE), 1)
-def test_reading_ahead_changes_nothing(conversation: tuple[list[tuple[int, Step, bool]], bytes], pace: int) -> None:
+def test_reading_ahead_changes_nothing(conversation: tuple[list[tuple[int, int, bool]], bytes], pace: int) -> None:
     asked, said = conversation
     ahead, plain = Server(True), Server(False)
     for server in (ahead, plain):
