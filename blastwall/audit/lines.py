@@ -7,13 +7,14 @@ them the event is made once more with marks in those places that nobody can gues
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from json.encoder import encode_basestring_ascii
 from typing import Final
 
 from blastwall.audit.columns import written
 from blastwall.audit.project import LOCAL, MAX_TEXT, Projection, moment
 from blastwall.audit.sink import MAX_EVENT, day, encode, line
-from blastwall.recording.records import Header, Intent, Record, Relayed
+from blastwall.recording.records import Header, Intent, Record, Relayed, Seal
 
 MAX_FORMS: Final = 128  # kept for one recording; past that they are made again
 
@@ -38,6 +39,30 @@ class Lines:
         self._forms: dict[tuple[object, ...], Form] = {}
         self._second = -1  # the last moment's, and how it is written
         self._written = ""
+        self.ended = False
+
+    def gather(self, records: Iterable[Record], first: int, days: dict[str, list[str]], most: int) -> bool:
+        """Put the lines of the next records from number ``first`` on under their dates, at most about so many.
+
+        Returns whether there are more. :attr:`ended` then tells whether the recording's last record was among them.
+        """
+        held = 0
+        for record in records:
+            if isinstance(record, Seal):
+                self.ended = True
+            if record.sequence < first:
+                continue
+            made = self.line(record)
+            if made is None:
+                continue
+            day = days.get(made[0])
+            if day is None:
+                day = days[made[0]] = []
+            day.append(made[1])
+            held += 1
+            if held >= most:
+                return True
+        return False
 
     def line(self, record: Record) -> tuple[str, str] | None:
         """Return the event's UTC date (YYYY-MM-DD) and its line without an end; None for a record that has no event."""

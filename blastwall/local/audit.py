@@ -37,13 +37,12 @@ from blastwall.local.signer import load_signer
 from blastwall.ports import Clock
 from blastwall.recording.codec import FormatFault
 from blastwall.recording.reader import Reader
-from blastwall.recording.records import Seal
 from blastwall.settings import AuditSettings
 
 MAX_LINE = 1 << 20  # bytes of one line that are read back
 PLACES = ".places"  # in the trail's directory: how far each recording was projected
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}\.jsonl\Z")
-BATCH = 10_000  # events held in memory before they are written
+BATCH = 500  # events held in memory before they are written
 PERIOD = 0.5  # seconds between two looks of the follower
 NICE = 10  # of the follower: about a tenth of what the data path gets where both want a processor
 
@@ -177,9 +176,7 @@ class AuditTrail:
             raise OurFault(f"Old audit events cannot be removed from {self.directory}: {error.strerror}.") from error
 
     def _project(self, entry: Entry, before: Place, place: Path) -> tuple[int, bool]:
-        days: dict[str, list[str]] = {}
-        held = written = 0
-        done = False
+        written = 0
         with entry.open() as file:
             known = self._under_way.get(entry.id)
             if known is None:
@@ -187,22 +184,17 @@ class AuditTrail:
             else:
                 known.reader.again(file)
             reader = known.reader
-            for record in reader.records():
-                done = done or isinstance(record, Seal)
-                if record.sequence < before.sequence:
-                    continue
-                if known.lines is None:
-                    assert reader.header is not None
-                    known.lines = Lines(reader.header)
-                made = known.lines.line(record)
-                if made is None:
-                    continue
-                days.setdefault(made[0], []).append(made[1])
-                held += 1
-                if held >= BATCH:
-                    written += self._append(days)
-                    days, held = {}, 0
-        written += self._append(days)
+            records = reader.records()
+            if known.lines is None and next(records, None) is not None:
+                assert reader.header is not None
+                known.lines = Lines(reader.header)  # the header was the first record, and is no event
+            more = known.lines is not None
+            while more:
+                assert known.lines is not None
+                days: dict[str, list[str]] = {}
+                more = known.lines.gather(records, before.sequence, days, BATCH)
+                written += self._append(days)
+        done = known.lines is not None and known.lines.ended
         if reader.sequence >= before.sequence:
             _write_place(place, Place(reader.position, reader.sequence, done))
         return written, done

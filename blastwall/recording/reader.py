@@ -17,6 +17,7 @@ from blastwall.recording.codec import (
     RECORD,
     BlockHead,
     FormatFault,
+    RawRecord,
     RecordType,
     Torn,
     check_preamble,
@@ -88,28 +89,39 @@ class Reader:
 
     def blocks(self) -> Iterator[Block]:
         """Yield the blocks that hold together; stop at the first that does not."""
-        while self.problem is None:
-            try:
-                block = self._block()
-            except FormatFault as problem:
-                self.problem = problem
-                return
-            if block is None:
-                return
+        while (block := self._next()) is not None:
             yield block
 
     def records(self) -> Iterator[Record]:
         """Yield the records of those blocks."""
-        for block in self.blocks():
-            try:
-                for sequence, raw in enumerate(split_records(block.payload, block.offset), block.head.sequence):
+        while (block := self._next()) is not None:
+            payload, sequence = block.payload, block.head.sequence
+            position, end = 0, len(payload)
+            while position < end:  # their lengths were checked with the block
+                length, type_, flags, statement, at = RECORD.unpack_from(payload, position)
+                position += RECORD.size
+                raw = RawRecord(type_, flags, statement, at, payload[position : position + length])
+                position += length
+                try:
                     record = self._decoder.decode(raw, sequence)
-                    if record is not None:
-                        yield record
-            except FormatFault as problem:
-                problem.offset = block.offset
-                self.index = block.index
-                self.problem = problem
+                except FormatFault as problem:
+                    problem.offset = block.offset
+                    self.index = block.index
+                    self.problem = problem
+                    return
+                sequence += 1
+                if record is not None:
+                    yield record
+
+    def _next(self) -> Block | None:
+        """The next block that holds; None at the end, and where there is a problem."""
+        if self.problem is not None:
+            return None
+        try:
+            return self._block()
+        except FormatFault as problem:
+            self.problem = problem
+            return None
 
     def again(self, source: Seekable) -> None:
         """Look at a file that has grown since: go on behind the last whole block, as if it had ended there."""
@@ -139,18 +151,29 @@ class Reader:
         payload = inflate(head, stored, offset)
         if head.sequence != self._sequence:
             raise FormatFault("Records are missing before this block.", offset)
-        count = 0
-        for raw in _heads(payload, offset):
-            if raw < self._latest:
-                raise FormatFault("A record is older than the one before it.", offset)
-            self._latest = raw
-            count += 1
+        count = self._count(payload, offset)
         block = Block(self.index, offset, head, payload)
         self.chain = value
         self._sequence += count
         self.index += 1
         self.position = block.end
         return block
+
+    def _count(self, payload: bytes, offset: int) -> int:
+        """How many whole records it holds, none older than the one before."""
+        position, end, count = 0, len(payload), 0
+        while position < end:
+            if end - position < RECORD.size:
+                raise FormatFault("A record's head runs over its block.", offset)
+            length, _, _, _, at = RECORD.unpack_from(payload, position)
+            position += RECORD.size + length
+            if position > end:
+                raise FormatFault("A record's body runs over its block.", offset)
+            if at < self._latest:
+                raise FormatFault("A record is older than the one before it.", offset)
+            self._latest = at
+            count += 1
+        return count
 
     @property
     def sound(self) -> bool:
@@ -197,19 +220,6 @@ def _exactly(source: Source, size: int) -> bytes:
             break
         data += more
     return data
-
-
-def _heads(payload: bytes, offset: int) -> Iterator[int]:
-    """Yield the times of a payload's records without copying their bodies."""
-    position, end = 0, len(payload)
-    while position < end:
-        if end - position < RECORD.size:
-            raise FormatFault("A record's head runs over its block.", offset)
-        length, _, _, _, at = RECORD.unpack_from(payload, position)
-        position += RECORD.size + length
-        if position > end:
-            raise FormatFault("A record's body runs over its block.", offset)
-        yield at
 
 
 def read_header(source: Source) -> Header:
