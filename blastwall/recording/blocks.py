@@ -12,7 +12,7 @@ from mypy_extensions import i64
 from blastwall.errors import RecordingFault
 from blastwall.recording import chain
 from blastwall.recording.bodies import write_u32
-from blastwall.recording.codec import BLOCK, COMPRESS_FROM, ZSTD, deflate, preamble, seal_head
+from blastwall.recording.codec import BLOCK, COMPRESS_FROM, ZSTD, crc32, deflate, preamble, seal_head
 
 SPILL: Final = 256 * 1024  # bytes at which pending records are written without waiting for a commit
 
@@ -41,6 +41,17 @@ class Sink(Protocol):
     def close(self) -> None: ...
 
 
+class Immediate:
+    """A sink that has accepted a block when :meth:`put` returns: nothing is to be settled, and there is always room.
+
+    A class, and not only what it can do: compiled code calls it without a look-up. It is a :class:`Sink` as well.
+    """
+
+    def put(self, block: bytes) -> None:
+        """Append one block. Raises OSError, also when only some of it was taken."""
+        raise NotImplementedError
+
+
 class Blocks:
     """The file as it grows. After a failed write ``refusal`` says why, and nothing is written any more.
 
@@ -55,6 +66,7 @@ class Blocks:
         self._recording = recording
         self._session = chain.session_key(session)
         self._sink = sink
+        self._immediate = sink if isinstance(sink, Immediate) else None
         self._compress = compress
         self._background = background
         self._job: Future[None] | None = None
@@ -95,6 +107,18 @@ class Blocks:
         if self.refusal is not None:
             raise self.refusal
 
+    def put(self, payload: bytes, records: int) -> None:
+        """As :meth:`write` for one piece of fewer than :data:`COMPRESS_FROM` bytes: what nearly every commit writes."""
+        if self._job is not None:
+            self.wait()
+        elif self.refusal is not None:
+            raise self.refusal
+        sequence = self.sequence
+        self.sequence = sequence + records
+        self._seal_small(payload, sequence)
+        if self.refusal is not None:
+            raise self.refusal
+
     def wait(self) -> None:
         """Wait until every block is with the sink. Raises RecordingFault."""
         if self._job is not None:
@@ -107,7 +131,7 @@ class Blocks:
         """As the sink's, once every block is with it."""
         if self._job is not None:
             self.wait()
-        return self._sink.settle()
+        return None if self._immediate is not None else self._sink.settle()
 
     @property
     def busy(self) -> bool:
@@ -116,7 +140,7 @@ class Blocks:
 
     def room(self) -> Awaitable[None] | None:
         """As the sink's."""
-        return self._sink.room()
+        return None if self._immediate is not None else self._sink.room()
 
     def check(self) -> None:
         """Ask the sink whether all is well with what it has. Raises RecordingFault."""
@@ -167,19 +191,26 @@ class Blocks:
         self.count += 1
         self.length += len(head) + stored
 
-    def _seal_small(self, payload: bytes, sequence: int) -> None:
-        """What nearly every commit writes: a block that is one write."""
-        size = len(payload)
+    def _seal_small(self, payload: bytes, sequence: i64) -> None:
+        """A block that is one write."""
+        size = i64(len(payload))
+        joined = BytesWriter()
+        joined.write(self.value)
+        joined.write(self._session)
+        _write_head(joined, size, sequence)
+        joined.write(payload)
+        value = chain.linked(joined.getvalue())
         writer = BytesWriter()
-        write_u32(writer, 0)
-        write_u32(writer, size)
-        write_u32(writer, size)
-        write_i64_be(writer, i64(sequence))
-        sealed = writer.getvalue()
-        value = chain.link(self.value, self._session, sealed, (payload,))
-        block = seal_head(sealed, value) + payload
+        _write_head(writer, size, sequence)
+        writer.write(value)
+        write_u32(writer, crc32(writer.getvalue()))
+        writer.write(payload)
+        block = writer.getvalue()
         try:
-            self._sink.write((block,), len(block))
+            if self._immediate is not None:
+                self._immediate.put(block)
+            else:
+                self._sink.write((block,), len(block))
         except OSError as error:
             self._fail(error)
             return
@@ -192,3 +223,11 @@ class Blocks:
             f"The recording {self._recording} could not be written: {error}. Nothing runs unrecorded."
         )
         return self.refusal
+
+
+def _write_head(writer: BytesWriter, size: i64, sequence: i64) -> None:
+    """Append :data:`BLOCK` of a payload that is stored as it is."""
+    write_u32(writer, 0)
+    write_u32(writer, size)
+    write_u32(writer, size)
+    write_i64_be(writer, sequence)

@@ -48,27 +48,27 @@ def encode_json(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, separators=(",", ":"), sort_keys=True, default=str).encode()
 
 
-def write_u32(writer: BytesWriter, number: int) -> None:
+def write_u32(writer: BytesWriter, number: i64) -> None:
     """Append an unsigned 32-bit number. Raises OverflowError for one that does not fit."""
-    if not 0 <= number <= 0xFFFFFFFF:
+    if number < 0 or number > 0xFFFFFFFF:
         raise OverflowError(f"{number} does not fit 32 bits")
     write_i32_be(writer, i32(number if number < 0x80000000 else number - 0x100000000))
 
 
-def write_u16(writer: BytesWriter, number: int) -> None:
+def write_u16(writer: BytesWriter, number: i64) -> None:
     """Append an unsigned 16-bit number. Raises OverflowError for one that does not fit."""
-    if not 0 <= number <= 0xFFFF:
+    if number < 0 or number > 0xFFFF:
         raise OverflowError(f"{number} does not fit 16 bits")
     write_i16_be(writer, i16(number if number < 0x8000 else number - 0x10000))
 
 
-def write_head(writer: BytesWriter, length: int, type_: int, flags: int, statement: int, ticks: int) -> None:
+def write_head(writer: BytesWriter, length: i64, type_: int, flags: int, statement: i64, ticks: i64) -> None:
     """Append a record's head, as :data:`blastwall.recording.codec.RECORD` has it."""
     write_u32(writer, length)
     writer.append(type_)
     writer.append(flags)
     write_u32(writer, statement)
-    write_i64_be(writer, i64(ticks))
+    write_i64_be(writer, ticks)
 
 
 def write_parameters(writer: BytesWriter, parameters: tuple[Parameter, ...]) -> None:

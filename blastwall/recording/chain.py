@@ -16,7 +16,7 @@ from typing import Final
 from blastwall.recording.codec import VERSION, preamble
 
 SMALL: Final = 4096  # bytes that are joined rather than hashed one by one
-_EMPTY: Final = sha256()
+_new: Final = sha256().copy  # making one from its name looks the algorithm up
 _LABEL: Final = b"blastwall recording chain 1\0"
 
 
@@ -35,11 +35,17 @@ def session_key(session: str) -> bytes:
 
 def link(previous: bytes, session: bytes, sealed: bytes, parts: Sequence[bytes]) -> bytes:
     """Return a block's chain value. ``session`` is from :func:`session_key`, ``sealed`` the head without its value."""
-    digest = _EMPTY.copy()  # a new one looks its algorithm up
     if len(parts) == 1 and len(parts[0]) < SMALL:
-        digest.update(previous + session + sealed + parts[0])
-        return digest.digest()
+        return linked(previous + session + sealed + parts[0])
+    digest = _new()
     digest.update(previous + session + sealed)
     for part in parts:
         digest.update(part)
+    return digest.digest()
+
+
+def linked(joined: bytes) -> bytes:
+    """As :func:`link`, of all that it hashes in one piece."""
+    digest = _new()
+    digest.update(joined)
     return digest.digest()

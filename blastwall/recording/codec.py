@@ -32,6 +32,8 @@ MAX_BODY: Final = 32 * 1024 * 1024  # bytes of one record's body: the largest st
 COMPRESS_FROM: Final = 4096  # bytes of payload below which compression costs more than it saves
 
 
+crc32: Final = zlib.crc32  # looked up once
+
 ZSTD: Final = 1  # the only block flag: the payload is one zstd frame
 
 
@@ -144,7 +146,7 @@ def check_preamble(data: bytes) -> int:
 def seal_head(head: bytes, chain: bytes) -> bytes:
     """Complete a packed :data:`BLOCK` with its chain value and a check sum: a torn head is not a damaged one."""
     sealed = head + chain
-    return sealed + zlib.crc32(sealed).to_bytes(4, "big")
+    return sealed + crc32(sealed).to_bytes(4, "big")
 
 
 def parse_head(data: bytes, offset: int) -> BlockHead:

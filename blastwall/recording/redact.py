@@ -44,7 +44,10 @@ class Redacted:
 
 
 class Redactor:
-    """Finds secrets in one connection's statements. ``known`` secrets are found by value wherever they stand."""
+    """Finds secrets in one connection's statements. ``known`` secrets are found by value wherever they stand.
+
+    No bound value of fewer than ``shortest`` bytes is looked into.
+    """
 
     def __init__(self, known: Iterable[Secret] = ()) -> None:
         self._known: tuple[bytes, ...] = ()
@@ -58,7 +61,7 @@ class Redactor:
         values |= set(self._known)
         # The longest first: a secret that contains another is removed whole.
         self._known = tuple(sorted((value for value in values if len(value) >= MIN_KNOWN), key=len, reverse=True))
-        self._shortest = min(MIN_SHAPE, len(self._known[-1]) if self._known else MIN_SHAPE)
+        self.shortest = min(MIN_SHAPE, len(self._known[-1]) if self._known else MIN_SHAPE)
         self._known_text = tuple(decode_text(value) for value in self._known)
         self._seen.clear()
 
@@ -71,7 +74,7 @@ class Redactor:
             return seen
         for parameter in parameters:
             value = parameter.value
-            if value is not None and len(value) >= self._shortest and self._secret(value):
+            if value is not None and len(value) >= self.shortest and self.suspects_value(value):
                 return True
         return False
 
@@ -93,7 +96,8 @@ class Redactor:
             self._seen[text] = seen
         return seen
 
-    def _secret(self, value: bytes) -> bool:
+    def suspects_value(self, value: bytes) -> bool:
+        """Does a bound value hold a secret?"""
         if len(value) >= MIN_SHAPE and _SHAPES.search(value) is not None:
             return True
         for known in self._known:  # noqa: SIM110 - for every bound parameter: any() costs three times as much
@@ -113,7 +117,7 @@ class Redactor:
         try:
             if not parsed:
                 raise Unreadable
-            found = find(raw, self._secret)
+            found = find(raw, self.suspects_value)
         except Unreadable:
             lowered = text.lower()
             if any(word in lowered for word in _UNPARSED):
@@ -136,7 +140,7 @@ class Redactor:
 
     def _parameter(self, parameter: Parameter, hidden: bool) -> Parameter:
         value = parameter.value
-        if value is None or not (hidden or self._secret(value)):
+        if value is None or not (hidden or self.suspects_value(value)):
             return parameter
         return parameter._replace(value=STARS)
 

@@ -12,6 +12,7 @@ from concurrent.futures import Executor
 from typing import Any, Final
 
 from librt.strings import BytesWriter
+from mypy_extensions import i64
 
 from blastwall.errors import RecordingFault
 from blastwall.model import (
@@ -45,7 +46,8 @@ from blastwall.recording.bodies import (
     write_u32,
 )
 from blastwall.recording.checkpoints import EVERY_SECONDS, Checkpoints
-from blastwall.recording.codec import MAX_BODY, RECORD, Flag, RecordType
+from blastwall.recording.codec import COMPRESS_FROM, MAX_BODY, RECORD, Flag, RecordType
+from blastwall.recording.judged import Judged, Repeat, identities
 from blastwall.recording.manifest import Signer, make_manifest
 from blastwall.recording.redact import Redactor, without
 
@@ -65,6 +67,7 @@ _TO_AGENT: Final = Direction.TO_AGENT
 _EXECUTE: Final = StatementKind.EXECUTE
 _READ: Final = Effect.READ
 _EXECUTE_CODE: Final = KINDS[_EXECUTE]  # looking it up hashes an enum, in Python
+_RECORD_SIZE: Final = RECORD.size
 _INTENT_EXTRA: Final = INTENT_FIELDS.size
 _RELAYED_EXTRA: Final = RELAYED_FIELDS.size
 _PARAMETER_EXTRA: Final = PARAMETER.size
@@ -72,9 +75,8 @@ _PARAMETER_EXTRA: Final = PARAMETER.size
 MAX_PIECE: Final = 16 * 1024 * 1024  # bytes of one relayed record; larger chunks take several
 MAX_REMOVED: Final = 64  # redacted statements whose answers are still searched for what was taken out
 MAX_JUDGEMENTS: Final = 512  # (facts, decision) pairs remembered; past that they are forgotten and written again
-
-
-Judged = tuple[int, Facts, Permit, str]  # its number, what was judged and how, and the surroundings
+COPIED: Final = 4096  # bytes below which a buffer is copied among its neighbours rather than referred to
+SPARE: Final = 16 * 1024  # bytes of room kept for the next block
 
 
 class Writer:
@@ -112,15 +114,18 @@ class Writer:
         self._redactor = redactor
         self._signer = signer
         self._origin = ticks()
-        self._parts: list[bytes] = []  # pending, with their size in bytes and their number of records
-        self._size = 0
+        self._parts: list[bytes] = []  # pending, up to the last buffer that was too large to copy
+        self._out = BytesWriter()  # pending, after that
+        self._size = 0  # bytes of both, and their number of records
         self._count = 0
         self._refusal: RecordingFault | None = None
         self._judgements: dict[tuple[object, ...], tuple[int, Facts]] = {}
         self._quick: dict[tuple[object, ...], Judged] = {}
         self._last: Judged | None = None  # the judgement of the statement before: most are like it
+        self._last_named: Judged | None = None  # the same of texts that are only named
         self._judgement = 0  # the last id given out
         self._removed: dict[int, tuple[bytes, ...]] = {}  # statement -> what redaction took out of it
+        self._tag, self._word = "", b""  # the completion word that was recorded last, and its bytes
         self._statements = 0
         self._denied = 0
         self._rows = 0
@@ -139,40 +144,72 @@ class Writer:
         """Append what is asked and what was decided. Raises RecordingFault, also for a text beyond :data:`MAX_BODY`."""
         if self._refusal is not None:
             raise self._refusal
+        if type(decision) is not Permit:
+            if type(decision) is Denial:
+                self._denied += 1
+            self._intend(statement, facts, decision, None)
+            return
+        # By identity first: hashing a decision by value costs more than all the rest.
+        known = self._last_named if decision.prepare_only else self._last
+        if known is None or not known.fits(facts, decision, statement.surroundings):
+            known = self._quick.get(identities(facts, decision, statement.surroundings))
+            if known is not None:
+                if decision.prepare_only:
+                    self._last_named = known
+                else:
+                    self._last = known
+        if known is None or not self._repeat(known, statement, decision):
+            self._intend(statement, facts, decision, known)
+
+    def _repeat(self, known: Judged, statement: Statement, permit: Permit) -> bool:
+        """Append an intent that differs from an earlier one in its parameters only; False: it is not like that."""
+        again = known.again
+        if (
+            again is None
+            or again.text is not statement.text
+            or again.kind is not statement.kind
+            or (again.upstream is not permit.upstream_text and again.upstream != permit.upstream_text)
+            or (again.name is not statement.name and again.name != statement.name)
+        ):
+            return False
+        parameters = statement.parameters
+        if len(parameters) != again.count:
+            return False
+        length = len(again.body) + len(statement.results)
+        shortest = self._redactor.shortest
+        for parameter in parameters:
+            if parameter.withheld:
+                return False
+            length += _PARAMETER_EXTRA
+            value = parameter.value
+            if value is not None:
+                size = len(value)
+                length += size
+                if size >= shortest and self._redactor.suspects_value(value):
+                    return False
+        if length > MAX_BODY:
+            return False
+        out = self._out
+        start = i64(len(out))
+        try:
+            write_head(out, length, _INTENT, again.flags, statement.number, self._ticks() - self._origin)
+            out.write(again.body)
+            write_parameters(out, parameters)
+            out.write(statement.results)
+        except BaseException:
+            out.truncate(start)
+            raise
+        self._intended(length)
+        return True
+
+    def _intend(self, statement: Statement, facts: Facts, decision: Decision, known: Judged | None) -> None:
         text = statement.text
         parameters = statement.parameters
         upstream = ""
         flags = 0
-        quick: tuple[object, ...] | None = None
-        known: Judged | None = None
-        if type(decision) is Permit:
-            # By identity first (the entry keeps them alive): hashing a decision by value costs more than all the rest.
-            known = self._last
-            if (
-                known is None
-                or known[1] is not facts
-                or known[2].policies is not decision.policies
-                or known[2].risk is not decision.risk
-                or known[2].prepare_only is not decision.prepare_only
-                or known[2].approval is not decision.approval
-                or known[2].would_have is not decision.would_have
-                or known[3] != statement.surroundings
-            ):
-                quick = (
-                    id(facts),
-                    id(decision.policies),
-                    id(decision.risk),
-                    decision.prepare_only,
-                    decision.approval,
-                    decision.would_have,
-                    statement.surroundings,
-                )
-                known = self._last = self._quick.get(quick)
-            if decision.upstream_text != text:
-                upstream = decision.upstream_text
-                flags = _UPSTREAM
-        elif type(decision) is Denial:
-            self._denied += 1
+        if type(decision) is Permit and decision.upstream_text != text:
+            upstream = decision.upstream_text
+            flags = _UPSTREAM
         for parameter in parameters:
             if parameter.withheld:
                 parameters = without(parameters)
@@ -181,7 +218,8 @@ class Writer:
                 break
         redactor = self._redactor
         removed: tuple[bytes, ...] = ()
-        if redactor.suspects(text, parameters) or (flags and redactor.suspects(upstream, ())):
+        suspected = redactor.suspects(text, parameters) or (flags != 0 and redactor.suspects(upstream, ()))
+        if suspected:
             text, upstream, parameters, changed, removed = self._redact(statement, upstream, facts)
             if changed:
                 flags |= _REDACTED
@@ -196,14 +234,12 @@ class Writer:
             if "writes_masked" in facts.flags:
                 text, upstream = redactor.veiled(text), redactor.veiled(upstream)
                 flags |= _REDACTED
-        if known is not None:
-            reference = known[0]
-        else:
+        if known is None:
             reference = self._reference(facts, decision, statement.surroundings, removed)
-            if quick is not None and type(decision) is Permit:
-                if len(self._quick) >= MAX_JUDGEMENTS:
-                    self._quick.clear()
-                self._last = self._quick[quick] = (reference, facts, decision, statement.surroundings)
+            if type(decision) is Permit:
+                known = self._keep(reference, facts, decision, statement.surroundings)
+        else:
+            reference = known.number
         try:
             body = text.encode()
         except UnicodeEncodeError:
@@ -211,7 +247,8 @@ class Writer:
         sent = encode_text(upstream) if flags & _UPSTREAM else b""
         name = encode_text(statement.name)[:0xFFFF] if statement.name else b""
         results = statement.results
-        length = _INTENT_EXTRA + len(body) + len(sent) + len(name) + len(results)
+        fixed = _INTENT_EXTRA + len(body) + len(sent) + len(name)
+        length = fixed + len(results)
         if parameters:
             if len(parameters) > 0xFFFF:
                 raise RecordingFault(f"{len(parameters):,} parameters are more than a record holds (65,535).")
@@ -224,25 +261,44 @@ class Writer:
             raise RecordingFault(
                 f"A statement of {length:,} bytes is too large to be recorded (limit {MAX_BODY:,}); send it in parts."
             )
-        writer = BytesWriter()
-        write_head(writer, length, _INTENT, flags, statement.number, self._ticks() - self._origin)
-        write_u32(writer, reference)
-        writer.append(_EXECUTE_CODE if statement.kind is _EXECUTE else KINDS[statement.kind])
-        write_u16(writer, len(name))
-        write_u16(writer, len(parameters))
-        write_u32(writer, len(body))
-        write_u32(writer, len(sent))
-        writer.write(body)
-        writer.write(sent)
-        writer.write(name)
-        write_parameters(writer, parameters)
-        writer.write(results)
-        self._parts.append(writer.getvalue())
-        self._size += RECORD.size + length
+        out = self._out
+        start = i64(len(out))
+        try:
+            write_head(out, length, _INTENT, flags, statement.number, self._ticks() - self._origin)
+            write_u32(out, reference)
+            out.append(_EXECUTE_CODE if statement.kind is _EXECUTE else KINDS[statement.kind])
+            write_u16(out, len(name))
+            write_u16(out, len(parameters))
+            write_u32(out, len(body))
+            write_u32(out, len(sent))
+            out.write(body)
+            out.write(sent)
+            out.write(name)
+            if known is not None and not (suspected or flags & _REDACTED or facts.masked_columns):
+                _lay_out(known, statement, decision, flags, out, fixed)
+            write_parameters(out, parameters)
+            out.write(results)
+        except BaseException:
+            out.truncate(start)
+            raise
+        self._intended(length)
+
+    def _intended(self, length: int) -> None:
+        self._size += _RECORD_SIZE + length
         self._count += 1
         self._statements += 1
         if self._size >= SPILL:
             self._write()
+
+    def _keep(self, reference: int, facts: Facts, permit: Permit, surroundings: str) -> Judged:
+        if len(self._quick) >= MAX_JUDGEMENTS:
+            self._quick.clear()
+        known = self._quick[identities(facts, permit, surroundings)] = Judged(reference, facts, permit, surroundings)
+        if permit.prepare_only:
+            self._last_named = known
+        else:
+            self._last = known
+        return known
 
     def _redact(
         self, statement: Statement, upstream: str, facts: Facts
@@ -286,7 +342,7 @@ class Writer:
         return reference
 
     def relayed(self, masked: Masked) -> Awaitable[None] | None:
-        """Append what travelled under a permit. Bytes are referred to, not copied; past 256 KiB they are written.
+        """Append what travelled under a permit. Past 256 KiB it is written; what is large is not copied before.
 
         Returns what to wait for when the sink has taken in all it can hold.
         """
@@ -300,27 +356,32 @@ class Writer:
             flags |= _REDACTED
         if len(data) > MAX_PIECE:
             data = self._relay_pieces(data, statement, flags)
-        tag = masked.tag
-        word = encode_text(tag)[:255] if tag else b""
+        if masked.tag != self._tag:
+            self._tag = masked.tag
+            self._word = encode_text(masked.tag)[:255]
+        word = self._word
         error = encode_text(masked.error)[:255] if masked.error else b""
         size = len(data)
         length = _RELAYED_EXTRA + len(word) + len(error) + size
         rows = masked.rows
-        writer = BytesWriter()
-        write_head(writer, length, _RELAYED, flags, statement, self._ticks() - self._origin)
-        write_u32(writer, rows)
-        write_u32(writer, masked.cells)
-        writer.append(len(word))
-        writer.append(len(error))
-        writer.write(word)
-        writer.write(error)
-        parts = self._parts
-        parts.append(writer.getvalue())
-        parts.append(data)
+        out = self._out
+        start = i64(len(out))
+        try:
+            write_head(out, length, _RELAYED, flags, statement, self._ticks() - self._origin)
+            write_u32(out, rows)
+            write_u32(out, masked.cells)
+            out.append(len(word))
+            out.append(len(error))
+            out.write(word)
+            out.write(error)
+            self._add(data)
+        except BaseException:
+            out.truncate(start)
+            raise
         self._count += 1
         self._bytes += size
         self._rows += rows
-        self._size += RECORD.size + length
+        self._size += _RECORD_SIZE + length
         if self._size < SPILL:
             return None
         self._write()
@@ -346,12 +407,15 @@ class Writer:
     def protect(self, *secrets: Secret) -> None:
         """Keep these out of everything appended from now on: the agent's token, the vended credential."""
         self._redactor.add(secrets)
+        # Repeats were made of texts that nobody searched for these.
+        self._quick.clear()
+        self._last = self._last_named = None
 
     def commit(self) -> Awaitable[None] | None:
         """Hand everything pending to the sink as one block. Raises RecordingFault."""
         if self._refusal is not None:
             raise self._refusal
-        if self._parts:
+        if self._count:
             self._write()
         try:
             return self._blocks.settle()
@@ -371,7 +435,7 @@ class Writer:
         """
         if self._refusal is not None:
             raise self._refusal
-        if self._parts:
+        if self._count:
             self._write()
         try:
             self._blocks.check()
@@ -395,7 +459,7 @@ class Writer:
                 self._finish(reason)
         finally:
             self._refusal = self._refusal or RecordingFault("This recording is closed.")
-            self._parts = []
+            self._parts, self._out = [], BytesWriter()
             self._blocks.close()
 
     def _finish(self, reason: str) -> None:
@@ -429,16 +493,56 @@ class Writer:
     def _append(self, type_: int, flags: int, statement: int, body: bytes) -> None:
         if len(body) > MAX_BODY:
             raise RecordingFault(f"A record of {len(body):,} bytes is too large (limit {MAX_BODY:,}).")
-        self._parts.append(RECORD.pack(len(body), type_, flags, statement, self._ticks() - self._origin) + body)
-        self._size += RECORD.size + len(body)
+        head = RECORD.pack(len(body), type_, flags, statement, self._ticks() - self._origin)
+        self._out.write(head)
+        self._add(body)
+        self._size += _RECORD_SIZE + len(body)
         self._count += 1
 
+    def _add(self, data: bytes) -> None:
+        """Append the end of a record: a copy of it, or the buffer itself where that is large."""
+        if len(data) < COPIED:
+            self._out.write(data)
+            return
+        self._parts.append(self._out.getvalue())
+        self._parts.append(data)
+        self._out = BytesWriter()
+
     def _write(self) -> None:
-        parts, size, count = self._parts, self._size, self._count
-        self._parts = []
+        parts, out, size, count = self._parts, self._out, self._size, self._count
         self._size = self._count = 0
+        rest = out.getvalue()
+        if size < SPARE:
+            out.truncate(0)
+        else:
+            self._out = BytesWriter()
         try:
+            if not parts:
+                if size < COMPRESS_FROM:
+                    self._blocks.put(rest, count)
+                else:
+                    self._blocks.write((rest,), size, count)
+                return
+            self._parts = []
+            if rest:
+                parts.append(rest)
             self._blocks.write(parts, size, count)
         except RecordingFault as fault:
             self._refusal = fault
             raise
+
+
+def _lay_out(
+    known: Judged, statement: Statement, decision: Decision, flags: int, out: BytesWriter, length: int
+) -> None:
+    """Keep the ``length`` bytes just written for the next time, where the text looks like one that has a next."""
+    if type(decision) is Permit and length < COPIED and (statement.parameters or statement.name):
+        known.again = Repeat(
+            statement.text,
+            decision.upstream_text,
+            statement.name,
+            statement.kind,
+            len(statement.parameters),
+            flags,
+            out.getvalue()[-length:],
+        )
