@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from librt.strings import read_i32_be
+from librt.strings import read_i32_be, read_i64_be
+from mypy_extensions import i64
 
 from blastwall.errors import ProtocolViolation
 from blastwall.model import Secret
@@ -30,6 +31,13 @@ VIOLATION: Final = "08P01"
 RECEIVE_SLACK: Final = 1 << 20  # unread bytes allowed above one frame: what a shell may read in one go
 
 _TERMINATE: Final = ord("X")
+_DESCRIBE: Final = ord("D")
+_EXECUTE: Final = ord("E")
+# The ends of a batch in pieces of eight bytes behind the first type byte: numbers that need no slice to compare.
+_DESCRIBE_1: Final = 0x0000000650004500
+_DESCRIBE_9: Final = 0x0000090000000000
+_EXECUTE_1: Final = 0x0000000900000000
+_SYNC_LAST: Final = 0x0000005300000004
 _SYNC: Final = ord("S")
 _PASSWORD: Final = ord("p")
 _TLS_HANDSHAKE: Final = 0x16
@@ -165,6 +173,40 @@ class Downstream:
         if self._state != "ready" or self._ended or not self.ready:
             return False
         return self._buffer.data[self._buffer.position] == kind
+
+    def take_end(self) -> int:
+        """Read the rest of a batch as nearly all clients end it, if it is next and all there: how many messages it is.
+
+        3: Describe the unnamed portal, Execute it for all rows, Sync (``messages.END_DESCRIBED``). 2: without Describe
+        (``messages.END``). 0: whatever else; nothing was read. Says what ``next_event`` would, message by message.
+        """
+        if self._state != "ready" or self._skipping:
+            return 0
+        buffer = self._buffer
+        data = buffer.data
+        position: i64 = buffer.position
+        here: i64 = len(data) - position
+        if here < 15:
+            return 0
+        kind: i64 = data[position]
+        if kind == _DESCRIBE:
+            if (
+                here < 22
+                or read_i64_be(data, position + 1) != _DESCRIBE_1
+                or read_i64_be(data, position + 9) != _DESCRIBE_9
+                or read_i64_be(data, position + 14) != _SYNC_LAST
+            ):
+                return 0
+            buffer.position = int(position + 22)
+            return 3
+        if (
+            kind != _EXECUTE
+            or read_i64_be(data, position + 1) != _EXECUTE_1
+            or read_i64_be(data, position + 7) != _SYNC_LAST
+        ):
+            return 0
+        buffer.position = int(position + 15)
+        return 2
 
     # ------------------------------------------------------------ ready
 

@@ -31,6 +31,7 @@ SSL_ACCEPTED: Final = b"S"
 SSL_REFUSED: Final = b"N"
 
 _BIND: Final = ord("B")
+_PARSE: Final = ord("P")
 PROTOCOL_MAJOR: Final = 3
 CANCEL_CODE: Final = 80877102
 SSL_CODE: Final = 80877103
@@ -62,6 +63,9 @@ def cstring(text: bytes) -> bytes:
 #: What nearly every client sends behind its Bind.
 _DESCRIBE_UNNAMED: Final = frame(b"D", b"P\0")
 _EXECUTE_UNNAMED: Final = frame(b"E", b"\0" + bytes(4))
+#: The end of a batch that runs the unnamed portal, to all of its rows; and with its columns described first.
+END: Final = _EXECUTE_UNNAMED + SYNC
+END_DESCRIBED: Final = _DESCRIBE_UNNAMED + END
 
 
 def _uint32(number: int) -> bytes:
@@ -251,7 +255,21 @@ def query(text: bytes) -> bytes:
 
 
 def parse(name: bytes, text: bytes, type_ids: Sequence[int] = ()) -> bytes:
-    return frame(b"P", cstring(name) + cstring(text) + _numbers("I", type_ids))
+    if 0 in name or 0 in text:
+        raise ValueError("a NUL byte cannot be part of a protocol string")
+    numbers = _numbers("I", type_ids)
+    size = len(name) + len(text) + len(numbers) + 6
+    if size > LONGEST:
+        raise ValueError(f"a message body of {size - 4} bytes does not fit its length field")
+    writer = BytesWriter()
+    writer.append(_PARSE)
+    write_i32_be(writer, i32(size))
+    writer.write(name)
+    writer.append(0)
+    writer.write(text)
+    writer.append(0)
+    writer.write(numbers)
+    return writer.getvalue()
 
 
 def bind(
@@ -268,17 +286,20 @@ def rebind(portal: bytes, statement: bytes, raw: bytes) -> bytes:
     """A Bind under other names; ``raw`` is ``requests.Bind.raw``, which was read exactly."""
     if 0 in portal or 0 in statement:
         raise ValueError("a NUL byte cannot be part of a protocol string")
-    size = len(portal) + len(statement) + len(raw) + 6
+    return renamed(portal + b"\0" + statement + b"\0", raw, b"")
+
+
+def renamed(names: bytes, raw: bytes, behind: bytes) -> bytes:
+    """As :func:`rebind`, with both names as they stand in a message, and whole messages that follow."""
+    size = len(names) + len(raw) + 4
     if size > LONGEST:
         raise ValueError(f"a message body of {size - 4} bytes does not fit its length field")
     writer = BytesWriter()
     writer.append(_BIND)
     write_i32_be(writer, i32(size))
-    writer.write(portal)
-    writer.append(0)
-    writer.write(statement)
-    writer.append(0)
+    writer.write(names)
     writer.write(raw)
+    writer.write(behind)
     return writer.getvalue()
 
 

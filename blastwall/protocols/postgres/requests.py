@@ -284,40 +284,64 @@ def _read_parse(buffer: bytes, start: int, end: int) -> Parse:
 def _read_bind(buffer: bytes, start: int, end: int) -> Bind:
     portal = _name(buffer, start, end, b"B")
     statement = _name(buffer, portal + 1, end, b"B")
-    formats, position = _numbers(buffer, statement + 1, end, "H", 2, b"B")
-    if position + 2 > end:
+    last: i64 = end
+    position: i64 = statement + 1
+    formats: tuple[int, ...] = ()
+    if position + 2 > last:
         raise _ends_early(b"B")
-    count = (buffer[position] << 8) | buffer[position + 1]
+    if buffer[position] | buffer[position + 1]:
+        formats, after = _numbers(buffer, int(position), end, "H", 2, b"B")
+        position = after
+    else:
+        position += 2
+    if position + 2 > last:
+        raise _ends_early(b"B")
+    count: i64 = (i64(buffer[position]) << 8) | i64(buffer[position + 1])
     position += 2
-    values: list[bytes | None] = []
-    for _ in range(count):
-        if position + 4 > end:
-            raise _ends_early(b"B")
-        size = int(read_i32_be(buffer, position))
-        position += 4
-        if size == -1:
-            values.append(None)
-            continue
-        if size < 0 or position + size > end:
-            raise _ends_early(b"B")
-        values.append(buffer[position : position + size])
-        position += size
-    result_formats, position = _numbers(buffer, position, end, "H", 2, b"B")
-    if position != end:
+    values: tuple[bytes | None, ...] = ()
+    if count:
+        found: list[bytes | None] = []
+        number: i64 = 0
+        while number < count:
+            number += 1
+            if position + 4 > last:
+                raise _ends_early(b"B")
+            size: i64 = i64(read_i32_be(buffer, position))
+            position += 4
+            if size == -1:
+                found.append(None)
+                continue
+            if size < 0 or position + size > last:
+                raise _ends_early(b"B")
+            found.append(buffer[position : position + size])
+            position += size
+        values = tuple(found)
+    result_formats: tuple[int, ...] = ()
+    if position + 2 <= last and not buffer[position] | buffer[position + 1]:
+        position += 2
+    else:
+        result_formats, after = _numbers(buffer, int(position), end, "H", 2, b"B")
+        position = after
+    if position != last:
         raise _too_long(b"B")
+    if formats or result_formats:
+        _judge_formats(formats, result_formats, len(values))
+    return Bind(
+        b"" if portal == start else buffer[start:portal],
+        b"" if statement == portal + 1 else buffer[portal + 1 : statement],
+        formats,
+        values,
+        result_formats,
+        buffer[statement + 1 : end],
+    )
+
+
+def _judge_formats(formats: tuple[int, ...], result_formats: tuple[int, ...], count: int) -> None:
     if len(formats) > 1 and len(formats) != count:
         raise MessageViolation(f"bind message has {len(formats)} parameter formats but {count} parameters", kind=b"B")
     for code in formats + result_formats:
         if code > 1:
             raise MessageViolation(f"unsupported format code: {code}", kind=b"B", code="22023")
-    return Bind(
-        buffer[start:portal],
-        buffer[portal + 1 : statement],
-        formats,
-        tuple(values),
-        result_formats,
-        buffer[statement + 1 : end],
-    )
 
 
 def _read_subject(buffer: bytes, start: int, end: int, kind: bytes, word: str) -> tuple[bytes, bytes]:
