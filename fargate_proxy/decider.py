@@ -28,9 +28,8 @@ from blastwall.model import (
     Statement,
     StatementKind,
     Target,
-    Value,
 )
-from blastwall.policy.decide import Policies, Question
+from blastwall.policy.decide import Policies, Question, Standing
 from blastwall.policy.question import is_light
 from blastwall.ports import Approvals, Clock, Recording
 from fargate_proxy.ledger import Ledger
@@ -39,6 +38,7 @@ log = logging.getLogger("blastwall.gateway")
 
 #: How often a waiting client is told that its statement is still held, so that idle timers between us keep still.
 REMINDER_SECONDS: Final = 20.0
+_EXECUTE: Final = StatementKind.EXECUTE
 #: Permits a connection remembers by the identity of what they are for.
 REMEMBERED: Final = 512
 SHIPPED: Final = Room()
@@ -67,14 +67,14 @@ class Asking:
     keep: int = 0
 
 
-class Known(Value):
+class Known:
     """A permit that nobody had to be asked for, with all that it depended on and that may change in a connection.
 
-    It keeps the facts alive, so that their id() stays theirs.
+    It keeps the facts alive, so that their id() stays theirs. ``since`` and ``until`` are the hour it was given in
+    (seconds since the epoch).
     """
 
-    __slots__ = ("exhausted", "facts", "hour", "kind", "permit", "policies")
-    __match_args__ = ("facts", "kind", "policies", "hour", "exhausted", "permit")
+    __slots__ = ("exhausted", "facts", "kind", "permit", "policies", "since", "until")
 
     def __init__(
         self,
@@ -85,16 +85,17 @@ class Known(Value):
         exhausted: frozenset[str],
         permit: Permit,
     ) -> None:
-        self.facts = facts
-        self.kind = kind
-        self.policies = policies
-        self.hour = hour
-        self.exhausted = exhausted
-        self.permit = permit
+        self.facts: Final = facts
+        self.kind: Final = kind
+        self.policies: Final = policies
+        self.since: Final[float] = hour * 3600.0
+        self.until: Final[float] = hour * 3600.0 + 3600.0
+        self.exhausted: Final = exhausted
+        self.permit: Final = permit
 
 
 class Decider:
-    """Decides for one connection. ``policies`` is asked anew for each statement, so a reload takes effect at once.
+    """Decides for one connection. ``standing`` is looked at for each statement, so a reload takes effect at once.
 
     ``foresee`` finds out what a statement would do (None: its protocol cannot tell). It is called only where a rule
     reads that, or a person will.
@@ -104,7 +105,7 @@ class Decider:
         self,
         session: Session,
         target: Target,
-        policies: Callable[[], Policies],
+        standing: Standing,
         people: Approvals,
         recording: Recording,
         ledger: Ledger,
@@ -114,39 +115,55 @@ class Decider:
     ) -> None:
         self._session = session
         self._target = target
-        self._policies = policies
+        self._standing = standing
         self._people = people
         self._recording = recording
         self._ledger = ledger
         self._clock = clock
         self._asking = asking
         self._foresee = foresee
+        self._now = clock.now
         self._known: dict[tuple[int, bool], Known] = {}
+        self._last: Known | None = None  # of the statement that ran before, and
+        self._last_named: Known | None = None  # of the one that was named before: the next is mostly like it
 
     def at_once(self, statement: Statement, facts: Facts, upstream_text: str) -> Permit | Denial | None:
         """As :meth:`decide` where nobody has to be waited for; None: :meth:`decide` has to."""
         if facts.filters_masked and self._target.masking is not None:
             return None
-        policies = self._policies()
-        hour = int(self._clock.now()) // 3600
+        policies = self._standing.policies
+        now = self._now()
         exhausted = self._ledger.exhausted
-        key = (id(facts), statement.kind is StatementKind.EXECUTE)
-        known = self._known.get(key)
+        kind = statement.kind
+        known = self._last if kind is _EXECUTE else self._last_named
+        if known is None or known.facts is not facts:
+            known = self._known.get((id(facts), kind is _EXECUTE))
         if (
             known is not None
-            and known.kind is statement.kind
+            and known.kind is kind
             and known.policies is policies
-            and known.hour == hour
-            and known.exhausted == exhausted
+            and known.since <= now < known.until
+            and (known.exhausted is exhausted or known.exhausted == exhausted)
         ):
+            self._note(known)
             permit = known.permit
-            return permit if permit.upstream_text == upstream_text else policies.renew(permit, upstream_text)
+            if permit.upstream_text is upstream_text or permit.upstream_text == upstream_text:
+                return permit
+            return policies.renew(permit, upstream_text)
         decision = self._judge(policies, statement, facts, upstream_text)
         if type(decision) is Permit:
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
-            self._known[key] = Known(facts, statement.kind, policies, hour, exhausted, decision)
+            known = Known(facts, kind, policies, int(now) // 3600, exhausted, decision)
+            self._known[(id(facts), kind is _EXECUTE)] = known
+            self._note(known)
         return decision
+
+    def _note(self, known: Known) -> None:
+        if known.kind is _EXECUTE:
+            self._last = known
+        else:
+            self._last_named = known
 
     def _judge(
         self, policies: Policies, statement: Statement, facts: Facts, upstream_text: str
@@ -185,7 +202,7 @@ class Decider:
     async def _decide(
         self, statement: Statement, facts: Facts, upstream_text: str, exchange: Exchange | None
     ) -> Permit | Denial:
-        policies = self._policies()
+        policies = self._standing.policies
         question = self._question(statement, facts, upstream_text)
         found: Blast | None = None
         if policies.needs_blast(question):
@@ -226,7 +243,7 @@ class Decider:
         if exchange is not None and exchange.interactive:
             status = await self._hold(status, exchange, decision)
             if status.state is ApprovalState.APPROVED:
-                permit = await self._redeem(binding, shape, self._policies(), question, decision)
+                permit = await self._redeem(binding, shape, self._standing.policies, question, decision)
                 if permit is not None:
                     return permit
         return self._answer(status, decision)

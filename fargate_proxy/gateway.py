@@ -39,6 +39,7 @@ from blastwall.model import (
     Target,
 )
 from blastwall.policy.connecting import connecting
+from blastwall.policy.decide import Standing
 from blastwall.ports import Approvals, Capsules, Clock, Recorder, Recording, Sessions, Vendor, Verifier
 from fargate_proxy.decider import Asking, Decider
 from fargate_proxy.endings import Endings
@@ -84,9 +85,11 @@ class Gateway:
     watch: Watch = field(default_factory=Watch)
     endings: Endings = field(init=False)
     journal: Journal = field(init=False)
+    standing: Standing = field(init=False)
 
     def __post_init__(self) -> None:
         ports = self.ports
+        self.standing = Standing(self.bundle.policies)
         self.journal = Journal(ports.recorder, ports.clock)
         self.endings = Endings(ports.sessions, ports.vendor, ports.recorder, lambda: all_targets(self.bundle))
 
@@ -190,7 +193,7 @@ class Gateway:
             decider = Decider(
                 session,
                 target,
-                lambda: self.bundle.policies,
+                self.standing,
                 ports.people,
                 recording,
                 ledger,
@@ -374,6 +377,7 @@ class Gateway:
     def adopt(self, bundle: Bundle) -> None:
         """Take another configuration from now on: new connections wholly, live ones for their policies."""
         self.bundle = bundle
+        self.standing.policies = bundle.policies
 
 
 def _narrowed(target: Target, principal: Principal) -> Target:

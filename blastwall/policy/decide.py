@@ -53,7 +53,7 @@ from blastwall.policy.question import (
 from blastwall.policy.risk import RiskTable
 from blastwall.policy.vocabulary import HINTS
 
-__all__ = ["Policies", "Question"]
+__all__ = ["Policies", "Question", "Standing"]
 
 REMEMBERED: Final = 4096  # decisions kept by value (twice that at most) and by identity
 LONGEST_REMEMBERED: Final = (
@@ -295,6 +295,15 @@ class Policies:
             world = self._ground.with_added_json_str(json.dumps([agent_entity(principal), target_entity(target)]))
             self._worlds.put(key, world)
         return world
+
+
+class Standing:
+    """The policies that stand now: whoever decides asks for each statement anew, and a reload puts others here."""
+
+    __slots__ = ("policies",)
+
+    def __init__(self, policies: Policies) -> None:
+        self.policies = policies
 
 
 def _action_of(question: Question) -> str:

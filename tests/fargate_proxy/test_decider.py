@@ -34,6 +34,7 @@ from blastwall.model import (
     StatementKind,
     Target,
 )
+from blastwall.policy.decide import Standing
 from blastwall.policy.question import Question
 from fargate_proxy.decider import Decider
 from fargate_proxy.ledger import Ledger
@@ -82,7 +83,7 @@ class Desk:
         self.people = people
         self.log = Log()
         self.decider = Decider(
-            self.session, self.target, lambda: bundle.policies, people, self.log, Ledger({}, {}), SystemClock()
+            self.session, self.target, Standing(bundle.policies), people, self.log, Ledger({}, {}), SystemClock()
         )
 
     async def ask(self, exchange: Exchange | None, text: str = "DELETE FROM orders WHERE id = 1") -> Permit | Denial:
@@ -125,7 +126,7 @@ def comparing(desk: Desk, lookups: int, predicates: Predicates) -> Decider:
     other = Rule(Strategy.REDACT, names("public.customers.phone", 3), predicates=Predicates.EQUALITY)
     target = replace(desk.target, masking=Rules((rule, other), lookups=lookups))
     policies = load_bundle(CONFIG).policies
-    return Decider(desk.session, target, lambda: policies, desk.people, desk.log, Ledger({}, {}), SystemClock())
+    return Decider(desk.session, target, Standing(policies), desk.people, desk.log, Ledger({}, {}), SystemClock())
 
 
 async def test_masked_columns_are_compared_as_often_as_the_rules_say(desk: Desk) -> None:
@@ -215,7 +216,7 @@ async def test_policy_is_asked_again_with_the_hour_and_the_budgets_of_that_momen
             return policies.decide(question, **more)
 
     watched: Any = Watched()
-    decider = Decider(desk.session, desk.target, lambda: watched, desk.people, desk.log, ledger, clock)  # type: ignore[arg-type]
+    decider = Decider(desk.session, desk.target, Standing(watched), desk.people, desk.log, ledger, clock)  # type: ignore[arg-type]
     statement = Statement("DELETE FROM orders WHERE id = 1", number=1)
 
     async def take_time() -> None:
@@ -343,14 +344,14 @@ def test_a_remembered_permit_ends_with_what_it_depended_on(desk: Desk) -> None:
             asked.append(question.hour)
             return bundle.policies.decide(question)
 
-    policies = [Counted()]
-    decider = Decider(desk.session, desk.target, lambda: policies[0], desk.people, desk.log, ledger, clock)  # type: ignore[arg-type, return-value]
+    standing = Standing(Counted())  # type: ignore[arg-type]
+    decider = Decider(desk.session, desk.target, standing, desk.people, desk.log, ledger, clock)  # type: ignore[arg-type]
     again = replace(SELECT)
     for expected, change in (
         (1, lambda: None),
         (1, lambda: clock.advance(1)),
         (2, lambda: clock.advance(3600)),
-        (3, lambda: policies.insert(0, Counted())),
+        (3, lambda: setattr(standing, "policies", Counted())),
     ):
         change()
         assert isinstance(decider.at_once(READ, SELECT, "SELECT 1"), Permit)

@@ -31,6 +31,7 @@ from blastwall.model import (
     StatementKind,
     Target,
 )
+from blastwall.policy.decide import Standing
 from fargate_proxy import decider as deciders
 from fargate_proxy.decider import Decider
 from fargate_proxy.ledger import Ledger
@@ -63,7 +64,7 @@ class Desk:
         self.target = Target(shop.name, shop.protocol, shop.host, shop.port, shop.labels, hold_seconds=0.0)
         session = Session("s-1", agent, "shop", NOW, NOW + 3600)
         self.decider = Decider(
-            session, self.target, lambda: bundle.policies, people, Log(), Ledger({}, {}), SystemClock(),  # type: ignore[arg-type]  # a log
+            session, self.target, Standing(bundle.policies), people, Log(), Ledger({}, {}), SystemClock(),  # type: ignore[arg-type]  # a log
             foresee=self._look,
         )  # fmt: skip
 
