@@ -244,8 +244,10 @@ class Bounds:
 
     def _open(self) -> int:
         """Bytes that open portals hold of their answers."""
-        portals = self._legs.answers.names.portals.values()
-        return sum(portal.portion.size for portal in portals if portal.portion is not None)
+        names = self._legs.answers.names
+        held = sum(portal.portion.size for portal in names.portals.values() if portal.portion is not None)
+        unnamed = names.unnamed.portion if names.unnamed is not None else None
+        return held if unnamed is None else held + unnamed.size
 
     async def _sent(self) -> AsyncIterator[Chunk]:
         """Send what is staged, and let the server answer all of it."""

@@ -15,23 +15,35 @@ from typing import Final
 
 from blastwall.conversation import Road, Waiting
 from blastwall.errors import ProtocolViolation
-from blastwall.model import Chunk, Denial
+from blastwall.model import Chunk, Denial, Masked, Permit
 from blastwall.protocols.postgres import requests
 from blastwall.protocols.postgres.exchange import PostgresExchange, Reader
 from blastwall.protocols.postgres.handlers import Detour, Handlers
 from blastwall.protocols.postgres.legs import Legs
+from blastwall.protocols.postgres.requests import Parse, Query
+from blastwall.wire.wire import Stepper
 
 #: Longer texts are read beside the event loop first, so that other sessions do not wait for them (bytes).
 LONG_TEXT: Final = 4096
 
 
-class PostgresChannel:
+def _long_text(event: requests.Event | None) -> bytes | None:
+    """The text of a message, where it is a long one."""
+    text = b""
+    if type(event) is Query or type(event) is Parse:
+        text = event.text
+    return text if len(text) > LONG_TEXT else None
+
+
+class PostgresChannel(Stepper):
     """Exchanges of one connection, in order. Implements :class:`blastwall.conversation.SelfDriven`."""
 
     def __init__(self, legs: Legs, reader: Reader) -> None:
         self._legs = legs
         self._reader = reader
         self._handlers = Handlers(legs, reader)
+        # What is left of a batch whose Sync is staged already: its commit, and the send. It holds nothing of its own.
+        self._end = PostgresExchange(legs, None, until_ready=True)
         self._road: Road | None = None
         self._rest: Awaitable[None] | None = None  # what must be awaited before more can be done
         self._event: requests.Event | None = None  # read, and not yet handled
@@ -49,7 +61,7 @@ class PostgresChannel:
         try:
             while not self._over:
                 if not self._advance():
-                    await self._legs.signal.pump(self._advance)
+                    await self._legs.signal.pump(self)
                 rest, self._rest = self._rest, None
                 if rest is not None:
                     await rest
@@ -57,6 +69,9 @@ class PostgresChannel:
             self._road = None
             if isinstance(self._rest, Coroutine):
                 self._rest.close()  # cancelled before it began
+
+    def step(self) -> bool:
+        return self._advance()
 
     def _advance(self) -> bool:
         """Do all that can be done with the bytes at hand. Returns whether the task must go on: something has to be
@@ -94,9 +109,10 @@ class PostgresChannel:
                         self._event = None
                     else:
                         event = handlers.next_event()
-                        if isinstance(event, (requests.Query, requests.Parse)) and len(event.text) > LONG_TEXT:
+                        long = _long_text(event)
+                        if long is not None:
                             self._event = event
-                            self._rest = self._reader.warm(event.text)
+                            self._rest = self._reader.warm(long)
                             return True
                     exchange = None if event is None else handlers.handle(event)
                 except ProtocolViolation as violation:
@@ -120,16 +136,21 @@ class PostgresChannel:
 
     def _take(self, exchange: PostgresExchange) -> bool:
         """Take an exchange down the road; returns whether something has to be awaited for that."""
-        assert self._road is not None, "drive is what calls this"
-        admitted = self._road.admit(exchange)
-        if isinstance(admitted, Waiting):
+        road = self._road
+        assert road is not None, "drive is what calls this"
+        admitted = road.admit(exchange)
+        if admitted is not None and type(admitted) is not Permit:
+            if isinstance(admitted, Denial):
+                exchange.turn_down(admitted)
+                return False
+            assert isinstance(admitted, Waiting)
             exchange.weigh()  # before anybody waits
             self._rest = self._take_later(exchange, admitted)
             return True
-        if isinstance(admitted, Denial):
-            exchange.turn_down(admitted)
-        elif exchange.send(admitted):
+        if exchange.send(admitted, True):
             self._following = True
+        elif exchange.ended:
+            return self._take(self._end)
         return False
 
     async def _take_later(self, exchange: PostgresExchange, admitted: Waiting) -> None:
@@ -145,7 +166,8 @@ class PostgresChannel:
         """Relay a chunk; returns whether something has to be awaited for that."""
         assert self._road is not None, "drive is what calls this"
         masked = self._road.pass_on(chunk)
-        if isinstance(masked, Waiting):
+        if type(masked) is not Masked:
+            assert isinstance(masked, Waiting)
             self._rest = self._relay_later(masked)
             return True
         wire = self._legs.pass_on(masked)

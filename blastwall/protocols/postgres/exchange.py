@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
+
+from mypy_extensions import mypyc_attr
 
 from blastwall.model import Chunk, Denial, Masked, Permit, Statement
 from blastwall.protocols.postgres.legs import Legs
@@ -25,43 +27,43 @@ class Nothing:
 
 NOTHING: Final = Nothing()
 
-#: Stages the messages upstream; returns whether to follow them to ReadyForQuery.
-Stage = Callable[[Permit | None], bool]
-Refuse = Callable[[Denial], None]
-#: For how many seconds a person may be waited for.
-Weigh = Callable[[], float]
-
 
 class PostgresExchange:
-    """One statement (or none: housekeeping) of a PostgreSQL channel.
+    """One statement (or none: housekeeping) of a PostgreSQL channel. The kinds of statements are subclasses.
 
-    ``send`` is ``forward`` without the answers, for the channel that drives itself.
+    ``more``: the client's next message is at hand, so what is staged waits for it. ``until_ready``: follow it to
+    ReadyForQuery. ``send`` is ``forward`` without the answers, for the channel that drives itself; ``ended`` tells then
+    that the rest of the batch was staged with it, Sync included.
     """
 
-    __slots__ = ("_leg", "_patience", "_refuse", "_stage", "_weigh", "more", "statement")
+    __slots__ = ("_leg", "_patience", "_until_ready", "ended", "more", "statement")
 
-    def __init__(
-        self,
-        leg: Legs,
-        statement: Statement | None,
-        stage: Stage | None = None,
-        refuse: Refuse | None = None,
-        *,
-        more: bool = False,
-        weigh: Weigh | None = None,
-    ) -> None:
+    def __init__(self, leg: Legs, statement: Statement | None, more: bool = False, until_ready: bool = False) -> None:
         self._leg = leg
         self.statement = statement
-        self._stage = stage
-        self._refuse = refuse
         self.more = more
-        self._weigh = weigh
+        self.ended = False
+        self._until_ready = until_ready
         self._patience = -1.0
+
+    def stage(self, permit: Permit | None, ending: bool) -> bool:
+        """Stage its messages upstream; returns whether to follow them to ReadyForQuery. ``ending``: with the rest of
+        its batch, if that is at hand.
+        """
+        return self._until_ready
+
+    def turn_down(self, denial: Denial) -> None:
+        """Refuse, as far as the client is concerned: nothing is waited for."""
+        raise AssertionError("only statements are refused")
+
+    def settle(self) -> float:
+        """For how many seconds a person may be waited for now."""
+        return 0.0
 
     def weigh(self) -> None:
         """Settle for how long a person may be waited for: what the client sends from now on changes nothing there."""
         if self._patience < 0:
-            self._patience = self._weigh() if self._weigh is not None else 0.0
+            self._patience = self.settle()
 
     @property
     def patience(self) -> float:
@@ -72,17 +74,17 @@ class PostgresExchange:
     def interactive(self) -> bool:
         return self.patience > 0
 
-    def send(self, permit: Permit | None) -> bool:
+    def send(self, permit: Permit | None, ending: bool) -> bool:
         """Stage, and unless more is at hand send all that is staged; whether to follow it to ReadyForQuery."""
         assert (permit is None) == (self.statement is None), "a statement goes nowhere without its permit"
-        until_ready = self._stage(permit) if self._stage is not None else False
+        until_ready = self.stage(permit, ending)
         if self.more:
             return False
         self._leg.send()
         return until_ready
 
     def forward(self, permit: Permit | None) -> AsyncIterator[Chunk]:
-        until_ready = self.send(permit)
+        until_ready = self.send(permit, False)
         guarded = self._leg.guarded
         if guarded is not None:
             self._leg.guarded = None
@@ -95,11 +97,6 @@ class PostgresExchange:
     async def refuse(self, denial: Denial) -> None:
         self.turn_down(denial)
 
-    def turn_down(self, denial: Denial) -> None:
-        """Refuse, as far as the client is concerned: nothing is waited for."""
-        assert self._refuse is not None, "only statements are refused"
-        self._refuse(denial)
-
     async def notify(self, message: str, detail: str = "") -> None:
         self._leg.notify(message, detail)
 
@@ -107,31 +104,45 @@ class PostgresExchange:
         return await self._leg.gone()
 
 
-class Reader(Protocol):
-    """What the channel asks about texts; the conversation answers with the session's surroundings."""
+@mypyc_attr(allow_interpreted_subclasses=True)  # those of tests
+class Reader:
+    """What the channel asks about texts; the conversation answers with the session's surroundings. No Protocol:
+    compiled, a call of one costs ten times as much.
+    """
 
     @property
-    def stale(self) -> bool: ...
-
-    def surroundings(self, text: str) -> str: ...
-
-    def find(self, text: str) -> Finding: ...
+    def stale(self) -> bool:
+        raise NotImplementedError
 
     @property
-    def patience(self) -> float: ...
+    def patience(self) -> float:
+        raise NotImplementedError
 
-    def spoil(self, number: int, reason: str) -> None: ...
+    def surroundings(self, text: str) -> str:
+        raise NotImplementedError
 
-    def declared(self, text: str, type_ids: tuple[int, ...]) -> str: ...
+    def find(self, text: str) -> Finding:
+        raise NotImplementedError
 
-    def bound(self, number: int, prepared: Prepared) -> None: ...
+    def spoil(self, number: int, reason: str) -> None:
+        raise NotImplementedError
 
-    def minted(self, number: int) -> Mapping[str, str]: ...
+    def declared(self, text: str, type_ids: tuple[int, ...]) -> str:
+        raise NotImplementedError
+
+    def bound(self, number: int, prepared: Prepared) -> None:
+        raise NotImplementedError
+
+    def minted(self, number: int) -> Mapping[str, str]:
+        raise NotImplementedError
 
     def effects(
         self, text: str, permit: Permit, number: int, minted: Mapping[str, str]
-    ) -> tuple[Callable[[], None] | None, ...]: ...
+    ) -> tuple[Callable[[], None] | None, ...]:
+        raise NotImplementedError
 
-    async def warm(self, text: bytes) -> None: ...
+    async def warm(self, text: bytes) -> None:
+        raise NotImplementedError
 
-    async def refresh(self) -> None: ...
+    async def refresh(self) -> None:
+        raise NotImplementedError

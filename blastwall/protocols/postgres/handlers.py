@@ -15,15 +15,27 @@ from blastwall.protocols.postgres import messages, requests
 from blastwall.protocols.postgres.answers import COPY_DATA, IDLE, IN_TRANSACTION, Expected, Step
 from blastwall.protocols.postgres.bound import Bounds
 from blastwall.protocols.postgres.brief import briefs
-from blastwall.protocols.postgres.exchange import PostgresExchange, Reader, Stage
+from blastwall.protocols.postgres.exchange import PostgresExchange, Reader
 from blastwall.protocols.postgres.legs import POISON, POISON_NAME, Legs
-from blastwall.protocols.postgres.names import Portal, Prepared, TooMany
+from blastwall.protocols.postgres.names import Portal, Prepared, TooMany, Unmade
 from blastwall.protocols.postgres.net import Marking
 from blastwall.protocols.postgres.refusal import refusal
-from blastwall.protocols.postgres.requests import Bind, Query, Sync
+from blastwall.protocols.postgres.requests import Bind, Describe, Execute, Parse, Query, Sync
 from blastwall.protocols.postgres.skim import CHUNK_BYTES
 
 Handler = Callable[["Handlers", Any], PostgresExchange | None]
+
+# By names of this module's own: through an enum or another module each costs a look-up.
+_EXECUTE: Final = StatementKind.EXECUTE
+_PREPARE: Final = StatementKind.PREPARE
+_READ: Final = Effect.READ
+_SESSION: Final = Effect.SESSION
+_END: Final = messages.END
+_END_DESCRIBED: Final = messages.END_DESCRIBED
+#: Messages of an end of a batch that asks for the columns first: see ``Downstream.take_end``.
+DESCRIBED: Final = 3
+#: Texts and frames above this are not kept for the next time (bytes).
+LONGEST_KEPT: Final = 4096
 
 
 class Detour(Exception):
@@ -41,6 +53,14 @@ class Handlers:
         self._wrote = False
         self.ended = False
         self._guarding = False  # the query that is being staged runs under its guard already
+        self._sync_exchange = _SyncExchange(legs, None)
+        # The text of the last Parse, and its frame upstream when it had no name: clients that name nothing send the
+        # same ones again and again. Kept with all that they are made of.
+        self._bytes = b""
+        self._words = ""
+        self._frame = b""
+        self._frame_text = ""
+        self._frame_types: tuple[int, ...] = ()
         self._bounds = Bounds(legs, reader.find, self._answer_query, self._fail)
         legs.copy_event = self.copy_event
 
@@ -58,6 +78,14 @@ class Handlers:
             return self._bind(event)
         if type(event) is Sync:
             return self._sync(event)
+        if type(event) is Parse:
+            return self._parse(event)
+        if type(event) is Describe:
+            self._describe(event)
+            return None
+        if type(event) is Execute:
+            self._execute(event)
+            return None
         return HANDLERS[type(event)](self, event)
 
     def next_event(self) -> requests.Event | None:
@@ -84,147 +112,189 @@ class Handlers:
 
     # -- statements
 
-    def _statement(self, text: bytes, kind: StatementKind, parameters: tuple[Parameter, ...], name: str) -> Statement:
-        self._number += 1
+    def _decoded(self, text: bytes) -> str:
+        """The text of the statement that comes next."""
+        if text == self._bytes:
+            return self._words
         try:
             words = text.decode("utf-8")
         except UnicodeDecodeError as fault:
-            words = text.decode("utf-8", "backslashreplace")
-            self._reader.spoil(self._number, f"the text is not valid UTF-8 (byte {fault.start}): send UTF-8")
-        return Statement(words, kind, parameters, self._reader.surroundings(words), self._number, name)
+            self._reader.spoil(self._number + 1, f"the text is not valid UTF-8 (byte {fault.start}): send UTF-8")
+            return text.decode("utf-8", "backslashreplace")
+        if len(text) <= LONGEST_KEPT:
+            self._bytes = text
+            self._words = words
+        return words
+
+    def _statement(self, words: str, kind: StatementKind, name: str) -> Statement:
+        self._number += 1
+        return Statement(words, kind, (), self._reader.surroundings(words), self._number, name)
 
     def _query(self, event: requests.Query) -> PostgresExchange:
-        statement = self._statement(event.text, StatementKind.EXECUTE, (), "")
+        return _QueryExchange(self, self._legs, self._statement(self._decoded(event.text), _EXECUTE, ""))
+
+    def stage_query(self, statement: Statement, permit: Permit, exchange: _QueryExchange) -> bool:
+        """Put a simple query into the next send; returns whether to follow it to ReadyForQuery."""
         legs = self._legs
-
-        def stage(permit: Permit | None) -> bool:
-            assert permit is not None
-            if permit.guard is not None and not self._guarding:
-                self._guard_query(statement, permit, stage)
-                return True
-            self._names.unprepare("")
-            self._names.close("")
-            self._note_writes(statement.text)
-            rewritten = permit.upstream_text != statement.text
-            minted = self._reader.minted(statement.number)
-            effects = self._reader.effects(statement.text, permit, statement.number, minted)
-            legs.stage(messages.query(permit.upstream_text.encode() + legs.signature))
-            marking = None
-            if legs.answers.net is not None:
-                found = self._reader.find(statement.text)
-                marking = Marking(briefs(found.statements, found.tree))
-            legs.answers.expect(Expected(Step.QUERY, statement.number, effects, rewritten=rewritten, marking=marking))
+        if permit.guard is not None and not self._guarding:
+            self._guard_query(statement, permit, exchange)
             return True
+        text = statement.text
+        number = statement.number
+        self._names.unprepare("")
+        self._names.close("")
+        found = self._reader.find(text)
+        self._note_writes(found.facts.effect)
+        minted = self._reader.minted(number)
+        effects = self._reader.effects(text, permit, number, minted)
+        legs.stage(messages.query(permit.upstream_text.encode() + legs.signature))
+        marking = None
+        if legs.answers.net is not None:
+            marking = Marking(briefs(found.statements, found.tree))
+        legs.answers.ask(Step.QUERY, number, effects, None, permit.upstream_text != text, marking)
+        return True
 
-        def refuse(denial: Denial) -> None:
-            self._answer_query(refusal(denial), statement.number)
+    def _guard_query(self, statement: Statement, permit: Permit, exchange: _QueryExchange) -> None:
+        self._legs.guarded = self._bounds.query(
+            statement, permit, lambda: self._stage_guarded(statement, permit, exchange)
+        )
 
-        return PostgresExchange(legs, statement, stage, refuse, weigh=self._patience)
-
-    def _guard_query(self, statement: Statement, permit: Permit, stage: Stage) -> None:
-        self._legs.guarded = self._bounds.query(statement, permit, lambda: self._stage_guarded(stage, permit))
-
-    def _stage_guarded(self, stage: Stage, permit: Permit) -> None:
+    def _stage_guarded(self, statement: Statement, permit: Permit, exchange: _QueryExchange) -> None:
         """Stage a query whose guard is on its way: this once, whatever comes of it."""
         self._guarding = True
         try:
-            stage(permit)
+            self.stage_query(statement, permit, exchange)
         finally:
             self._guarding = False
 
+    def refuse_query(self, statement: Statement, denial: Denial) -> None:
+        """Answer a simple query with a refusal."""
+        self._answer_query(refusal(denial), statement.number)
+
     def _parse(self, event: requests.Parse) -> PostgresExchange | None:
-        name = event.name.decode("utf-8", "backslashreplace")
+        name = event.name.decode("utf-8", "backslashreplace") if event.name else ""
         if name and name in self._names.prepared:
             self._fail_with("42P05", f'prepared statement "{name}" already exists')
             return None
-        statement = self._statement(event.text, StatementKind.PREPARE, (), name)
-        if event.type_ids and (reason := self._reader.declared(statement.text, event.type_ids)):
+        statement = self._statement(self._decoded(event.text), _PREPARE, name)
+        type_ids = event.type_ids
+        if type_ids and (reason := self._reader.declared(statement.text, type_ids)):
             self._reader.spoil(statement.number, reason)
+        return _ParseExchange(self, self._legs, statement, type_ids)
+
+    def stage_parse(self, statement: Statement, type_ids: tuple[int, ...], permit: Permit) -> None:
+        """Put a Parse into the next send. Raises ProtocolViolation when the connection holds too many names."""
         legs = self._legs
+        text = statement.text
+        name = statement.name
+        found = self._reader.find(text)
+        upstream = self._names.mint(name)
+        prepared = Prepared(name, upstream, text, found.facts, type_ids, permit.upstream_text)
+        prepared.masked = found.masked
+        prepared.treatment = found.treatment
+        marking = None
+        if legs.answers.net is not None:
+            prepared.own = next(iter(briefs(found.statements, found.tree)), None)
+            marking = Marking((prepared.brief,))
+        prepared.minted = self._reader.minted(statement.number)
+        try:
+            self._names.prepare(prepared)
+        except TooMany as fault:
+            raise ProtocolViolation(str(fault), code="53400") from None
+        legs.stage(self._parse_frame(upstream, permit.upstream_text, type_ids))
+        failed = Unmade(self._names, prepared)
+        legs.answers.ask(Step.PARSE, statement.number, (), failed, prepared.rewritten, marking)
 
-        def stage(permit: Permit | None) -> bool:
-            assert permit is not None
-            found = self._reader.find(statement.text)
-            upstream = self._names.mint(name)
-            prepared = Prepared(name, upstream, statement.text, found.facts, event.type_ids, permit.upstream_text)
-            prepared.masked, prepared.treatment = found.masked, found.treatment
-            if legs.answers.net is not None:
-                prepared.own = next(iter(briefs(found.statements, found.tree)), None)
-            prepared.minted = self._reader.minted(statement.number)
-            try:
-                self._names.prepare(prepared)
-            except TooMany as fault:
-                raise ProtocolViolation(str(fault), code="53400") from None
-
-            def failed() -> None:
-                if self._names.prepared.get(name) is prepared:
-                    self._names.unprepare(name)
-
-            text = permit.upstream_text.encode() + legs.signature
-            legs.stage(messages.parse(upstream.encode(), text, event.type_ids))
-            rewritten = permit.upstream_text != statement.text
-            marking = Marking((prepared.brief,)) if legs.answers.net is not None else None
-            legs.answers.expect(
-                Expected(Step.PARSE, statement.number, failed=failed, rewritten=rewritten, marking=marking)
-            )
-            return False
-
-        return self._extended(statement, stage)
+    def _parse_frame(self, upstream: str, text: str, type_ids: tuple[int, ...]) -> bytes:
+        if upstream:
+            return messages.parse(upstream.encode(), text.encode() + self._legs.signature, type_ids)
+        if self._frame and text == self._frame_text and type_ids == self._frame_types:
+            return self._frame
+        frame = messages.parse(b"", text.encode() + self._legs.signature, type_ids)
+        if len(frame) <= LONGEST_KEPT:
+            self._frame = frame
+            self._frame_text = text
+            self._frame_types = type_ids
+        return frame
 
     def _bind(self, event: requests.Bind) -> PostgresExchange | None:
-        source = event.statement.decode("utf-8", "backslashreplace")
-        client = event.portal.decode("utf-8", "backslashreplace")
-        prepared = self._names.prepared.get(source)
+        names = self._names
+        prepared = names.named(event.statement)
         if prepared is None:
+            source = event.statement.decode("utf-8", "backslashreplace")
             self._fail_with("26000", f'prepared statement "{source}" does not exist')
             return None
-        if client and client in self._names.portals:
+        client = event.portal.decode("utf-8", "backslashreplace") if event.portal else ""
+        if client and client in names.portals:
             self._fail_with("42P03", f'cursor "{client}" already exists')
             return None
+        reader = self._reader
         self._number += 1
-        around = self._reader.surroundings(prepared.text)
+        number = self._number
+        text = prepared.text
+        around = reader.surroundings(text)
         values = parameters(event, prepared.type_ids, prepared.treatment.parameters)
-        formats = bytes(event.result_formats)
-        statement = Statement(prepared.text, StatementKind.EXECUTE, values, around, self._number, source, formats)
+        formats = bytes(event.result_formats) if event.result_formats else b""
+        statement = Statement(text, _EXECUTE, values, around, number, prepared.client, formats)
+        reader.bound(number, prepared)
+        return _BindExchange(self, self._legs, statement, event, prepared, client)
+
+    def stage_bind(
+        self, statement: Statement, event: requests.Bind, prepared: Prepared, client: str, permit: Permit, ending: bool
+    ) -> bool:
+        """Put a Bind into the next send, and with ``ending`` the rest of its batch, if that is at hand: returns
+        whether it was. Raises ProtocolViolation when the transaction holds too many portals.
+        """
         legs = self._legs
-        self._reader.bound(statement.number, prepared)
-
-        def stage(permit: Permit | None) -> bool:
-            assert permit is not None
-            self._note_writes(statement.text)
-            upstream = self._names.mint(client)
-            effects = self._reader.effects(statement.text, permit, statement.number, prepared.minted)
-            facts = self._reader.find(statement.text).facts
-            portal = Portal(client, upstream, facts, permit, statement.number, effects, prepared.treatment)
-            portal.brief, portal.prepared, portal.formats = prepared.brief, prepared, event.result_formats
-            if permit.guard is not None:
-                portal.asked = statement
-            try:
-                self._names.open(portal)
-            except TooMany as fault:
-                raise ProtocolViolation(str(fault), code="53400") from None
-
-            def failed() -> None:
-                if self._names.portals.get(client) is portal:
-                    self._names.close(client)
-
+        answers = legs.answers
+        names = self._names
+        number = statement.number
+        text = statement.text
+        facts = self._reader.find(text).facts
+        self._note_writes(facts.effect)
+        upstream = names.mint(client)
+        effects = self._reader.effects(text, permit, number, prepared.minted)
+        portal = Portal(client, upstream, facts, permit, number, effects, prepared.treatment)
+        portal.brief = prepared.brief
+        portal.prepared = prepared
+        portal.formats = event.result_formats
+        if permit.guard is not None:
+            portal.asked = statement
+        try:
+            names.open(portal)
+        except TooMany as fault:
+            raise ProtocolViolation(str(fault), code="53400") from None
+        marking = Marking((portal.brief,)) if answers.net is not None else None
+        answers.ask(Step.BIND, number, (), Unmade(names, portal), prepared.rewritten, marking)
+        if client:
             legs.stage(messages.rebind(upstream.encode(), prepared.upstream.encode(), event.raw))
-            marking = Marking((portal.brief,)) if legs.answers.net is not None else None
-            legs.answers.expect(
-                Expected(Step.BIND, statement.number, failed=failed, rewritten=prepared.rewritten, marking=marking)
-            )
             return False
+        end = legs.down.take_end() if ending and permit.guard is None else 0
+        if not end or answers.net is not None:
+            legs.stage(messages.renamed(prepared.wire_names, event.raw, b""))
+        if not end:
+            return False
+        # What _describe, _execute and _sync do, one after the other.
+        legs.down_wire.consumed()
+        if answers.net is not None:
+            if end == DESCRIBED:
+                self._ask_columns(portal, hidden=False)
+            self._stage_execute(portal, 0)
+            self._sync_exchange.stage(None, False)
+            return True
+        legs.stage(messages.renamed(prepared.wire_names, event.raw, _END_DESCRIBED if end == DESCRIBED else _END))
+        if end == DESCRIBED:
+            answers.ask(Step.DESCRIBE_PORTAL, number, (), None, False, None)
+            portal.described = True
+        answers.ask(Step.EXECUTE, number, effects, None, False, None)
+        answers.ask(Step.SYNC, 0, (), None, False, None)
+        return True
 
-        return self._extended(statement, stage)
-
-    def _extended(self, statement: Statement, stage: Stage) -> PostgresExchange:
-        def refuse(denial: Denial) -> None:
-            if statement.kind is StatementKind.PREPARE and not statement.name:
-                self._names.unprepare("")  # a failed Parse leaves no unnamed statement behind
-            self._fail(refusal(denial), statement.number)
-
-        weigh = self._patience if statement.kind is StatementKind.EXECUTE else None
-        return PostgresExchange(self._legs, statement, stage, refuse, more=self._legs.down.ready, weigh=weigh)
+    def refuse_extended(self, statement: Statement, denial: Denial) -> None:
+        """Answer a Parse or a Bind with a refusal."""
+        if statement.kind is _PREPARE and not statement.name:
+            self._names.unprepare("")  # a failed Parse leaves no unnamed statement behind
+        self._fail(refusal(denial), statement.number)
 
     # -- housekeeping: messages about names that exist only because a permit made them
 
@@ -238,9 +308,9 @@ class Handlers:
             else:
                 legs.stage(messages.describe(b"S", prepared.upstream.encode()))
                 marking = Marking((prepared.brief,), prepared=prepared) if legs.answers.net is not None else None
-                legs.answers.expect(Expected(Step.DESCRIBE_STATEMENT, rewritten=prepared.rewritten, marking=marking))
+                legs.answers.ask(Step.DESCRIBE_STATEMENT, 0, (), None, prepared.rewritten, marking)
             return
-        portal = self._names.portals.get(name)
+        portal = self._names.portal(name)
         if portal is None:
             self._fail_with("34000", f'portal "{name}" does not exist')
         else:
@@ -256,7 +326,7 @@ class Handlers:
 
     def _execute(self, event: requests.Execute) -> None:
         name = event.portal.decode("utf-8", "backslashreplace")
-        portal = self._names.portals.get(name)
+        portal = self._names.portal(name)
         if portal is None:
             self._fail_with("34000", f'portal "{name}" does not exist')
             return
@@ -276,7 +346,7 @@ class Handlers:
             if not portal.described and (portal.brief.touches or not portal.known):
                 self._ask_columns(portal)
         legs.stage(messages.execute(portal.upstream.encode(), max_rows))
-        legs.answers.expect(Expected(Step.EXECUTE, portal.number, portal.effects, marking=marking))
+        legs.answers.ask(Step.EXECUTE, portal.number, portal.effects, None, False, marking)
 
     def _close(self, event: requests.Close) -> None:
         name = event.name.decode("utf-8", "backslashreplace")
@@ -292,7 +362,7 @@ class Handlers:
                 names.unprepare(name)
                 failed = lambda: names.prepare(prepared)  # noqa: E731 - skipped by the server: it still exists
         else:
-            portal = names.portals.get(name)
+            portal = names.portal(name)
             if portal is not None:
                 upstream = portal.upstream.encode()
                 names.close(name)
@@ -303,13 +373,7 @@ class Handlers:
     def _sync(self, event: requests.Sync) -> PostgresExchange | None:
         if self._legs.answers.copying_in:
             return None  # as the server does
-
-        def stage(permit: Permit | None) -> bool:
-            self._legs.stage(messages.SYNC)
-            self._legs.answers.expect(Expected(Step.SYNC))
-            return True
-
-        return PostgresExchange(self._legs, None, stage)
+        return self._sync_exchange
 
     def _flush(self, event: requests.Flush) -> None:
         if not self._legs.answers.copying_in:
@@ -386,7 +450,7 @@ class Handlers:
             legs.stage(messages.query(POISON))
             legs.answers.expect(Expected(Step.QUERY, number, replacement=error))
 
-    def _patience(self) -> float:
+    def patience(self) -> float:
         """For how long this statement may wait for a person (seconds; 0: not at all).
 
         Only a single, unpipelined one may, and only while its transaction has locked nothing.
@@ -398,9 +462,97 @@ class Handlers:
             return 0.0
         return self._reader.patience
 
-    def _note_writes(self, text: str) -> None:
-        if self._reader.find(text).facts.effect not in (Effect.SESSION, Effect.READ):
+    def _note_writes(self, effect: Effect) -> None:
+        if effect is not _READ and effect is not _SESSION:
             self._wrote = True
+
+
+class _QueryExchange(PostgresExchange):
+    """A simple query."""
+
+    __slots__ = ("_handlers",)
+
+    def __init__(self, handlers: Handlers, legs: Legs, statement: Statement) -> None:
+        super().__init__(legs, statement)
+        self._handlers = handlers
+
+    def stage(self, permit: Permit | None, ending: bool) -> bool:
+        assert permit is not None and self.statement is not None
+        return self._handlers.stage_query(self.statement, permit, self)
+
+    def turn_down(self, denial: Denial) -> None:
+        assert self.statement is not None
+        self._handlers.refuse_query(self.statement, denial)
+
+    def settle(self) -> float:
+        return self._handlers.patience()
+
+
+class _ParseExchange(PostgresExchange):
+    """A Parse: nobody is waited for."""
+
+    __slots__ = ("_handlers", "_type_ids")
+
+    def __init__(self, handlers: Handlers, legs: Legs, statement: Statement, type_ids: tuple[int, ...]) -> None:
+        super().__init__(legs, statement, legs.down.ready)
+        self._handlers = handlers
+        self._type_ids = type_ids
+
+    def stage(self, permit: Permit | None, ending: bool) -> bool:
+        assert permit is not None and self.statement is not None
+        self._handlers.stage_parse(self.statement, self._type_ids, permit)
+        return False
+
+    def turn_down(self, denial: Denial) -> None:
+        assert self.statement is not None
+        self._handlers.refuse_extended(self.statement, denial)
+
+
+class _BindExchange(PostgresExchange):
+    """A Bind, and perhaps what is behind it as far as its Sync."""
+
+    __slots__ = ("_client", "_event", "_handlers", "_prepared")
+
+    def __init__(
+        self,
+        handlers: Handlers,
+        legs: Legs,
+        statement: Statement,
+        event: requests.Bind,
+        prepared: Prepared,
+        client: str,
+    ) -> None:
+        super().__init__(legs, statement, legs.down.ready)
+        self._handlers = handlers
+        self._event = event
+        self._prepared = prepared
+        self._client = client
+
+    def stage(self, permit: Permit | None, ending: bool) -> bool:
+        statement = self.statement
+        assert permit is not None and statement is not None
+        self.ended = self._handlers.stage_bind(
+            statement, self._event, self._prepared, self._client, permit, ending and self.more
+        )
+        return False
+
+    def turn_down(self, denial: Denial) -> None:
+        assert self.statement is not None
+        self._handlers.refuse_extended(self.statement, denial)
+
+    def settle(self) -> float:
+        return self._handlers.patience()
+
+
+class _SyncExchange(PostgresExchange):
+    """The end of a batch. One serves for all of a connection: it holds nothing of its own."""
+
+    __slots__ = ()
+
+    def stage(self, permit: Permit | None, ending: bool) -> bool:
+        self._leg.stage(messages.SYNC)
+        self._leg.answers.ask(Step.SYNC, 0, (), None, False, None)
+        return True
 
 
 def parameters(event: requests.Bind, type_ids: tuple[int, ...], withheld: Set[int]) -> tuple[Parameter, ...]:

@@ -68,31 +68,41 @@ class Legs:
         self.keeper: Keeper | None = None  # None: what approved changes touch is not kept
         self.signature = b""  # a comment behind each statement, for the database's log
         self.copy_event: Callable[[], None] | None = None
-        self._staged: list[bytes] = []
+        self._staged = b""  # one piece is what most sends have
+        self._further: list[bytes] = []
         self._held: Run | None = None
 
     # -- towards the server
 
     def stage(self, data: bytes) -> None:
         """Put a message into the next send."""
-        self._staged.append(data)
+        if len(self._staged) == 0:
+            self._staged = data
+        else:
+            self._further.append(data)
 
     @property
     def staged(self) -> bool:
-        return bool(self._staged)
+        return len(self._staged) > 0
 
     def send(self) -> None:
         """Send what is staged, as one write."""
-        if self._staged:
-            self.up_wire.write(b"".join(self._staged) if len(self._staged) > 1 else self._staged[0])
-            self._staged.clear()
+        data = self._staged
+        if len(data) == 0:
+            return
+        self._staged = b""
+        if len(self._further) > 0:
+            self._further.insert(0, data)
+            data = b"".join(self._further)
+            self._further = []
+        self.up_wire.write(data)
 
     # -- towards the client
 
     @property
     def outgoing(self) -> bool:
         """Is there anything for the client?"""
-        return bool(self.local) or self._held is not None or self.up.ready
+        return self.up.ready or self._held is not None or len(self.local) > 0
 
     def results(self, until_ready: bool) -> Results:
         """Chunks as they come; with ``until_ready`` until no ReadyForQuery is owed, else those at hand."""
@@ -109,23 +119,25 @@ class Legs:
 
     def check(self) -> None:
         """Raise when a leg is gone and nothing of it is left to read."""
-        for wire in (self.down_wire, self.up_wire):
-            if wire.error is not None:
-                raise wire.error
-        if self.up_wire.closed and not self.up.ready:
+        down, up = self.down_wire, self.up_wire
+        if down.error is not None:
+            raise down.error
+        if up.error is not None:
+            raise up.error
+        if up.closed and not self.up.ready:
             raise UpstreamFault("the database closed the connection", code="08006")
-        if self.down_wire.closed and not self.down.ready:
+        if down.closed and not self.down.ready:
             raise ClientGone("the client closed its connection")
 
     def collect(self) -> Chunk | None:
         """Digest the runs at hand into one chunk of about CHUNK_BYTES that answers one statement."""
-        if self.local:
+        if len(self.local) > 0:
             return self.local.popleft()
         up = self.up
-        if self._held is None and up.silent:
-            return None
         answers = self.answers
         if self._held is None:
+            if up.silent:
+                return None
             skimmed = skim(up, answers)
             if skimmed is not None:
                 self.up_wire.consumed()

@@ -40,7 +40,7 @@ class Prepared(Value):
 
     ``masked`` is its text with the masks in it as they were when it was named, ``treatment`` what they make of running
     it. ``fields`` are its columns as the server described them, None until it has. ``minted`` are upstream names that
-    its SQL defines when it runs.
+    its SQL defines when it runs. ``wire_names`` is how a Bind to the unnamed portal begins upstream.
     """
 
     __slots__ = (
@@ -55,6 +55,7 @@ class Prepared(Value):
         "type_ids",
         "upstream",
         "upstream_text",
+        "wire_names",
     )
     __match_args__ = ("client", "upstream", "text", "facts", "type_ids", "upstream_text", "masked", "treatment")
 
@@ -77,6 +78,7 @@ class Prepared(Value):
         self.masked: str | None = None
         self.treatment = UNTOUCHED
         self.own: Brief | None = None  # None: made of the treatment
+        self.wire_names = b"\0" + upstream.encode() + b"\0"
         self.fields: tuple[Field, ...] | None = None
 
     @property
@@ -148,12 +150,33 @@ class Portal(Value):
         return self.prepared is not None and self.prepared.fields is not None
 
 
+class Unmade:
+    """What is to be done when the server fails the Parse or Bind of a name: it was never there."""
+
+    __slots__ = ("_made", "_names")
+
+    def __init__(self, names: Names, made: Prepared | Portal) -> None:
+        self._names = names
+        self._made = made
+
+    def __call__(self) -> None:
+        names, made = self._names, self._made
+        if isinstance(made, Portal):
+            if names.portal(made.client) is made:
+                names.close(made.client)
+        elif names.prepared.get(made.client) is made:
+            names.unprepare(made.client)
+
+
 class Names:
     """Both maps of one connection."""
 
     def __init__(self) -> None:
         self.prepared: dict[str, Prepared] = {}
-        self.portals: dict[str, Portal] = {}
+        self.portals: dict[str, Portal] = {}  # those with a name
+        self.unnamed: Portal | None = None  # ... and the one without: each Bind of most clients makes it anew
+        # Prepared statements by their names' bytes, as they were found last; any change of names forgets it.
+        self._found: dict[bytes, Prepared] = {}
         self._count = 0
         self._clients: dict[str, str] = {}  # upstream name -> client's name, for error texts
         self.prepared_facts: dict[str, Facts] = {}
@@ -177,13 +200,31 @@ class Names:
             raise TooMany(f"this connection holds {MAX_PREPARED} prepared statements: close some of them")
         self.prepared[prepared.client] = prepared
         if prepared.client:
+            self._found = {}
             self.prepared_facts[prepared.client] = prepared.facts
             self.prepared_treatments[prepared.client] = prepared.treatment
             self.version += 1
 
+    def named(self, name: bytes) -> Prepared | None:
+        """The prepared statement of this name, as it stands in a client's message."""
+        if not name:
+            return self.prepared.get("")
+        prepared = self._found.get(name)
+        if prepared is None:
+            prepared = self.prepared.get(name.decode("utf-8", "backslashreplace"))
+            if prepared is not None:
+                if len(self._found) >= MAX_PREPARED:  # one name may be written in several ways
+                    self._found = {}
+                self._found[name] = prepared
+        return prepared
+
     def unprepare(self, client: str) -> None:
-        prepared = self.prepared.pop(client, None)
-        if prepared is not None and client:
+        prepared = self.prepared.get(client)
+        if prepared is None:
+            return
+        del self.prepared[client]
+        if client:
+            self._found = {}
             self.prepared_facts.pop(client, None)
             self.prepared_treatments.pop(client, None)
             self._clients.pop(prepared.upstream, None)
@@ -194,19 +235,33 @@ class Names:
         for client in [name for name in self.prepared if name]:
             self.unprepare(client)
 
+    def portal(self, client: str) -> Portal | None:
+        """The open portal of this name."""
+        return self.portals.get(client) if client else self.unnamed
+
     def open(self, portal: Portal) -> None:
         """The portal is open from now on. Raises TooMany."""
-        if len(self.portals) >= MAX_PORTALS and portal.client not in self.portals:
+        client = portal.client
+        if len(self.portals) >= MAX_PORTALS - 1 and self._crowded(client):
             raise TooMany(f"this transaction holds {MAX_PORTALS} portals: close some of them")
-        self.portals[portal.client] = portal
-        if portal.client:
-            self.cursor_facts[portal.client] = portal.facts
-            self.cursor_treatments[portal.client] = portal.treatment
-            self.version += 1
+        if not client:
+            self.unnamed = portal
+            return
+        self.portals[client] = portal
+        self.cursor_facts[client] = portal.facts
+        self.cursor_treatments[client] = portal.treatment
+        self.version += 1
+
+    def _crowded(self, client: str) -> bool:
+        """Would one more portal, of this name, be one too many?"""
+        return self.portal(client) is None and len(self.portals) + (self.unnamed is not None) >= MAX_PORTALS
 
     def close(self, client: str) -> None:
+        if not client:
+            self.unnamed = None
+            return
         portal = self.portals.pop(client, None)
-        if portal is not None and client:
+        if portal is not None:
             self.cursor_facts.pop(client, None)
             self.cursor_treatments.pop(client, None)
             self._clients.pop(portal.upstream, None)
@@ -214,6 +269,7 @@ class Names:
 
     def close_all(self) -> None:
         """A transaction ended, or CLOSE ALL: no portal survives (WITH HOLD is refused)."""
+        self.unnamed = None
         if not self.portals:
             return
         for client in list(self.portals):
@@ -229,7 +285,7 @@ class Names:
         """(prepared, cursors): client's name to the server's, for rewriting SQL."""
         return (
             {name: item.upstream for name, item in self.prepared.items() if name},
-            {name: item.upstream for name, item in self.portals.items() if name},
+            {name: item.upstream for name, item in self.portals.items()},
         )
 
     def client_text(self, text: str) -> str:

@@ -28,12 +28,14 @@ from blastwall.protocols.postgres.classify import (
     classify_tree,
     declared,
 )
+from blastwall.protocols.postgres.exchange import Reader
 from blastwall.protocols.postgres.legs import Legs
 from blastwall.protocols.postgres.names import Portal, Prepared
 from blastwall.protocols.postgres.options import Options
 from blastwall.protocols.postgres.remembered import REMEMBERED, Remembered, bounded, names_one
 from blastwall.protocols.postgres.shelf import Shelf
 from blastwall.protocols.postgres.timeouts import raised
+from blastwall.road import Texts
 from blastwall.sql.amplification import BY_PARAMETER
 from blastwall.sql.catalogue import Catalogue
 from blastwall.sql.facts import unknown
@@ -50,6 +52,7 @@ IDLE_MARGIN: Final = 5.0
 #: question of about a millisecond for all sessions of a database together.
 LOOK_SECONDS = 1.0
 _UNMASKED: Final = Plan()
+_NOTHING: Final[Mapping[str, str]] = {}
 _OUTDATED: Final = (
     "What is masked changed after this was named, so it may show what it should not; prepare or declare it again."
 )
@@ -64,7 +67,7 @@ _SESSION: Final = (
 )
 
 
-class SessionReader:
+class SessionReader(Reader, Texts):
     """Reads texts in one session's surroundings."""
 
     def __init__(
@@ -88,9 +91,13 @@ class SessionReader:
         self._names = legs.answers.names
         self._spoiled: dict[int, str] = {}
         self._minted: dict[int, Mapping[str, str]] = {}
-        self._bound: dict[int, Prepared] = {}
+        self._bound: Prepared | None = None  # what the statement of this number runs
+        self._bound_number = 0
         self._known: Surroundings | None = None
         self._exact: dict[str, Remembered] = {}  # of this very surroundings
+        # The text read last, the object itself: each statement's is asked for several times. As good as what is exact.
+        self._last_text: str | None = None
+        self._last: Remembered | None = None
         self._shapes: dict[str, Remembered] = {}  # of this catalogue, by skeleton
         self._amounts: dict[str, Facts] = {}  # of texts whose parameters say how much, as they were bound last
         self._known_version = -1
@@ -127,7 +134,7 @@ class SessionReader:
         """The fingerprint of everything that changes the text's meaning here, EXECUTE's prepared text included."""
         read = self._read(text)
         finding = read.finding
-        if finding.tree is None or not read.session_names:
+        if not read.session_names or finding.tree is None:
             return self._fingerprint
         used = [name for touched in touched_names(finding.tree) for name in touched.uses_statements]
         known = [self._names.prepared[name] for name in used if name in self._names.prepared]
@@ -148,8 +155,13 @@ class SessionReader:
 
     def _read(self, text: str) -> Remembered:
         if self._known_version == self._names.version:
+            last = self._last
+            if last is not None and text is self._last_text:
+                return last
             read = self._exact.get(text)
             if read is not None:
+                self._last_text = text
+                self._last = read
                 return read
         return self._look(text)
 
@@ -176,7 +188,7 @@ class SessionReader:
 
     def classify(self, statement: Statement) -> Facts:
         """Facts of one of this session's statements. Never raises."""
-        reason = self._spoiled.pop(statement.number, None)
+        reason = self._spoiled.pop(statement.number, None) if len(self._spoiled) > 0 else None
         if reason is not None:
             return Facts(Effect.UNKNOWN, "unknown", reason=reason)
         finding = self.find(statement.text)
@@ -242,6 +254,7 @@ class SessionReader:
         )
         self._known = known
         self._exact.clear()
+        self._last_text = self._last = None
         self._known_version = self._names.version
         self._fingerprint = f"{self._database}/{self._user}/{known.fingerprint}"
         return known
@@ -250,7 +263,8 @@ class SessionReader:
 
     def rewrite(self, statement: Statement) -> str:
         """The text with the gateway's names. Raises Unparsed (a ClientFault) when there is no safe one."""
-        bound = self._bound.pop(statement.number, None)
+        bound = self._bound if self._bound_number == statement.number else None
+        self._bound = None
         read = self._read(statement.text)
         finding = read.finding
         if bound is not None:
@@ -288,19 +302,22 @@ class SessionReader:
 
     def bound(self, number: int, prepared: Prepared) -> None:
         """The statement runs a prepared text: what goes upstream was settled when it was named."""
-        self._bound[number] = prepared
+        self._bound = prepared
+        self._bound_number = number
 
     def minted(self, number: int) -> Mapping[str, str]:
         """The upstream names that the rewritten statement defines, kept until it is staged."""
-        return self._minted.pop(number, {})
+        return self._minted.pop(number, _NOTHING) if len(self._minted) > 0 else _NOTHING
 
     def effects(
         self, text: str, permit: Permit, number: int, minted: Mapping[str, str]
     ) -> tuple[Callable[[], None] | None, ...]:
         """For each statement of the text what its completion changes here; () when nothing."""
         read = self._read(text)
+        if not read.naming and not read.changing:
+            return ()
         finding = read.finding
-        if finding.tree is None or not (read.naming or read.changing):
+        if finding.tree is None:
             return ()
         touched = touched_names(finding.tree) if read.naming else (None,) * len(finding.statements)
         return tuple(

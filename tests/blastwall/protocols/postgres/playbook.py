@@ -18,11 +18,13 @@ from blastwall.protocols.postgres.answers import Answers
 from blastwall.protocols.postgres.channel import PostgresChannel
 from blastwall.protocols.postgres.classify import Finding, Judgement
 from blastwall.protocols.postgres.downstream import Downstream
+from blastwall.protocols.postgres.exchange import Reader
 from blastwall.protocols.postgres.legs import Legs
 from blastwall.protocols.postgres.names import Names
 from blastwall.protocols.postgres.net import Net
 from blastwall.protocols.postgres.upstream import Ready, Upstream
 from blastwall.sql.parser import parse
+from blastwall.wire.buffer import Engine
 from blastwall.wire.wire import Signal, Wire
 
 PINNED = {"client_encoding": "UTF8", "standard_conforming_strings": "on"}
@@ -49,9 +51,17 @@ class Ear(asyncio.Transport):
         return sent
 
 
+class Deaf(Engine):
+    """It takes nothing."""
+
+    backlog = 0
+
+    def receive(self, data: bytes) -> None: ...
+
+
 def deaf_wire(signal: Signal) -> Wire:
     """A wire whose engine is fed by the test; what is written to it waits in its transport, an :class:`Ear`."""
-    wire = Wire(lambda data: None, lambda: 0, signal)
+    wire = Wire(Deaf(), signal)
     wire.connection_made(Ear())
     return wire
 
@@ -63,7 +73,7 @@ def written(wire: Wire) -> bytes:
     return ear.take()
 
 
-class FakeReader:
+class FakeReader(Reader):
     """Effects by first word; ``DROP`` and ``DENY`` are judged by the playbook's own decision."""
 
     stale = False

@@ -12,7 +12,7 @@ from tests.blastwall.protocols.postgres.playbook import Playbook, written
 
 async def test_a_statement_without_a_permit_is_a_defect() -> None:
     async with Playbook() as play:
-        exchange = PostgresExchange(play.legs, Statement("SELECT 1"), lambda permit: True)
+        exchange = PostgresExchange(play.legs, Statement("SELECT 1"))
         with pytest.raises(AssertionError):
             exchange.forward(None)
         with pytest.raises(AssertionError):
@@ -22,13 +22,9 @@ async def test_a_statement_without_a_permit_is_a_defect() -> None:
 async def test_with_more_to_come_nothing_is_sent_yet() -> None:
     async with Playbook() as play:
         staged = messages.query(b"SELECT 1")
-
-        def stage(permit: Permit | None) -> bool:
-            play.legs.stage(staged)
-            return False
-
-        statement = Statement("SELECT 1")
-        chunks = [c async for c in PostgresExchange(play.legs, statement, stage, more=True).forward(Permit("SELECT 1"))]
+        play.legs.stage(staged)
+        exchange = PostgresExchange(play.legs, Statement("SELECT 1"), more=True)
+        chunks = [c async for c in exchange.forward(Permit("SELECT 1"))]
         assert chunks == []
         assert written(play.up_wire) == b""
         chunks = [c async for c in PostgresExchange(play.legs, None).forward(None)]

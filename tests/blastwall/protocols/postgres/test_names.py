@@ -54,6 +54,7 @@ def test_portals_end_together() -> None:
     names.open(Portal("", "", READ, Permit("x"), 1))
     names.close_all()
     assert not names.portals
+    assert names.unnamed is None
     assert not names.cursor_facts
 
 
