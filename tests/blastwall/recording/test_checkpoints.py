@@ -139,8 +139,8 @@ def test_a_key_that_is_not_to_be_had_costs_only_the_checkpoint(begin, ask, sink,
 
 
 def forge(writer, body):
-    writer._append(int(RecordType.MARK), 0, 0, b"")
-    writer._append(int(RecordType.CHECKPOINT), 0, 0, body)
+    writer._pending.append(int(RecordType.MARK), 0, 0, b"")
+    writer._pending.append(int(RecordType.CHECKPOINT), 0, 0, body)
     writer.commit()
 
 
@@ -181,7 +181,7 @@ def test_a_checkpoint_without_a_mark_is_tampering(begin, ask, sink, trusted):
     ask(writer, 1)
     writer.flush()
     (honest,) = found(sink.data, RecordType.CHECKPOINT)
-    writer._append(int(RecordType.CHECKPOINT), 0, 0, honest.body)
+    writer._pending.append(int(RecordType.CHECKPOINT), 0, 0, honest.body)
     writer.commit()
     assert "no mark" in checked(sink.data, trusted).reason
 

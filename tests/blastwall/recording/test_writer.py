@@ -27,10 +27,11 @@ from blastwall.model import (
 )
 from blastwall.recording.bodies import decode_text, encode_text
 from blastwall.recording.codec import MAX_BODY
+from blastwall.recording.intents import MAX_JUDGEMENTS
 from blastwall.recording.reader import Reader
 from blastwall.recording.records import End, Event, Header, Intent, Relayed, Seal
 from blastwall.recording.redact import Redactor
-from blastwall.recording.writer import MAX_JUDGEMENTS, MAX_PIECE, Writer
+from blastwall.recording.writer import MAX_PIECE, Writer
 
 FACTS = Facts(Effect.READ, "select", (ObjectRef("table", "public.t", "read"),), fingerprint="aa" * 8)
 
