@@ -17,6 +17,9 @@ from typing import Any, Protocol, runtime_checkable
 from blastwall.blast import Blast
 from blastwall.errors import TokenFault
 from blastwall.model import Chunk, Credential, Denial, Facts, Masked, Permit, Principal, Secret, Statement, Target
+from blastwall.road import Road as Road
+from blastwall.road import Texts as Texts
+from blastwall.road import Waiting as Waiting
 
 
 class Exchange(Protocol):
@@ -60,33 +63,6 @@ class Channel(Protocol):
     """Exchanges in strict order: the next one waits for the last."""
 
     def exchanges(self) -> AsyncIterator[Exchange]: ...
-
-
-class Waiting:
-    """``rest`` must be awaited before the road goes on; it brings what would have been returned."""
-
-    __slots__ = ("rest",)
-
-    def __init__(self, rest: Awaitable[Any]) -> None:
-        self.rest = rest
-
-
-class Road(Protocol):
-    """The one road, for a channel that takes its exchanges down it by itself."""
-
-    def admit(self, exchange: Exchange) -> Permit | Denial | Waiting | None:
-        """Judge the exchange's statement and record that: the permit to forward it with, or the denial to refuse it
-        with. None: it has no statement, and everything before it is recorded. Raises RecordingFault.
-        """
-        ...
-
-    def pass_on(self, chunk: Chunk) -> Masked | Waiting:
-        """Mask, count and record what is to be relayed. Raises RecordingFault, UpstreamFault and BudgetSpent."""
-        ...
-
-    async def follow(self, exchange: Exchange, decision: Permit | Denial | None) -> None:
-        """Forward or refuse what was admitted, and relay all that comes of it."""
-        ...
 
 
 @runtime_checkable
@@ -176,6 +152,14 @@ class Conversation(Protocol):
     async def close(self, denial: Denial | None = None) -> None:
         """End both legs; with a denial, after saying why in the protocol's own form. Idempotent."""
         ...
+
+
+@runtime_checkable
+class Lettered(Protocol):
+    """A conversation whose texts somebody else knows from :meth:`Conversation.connect` on, and answers for them."""
+
+    @property
+    def texts(self) -> Texts: ...
 
 
 @runtime_checkable

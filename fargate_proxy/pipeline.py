@@ -15,11 +15,14 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from blastwall.conversation import Conversation, Exchange, Waiting
+from blastwall import road
+from blastwall.conversation import Conversation, Exchange, Lettered
 from blastwall.errors import ClientFault, RecordingFault
 from blastwall.masking.mask import mask
 from blastwall.model import Chunk, Denial, DenialCode, Facts, Masked, Permit, Statement, Target
 from blastwall.ports import Recording
+from blastwall.recording.writer import Writer
+from blastwall.road import Texts, Waiting
 from fargate_proxy.decider import Decider
 from fargate_proxy.ledger import Ledger
 
@@ -40,7 +43,7 @@ async def accepted(pending: Awaitable[None] | None) -> None:
         raise RecordingFault(f"the sink has not answered for {SINK_SECONDS:g} s; nothing runs unrecorded") from None
 
 
-class Road:
+class Road(road.Road):
     """One connection's way through the gateway."""
 
     def __init__(
@@ -49,6 +52,9 @@ class Road:
         self._conversation = conversation
         self._decider = decider
         self._recording = recording
+        # The usual ones by their own names: what is called through a protocol is looked up each time.
+        self._texts: Texts | None = conversation.texts if isinstance(conversation, Lettered) else None
+        self._writer: Writer | None = recording if isinstance(recording, Writer) else None
         self._ledger = ledger
         self._best_effort = target.recording == "best_effort"
 
@@ -62,10 +68,11 @@ class Road:
         statement = exchange.statement
         if statement is None:
             return self._commit(None)
-        facts = self._conversation.classify(statement)
+        texts = self._texts
+        facts = self._conversation.classify(statement) if texts is None else texts.classify(statement)
         decision: Permit | Denial | None
         try:
-            text = self._conversation.rewrite(statement, facts)
+            text = self._conversation.rewrite(statement, facts) if texts is None else texts.rewrite(statement)
         except ClientFault as fault:
             decision = Denial(DenialCode.UNKNOWN, str(fault), "Send it in a simpler form.")
         else:
@@ -88,7 +95,8 @@ class Road:
         masked = mask(chunk)
         self._ledger.relayed(masked)
         try:
-            pending = self._recording.relayed(masked)
+            writer = self._writer
+            pending = self._recording.relayed(masked) if writer is None else writer.relayed(masked)
         except RecordingFault:
             if not self._best_effort:
                 raise
@@ -108,7 +116,11 @@ class Road:
     ) -> Permit | Denial | Waiting | None:
         self._ledger.judged()
         try:
-            self._recording.intent(statement, facts, decision)
+            writer = self._writer
+            if writer is None:
+                self._recording.intent(statement, facts, decision)
+            else:
+                writer.intent(statement, facts, decision)
         except RecordingFault:
             if not self._best_effort:
                 raise
@@ -119,7 +131,8 @@ class Road:
     def _commit(self, decision: Permit | Denial | None) -> Permit | Denial | Waiting | None:
         """Only after this may anything leave for the target, or be told."""
         try:
-            pending = self._recording.commit()
+            writer = self._writer
+            pending = self._recording.commit() if writer is None else writer.commit()
         except RecordingFault:
             if not self._best_effort:
                 raise

@@ -240,6 +240,12 @@ class PostgresConversation:
         self._channel = PostgresChannel(self._legs, self._reader)
         yield self._channel
 
+    @property
+    def texts(self) -> SessionReader:
+        """See :class:`blastwall.conversation.Lettered`."""
+        assert self._reader is not None, "connect first"
+        return self._reader
+
     def classify(self, statement: Statement) -> Facts:
         assert self._reader is not None, "connect first"
         return self._reader.classify(statement)
