@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mypy_extensions import trait
+
 from blastwall.errors import OurFault
 
 
@@ -17,26 +19,28 @@ class Buffer:
     what a peer can make it hold by judging each header before it waits for the body.
     """
 
-    __slots__ = ("_later", "data", "limit", "position")
+    __slots__ = ("_behind", "_later", "data", "limit", "position")
 
     def __init__(self, limit: int) -> None:
         self.data = b""
         self.position = 0
         self.limit = limit
         self._later = bytearray()
+        self._behind = 0  # its length
 
     def __len__(self) -> int:
-        return len(self.data) - self.position + len(self._later)
+        return len(self.data) - self.position + self._behind
 
     def feed(self, chunk: bytes) -> None:
         """Take a chunk. Raises OurFault when more than ``limit`` bytes would be unread; the chunk is not taken then."""
-        unread = len(self.data) - self.position + len(self._later)
+        unread = len(self.data) - self.position + self._behind
         if unread + len(chunk) > self.limit:
             raise OurFault(
                 f"{unread + len(chunk)} unread bytes exceed the buffer's {self.limit}: drain before reading on"
             )
         if unread:
             self._later += chunk
+            self._behind += len(chunk)
         else:
             self.data = chunk
             self.position = 0
@@ -46,11 +50,12 @@ class Buffer:
         here = len(self.data) - self.position
         if here >= count:
             return True
-        if here + len(self._later) < count:
+        if here + self._behind < count:
             return False
         self.data = b"".join((memoryview(self.data)[self.position :], self._later))
         self.position = 0
         self._later = bytearray()
+        self._behind = 0
         return True
 
     def take(self, count: int) -> bytes:
@@ -64,3 +69,19 @@ class Buffer:
         self.data = b""
         self.position = 0
         self._later = bytearray()
+        self._behind = 0
+
+
+@trait
+class Engine:
+    """What stands behind a wire. A class of its own and not a protocol: compiled, a call to it is one jump."""
+
+    __slots__ = ()
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes that came. What it raises ends up in the wire's ``error``."""
+
+    @property
+    def backlog(self) -> int:
+        """How many bytes wait for whoever reads its events."""
+        return 0

@@ -1,6 +1,6 @@
 """A wire: one TCP leg as an asyncio protocol, with backpressure in both directions.
 
-The sans-I/O engine behind it is handed bytes as they come (``receive``); whoever converses waits on a shared
+The sans-I/O engine behind it is handed bytes as they come; whoever converses waits on a shared
 :class:`Signal` for "something happened on one of my wires". Streams are not used: they cost a fifth of the throughput.
 """
 
@@ -10,29 +10,47 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, cast
 
+from mypy_extensions import trait
+
+from blastwall.wire.buffer import Engine
+
 #: Unread bytes at which a leg stops reading from its socket. One recv of 256 KiB may overshoot it: the bound is 2x.
 READ_HIGH: Final = 512 * 1024
 #: Unsent bytes at which whoever produces must pause. asyncio asks for it through pause_writing.
 WRITE_HIGH: Final = 256 * 1024
 
 
+@trait
+class Stepper:
+    """Whoever moves where a signal is set. A class and not a protocol: compiled, a call to it is one jump."""
+
+    __slots__ = ()
+
+    def step(self) -> bool:
+        """Do all that can be done now; returns whether :meth:`Signal.pump` is over."""
+        return True
+
+
 class Signal:
     """Wakes the one task of a conversation when any of its wires moved. Setting it twice wakes once."""
 
-    __slots__ = ("_future", "_loop", "_set", "_step", "_stepping")
+    __slots__ = ("_done", "_future", "_loop", "_pumped", "_set", "_stepper", "_stepping")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._future: asyncio.Future[None] | None = None
         self._set = False
-        self._step: Callable[[], bool] | None = None
+        self._stepper: Stepper | None = None
+        self._pumped: asyncio.Future[None] | None = None  # what whoever pumps waits for
+        self._done: Callable[[], bool] = _never  # its own, looked up once
         self._stepping = False
 
     def set(self) -> None:
-        future = self._future
-        if self._step is not None and future is not None and not future.done():
-            self._go(self._step, future)
+        stepper = self._stepper
+        if stepper is not None and not self._done():
+            self._go(stepper)
             return
+        future = self._future
         if future is None or future.done():
             self._set = True
         else:
@@ -52,35 +70,38 @@ class Signal:
                 self._future = None
                 self._set = False
 
-    async def pump(self, step: Callable[[], bool]) -> None:
-        """Call ``step`` each time the signal is set, from where it is set, until it returns True.
+    async def pump(self, stepper: Stepper) -> None:
+        """Call its ``step`` each time the signal is set, from where it is set, until it returns True.
 
         For what is so short that waking the task would cost more than the work. A set signal before this is forgotten:
         whoever pumps has just looked. Raises what ``step`` raises.
         """
-        future = self._future = self._loop.create_future()
-        self._step = step
+        pumped = self._pumped = self._loop.create_future()
+        self._done = pumped.done  # True from the moment its task is cancelled: nothing steps after that
+        self._stepper = stepper
         self._set = False
         try:
-            await future
+            await pumped
         finally:
-            if self._future is future:
-                self._future = None
-                self._step = None
+            if self._pumped is pumped:
+                self._pumped = self._stepper = None
+                self._done = _never
 
-    def _go(self, step: Callable[[], bool], future: asyncio.Future[None]) -> None:
+    def _go(self, stepper: Stepper) -> None:
         if self._stepping:  # set by the step itself: it looks once more
             self._set = True
             return
+        pumped = self._pumped
+        assert pumped is not None, "whoever pumps has its future"
         self._stepping = True
         try:
-            while not step():
+            while not stepper.step():
                 if not self._set:
                     return
                 self._set = False
-            future.set_result(None)
+            pumped.set_result(None)
         except BaseException as fault:  # noqa: BLE001 - it belongs to the task, not to whose callback this is
-            future.set_exception(fault)
+            pumped.set_exception(fault)
         finally:
             self._stepping = False
             self._set = False
@@ -91,14 +112,18 @@ class Signal:
             await self.wait()
 
 
-class Wire(asyncio.Protocol):
-    """One leg. ``receive`` feeds the engine; ``backlog`` tells how many of its bytes are unread."""
+def _never() -> bool:
+    return False
 
-    def __init__(self, receive: Callable[[bytes], None], backlog: Callable[[], int], signal: Signal) -> None:
-        self._receive = receive
-        self._backlog = backlog
+
+class Wire(asyncio.Protocol):
+    """One leg. Its engine is given what comes."""
+
+    def __init__(self, engine: Engine, signal: Signal) -> None:
+        self._engine = engine
         self._signal = signal
         self._transport: asyncio.Transport | None = None
+        self._send: Callable[[bytes], None] | None = None  # the transport's write: looking it up costs as much again
         self._reading = True
         self._came = 0  # bytes since the backlog was asked for, and what it was then
         self.closed = False
@@ -113,17 +138,18 @@ class Wire(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH)
+        self._send = self._transport.write
         self._signal.set()
 
     def data_received(self, data: bytes) -> None:
         try:
-            self._receive(data)
+            self._engine.receive(data)
         except Exception as fault:  # noqa: BLE001 - whatever an engine raises belongs to the conversation's task
             self.error = fault
         self._came += len(data)
         # Only when so much came can so much be unread, and asking costs more than counting.
         if self._came >= READ_HIGH and self._reading:
-            self._came = self._backlog()
+            self._came = self._engine.backlog
             if self._came >= READ_HIGH:
                 self._reading = False
                 self.transport.pause_reading()
@@ -148,12 +174,13 @@ class Wire(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send, or buffer; look at ``choked`` before producing more. Dropped once closed, as the reader will see."""
-        if not self.closed and self._transport is not None:
-            self._transport.write(data)
+        send = self._send
+        if send is not None and not self.closed:
+            send(data)
 
     def consumed(self) -> None:
         """Tell the wire that its engine's backlog shrank; reading goes on when it fell below half the mark."""
-        if not self._reading and self._backlog() < READ_HIGH // 2 and not self.closed:
+        if not self._reading and self._engine.backlog < READ_HIGH // 2 and not self.closed:
             self._reading = True
             self.transport.resume_reading()
 

@@ -55,7 +55,7 @@ async def arrive(sock: socket.socket, host: Host) -> Arrival | Cancelling:
     loop = asyncio.get_running_loop()
     signal = Signal(loop)
     down = Downstream()
-    wire = Wire(down.receive, lambda: down.backlog, signal)
+    wire = Wire(down, signal)
     try:
         encrypted = await _before_tls(sock, down, host)
         await loop.connect_accepted_socket(

@@ -25,7 +25,7 @@ from blastwall.protocols.postgres.requests import (
     Terminate,
     read,
 )
-from blastwall.wire.buffer import Buffer
+from blastwall.wire.buffer import Buffer, Engine
 
 VIOLATION: Final = "08P01"
 RECEIVE_SLACK: Final = 1 << 20  # unread bytes allowed above one frame: what a shell may read in one go
@@ -43,7 +43,7 @@ _PASSWORD: Final = ord("p")
 _TLS_HANDSHAKE: Final = 0x16
 
 
-class Downstream:
+class Downstream(Engine):
     """Reads one client's bytes. States: startup, auth, ready, closed.
 
     Limits: ``max_frame`` bounds a whole frame (type byte, length, body) and is checked at the header, before the body

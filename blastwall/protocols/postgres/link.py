@@ -63,7 +63,7 @@ class Link:
 async def open_link(route: Route, parameters: Mapping[str, str], credential: Credential, signal: Signal) -> Link:
     """Connect and authenticate. The caller sets the deadline. Raises UpstreamFault."""
     up = Upstream()
-    wire = Wire(up.receive, lambda: up.backlog, signal)
+    wire = Wire(up, signal)
     sock = await _connect(route)
     try:
         encrypted = await _encrypt(route, sock, up, wire)
@@ -171,7 +171,7 @@ async def cancel(route: Route, pid: int, secret: bytes) -> None:
             sock = await _connect(route)
             try:
                 up = Upstream()
-                wire = Wire(up.receive, lambda: up.backlog, Signal(asyncio.get_running_loop()))
+                wire = Wire(up, Signal(asyncio.get_running_loop()))
                 await _encrypt(route, sock, up, wire)
             except BaseException:
                 sock.close()

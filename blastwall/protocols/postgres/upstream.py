@@ -17,7 +17,7 @@ from blastwall.model import Secret, Value
 from blastwall.protocols.postgres import messages, replies
 from blastwall.protocols.postgres.frames import CONTROL, HEADER_SIZE, LONGEST, STARTUP, STREAMED, read_header, scan_run
 from blastwall.protocols.postgres.login import Login, Ready
-from blastwall.wire.buffer import Buffer
+from blastwall.wire.buffer import Buffer, Engine
 
 __all__ = ["PIECE", "Encryption", "Ready", "Run", "Upstream", "UpstreamEvent"]
 
@@ -28,6 +28,13 @@ _STREAMED: Final = bytes(STREAMED.get(kind, 0) for kind in range(256))
 LEAST: Final = bytes(STREAMED.get(kind, 0) or CONTROL.get(kind, (0, 0))[0] for kind in range(256))
 MOST: Final = bytes(CONTROL.get(kind, (0, 0))[1] for kind in range(256))
 RECEIVE_SLACK: Final = 1 << 20  # unread bytes allowed above one held frame: what a shell may read in one go
+
+# What an engine is at.
+_NEW: Final = 0
+_TLS: Final = 1
+_STARTUP: Final = 2
+_READY: Final = 3
+_CLOSED: Final = 4
 
 
 @dataclass(slots=True)
@@ -60,7 +67,7 @@ class Run(Value):
 UpstreamEvent = Encryption | Ready | Run
 
 
-class Upstream:
+class Upstream(Engine):
     """Speaks to one server: authenticates, then cuts its stream into runs.
 
     Limits: ``max_frame`` bounds a row or copy frame (it is streamed, not held: at most 256 KiB is buffered);
@@ -87,7 +94,7 @@ class Upstream:
         self.max_control = max_control
         self._outgoing = b""
         self._login: Login | None = None
-        self._state = "new"  # new | tls | startup | ready | closed
+        self._state = _NEW
         self._ended = False
         self._left = 0  # bytes still to come of a frame that is passed on in pieces
         self._streaming = 0  # its type
@@ -95,7 +102,7 @@ class Upstream:
     def request_tls(self) -> None:
         """Ask for TLS first. The answer is one byte: more, before TLS begins, is a fault (CVE-2021-23222)."""
         self._outgoing += messages.SSL_REQUEST
-        self._state = "tls"
+        self._state = _TLS
 
     def start(
         self,
@@ -124,7 +131,7 @@ class Upstream:
             minor=minor,
         )
         self._outgoing += messages.startup(parameters, minor)
-        self._state = "startup"
+        self._state = _STARTUP
 
     def data_to_send(self) -> bytes:
         """What the engine itself wants sent (start-up and authentication only); b"" when nothing."""
@@ -138,7 +145,7 @@ class Upstream:
         """
         if not data:
             self._ended = True
-        elif self._state != "closed":
+        elif self._state != _CLOSED:
             self._buffer.feed(data)
 
     def next_event(self) -> UpstreamEvent | None:
@@ -149,36 +156,39 @@ class Upstream:
         (08006).
         """
         try:
-            if self._state == "ready":
+            if self._state == _READY:
                 event: UpstreamEvent | None = self._next_run()
-            elif self._state == "startup":
+            elif self._state == _STARTUP:
                 event = self._next_startup()
-            elif self._state == "tls":
+            elif self._state == _TLS:
                 event = self._next_tls()
             else:
                 event = None
         except UpstreamFault:
             self._close()
             raise
-        if event is None and self._ended and self._state != "closed":
+        if event is None and self._ended and self._state != _CLOSED:
             raise self._fault("the target closed the connection", "08006")
         return event
 
     @property
     def silent(self) -> bool:
         """Is there nothing to look at: no byte came, and the stream has not ended?"""
-        return self._state == "ready" and not self._ended and not len(self._buffer)
+        return self._state == _READY and not self._ended and not len(self._buffer)
 
     @property
     def ready(self) -> bool:
         """Is there an event (or a fault) at hand? Cheap; a bad header counts."""
-        if self._state == "closed":
+        if self._state == _CLOSED:
             return False
-        buffer = self._buffer
-        if self._ended or (self._left and len(buffer)):
+        if self._ended:
             return True
-        if self._state == "tls":
-            return len(buffer) > 0
+        buffer = self._buffer
+        unread = len(buffer)
+        if not unread:
+            return False
+        if self._left or self._state == _TLS:
+            return True
         if not buffer.need(HEADER_SIZE):
             return False
         kind = buffer.data[buffer.position]
@@ -207,7 +217,7 @@ class Upstream:
         """What was received and not read, None while no frame begins there: for whoever reads ahead of ``next_event``
         and moves ``position`` over whole frames.
         """
-        return None if self._left or self._state != "ready" else self._buffer
+        return None if self._left or self._state != _READY else self._buffer
 
     def _next_run(self) -> Run | None:
         if self._left:
@@ -287,7 +297,7 @@ class Upstream:
                 self._outgoing += login.outgoing
                 login.outgoing = b""
             if ready is not None:
-                self._state = "ready"
+                self._state = _READY
                 self._login = None
                 return ready
         return None
@@ -301,7 +311,7 @@ class Upstream:
             raise self._fault("the target answered the request for TLS with neither yes nor no", replies.VIOLATION)
         if len(buffer):
             raise self._fault("the target sent bytes in the clear where TLS should begin", replies.VIOLATION)
-        self._state = "new"
+        self._state = _NEW
         return Encryption(answer == messages.SSL_ACCEPTED)
 
     # ------------------------------------------------------------ faults
@@ -321,6 +331,6 @@ class Upstream:
         return UpstreamFault(message, code=code)
 
     def _close(self) -> None:
-        self._state = "closed"
+        self._state = _CLOSED
         self._login = None
         self._buffer.clear()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 
 import pytest
 
-from blastwall.wire.wire import READ_HIGH, WRITE_HIGH, Signal, Wire
+from blastwall.wire.buffer import Engine
+from blastwall.wire.wire import READ_HIGH, WRITE_HIGH, Signal, Stepper, Wire
 
 
-class Engine:
+class Hoard(Engine):
     def __init__(self) -> None:
         self.data = bytearray()
 
@@ -19,18 +21,31 @@ class Engine:
         if data.endswith(b"!"):
             raise ValueError("bad")
 
+    @property
     def backlog(self) -> int:
         return len(self.data)
 
 
-async def connect() -> tuple[Engine, Wire, Signal, socket.socket]:
+async def connect() -> tuple[Hoard, Wire, Signal, socket.socket]:
     ours, theirs = socket.socketpair()
     for sock in (ours, theirs):
         sock.setblocking(False)
-    engine, signal = Engine(), Signal(asyncio.get_running_loop())
-    wire = Wire(engine.receive, engine.backlog, signal)
+    engine, signal = Hoard(), Signal(asyncio.get_running_loop())
+    wire = Wire(engine, signal)
     await asyncio.get_running_loop().create_connection(lambda: wire, sock=ours)
     return engine, wire, signal, theirs
+
+
+class Steps(Stepper):
+    """It counts its steps; what each does and returns is ``each``."""
+
+    def __init__(self, each: Callable[[int], bool]) -> None:
+        self.count = 0
+        self._each = each
+
+    def step(self) -> bool:
+        self.count += 1
+        return self._each(self.count)
 
 
 async def until(condition: object, signal: Signal) -> None:
@@ -79,15 +94,15 @@ async def test_an_unread_backlog_stops_the_reading_and_consuming_resumes_it() ->
     engine, wire, signal, peer = await connect()
     loop = asyncio.get_running_loop()
     flood = asyncio.ensure_future(loop.sock_sendall(peer, b"x" * (READ_HIGH * 8)))
-    await until(lambda: engine.backlog() >= READ_HIGH, signal)
+    await until(lambda: engine.backlog >= READ_HIGH, signal)
     for _ in range(50):
         await asyncio.sleep(0)
-    assert engine.backlog() <= READ_HIGH * 2, "the process holds no more than the bound says"
+    assert engine.backlog <= READ_HIGH * 2, "the process holds no more than the bound says"
     assert not flood.done(), "the rest stays with the sender"
     seen = 0
     async with asyncio.timeout(10):
-        while seen + engine.backlog() < READ_HIGH * 8:
-            seen += engine.backlog()
+        while seen + engine.backlog < READ_HIGH * 8:
+            seen += engine.backlog
             engine.data.clear()
             wire.consumed()
             await signal.wait()
@@ -111,37 +126,47 @@ async def test_a_peer_that_takes_nothing_chokes_the_wire_until_it_reads() -> Non
 
 async def test_a_pump_steps_where_the_signal_is_set_until_it_is_done() -> None:
     signal = Signal(asyncio.get_running_loop())
-    steps: list[int] = []
 
-    def step() -> bool:
-        steps.append(len(steps))
-        if len(steps) == 2:
+    def step(count: int) -> bool:
+        if count == 2:
             signal.set()  # by its own doing: it looks once more
-        return len(steps) == 4
+        return count == 4
 
+    steps = Steps(step)
     signal.set()
-    pumping = asyncio.ensure_future(signal.pump(step))
+    pumping = asyncio.ensure_future(signal.pump(steps))
     await asyncio.sleep(0)
-    assert steps == [], "what was set before is forgotten"
+    assert steps.count == 0, "what was set before is forgotten"
     signal.set()
-    assert steps == [0], "at once: no task was woken for it"
+    assert steps.count == 1, "at once: no task was woken for it"
     signal.set()
-    assert steps == [0, 1, 2]
+    assert steps.count == 3
     assert not pumping.done()
     signal.set()
     await asyncio.wait_for(pumping, 30)
     signal.set()
-    assert len(steps) == 4
+    assert steps.count == 4
     await asyncio.wait_for(signal.wait(), 30)  # whoever waits next is woken as ever
+
+
+async def test_a_signal_is_pumped_again_and_again() -> None:
+    signal = Signal(asyncio.get_running_loop())
+    steps = Steps(lambda count: True)
+    for count in range(1, 4):
+        pumping = asyncio.ensure_future(signal.pump(steps))
+        await asyncio.sleep(0)
+        signal.set()
+        await asyncio.wait_for(pumping, 30)
+        assert steps.count == count
 
 
 async def test_what_a_step_raises_belongs_to_whoever_pumps() -> None:
     signal = Signal(asyncio.get_running_loop())
 
-    def step() -> bool:
+    def step(count: int) -> bool:
         raise ValueError("a defect")
 
-    pumping = asyncio.ensure_future(signal.pump(step))
+    pumping = asyncio.ensure_future(signal.pump(Steps(step)))
     await asyncio.sleep(0)
     signal.set()
     with pytest.raises(ValueError, match="a defect"):
@@ -150,17 +175,27 @@ async def test_what_a_step_raises_belongs_to_whoever_pumps() -> None:
 
 async def test_a_pump_that_is_cancelled_steps_no_more() -> None:
     signal = Signal(asyncio.get_running_loop())
-    steps: list[None] = []
-
-    def step() -> bool:
-        steps.append(None)
-        return False
-
-    pumping = asyncio.ensure_future(signal.pump(step))
+    steps = Steps(lambda count: False)
+    pumping = asyncio.ensure_future(signal.pump(steps))
     await asyncio.sleep(0)
     pumping.cancel()
     signal.set()
     await asyncio.wait({pumping})
     signal.set()
     assert pumping.cancelled()
-    assert steps == []
+    assert steps.count == 0
+    await asyncio.wait_for(signal.wait(), 30)  # what came since is not lost on whoever waits next
+
+
+async def test_whoever_waits_behind_a_cancelled_pump_is_woken() -> None:
+    signal = Signal(asyncio.get_running_loop())
+    steps = Steps(lambda count: False)
+    pumping = asyncio.ensure_future(signal.pump(steps))
+    await asyncio.sleep(0)
+    waiting = asyncio.ensure_future(signal.wait())
+    pumping.cancel()
+    asyncio.get_running_loop().call_soon(signal.set)
+    await asyncio.wait_for(waiting, 30)
+    assert steps.count == 0
+    with pytest.raises(asyncio.CancelledError):
+        await pumping

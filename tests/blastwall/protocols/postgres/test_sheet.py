@@ -17,7 +17,7 @@ from blastwall.masking.plan import Mask, Predicates, Strategy
 from blastwall.protocols.postgres import messages, replies
 from blastwall.protocols.postgres.layout import CONCEAL, PASS, SEARCH, SEARCH_DOCUMENT, SINK, Column
 from blastwall.protocols.postgres.sheet import FLAGGED_BYTES, MOST_ROW, RowSheet
-from blastwall.protocols.postgres.upstream import Upstream
+from blastwall.protocols.postgres.upstream import _READY, Upstream
 from tests.blastwall.protocols.postgres.playbook import frames
 
 DETECTORS = detectors()
@@ -179,7 +179,7 @@ def test_where_nothing_is_masked_all_of_a_result_is_looked_through() -> None:
 def runs(data: bytes, sizes: Sequence[int]) -> list[bytes]:
     """What the engine that faces the server makes of ``data`` when it comes in pieces."""
     up = Upstream()
-    up._state = "ready"
+    up._state = _READY
     out = []
     position = 0
     while position < len(data):
