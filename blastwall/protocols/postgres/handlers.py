@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Set
 from typing import Any, Final
 
 from blastwall.errors import ProtocolViolation
+from blastwall.masking.plan import UNTOUCHED
 from blastwall.model import Chunk, Denial, Direction, Effect, Parameter, Permit, Statement, StatementKind
 from blastwall.protocols.postgres import messages, requests
 from blastwall.protocols.postgres.answers import COPY_DATA, IDLE, IN_TRANSACTION, Expected, Step
@@ -30,6 +31,8 @@ _EXECUTE: Final = StatementKind.EXECUTE
 _PREPARE: Final = StatementKind.PREPARE
 _READ: Final = Effect.READ
 _SESSION: Final = Effect.SESSION
+_UNTOUCHED: Final = UNTOUCHED
+_NONE: Final[Set[int]] = frozenset()
 _END: Final = messages.END
 _END_DESCRIBED: Final = messages.END_DESCRIBED
 #: Messages of an end of a batch that asks for the columns first: see ``Downstream.take_end``.
@@ -233,7 +236,9 @@ class Handlers:
         number = self._number
         text = prepared.text
         around = reader.surroundings(text)
-        values = parameters(event, prepared.type_ids, prepared.treatment.parameters)
+        treatment = prepared.treatment
+        withheld = _NONE if treatment is _UNTOUCHED else treatment.parameters
+        values = parameters(event, prepared.type_ids, withheld)
         formats = bytes(event.result_formats) if event.result_formats else b""
         statement = Statement(text, _EXECUTE, values, around, number, prepared.client, formats)
         reader.bound(number, prepared)
@@ -252,22 +257,32 @@ class Handlers:
         text = statement.text
         facts = self._reader.find(text).facts
         self._note_writes(facts.effect)
-        upstream = names.mint(client)
         effects = self._reader.effects(text, permit, number, prepared.minted)
-        portal = Portal(client, upstream, facts, permit, number, effects, prepared.treatment)
-        portal.brief = prepared.brief
-        portal.prepared = prepared
-        portal.formats = event.result_formats
-        if permit.guard is not None:
-            portal.asked = statement
+        keeping = not client and len(prepared.client) > 0 and permit.guard is None and answers.at_rest
+        kept = prepared.kept if keeping else None
+        if kept is not None:
+            portal = kept
+            portal.renew(facts, permit, number, effects, event.result_formats)
+        else:
+            portal = Portal(client, names.mint(client), facts, permit, number, effects, prepared.treatment)
+            portal.brief = prepared.brief
+            portal.prepared = prepared
+            portal.formats = event.result_formats
+            if permit.guard is not None:
+                portal.asked = statement
+            if keeping:
+                prepared.keep(portal, Unmade(names, portal))
         try:
             names.open(portal)
         except TooMany as fault:
             raise ProtocolViolation(str(fault), code="53400") from None
         marking = Marking((portal.brief,)) if answers.net is not None else None
-        answers.ask(Step.BIND, number, (), Unmade(names, portal), prepared.rewritten, marking)
+        failed = portal.unmade
+        if failed is None:
+            failed = Unmade(names, portal)
+        answers.ask(Step.BIND, number, (), failed, prepared.rewritten, marking)
         if client:
-            legs.stage(messages.rebind(upstream.encode(), prepared.upstream.encode(), event.raw))
+            legs.stage(messages.rebind(portal.upstream.encode(), prepared.upstream.encode(), event.raw))
             return False
         end = legs.down.take_end() if ending and permit.guard is None else 0
         if not end or answers.net is not None:
@@ -563,15 +578,19 @@ def parameters(event: requests.Bind, type_ids: tuple[int, ...], withheld: Set[in
     if not values:
         return ()
     formats = event.formats
-    each = len(formats) == len(values)
+    count = len(values)
+    each = len(formats) == count
     binary = not each and len(formats) > 0 and formats[0] == 1
     known = len(type_ids)
+    any_withheld = withheld is not _NONE and len(withheld) > 0
+    if count == 1 and not any_withheld:
+        return (Parameter(values[0], binary or (each and formats[0] == 1), type_ids[0] if known else 0, False),)
     found: list[Parameter] = []
-    for number in range(len(values)):  # zip and a generator cost more than all the rest when compiled
+    for number in range(count):  # zip and a generator cost more than all the rest when compiled
         if each:
             binary = formats[number] == 1
         type_id = type_ids[number] if number < known else 0
-        found.append(Parameter(values[number], binary, type_id, bool(withheld) and number + 1 in withheld))
+        found.append(Parameter(values[number], binary, type_id, any_withheld and number + 1 in withheld))
     return tuple(found)
 
 

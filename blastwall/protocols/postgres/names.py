@@ -40,13 +40,15 @@ class Prepared(Value):
 
     ``masked`` is its text with the masks in it as they were when it was named, ``treatment`` what they make of running
     it. ``fields`` are its columns as the server described them, None until it has. ``minted`` are upstream names that
-    its SQL defines when it runs. ``wire_names`` is how a Bind to the unnamed portal begins upstream.
+    its SQL defines when it runs. ``wire_names`` is how a Bind to the unnamed portal begins upstream, ``kept`` the
+    portal that the last such Bind opened.
     """
 
     __slots__ = (
         "client",
         "facts",
         "fields",
+        "kept",
         "masked",
         "minted",
         "own",
@@ -80,6 +82,12 @@ class Prepared(Value):
         self.own: Brief | None = None  # None: made of the treatment
         self.wire_names = b"\0" + upstream.encode() + b"\0"
         self.fields: tuple[Field, ...] | None = None
+        self.kept: Portal | None = None
+
+    def keep(self, portal: Portal, unmade: Unmade) -> None:
+        """Keep the portal for the next run; :meth:`Names.unprepare` lets go of it."""
+        portal.unmade = unmade
+        self.kept = portal
 
     @property
     def brief(self) -> Brief:
@@ -115,6 +123,7 @@ class Portal(Value):
         "prepared",
         "sheet",
         "treatment",
+        "unmade",
         "upstream",
     )
     __match_args__ = ("client", "upstream", "facts", "permit", "number", "effects", "treatment")
@@ -143,6 +152,26 @@ class Portal(Value):
         self.sheet: RowSheet | None = None
         self.asked: Statement | None = None  # where its permit has a guard
         self.portion: Portion | None = None  # its whole answer, where that was held back until it was counted
+        self.unmade: Unmade | None = None  # for when the server fails its Bind, where the portal is kept
+
+    def renew(
+        self,
+        facts: Facts,
+        permit: Permit,
+        number: int,
+        effects: tuple[Callable[[], None] | None, ...],
+        formats: tuple[int, ...],
+    ) -> None:
+        """Stand for the next run of the same prepared statement. Only where nothing is owed any more, so that nobody
+        else knows this portal; and never where its permit had a guard, which leaves ``asked`` and ``portion``.
+        """
+        self.facts = facts
+        self.permit = permit
+        self.number = number
+        self.effects = effects
+        self.formats = formats
+        self.described = False
+        self.sheet = None
 
     @property
     def known(self) -> bool:
@@ -177,6 +206,8 @@ class Names:
         self.unnamed: Portal | None = None  # ... and the one without: each Bind of most clients makes it anew
         # Prepared statements by their names' bytes, as they were found last; any change of names forgets it.
         self._found: dict[bytes, Prepared] = {}
+        self._last_name = b""  # ... and the one found last of all; empty: none
+        self._last: Prepared | None = None
         self._count = 0
         self._clients: dict[str, str] = {}  # upstream name -> client's name, for error texts
         self.prepared_facts: dict[str, Facts] = {}
@@ -200,7 +231,7 @@ class Names:
             raise TooMany(f"this connection holds {MAX_PREPARED} prepared statements: close some of them")
         self.prepared[prepared.client] = prepared
         if prepared.client:
-            self._found = {}
+            self._forget()
             self.prepared_facts[prepared.client] = prepared.facts
             self.prepared_treatments[prepared.client] = prepared.treatment
             self.version += 1
@@ -209,6 +240,8 @@ class Names:
         """The prepared statement of this name, as it stands in a client's message."""
         if not name:
             return self.prepared.get("")
+        if name == self._last_name:
+            return self._last
         prepared = self._found.get(name)
         if prepared is None:
             prepared = self.prepared.get(name.decode("utf-8", "backslashreplace"))
@@ -216,15 +249,26 @@ class Names:
                 if len(self._found) >= MAX_PREPARED:  # one name may be written in several ways
                     self._found = {}
                 self._found[name] = prepared
+        if prepared is not None:
+            self._last_name = name
+            self._last = prepared
         return prepared
+
+    def _forget(self) -> None:
+        self._found = {}
+        self._last_name = b""
+        self._last = None
 
     def unprepare(self, client: str) -> None:
         prepared = self.prepared.get(client)
         if prepared is None:
             return
         del self.prepared[client]
+        if prepared.kept is not None:
+            prepared.kept.unmade = None  # it knows the portal: a circle
+            prepared.kept = None
         if client:
-            self._found = {}
+            self._forget()
             self.prepared_facts.pop(client, None)
             self.prepared_treatments.pop(client, None)
             self._clients.pop(prepared.upstream, None)

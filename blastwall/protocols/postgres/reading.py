@@ -53,6 +53,7 @@ IDLE_MARGIN: Final = 5.0
 LOOK_SECONDS = 1.0
 _UNMASKED: Final = Plan()
 _NOTHING: Final[Mapping[str, str]] = {}
+_monotonic: Final = time.monotonic  # asked before each statement: through its module it costs a look-up more
 _OUTDATED: Final = (
     "What is masked changed after this was named, so it may show what it should not; prepare or declare it again."
 )
@@ -123,7 +124,7 @@ class SessionReader(Reader, Texts):
             return True
         if self._legs.answers.status != IDLE:
             return False
-        return self._dirty_transaction or time.monotonic() - self._looked_at >= LOOK_SECONDS
+        return self._dirty_transaction or _monotonic() - self._looked_at >= LOOK_SECONDS
 
     @property
     def plan(self) -> Plan:
@@ -191,7 +192,10 @@ class SessionReader(Reader, Texts):
         reason = self._spoiled.pop(statement.number, None) if len(self._spoiled) > 0 else None
         if reason is not None:
             return Facts(Effect.UNKNOWN, "unknown", reason=reason)
-        finding = self.find(statement.text)
+        read = self._read(statement.text)
+        finding = read.finding
+        if read.plain:
+            return finding.facts
         if "setting" in finding.facts.flags:
             for part in finding.statements:
                 reason = raised(part.name, part.value, self._options) if part.kind == "set" else ""

@@ -180,6 +180,29 @@ async def test_what_runs_under_a_guard_goes_message_by_message() -> None:
         assert "S" not in types(sent)
 
 
+async def test_each_run_of_a_prepared_statement_has_its_own_number_permit_and_formats() -> None:
+    """Its portal is one that is kept."""
+    server = Server()
+    async with Playbook() as play:
+        await play.answer(server.answer(await play.say(messages.parse(b"s", b"SELECT 1") + messages.SYNC)))
+        seen = []
+        for formats in ((), (1,), (0,)):
+            sent = await play.say(messages.bind(b"", b"s", (), (), formats) + END)
+            portal = play.names.unnamed
+            assert portal is not None
+            seen.append((portal.number, portal.formats, portal.permit, portal.described))
+            await play.answer(server.answer(sent))
+            assert play.names.unnamed is None, "it ends with its transaction"
+        assert [(number, formats, described) for number, formats, _, described in seen] == [
+            (2, (), True),
+            (3, (1,), True),
+            (4, (0,), True),
+        ]
+        assert len({id(permit) for _, _, permit, _ in seen}) == 3
+        await play.say(messages.bind(b"", b"s") + ALL + messages.SYNC)
+        assert play.names.unnamed is not None and not play.names.unnamed.described
+
+
 @pytest.mark.parametrize("end", [END, ALL + messages.SYNC])
 async def test_a_batch_leaves_in_one_piece_after_its_commit(end: bytes) -> None:
     async with Playbook() as play:

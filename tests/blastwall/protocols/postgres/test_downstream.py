@@ -316,6 +316,39 @@ def test_next_is_asks_for_a_whole_message() -> None:
     assert not engine.next_is(ord("d"))
 
 
+@pytest.mark.parametrize(("end", "count"), [(messages.END_DESCRIBED, 3), (messages.END, 2)])
+def test_the_usual_end_of_a_batch_is_read_at_once_where_it_is_all_there(end: bytes, count: int) -> None:
+    engine = Downstream()
+    engine.receive(end)
+    assert engine.take_end() == 0, "only once authenticated"
+    engine = downstream()
+    for byte in end:
+        assert engine.take_end() == 0
+        engine.receive(bytes([byte]))
+    engine.holds(b"?")  # which gathers what came in pieces
+    assert engine.ready and engine.take_end() in (0, count)
+    engine = downstream()
+    engine.receive(end + end + messages.END)
+    assert (engine.take_end(), engine.take_end(), engine.take_end(), engine.take_end()) == (count, count, 2, 0)
+    assert engine.buffered == 0
+    engine = downstream()
+    engine.receive(end)
+    engine.skip_to_sync()
+    assert engine.take_end() == 0, "what is skipped is not read"
+    assert engine.next_event() == Sync()
+
+
+@pytest.mark.parametrize("end", [messages.END_DESCRIBED, messages.END])
+def test_one_bit_of_difference_makes_it_another_end(end: bytes) -> None:
+    for place in range(len(end) * 8):
+        other = bytearray(end)
+        other[place // 8] ^= 1 << place % 8
+        engine = downstream()
+        engine.receive(bytes(other))
+        assert engine.take_end() == 0, bytes(other)
+        assert engine.buffered == len(end)
+
+
 def test_the_end_of_the_stream_is_ready_and_told_once() -> None:
     engine = downstream()
     engine.receive(SELECT + SELECT[:3])

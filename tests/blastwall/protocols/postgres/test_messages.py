@@ -78,6 +78,13 @@ def test_the_constants_are_whole_frames() -> None:
 def test_rebind_puts_the_same_values_under_other_names() -> None:
     raw = messages.bind(b"", b"", [0], [b"x"], [1])[5 + 2 :]
     assert messages.rebind(b"p1", b"s1", raw) == messages.bind(b"p1", b"s1", [0], [b"x"], [1])
+    whole = messages.bind(b"p1", b"s1", [0], [b"x"], [1]) + messages.END
+    assert messages.renamed(b"p1\0s1\0", raw, messages.END) == whole
+
+
+def test_the_usual_end_of_a_batch_is_its_messages() -> None:
+    assert messages.execute(b"") + messages.SYNC == messages.END
+    assert messages.describe(b"P", b"") + messages.execute(b"") + messages.SYNC == messages.END_DESCRIBED
 
 
 class Huge(bytes):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from blastwall.model import Effect, Facts, Permit
 from blastwall.protocols.postgres import names as module
-from blastwall.protocols.postgres.names import Names, Portal, Prepared, TooMany
+from blastwall.protocols.postgres.names import Names, Portal, Prepared, TooMany, Unmade
 
 READ = Facts(Effect.READ, "select")
 DROP = Facts(Effect.DESTROY, "drop table")
@@ -46,6 +46,51 @@ def test_deallocate_all_leaves_the_unnamed_statement_alone() -> None:
     names.prepare(Prepared("s", names.mint("s"), "SELECT 1", READ))
     names.unprepare_all()
     assert set(names.prepared) == {""}
+
+
+def test_a_name_is_found_by_its_bytes_until_it_means_something_else() -> None:
+    names = Names()
+    assert names.named(b"s") is None
+    for text in ("SELECT 1", "SELECT 2"):
+        prepared = Prepared("s", names.mint("s"), text, READ)
+        names.prepare(prepared)
+        assert names.named(b"s") is prepared
+        assert names.named(b"s") is prepared, "once more, as it was kept"
+        names.unprepare("s")
+        assert names.named(b"s") is None
+    escaped = Prepared("\\xff", names.mint("\\xff"), "SELECT 3", READ)
+    names.prepare(escaped)
+    assert names.named(b"\xff") is names.named(b"\\xff") is escaped, "what is no text is read as its escaped form"
+    unnamed = Prepared("", "", "SELECT 4", READ)
+    names.prepare(unnamed)
+    assert names.named(b"") is unnamed
+
+
+def test_what_the_server_failed_was_never_made() -> None:
+    names = Names()
+    for client in ("", "x"):
+        portals = [Portal(client, names.mint(client), READ, Permit("x"), 1) for _ in range(2)]
+        names.open(portals[0])
+        names.open(portals[1])
+        Unmade(names, portals[0])()
+        assert names.portal(client) is portals[1], "another has its name by now"
+        Unmade(names, portals[1])()
+        assert names.portal(client) is None
+    prepared = Prepared("s", names.mint("s"), "SELECT 1", READ)
+    names.prepare(prepared)
+    Unmade(names, prepared)()
+    assert not names.prepared
+
+
+def test_a_kept_portal_is_let_go_of_with_its_statement() -> None:
+    names = Names()
+    prepared = Prepared("s", names.mint("s"), "SELECT 1", READ)
+    names.prepare(prepared)
+    portal = Portal("", "", READ, Permit("x"), 1)
+    prepared.keep(portal, Unmade(names, portal))
+    assert prepared.kept is portal
+    names.unprepare("s")
+    assert prepared.kept is None and portal.unmade is None
 
 
 def test_portals_end_together() -> None:
