@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from librt.strings import StringWriter
+from mypy_extensions import i64
+
 #: Longer texts are not worth it: they are seldom sent twice with other numbers.
 LONGEST: Final = 2048
 #: Digits of an integer whose token (and with it the constant's type) is always the same in the grammar.
@@ -32,30 +35,38 @@ _KINDS: Final = bytes(
 
 def skeleton(text: str) -> str | None:
     """The text with each plain integer as ``0``; None for a text that is not plain enough."""
-    length = len(text)
-    if length > LONGEST or not text.isascii():
+    if len(text) > LONGEST:
         return None
-    parts: list[str] = []
-    copied = position = 0
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:
+        return None
+    kinds = _KINDS
+    length: i64 = len(data)
+    position: i64 = 0
+    digits: i64 = 0
     within = False  # a name or a longer number
+    bare = StringWriter()
     while position < length:
-        kind = _KINDS[ord(text[position])]
-        if kind == 0:
+        code: i64 = data[position]
+        if code >= 128:
             return None
-        if kind != _DIGIT or within:
-            within = kind != _SIGN
-            position += 1
-            continue
-        start = position
-        while position < length and _KINDS[ord(text[position])] == _DIGIT:
-            position += 1
-        if (position < length and _KINDS[ord(text[position])] == _WORD) or position - start > MOST_DIGITS:
+        kind: i64 = kinds[code]
+        if kind == _DIGIT and not within:
+            digits = 1
+            while position + digits < length and 48 <= data[position + digits] <= 57:
+                digits += 1
+            if digits <= MOST_DIGITS and (position + digits == length or kinds[data[position + digits] & 127] != _WORD):
+                bare.append(48)
+                position += digits
+                continue
             within = True
-            continue
-        parts.append(text[copied:start])
-        parts.append("0")
-        copied = position
-    if not copied:
-        return text
-    parts.append(text[copied:])
-    return "".join(parts)
+        elif kind == _SIGN:
+            within = False
+        elif kind == _WORD:
+            within = True
+        elif kind == 0:
+            return None
+        bare.append(code)
+        position += 1
+    return bare.getvalue()

@@ -6,6 +6,7 @@ from typing import Final
 
 from blastwall.model import Value
 from blastwall.protocols.postgres.classify import Finding
+from blastwall.sql.amplification import BY_PARAMETER
 from blastwall.sql.rename import Names as Touched
 
 #: Findings a connection remembers, of exact texts and of skeletons each.
@@ -14,14 +15,17 @@ REMEMBERED: Final = 512
 NAMING: Final = frozenset(
     {"prepare", "execute", "declare", "fetch", "close", "deallocate", "discard", "explain", "define"}
 )
+#: Flags of facts that depend on the run: its parameters, and what the target allows to be set.
+BY_THE_RUN: Final = frozenset({"setting", BY_PARAMETER, "writes_masked"})
 
 
 class Remembered(Value):
     """``naming``: the text may hold names of the session, which the gateway replaces; ``changing``: it may change the
-    catalogue; ``session_names``: what it means depends on such names. All False for what does not parse.
+    catalogue; ``session_names``: what it means depends on such names. All False for what does not parse. ``plain``: its
+    facts are those of each run, whatever its parameters are and whatever the target allows to be set.
     """
 
-    __slots__ = ("changing", "finding", "naming", "session_names")
+    __slots__ = ("changing", "finding", "naming", "plain", "session_names")
     __match_args__ = ("finding", "naming", "changing", "session_names")
 
     def __init__(self, finding: Finding) -> None:
@@ -30,6 +34,7 @@ class Remembered(Value):
         self.naming = parsed and may_name(finding)
         self.changing = parsed and finding.changes_catalogue
         self.session_names = parsed and finding.session_names
+        self.plain = finding.facts.flags.isdisjoint(BY_THE_RUN)
 
 
 def may_name(finding: Finding) -> bool:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import tomllib
+from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from blastwall.model import (
     Denial,
@@ -185,6 +189,29 @@ def test_known_secrets_are_found_by_value_wherever_they_stand(begin, ask, sink, 
     )
     event = next(record for record in found if isinstance(record, Event))
     assert event.fields == {"message": "role *** rejected", "list": ["***"]}
+
+
+WORDS = tomllib.loads((Path(__file__).parents[3] / "blastwall/recording/redact.toml").read_text())["triggers"]["words"]
+PIECES = [piece for word in WORDS for piece in (word, word.upper(), word.title(), word[:-1], word[1:], word[:2])]
+pieces = st.sampled_from(
+    [*PIECES, "SELECT ", " = 7", "\u212a", "\u0130", "\udc80", "\u00e9", "k_li", "s\u212a_live_", "a-secret", "x" * 300]
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(pieces, max_size=6).map("".join), st.sampled_from([(), ("a-secret",), ("\u00e9secret", "known-8")]))
+@example("s\u212a_live_", ())
+def test_the_first_look_suspects_what_searching_for_every_word_would_find(text: str, known: tuple[str, ...]) -> None:
+    redactor = Redactor(map(Secret, known))
+    expected = any(word in text.lower() for word in WORDS) or any(secret in text for secret in known)
+    assert redactor.suspects(text, ()) is expected
+    assert redactor.suspects(text, ()) is expected, "remembered or not"
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_each_word_is_found_in_any_case_at_both_ends_and_in_long_texts(word: str) -> None:
+    for text in (word, word.upper(), f"a{word}", f"{word}a", f"{'SELECT 1, ' * 40}{word}", f"\u00e9 {word}"):
+        assert Redactor().suspects(text, ())
 
 
 def test_texts_seen_before_a_secret_was_known_are_looked_at_again(begin, ask, sink):
