@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mypy_extensions import trait
+from mypy_extensions import mypyc_attr
 
 from blastwall.errors import OurFault
 
@@ -72,7 +72,7 @@ class Buffer:
         self._behind = 0
 
 
-@trait
+@mypyc_attr(allow_interpreted_subclasses=True)  # those of tests
 class Engine:
     """What stands behind a wire. A class of its own and not a protocol: compiled, a call to it is one jump."""
 

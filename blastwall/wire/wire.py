@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, cast
 
-from mypy_extensions import trait
+from mypy_extensions import mypyc_attr
 
 from blastwall.wire.buffer import Engine
 
@@ -20,7 +20,7 @@ READ_HIGH: Final = 512 * 1024
 WRITE_HIGH: Final = 256 * 1024
 
 
-@trait
+@mypyc_attr(allow_interpreted_subclasses=True)  # those of tests
 class Stepper:
     """Whoever moves where a signal is set. A class and not a protocol: compiled, a call to it is one jump."""
 
