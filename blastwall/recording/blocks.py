@@ -69,6 +69,7 @@ class Blocks:
         self._immediate = sink if isinstance(sink, Immediate) else None
         self._compress = compress
         self._background = background
+        self._joined, self._block = BytesWriter(), BytesWriter()  # what a small block is put together in
         self._job: Future[None] | None = None
         self.refusal: RecordingFault | None = None
         self.value = chain.origin(recording)
@@ -194,13 +195,15 @@ class Blocks:
     def _seal_small(self, payload: bytes, sequence: i64) -> None:
         """A block that is one write."""
         size = i64(len(payload))
-        joined = BytesWriter()
+        joined = self._joined
+        joined.truncate(0)
         joined.write(self.value)
         joined.write(self._session)
         _write_head(joined, size, sequence)
         joined.write(payload)
         value = chain.linked(joined.getvalue())
-        writer = BytesWriter()
+        writer = self._block
+        writer.truncate(0)
         _write_head(writer, size, sequence)
         writer.write(value)
         write_u32(writer, crc32(writer.getvalue()))

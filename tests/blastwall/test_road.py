@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from blastwall.conversation import Conversation, Lettered
+from blastwall.model import Chunk
 from blastwall.protocols.postgres.conversation import PostgresConversation
 from blastwall.protocols.postgres.reading import SessionReader
 from blastwall.protocols.ssh.conversation import SshConversation
@@ -32,4 +33,4 @@ async def test_what_is_waited_for_brings_what_would_have_been_returned() -> None
 
 def test_a_base_answers_nothing_by_itself() -> None:
     with pytest.raises(AssertionError):
-        Road().pass_on(None)  # type: ignore[arg-type]
+        Road().pass_on(Chunk(b""))

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from blastwall.conversation import Exchange, Waiting
+from blastwall.conversation import Exchange, Road, Waiting
 from blastwall.masking.mask import mask
 from blastwall.masking.plan import UNTOUCHED, Treatment
 from blastwall.model import Chunk, Denial, DenialCode, Effect, Facts, Masked, ObjectRef, Permit, Statement
@@ -120,7 +120,7 @@ def decide(statement: Statement) -> Permit | Denial:
     return Permit(statement.text)
 
 
-class Playbook:
+class Playbook(Road):
     """One connection past its start-up. Use as an async context manager."""
 
     def __init__(self, decision: Callable[[Statement], Permit | Denial] = decide, net: Net | None = None) -> None:
