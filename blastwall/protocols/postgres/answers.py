@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from librt.strings import read_i64_be
 from mypy_extensions import i64
 
 from blastwall.errors import UpstreamFault
@@ -309,12 +310,12 @@ class Answers:
     def _read_tag(self, data: bytes, start: i64, end: i64) -> None:
         """Most statements of a session end alike, and each tag is read once: it depends on its bytes alone."""
         last = self._tag_frame
-        size: i64 = len(last)
-        if end - start == size and size > 0:
+        rest: i64 = len(last) - 8
+        if end - start == rest + 8 and rest >= 0:
             at: i64 = 0
-            while at < size and data[start + at] == last[at]:
-                at += 1
-            if at == size:
+            while at < rest and read_i64_be(data, start + at) == read_i64_be(last, at):
+                at += 8
+            if at >= rest and read_i64_be(data, start + rest) == read_i64_be(last, rest):
                 return
         frame = data[start:end]
         tag = self._tags.get(frame)

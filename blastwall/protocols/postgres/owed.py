@@ -152,11 +152,17 @@ class Expected(Value):
         self.after: Expected | None = None  # the one behind it: the queue's
 
     def clear(self) -> None:
-        """Forget what it held, so that it may stand for another step."""
-        self.number = self.done = 0
-        self.effects = ()
-        self.failed = self.replacement = self.marking = None
+        """Forget what it held, so that it may stand for another step, which has a number of its own."""
+        self.done = 0
         self.rewritten = self.hidden = False
+        if len(self.effects) > 0:
+            self.effects = ()
+        if self.failed is not None:
+            self.failed = None
+        if self.replacement is not None:
+            self.replacement = None
+        if self.marking is not None:
+            self.marking = None
 
 
 class Owed:

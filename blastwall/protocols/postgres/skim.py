@@ -58,9 +58,12 @@ def skim(up: Upstream, answers: Answers) -> Chunk | None:
             position = end
             continue
         size: i64 = i64(read_i32_be(data, position + 1))
+        least: i64 = LEAST[kind]
         most: i64 = MOST[kind]
+        if most == 0:
+            most = up.max_control
         end = position + 1 + size
-        if size < i64(LEAST[kind]) or size > (most or up.max_control) or end > here:
+        if size < least or size > most or end > here:
             break
         if kind == COMPLETE:
             owner = head.number

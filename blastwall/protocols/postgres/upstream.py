@@ -184,8 +184,7 @@ class Upstream(Engine):
         if self._ended:
             return True
         buffer = self._buffer
-        unread = len(buffer)
-        if not unread:
+        if buffer.position == len(buffer.data) and not len(buffer):
             return False
         if self._left or self._state == _TLS:
             return True
@@ -193,7 +192,7 @@ class Upstream(Engine):
             return False
         kind = buffer.data[buffer.position]
         size = int(read_i32_be(buffer.data, buffer.position + 1)) & 0xFFFFFFFF
-        if size < 4 or (size >= PIECE if kind in STREAMED else size > self.max_control):
+        if size < 4 or (size >= PIECE if _STREAMED[kind] else size > self.max_control):
             return True
         return buffer.need(1 + size)
 

@@ -145,7 +145,12 @@ def test_a_step_that_stands_for_another_has_nothing_of_the_first() -> None:
     assert owed.digest(run(said)) == said and told == ["done"]
 
 
-@given(st.lists(st.sampled_from(["SELECT 1", "SELECT 2", "SELECT 10", "BEGIN", "UPDATE 1", "x" * 100]), max_size=100))
+@given(
+    st.lists(
+        st.sampled_from(["SELECT 1", "SELECT 2", "SELECT 10", "DELETE 10", "", "BEGIN", "UPDATE 1", "x" * 100]),
+        max_size=100,
+    )
+)
 def test_each_completion_tag_is_the_one_that_came(tags: list[str]) -> None:
     owed = answers()
     for number, tag in enumerate(tags):
