@@ -150,7 +150,8 @@ class Handlers:
         self._note_writes(found.facts.effect)
         minted = self._reader.minted(number)
         effects = self._reader.effects(text, permit, number, minted)
-        legs.stage(messages.query(permit.upstream_text.encode() + legs.signature))
+        words = permit.upstream_text.encode()
+        legs.stage(messages.query(words + legs.signature if len(legs.signature) > 0 else words))
         marking = None
         if legs.answers.net is not None:
             marking = Marking(briefs(found.statements, found.tree))

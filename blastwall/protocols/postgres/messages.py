@@ -32,6 +32,7 @@ SSL_REFUSED: Final = b"N"
 
 _BIND: Final = ord("B")
 _PARSE: Final = ord("P")
+_QUERY: Final = ord("Q")
 PROTOCOL_MAJOR: Final = 3
 CANCEL_CODE: Final = 80877102
 SSL_CODE: Final = 80877103
@@ -251,7 +252,17 @@ def sasl_response(message: bytes) -> bytes:
 
 
 def query(text: bytes) -> bytes:
-    return frame(b"Q", cstring(text))
+    if 0 in text:
+        raise ValueError("a NUL byte cannot be part of a protocol string")
+    size = len(text) + 5
+    if size > LONGEST:
+        raise ValueError(f"a message body of {size - 4} bytes does not fit its length field")
+    writer = BytesWriter()
+    writer.append(_QUERY)
+    write_i32_be(writer, i32(size))
+    writer.write(text)
+    writer.append(0)
+    return writer.getvalue()
 
 
 def parse(name: bytes, text: bytes, type_ids: Sequence[int] = ()) -> bytes:
