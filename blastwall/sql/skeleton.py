@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from librt.strings import StringWriter
+from librt.strings import BytesWriter
 from mypy_extensions import i64
 
 #: Longer texts are not worth it: they are seldom sent twice with other numbers.
@@ -46,9 +46,10 @@ def skeleton(text: str) -> str | None:
     position: i64 = 0
     digits: i64 = 0
     within = False  # a name or a longer number
-    bare = StringWriter()
+    bare = BytesWriter()
     while position < length:
-        code: i64 = data[position]
+        byte = data[position]
+        code: i64 = byte
         if code >= 128:
             return None
         kind: i64 = kinds[code]
@@ -67,6 +68,6 @@ def skeleton(text: str) -> str | None:
             within = True
         elif kind == 0:
             return None
-        bare.append(code)
+        bare.append(byte)  # an i64 would be looked up as an object's method
         position += 1
-    return bare.getvalue()
+    return bare.getvalue().decode("ascii")
