@@ -23,6 +23,7 @@ from blastwall.protocols.postgres.net import Marking
 from blastwall.protocols.postgres.refusal import refusal
 from blastwall.protocols.postgres.requests import Bind, Describe, Execute, Parse, Query, Sync
 from blastwall.protocols.postgres.skim import CHUNK_BYTES
+from blastwall.protocols.postgres.statements import BindExchange, ParseExchange, QueryExchange, SyncExchange
 
 Handler = Callable[["Handlers", Any], PostgresExchange | None]
 
@@ -56,7 +57,7 @@ class Handlers:
         self._wrote = False
         self.ended = False
         self._guarding = False  # the query that is being staged runs under its guard already
-        self._sync_exchange = _SyncExchange(legs, None)
+        self._sync_exchange = SyncExchange(legs, None)
         # The text of the last Parse, and its frame upstream when it had no name: clients that name nothing send the
         # same ones again and again. Kept with all that they are made of.
         self._bytes = b""
@@ -134,9 +135,9 @@ class Handlers:
         return Statement(words, kind, (), self._reader.surroundings(words), self._number, name)
 
     def _query(self, event: requests.Query) -> PostgresExchange:
-        return _QueryExchange(self, self._legs, self._statement(self._decoded(event.text), _EXECUTE, ""))
+        return QueryExchange(self, self._legs, self._statement(self._decoded(event.text), _EXECUTE, ""))
 
-    def stage_query(self, statement: Statement, permit: Permit, exchange: _QueryExchange) -> bool:
+    def stage_query(self, statement: Statement, permit: Permit, exchange: QueryExchange) -> bool:
         """Put a simple query into the next send; returns whether to follow it to ReadyForQuery."""
         legs = self._legs
         if permit.guard is not None and not self._guarding:
@@ -158,12 +159,12 @@ class Handlers:
         legs.answers.ask(Step.QUERY, number, effects, None, permit.upstream_text != text, marking)
         return True
 
-    def _guard_query(self, statement: Statement, permit: Permit, exchange: _QueryExchange) -> None:
+    def _guard_query(self, statement: Statement, permit: Permit, exchange: QueryExchange) -> None:
         self._legs.guarded = self._bounds.query(
             statement, permit, lambda: self._stage_guarded(statement, permit, exchange)
         )
 
-    def _stage_guarded(self, statement: Statement, permit: Permit, exchange: _QueryExchange) -> None:
+    def _stage_guarded(self, statement: Statement, permit: Permit, exchange: QueryExchange) -> None:
         """Stage a query whose guard is on its way: this once, whatever comes of it."""
         self._guarding = True
         try:
@@ -184,7 +185,7 @@ class Handlers:
         type_ids = event.type_ids
         if type_ids and (reason := self._reader.declared(statement.text, type_ids)):
             self._reader.spoil(statement.number, reason)
-        return _ParseExchange(self, self._legs, statement, type_ids)
+        return ParseExchange(self, self._legs, statement, type_ids)
 
     def stage_parse(self, statement: Statement, type_ids: tuple[int, ...], permit: Permit) -> None:
         """Put a Parse into the next send. Raises ProtocolViolation when the connection holds too many names."""
@@ -243,7 +244,7 @@ class Handlers:
         formats = bytes(event.result_formats) if event.result_formats else b""
         statement = Statement(text, _EXECUTE, values, around, number, prepared.client, formats)
         reader.bound(number, prepared)
-        return _BindExchange(self, self._legs, statement, event, prepared, client)
+        return BindExchange(self, self._legs, statement, event, prepared, client)
 
     def stage_bind(
         self, statement: Statement, event: requests.Bind, prepared: Prepared, client: str, permit: Permit, ending: bool
@@ -481,94 +482,6 @@ class Handlers:
     def _note_writes(self, effect: Effect) -> None:
         if effect is not _READ and effect is not _SESSION:
             self._wrote = True
-
-
-class _QueryExchange(PostgresExchange):
-    """A simple query."""
-
-    __slots__ = ("_handlers",)
-
-    def __init__(self, handlers: Handlers, legs: Legs, statement: Statement) -> None:
-        super().__init__(legs, statement)
-        self._handlers = handlers
-
-    def stage(self, permit: Permit | None, ending: bool) -> bool:
-        assert permit is not None and self.statement is not None
-        return self._handlers.stage_query(self.statement, permit, self)
-
-    def turn_down(self, denial: Denial) -> None:
-        assert self.statement is not None
-        self._handlers.refuse_query(self.statement, denial)
-
-    def settle(self) -> float:
-        return self._handlers.patience()
-
-
-class _ParseExchange(PostgresExchange):
-    """A Parse: nobody is waited for."""
-
-    __slots__ = ("_handlers", "_type_ids")
-
-    def __init__(self, handlers: Handlers, legs: Legs, statement: Statement, type_ids: tuple[int, ...]) -> None:
-        super().__init__(legs, statement, legs.down.ready)
-        self._handlers = handlers
-        self._type_ids = type_ids
-
-    def stage(self, permit: Permit | None, ending: bool) -> bool:
-        assert permit is not None and self.statement is not None
-        self._handlers.stage_parse(self.statement, self._type_ids, permit)
-        return False
-
-    def turn_down(self, denial: Denial) -> None:
-        assert self.statement is not None
-        self._handlers.refuse_extended(self.statement, denial)
-
-
-class _BindExchange(PostgresExchange):
-    """A Bind, and perhaps what is behind it as far as its Sync."""
-
-    __slots__ = ("_client", "_event", "_handlers", "_prepared")
-
-    def __init__(
-        self,
-        handlers: Handlers,
-        legs: Legs,
-        statement: Statement,
-        event: requests.Bind,
-        prepared: Prepared,
-        client: str,
-    ) -> None:
-        super().__init__(legs, statement, legs.down.ready)
-        self._handlers = handlers
-        self._event = event
-        self._prepared = prepared
-        self._client = client
-
-    def stage(self, permit: Permit | None, ending: bool) -> bool:
-        statement = self.statement
-        assert permit is not None and statement is not None
-        self.ended = self._handlers.stage_bind(
-            statement, self._event, self._prepared, self._client, permit, ending and self.more
-        )
-        return False
-
-    def turn_down(self, denial: Denial) -> None:
-        assert self.statement is not None
-        self._handlers.refuse_extended(self.statement, denial)
-
-    def settle(self) -> float:
-        return self._handlers.patience()
-
-
-class _SyncExchange(PostgresExchange):
-    """The end of a batch. One serves for all of a connection: it holds nothing of its own."""
-
-    __slots__ = ()
-
-    def stage(self, permit: Permit | None, ending: bool) -> bool:
-        self._leg.stage(messages.SYNC)
-        self._leg.answers.ask(Step.SYNC, 0, (), None, False, None)
-        return True
 
 
 def parameters(event: requests.Bind, type_ids: tuple[int, ...], withheld: Set[int]) -> tuple[Parameter, ...]:

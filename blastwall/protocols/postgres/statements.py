@@ -1,0 +1,111 @@
+"""What goes down the road for each kind of a client's message: classes, because a closure for each costs as much as all
+that it does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mypy_extensions import mypyc_attr
+
+from blastwall.model import Denial, Permit, Statement
+from blastwall.protocols.postgres import messages
+from blastwall.protocols.postgres.answers import Step
+from blastwall.protocols.postgres.exchange import PostgresExchange
+from blastwall.protocols.postgres.legs import Legs
+from blastwall.protocols.postgres.names import Prepared
+from blastwall.protocols.postgres.requests import Bind
+
+if TYPE_CHECKING:
+    from blastwall.protocols.postgres.handlers import Handlers
+
+
+@mypyc_attr(free_list_len=1)
+class QueryExchange(PostgresExchange):
+    """A simple query."""
+
+    __slots__ = ("_handlers",)
+
+    def __init__(self, handlers: Handlers, legs: Legs, statement: Statement) -> None:
+        super().__init__(legs, statement)
+        self._handlers = handlers
+
+    def stage(self, permit: Permit | None, ending: bool) -> bool:
+        assert permit is not None and self.statement is not None
+        return self._handlers.stage_query(self.statement, permit, self)
+
+    def turn_down(self, denial: Denial) -> None:
+        assert self.statement is not None
+        self._handlers.refuse_query(self.statement, denial)
+
+    def settle(self) -> float:
+        return self._handlers.patience()
+
+
+@mypyc_attr(free_list_len=1)
+class ParseExchange(PostgresExchange):
+    """A Parse: nobody is waited for."""
+
+    __slots__ = ("_handlers", "_type_ids")
+
+    def __init__(self, handlers: Handlers, legs: Legs, statement: Statement, type_ids: tuple[int, ...]) -> None:
+        super().__init__(legs, statement, legs.down.ready)
+        self._handlers = handlers
+        self._type_ids = type_ids
+
+    def stage(self, permit: Permit | None, ending: bool) -> bool:
+        assert permit is not None and self.statement is not None
+        self._handlers.stage_parse(self.statement, self._type_ids, permit)
+        return False
+
+    def turn_down(self, denial: Denial) -> None:
+        assert self.statement is not None
+        self._handlers.refuse_extended(self.statement, denial)
+
+
+@mypyc_attr(free_list_len=1)
+class BindExchange(PostgresExchange):
+    """A Bind, and perhaps what is behind it as far as its Sync."""
+
+    __slots__ = ("_client", "_event", "_handlers", "_prepared")
+
+    def __init__(
+        self,
+        handlers: Handlers,
+        legs: Legs,
+        statement: Statement,
+        event: Bind,
+        prepared: Prepared,
+        client: str,
+    ) -> None:
+        super().__init__(legs, statement, legs.down.ready)
+        self._handlers = handlers
+        self._event = event
+        self._prepared = prepared
+        self._client = client
+
+    def stage(self, permit: Permit | None, ending: bool) -> bool:
+        statement = self.statement
+        assert permit is not None and statement is not None
+        self.ended = self._handlers.stage_bind(
+            statement, self._event, self._prepared, self._client, permit, ending and self.more
+        )
+        return False
+
+    def turn_down(self, denial: Denial) -> None:
+        assert self.statement is not None
+        self._handlers.refuse_extended(self.statement, denial)
+
+    def settle(self) -> float:
+        return self._handlers.patience()
+
+
+class SyncExchange(PostgresExchange):
+    """The end of a batch. One serves for all of a connection: it holds nothing of its own."""
+
+    __slots__ = ()
+
+    def stage(self, permit: Permit | None, ending: bool) -> bool:
+        self._leg.stage(messages.SYNC)
+        self._leg.answers.ask(Step.SYNC, 0, (), None, False, None)
+        return True
