@@ -90,7 +90,7 @@ class Intents:
         again = known.again
         if (
             again is None
-            or again.text is not statement.text
+            or (again.text is not statement.text and again.text != statement.text)
             or again.kind is not statement.kind
             or (again.upstream is not permit.upstream_text and again.upstream != permit.upstream_text)
             or (again.name is not statement.name and again.name != statement.name)
@@ -267,7 +267,11 @@ def _lay_out(
     known: Judged, statement: Statement, decision: Decision, flags: int, out: BytesWriter, length: int
 ) -> None:
     """Keep the ``length`` bytes just written for the next time, where the text looks like one that has a next."""
-    if type(decision) is Permit and length < COPIED and (statement.parameters or statement.name):
+    if (
+        type(decision) is Permit
+        and length < COPIED
+        and (statement.name or statement.parameters or decision.prepare_only)
+    ):
         known.again = Repeat(
             statement.text,
             decision.upstream_text,
