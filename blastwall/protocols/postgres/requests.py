@@ -75,7 +75,7 @@ class Password:
     secret: Secret
 
 
-@mypyc_attr(free_list_len=1, acyclic=True)  # one after the other, each gone before the next
+@mypyc_attr(free_list_len=1)  # one after the other, each gone before the next
 class Query(Value):
     """A simple query; ``text`` without its NUL and without any other NUL. UTF-8 is not yet checked."""
 
@@ -86,7 +86,7 @@ class Query(Value):
         self.text = text
 
 
-@mypyc_attr(free_list_len=1, acyclic=True)  # one after the other, each gone before the next
+@mypyc_attr(free_list_len=1)  # one after the other, each gone before the next
 class Parse(Value):
     """Name a text. ``type_ids`` are OIDs, 0 for unspecified; there may be fewer than parameters."""
 
@@ -99,7 +99,7 @@ class Parse(Value):
         self.type_ids = type_ids
 
 
-@mypyc_attr(free_list_len=1, acyclic=True)  # one after the other, each gone before the next
+@mypyc_attr(free_list_len=1)  # one after the other, each gone before the next
 class Bind(Value):
     """Bind parameters to a statement. ``formats`` and ``result_formats`` hold 0 (text) and 1 (binary): none, one for
     all, or one each. ``raw`` is all that follows the two names, proven equal to its own re-serialisation
