@@ -6,6 +6,7 @@ them the event is made once more with marks in those places that nobody can gues
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterable
 from json.encoder import encode_basestring_ascii
@@ -16,18 +17,20 @@ from blastwall.audit.project import LOCAL, MAX_TEXT, Projection, moment
 from blastwall.audit.sink import MAX_EVENT, day, encode, line
 from blastwall.recording.records import Header, Intent, Record, Relayed, Seal
 
+_HOLES: Final = ("sequence", "statement", "time", "time_dt", "text")  # where lines of one form differ
 MAX_FORMS: Final = 128  # kept for one recording; past that they are made again
 
 
 class Form:
     """What is alike. ``judged`` is what the key speaks of by ``id``: while it is kept, no other object has that id."""
 
-    __slots__ = ("judged", "made", "text")
+    __slots__ = ("holes", "judged", "made", "parts")
 
     def __init__(self, judged: object) -> None:
         self.judged = judged
         self.made = False  # not before it is wanted for a second time
-        self.text: str | None = None  # a %-format; None: what is like this has no event
+        self.parts: list[str] = []  # of the line; none: what is like this has no event
+        self.holes: list[tuple[int, int]] = []  # which of the parts are to be filled in, and with what of _HOLES
 
 
 class Lines:
@@ -87,43 +90,45 @@ class Lines:
             self._forms[key] = Form(judged)
             return self._whole(record)
         if not form.made:
-            form.text = self._laid_out(record)
-            form.made = True
-        if form.text is None:
+            self._lay_out(form, record)
+        if not form.parts:
             return None
         time = moment(self._started, record.at)
         second = time // 1000
         if second != self._second:
             self._second = second
             self._written = written(second)
-        made = form.text % {
-            "time": time,
-            "time_dt": f"{self._written}.{time % 1000:03}Z",
-            "sequence": record.sequence,
-            "statement": record.statement,
-            "text": encode_basestring_ascii(text),
-        }
+        values = [
+            str(record.sequence),
+            str(record.statement),
+            str(time),
+            f'"{self._written}.{time % 1000:03}Z"',
+            encode_basestring_ascii(text),
+        ]
+        parts = form.parts.copy()
+        for place, hole in form.holes:
+            parts[place] = values[hole]
+        made = "".join(parts)
         return (self._written[:10], made) if len(made) <= MAX_EVENT else self._whole(record)
 
-    def _laid_out(self, record: Intent | Relayed) -> str | None:
-        """The line of the events that are like this record's, with holes where they differ."""
-        marks = {name: secrets.randbelow(9 * 10**29) + 10**29 for name in ("sequence", "statement", "time", "text")}
+    def _lay_out(self, form: Form, record: Intent | Relayed) -> None:
+        """Take apart the line of an event that is like this record's and has marks where they differ."""
+        form.made = True
+        sequence, statement, time, time_dt, text = (str(secrets.randbelow(9 * 10**29) + 10**29) for _ in _HOLES)
         marked: Record
         if isinstance(record, Intent):
-            marked = record._replace(sequence=marks["sequence"], statement=marks["statement"], text=str(marks["text"]))
+            marked = record._replace(sequence=int(sequence), statement=int(statement), text=text)
         else:
-            marked = record._replace(sequence=marks["sequence"], statement=marks["statement"])
+            marked = record._replace(sequence=int(sequence), statement=int(statement))
         event = self._projection.event(marked)
         if event is None:
-            return None
-        event["time"] = marks["time"]
+            return
+        event["time"] = int(time)
         if "time_dt" in event:
-            event["time_dt"] = f"dt {marks['time']}"
-        form = encode(event).replace("%", "%%")
-        form = form.replace(f'"dt {marks["time"]}"', '"%(time_dt)s"').replace(f'"{marks["text"]}"', "%(text)s")
-        for name in ("sequence", "statement", "time"):
-            form = form.replace(str(marks[name]), f"%({name})s")
-        return form
+            event["time_dt"] = time_dt
+        marks = [sequence, statement, time, f'"{time_dt}"', f'"{text}"']  # what JSON puts around a text goes with it
+        form.parts = re.split(f"({'|'.join(marks)})", encode(event))
+        form.holes = [(place, marks.index(part)) for place, part in enumerate(form.parts) if part in marks]
 
     def _whole(self, record: Record) -> tuple[str, str] | None:
         event = self._projection.event(record)

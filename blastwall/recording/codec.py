@@ -13,6 +13,7 @@ from enum import IntEnum, IntFlag
 from typing import Final
 
 import zstandard
+from librt.strings import read_i32_be, read_i64_be
 
 from blastwall.errors import OurFault
 from blastwall.value import Fixed
@@ -25,6 +26,7 @@ PREAMBLE: Final = struct.Struct(">8sHHI")  # magic, version, two reserved fields
 BLOCK: Final = struct.Struct(">IIIQ")  # flags, stored length, raw length, sequence of the first record
 CHECK: Final = struct.Struct(">32sI")  # chain value, CRC-32 of everything in the head before it
 BLOCK_HEAD: Final = BLOCK.size + CHECK.size
+_CHECKED: Final = BLOCK_HEAD - 4  # bytes of a block's head that its check sum covers
 RECORD: Final = struct.Struct(">IBBIQ")  # body length, type, flags, statement, nanoseconds since the recording began
 
 MAX_BLOCK: Final = 64 * 1024 * 1024  # bytes of one block's payload, stored or raw: what a reader must be able to hold
@@ -116,6 +118,11 @@ class RawRecord(Fixed):
         self.body: Final = body
 
 
+def read_u32(data: bytes, position: int) -> int:
+    """An unsigned 32-bit number. Raises IndexError behind the end."""
+    return int(read_i32_be(data, position)) & 0xFFFFFFFF
+
+
 def preamble(version: int = VERSION) -> bytes:
     """Return the 16 bytes a file of this version begins with."""
     return PREAMBLE.pack(MAGIC, version, 0, 0)
@@ -153,16 +160,15 @@ def parse_head(data: bytes, offset: int) -> BlockHead:
     """Parse a block's head. Raises :class:`Torn` when ``data`` is too short, :class:`FormatFault` when damaged."""
     if len(data) < BLOCK_HEAD:
         raise Torn("The file ends inside a block's head.", offset)
-    sealed = data[: BLOCK.size]
-    flags, stored, raw, sequence = BLOCK.unpack(sealed)
-    chain, crc = CHECK.unpack(data[BLOCK.size : BLOCK_HEAD])
-    if crc != zlib.crc32(chain, zlib.crc32(sealed)):
+    if read_u32(data, _CHECKED) != crc32(data[:_CHECKED]):
         raise FormatFault("A block's head is damaged.", offset)
+    flags, stored, raw = read_u32(data, 0), read_u32(data, 4), read_u32(data, 8)
     if flags & ~ZSTD:
         raise FormatFault(f"A block has flags ({flags:#x}) that this version does not know.", offset)
     if max(stored, raw) > MAX_BLOCK or (stored != raw and not flags & ZSTD):
         raise FormatFault("A block's head states an impossible length.", offset)
-    return BlockHead(flags, stored, raw, sequence, chain, sealed)
+    sequence = int(read_i64_be(data, 12))  # one that is negative follows on none
+    return BlockHead(flags, stored, raw, sequence, data[BLOCK.size : _CHECKED], data[: BLOCK.size])
 
 
 def inflate(head: BlockHead, stored: bytes, offset: int = 0) -> bytes:

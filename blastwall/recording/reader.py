@@ -10,6 +10,8 @@ import json
 from collections.abc import Iterator
 from typing import Final, Protocol
 
+from librt.strings import read_i64_be
+
 from blastwall.recording import chain
 from blastwall.recording.codec import (
     BLOCK_HEAD,
@@ -23,10 +25,13 @@ from blastwall.recording.codec import (
     check_preamble,
     inflate,
     parse_head,
+    read_u32,
     split_records,
 )
 from blastwall.recording.records import Decoder, Header, Record
 from blastwall.value import Fixed
+
+_AT: Final = RECORD.size - 8  # where in a record's head its time stands
 
 
 class Source(Protocol):
@@ -98,10 +103,16 @@ class Reader:
             payload, sequence = block.payload, block.head.sequence
             position, end = 0, len(payload)
             while position < end:  # their lengths were checked with the block
-                length, type_, flags, statement, at = RECORD.unpack_from(payload, position)
-                position += RECORD.size
-                raw = RawRecord(type_, flags, statement, at, payload[position : position + length])
-                position += length
+                start = position + RECORD.size
+                stop = start + read_u32(payload, position)
+                raw = RawRecord(
+                    payload[position + 4],
+                    payload[position + 5],
+                    read_u32(payload, position + 6),
+                    int(read_i64_be(payload, position + _AT)),
+                    payload[start:stop],
+                )
+                position = stop
                 try:
                     record = self._decoder.decode(raw, sequence)
                 except FormatFault as problem:
@@ -165,8 +176,8 @@ class Reader:
         while position < end:
             if end - position < RECORD.size:
                 raise FormatFault("A record's head runs over its block.", offset)
-            length, _, _, _, at = RECORD.unpack_from(payload, position)
-            position += RECORD.size + length
+            at = int(read_i64_be(payload, position + _AT))  # a time beyond 63 bits is one before the beginning
+            position += RECORD.size + read_u32(payload, position)
             if position > end:
                 raise FormatFault("A record's body runs over its block.", offset)
             if at < self._latest:
