@@ -64,20 +64,31 @@ def _spread(values: Sequence[float]) -> Spread | None:
     return Spread(statistics.median(values), min(values), max(values)) if values else None
 
 
-def processor_seconds(pid: int, proc: Path = PROC) -> float:
+def processor_seconds(pid: int, proc: Path = PROC, *, but: str = "") -> float:
     """Time on a processor, user and kernel, of all threads of ``pid`` and of its children, since they began.
+
+    Without those whose command line has ``but`` as one of its words.
 
     From /proc/PID/task/*/schedstat, whose first number is nanoseconds. A thread that ends between two readings takes
     its time with it; 0.0 for a process that has gone.
     """
     total = 0
     for member in family(pid, proc):
+        if but and but in _command(member, proc):
+            continue
         for file in (proc / str(member) / "task").glob("*/schedstat"):
             try:
                 total += int(file.read_text().split()[0])
             except (OSError, IndexError):
                 continue
     return total / 1e9
+
+
+def _command(pid: int, proc: Path) -> list[str]:
+    try:
+        return (proc / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return []
 
 
 def family(pid: int, proc: Path = PROC) -> list[int]:

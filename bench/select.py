@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench import pgbench
 from bench.measure import Measure, Pace, processor_seconds
 from bench.stage import ACCOUNTS, Route, Stage
+from blastwall.local.audit import PROGRAM as FOLLOWER
 
 MODES = ("simple", "extended", "prepared")
 CLIENTS = (1, 8, 32)
@@ -29,37 +30,46 @@ def select(stage: Stage, pace: Pace, *, tls: bool = False) -> list[Measure]:
             who = f"{mode}, {clients} client{'s' if clients > 1 else ''}"
             rate = Measure(f"select-{mode}-{clients}{suffix}", f"point select, {who}", "/s")
             cost = Measure(f"cpu-{mode}-{clients}{suffix}", f"proxy CPU per transaction, {who}", "µs", decimals=1)
+            own = Measure(f"own-{mode}-{clients}{suffix}", f"... but for audit events, {who}", "µs", decimals=1)
             connecting = {name: _connecting(stage, route, mode, clients, tls) for name, route in stage.routes.items()}
             for route in pace.interleave(stage.routes.values(), rate.name):
                 outcome, spent = _timed(stage, route, mode, clients, pace.seconds, tls)
-                spent -= connecting[route.name]
                 rate.add(route.name, outcome.rate)
                 if route.pid:
-                    cost.add(route.name, spent / outcome.transactions * MICRO)
+                    for measure, of, before in zip((cost, own), spent, connecting[route.name], strict=True):
+                        measure.add(route.name, (of - before) / outcome.transactions * MICRO)
             rates.append(rate)
-            costs.append(cost)
+            costs += [cost, own]
             stage.drop_recordings()
     return rates + costs
 
 
-def _connecting(stage: Stage, route: Route, mode: str, clients: int, tls: bool) -> float:
+def _connecting(stage: Stage, route: Route, mode: str, clients: int, tls: bool) -> tuple[float, float]:
     """Processor seconds that the proxy takes for connecting so many clients: no part of a transaction's cost."""
-    if not route.pid:
-        return 0.0
-    before = processor_seconds(route.pid)
+    before = _spent(route)
     pgbench.run(SELECT, route.environment(tls=tls), mode=mode, clients=clients, once=True)
     stage.settle()
-    return processor_seconds(route.pid) - before
+    return _since(route, before)
 
 
 def _timed(
     stage: Stage, route: Route, mode: str, clients: int, seconds: float, tls: bool
-) -> tuple[pgbench.Outcome, float]:
+) -> tuple[pgbench.Outcome, tuple[float, float]]:
     """One run and the processor seconds that the proxy took for it, connecting and audit events included."""
-    before = processor_seconds(route.pid) if route.pid else 0.0
+    before = _spent(route)
     outcome = pgbench.run(SELECT, route.environment(tls=tls), mode=mode, clients=clients, seconds=seconds)
     stage.settle()
-    return outcome, (processor_seconds(route.pid) - before if route.pid else 0.0)
+    return outcome, _since(route, before)
+
+
+def _spent(route: Route) -> tuple[float, float]:
+    """Processor seconds of the proxy so far: all of it, and without the process that makes audit events."""
+    return (processor_seconds(route.pid), processor_seconds(route.pid, but=FOLLOWER)) if route.pid else (0.0, 0.0)
+
+
+def _since(route: Route, before: tuple[float, float]) -> tuple[float, float]:
+    now = _spent(route)
+    return now[0] - before[0], now[1] - before[1]
 
 
 def latency(stage: Stage, pace: Pace) -> list[Measure]:

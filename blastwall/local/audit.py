@@ -44,6 +44,7 @@ PLACES = ".places"  # in the trail's directory: how far each recording was proje
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}\.jsonl\Z")
 BATCH = 500  # events held in memory before they are written
 PERIOD = 0.5  # seconds between two looks of the follower
+PROGRAM = "blastwall.local.audit"
 NICE = 10  # of the follower: about a tenth of what the data path gets where both want a processor
 
 
@@ -216,7 +217,7 @@ class Follower:
     ``program`` is the module that is run: this one, or one with sinks elsewhere.
     """
 
-    def __init__(self, state: Path, program: str = "blastwall.local.audit") -> None:
+    def __init__(self, state: Path, program: str = PROGRAM) -> None:
         (state / AUDIT).mkdir(mode=0o700, parents=True, exist_ok=True)  # from now on nothing leaves the disk unread
         command = [sys.executable, "-m", program, str(state)]
         # Its own program with fixed arguments; it lives as long as the pipe does.

@@ -69,6 +69,9 @@ def test_processor_time_counts_threads_and_descendants(tmp_path: Path) -> None:
     assert sorted(family(10, tmp_path)) == [10, 20, 30]
     assert processor_seconds(10, tmp_path) == 2.0
     assert processor_seconds(77, tmp_path) == 0.0
+    (tmp_path / "10" / "cmdline").write_bytes(b"python\0-m\0of.this\0")
+    assert processor_seconds(10, tmp_path, but="of") == 2.0, "a word, not a part of one"
+    assert processor_seconds(10, tmp_path, but="of.this") < 2.0
 
 
 def test_processor_time_of_a_real_process_rises_as_it_works() -> None:
