@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 from blastwall.secret import Secret as Secret
 from blastwall.value import Fixed as Fixed
 from blastwall.value import Value as Value
+from blastwall.value import mypyc_attr
 
 
 class Effect(StrEnum):
@@ -137,6 +138,7 @@ class Revocation:
     left: tuple[str, ...] = ()
 
 
+@mypyc_attr(free_list_len=1)  # room for one is kept: each statement makes one, and forgets it
 class Parameter(Fixed):
     """One bound parameter: ``value`` None is NULL; ``binary`` is its wire format; ``type_id`` 0 is unspecified.
 
@@ -153,6 +155,7 @@ class Parameter(Fixed):
         self.withheld: Final = withheld
 
 
+@mypyc_attr(free_list_len=1)
 class Statement(Fixed):
     """One thing an agent asks of a target, exactly as it asked.
 
@@ -331,6 +334,7 @@ class Sheet(Protocol):
         ...
 
 
+@mypyc_attr(free_list_len=1)
 class Chunk(Value):
     """A buffer-full of wire bytes on its way to the agent, never a row.
 
@@ -361,6 +365,7 @@ class Chunk(Value):
         self.sheet = sheet
 
 
+@mypyc_attr(free_list_len=1)
 class Masked(Fixed):
     """Proof that a chunk went through masking. Minted only in ``blastwall.masking.mask``. It has ``cells`` masks."""
 

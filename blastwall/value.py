@@ -6,7 +6,22 @@ is not. Members are those of ``__match_args__``.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from collections.abc import Callable
+from typing import Any, ClassVar, Self, TypeVar
+
+T = TypeVar("T")
+
+try:
+    from mypy_extensions import mypyc_attr as mypyc_attr
+except ImportError:  # where nothing is compiled
+
+    def mypyc_attr(*attrs: str, **kwattrs: object) -> Callable[[T], T]:
+        """What the compiler is to know of a class: ``free_list_len=1`` keeps the room of one for the next."""
+        return _same
+
+
+def _same(given: T) -> T:
+    return given
 
 
 class Value:

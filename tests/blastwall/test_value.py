@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import copy
 import pickle
+import runpy
+import sys
+from pathlib import Path
 
 import pytest
 
+from blastwall import value
 from blastwall.model import Chunk, Masked, Parameter, Statement
 from blastwall.value import Fixed
 
@@ -39,3 +43,9 @@ def test_a_copy_differs_in_nothing_but_what_was_named() -> None:
 def test_it_survives_being_copied_and_carried(again: object) -> None:
     assert again(ASKED) == ASKED  # type: ignore[operator]
     assert isinstance(ASKED, Fixed)
+
+
+def test_values_need_no_compiler_where_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mypy_extensions", None)  # as in a Lambda function's bundle
+    found = runpy.run_path(str(Path(value.__file__).with_suffix(".py")))
+    assert found["mypyc_attr"](free_list_len=1)(found["Fixed"]) is found["Fixed"]
