@@ -112,37 +112,37 @@ class Reader:
 
     @property
     def stale(self) -> bool:
-        raise NotImplementedError
+        raise AssertionError("whoever has it says what it does")
 
     @property
     def patience(self) -> float:
-        raise NotImplementedError
+        raise AssertionError("whoever has it says what it does")
 
     def surroundings(self, text: str) -> str:
-        raise NotImplementedError
+        raise AssertionError("whoever has it says what it does")
 
     def find(self, text: str) -> Finding:
-        raise NotImplementedError
+        raise AssertionError("whoever has it says what it does")
 
     def spoil(self, number: int, reason: str) -> None:
-        raise NotImplementedError
+        raise AssertionError("whoever has it says what it does")
 
     def declared(self, text: str, type_ids: tuple[int, ...]) -> str:
-        raise NotImplementedError
+        raise AssertionError("whoever has it says what it does")
 
     def bound(self, number: int, prepared: Prepared) -> None:
-        raise NotImplementedError
+        raise AssertionError("whoever has it says what it does")
 
     def minted(self, number: int) -> Mapping[str, str]:
-        raise NotImplementedError
+        raise AssertionError("whoever has it says what it does")
 
     def effects(
         self, text: str, permit: Permit, number: int, minted: Mapping[str, str]
     ) -> tuple[Callable[[], None] | None, ...]:
-        raise NotImplementedError
+        raise AssertionError("whoever has it says what it does")
 
     async def warm(self, text: bytes) -> None:
-        raise NotImplementedError
+        raise AssertionError("whoever has it says what it does")
 
     async def refresh(self) -> None:
-        raise NotImplementedError
+        raise AssertionError("whoever has it says what it does")

@@ -1,29 +1,33 @@
-"""What each message of a client becomes: an exchange for the road, or something staged for the server.
-
-After a refusal the server's own transaction must fail too: where one is open, or part of a batch is already on its way,
-the gateway sends a message that cannot succeed and puts its refusal in the place of the server's error.
-"""
+"""What each message of a client becomes: an exchange for the road, or something staged for the server."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from blastwall.errors import ProtocolViolation
 from blastwall.masking.plan import UNTOUCHED
-from blastwall.model import Chunk, Denial, Direction, Effect, Parameter, Permit, Statement, StatementKind
+from blastwall.model import Chunk, Direction, Effect, Permit, Statement, StatementKind
 from blastwall.protocols.postgres import messages, requests
 from blastwall.protocols.postgres.answers import COPY_DATA, IDLE, IN_TRANSACTION, Expected, Step
 from blastwall.protocols.postgres.bound import Bounds
 from blastwall.protocols.postgres.brief import briefs
 from blastwall.protocols.postgres.exchange import PostgresExchange, Reader
-from blastwall.protocols.postgres.legs import POISON, POISON_NAME, Legs
+from blastwall.protocols.postgres.failing import Failing
+from blastwall.protocols.postgres.legs import Legs
 from blastwall.protocols.postgres.names import Portal, Prepared, TooMany, Unmade
 from blastwall.protocols.postgres.net import Marking
-from blastwall.protocols.postgres.refusal import refusal
+from blastwall.protocols.postgres.recent import Recent
 from blastwall.protocols.postgres.requests import Bind, Describe, Execute, Parse, Query, Sync
 from blastwall.protocols.postgres.skim import CHUNK_BYTES
-from blastwall.protocols.postgres.statements import BindExchange, ParseExchange, QueryExchange, SyncExchange
+from blastwall.protocols.postgres.statements import (
+    NONE_WITHHELD,
+    BindExchange,
+    ParseExchange,
+    QueryExchange,
+    SyncExchange,
+    parameters,
+)
 
 Handler = Callable[["Handlers", Any], PostgresExchange | None]
 
@@ -33,13 +37,10 @@ _PREPARE: Final = StatementKind.PREPARE
 _READ: Final = Effect.READ
 _SESSION: Final = Effect.SESSION
 _UNTOUCHED: Final = UNTOUCHED
-_NONE: Final[Set[int]] = frozenset()
 _END: Final = messages.END
 _END_DESCRIBED: Final = messages.END_DESCRIBED
 #: Messages of an end of a batch that asks for the columns first: see ``Downstream.take_end``.
 DESCRIBED: Final = 3
-#: Texts and frames above this are not kept for the next time (bytes).
-LONGEST_KEPT: Final = 4096
 
 
 class Detour(Exception):
@@ -54,24 +55,14 @@ class Handlers:
         self._reader = reader
         self._names = legs.answers.names
         self._number = 0
-        self._wrote = False
+        self.wrote = False  # its open transaction may have changed what no other connection sees yet
         self.ended = False
         self._guarding = False  # the query that is being staged runs under its guard already
         self._sync_exchange = SyncExchange(legs, None)
-        # The text of the last Parse, and its frame upstream when it had no name: clients that name nothing send the
-        # same ones again and again. Kept with all that they are made of.
-        self._bytes = b""
-        self._words = ""
-        self._frame = b""
-        self._frame_text = ""
-        self._frame_types: tuple[int, ...] = ()
-        self._bounds = Bounds(legs, reader.find, self._answer_query, self._fail)
+        self._recent = Recent()
+        self.failing = Failing(legs)
+        self._bounds = Bounds(legs, reader.find, self.failing.answer_query, self.failing.fail)
         legs.copy_event = self.copy_event
-
-    @property
-    def wrote(self) -> bool:
-        """Whether its open transaction may have changed what no other connection sees yet."""
-        return self._wrote
 
     def handle(self, event: requests.Event) -> PostgresExchange | None:
         """What the message asks for, None when it is staged or answered. Raises ProtocolViolation and Detour."""
@@ -100,13 +91,13 @@ class Handlers:
         except requests.MessageViolation as violation:
             error = messages.error_response("ERROR", violation.code, str(violation))
             if violation.extended:
-                self._fail(error, 0)
+                self.failing.fail(error, 0)
             else:
-                self._answer_query(error, 0)
+                self.failing.answer_query(error, 0)
             return None
         legs.down_wire.consumed()
-        if self._wrote and legs.answers.at_rest and legs.answers.status == IDLE:
-            self._wrote = False  # the locks went with the transaction, which may have been an implicit one
+        if self.wrote and legs.answers.at_rest and legs.answers.status == IDLE:
+            self.wrote = False  # the locks went with the transaction, which may have been an implicit one
         if event is not None and legs.answers.copying_in and type(event) not in COPY_EVENTS:
             raise ProtocolViolation(
                 f"unexpected message {type(event).__name__} during COPY from stdin: send CopyDone or CopyFail first",
@@ -118,17 +109,14 @@ class Handlers:
 
     def _decoded(self, text: bytes) -> str:
         """The text of the statement that comes next."""
-        if text == self._bytes:
-            return self._words
+        words = self._recent.words(text)
+        if words is not None:
+            return words
         try:
-            words = text.decode("utf-8")
+            text.decode("utf-8")
         except UnicodeDecodeError as fault:
             self._reader.spoil(self._number + 1, f"the text is not valid UTF-8 (byte {fault.start}): send UTF-8")
-            return text.decode("utf-8", "backslashreplace")
-        if len(text) <= LONGEST_KEPT:
-            self._bytes = text
-            self._words = words
-        return words
+        return text.decode("utf-8", "backslashreplace")
 
     def _statement(self, words: str, kind: StatementKind, name: str) -> Statement:
         self._number += 1
@@ -172,14 +160,10 @@ class Handlers:
         finally:
             self._guarding = False
 
-    def refuse_query(self, statement: Statement, denial: Denial) -> None:
-        """Answer a simple query with a refusal."""
-        self._answer_query(refusal(denial), statement.number)
-
     def _parse(self, event: requests.Parse) -> PostgresExchange | None:
         name = event.name.decode("utf-8", "backslashreplace") if event.name else ""
         if name and name in self._names.prepared:
-            self._fail_with("42P05", f'prepared statement "{name}" already exists')
+            self.failing.fail_with("42P05", f'prepared statement "{name}" already exists')
             return None
         statement = self._statement(self._decoded(event.text), _PREPARE, name)
         type_ids = event.type_ids
@@ -206,32 +190,20 @@ class Handlers:
             self._names.prepare(prepared)
         except TooMany as fault:
             raise ProtocolViolation(str(fault), code="53400") from None
-        legs.stage(self._parse_frame(upstream, permit.upstream_text, type_ids))
+        legs.stage(self._recent.parse(upstream, permit.upstream_text, type_ids, legs.signature))
         failed = Unmade(self._names, prepared)
         legs.answers.ask(Step.PARSE, statement.number, (), failed, prepared.rewritten, marking)
-
-    def _parse_frame(self, upstream: str, text: str, type_ids: tuple[int, ...]) -> bytes:
-        if upstream:
-            return messages.parse(upstream.encode(), text.encode() + self._legs.signature, type_ids)
-        if self._frame and text == self._frame_text and type_ids == self._frame_types:
-            return self._frame
-        frame = messages.parse(b"", text.encode() + self._legs.signature, type_ids)
-        if len(frame) <= LONGEST_KEPT:
-            self._frame = frame
-            self._frame_text = text
-            self._frame_types = type_ids
-        return frame
 
     def _bind(self, event: requests.Bind) -> PostgresExchange | None:
         names = self._names
         prepared = names.named(event.statement)
         if prepared is None:
             source = event.statement.decode("utf-8", "backslashreplace")
-            self._fail_with("26000", f'prepared statement "{source}" does not exist')
+            self.failing.fail_with("26000", f'prepared statement "{source}" does not exist')
             return None
         client = event.portal.decode("utf-8", "backslashreplace") if event.portal else ""
         if client and client in names.portals:
-            self._fail_with("42P03", f'cursor "{client}" already exists')
+            self.failing.fail_with("42P03", f'cursor "{client}" already exists')
             return None
         reader = self._reader
         self._number += 1
@@ -239,7 +211,7 @@ class Handlers:
         text = prepared.text
         around = reader.surroundings(text)
         treatment = prepared.treatment
-        withheld = _NONE if treatment is _UNTOUCHED else treatment.parameters
+        withheld = NONE_WITHHELD if treatment is _UNTOUCHED else treatment.parameters
         values = parameters(event, prepared.type_ids, withheld)
         formats = bytes(event.result_formats) if event.result_formats else b""
         statement = Statement(text, _EXECUTE, values, around, number, prepared.client, formats)
@@ -307,12 +279,6 @@ class Handlers:
         answers.ask(Step.SYNC, 0, (), None, False, None)
         return True
 
-    def refuse_extended(self, statement: Statement, denial: Denial) -> None:
-        """Answer a Parse or a Bind with a refusal."""
-        if statement.kind is _PREPARE and not statement.name:
-            self._names.unprepare("")  # a failed Parse leaves no unnamed statement behind
-        self._fail(refusal(denial), statement.number)
-
     # -- housekeeping: messages about names that exist only because a permit made them
 
     def _describe(self, event: requests.Describe) -> None:
@@ -321,7 +287,7 @@ class Handlers:
         if event.kind == b"S":
             prepared = self._names.prepared.get(name)
             if prepared is None:
-                self._fail_with("26000", f'prepared statement "{name}" does not exist')
+                self.failing.fail_with("26000", f'prepared statement "{name}" does not exist')
             else:
                 legs.stage(messages.describe(b"S", prepared.upstream.encode()))
                 marking = Marking((prepared.brief,), prepared=prepared) if legs.answers.net is not None else None
@@ -329,7 +295,7 @@ class Handlers:
             return
         portal = self._names.portal(name)
         if portal is None:
-            self._fail_with("34000", f'portal "{name}" does not exist')
+            self.failing.fail_with("34000", f'portal "{name}" does not exist')
         else:
             self._ask_columns(portal, hidden=False)
 
@@ -345,7 +311,7 @@ class Handlers:
         name = event.portal.decode("utf-8", "backslashreplace")
         portal = self._names.portal(name)
         if portal is None:
-            self._fail_with("34000", f'portal "{name}" does not exist')
+            self.failing.fail_with("34000", f'portal "{name}" does not exist')
             return
         if portal.permit.guard is not None:
             self._guard_execute(portal, event.max_rows)
@@ -388,9 +354,7 @@ class Handlers:
         legs.answers.expect(Expected(Step.CLOSE, failed=failed))
 
     def _sync(self, event: requests.Sync) -> PostgresExchange | None:
-        if self._legs.answers.copying_in:
-            return None  # as the server does
-        return self._sync_exchange
+        return None if self._legs.answers.copying_in else self._sync_exchange  # as the server does
 
     def _flush(self, event: requests.Flush) -> None:
         if not self._legs.answers.copying_in:
@@ -441,39 +405,13 @@ class Handlers:
             f"blastwall: calls by function number ({event.function_id}) are not permitted: use SELECT", code="42501"
         )
 
-    # -- refusals
-
-    def _fail_with(self, code: str, message: str) -> None:
-        self._fail(messages.error_response("ERROR", code, message), 0)
-
-    def _fail(self, error: bytes, number: int) -> None:
-        """An error inside an extended batch: the client is to send Sync, and everything before it is discarded."""
-        legs = self._legs
-        if legs.answers.status == IDLE and legs.answers.at_rest:
-            legs.local.append(Chunk(error, number, error="refused"))
-            legs.answers.skipping = True
-        else:
-            legs.stage(messages.parse(POISON_NAME, POISON, ()))
-            legs.answers.expect(Expected(Step.POISON, number, replacement=error))
-        legs.down.skip_to_sync()
-
-    def _answer_query(self, error: bytes, number: int) -> None:
-        """An error in the place of a simple query's answer."""
-        legs = self._legs
-        self._names.unprepare("")
-        if legs.answers.status == IDLE and legs.answers.at_rest:
-            legs.local.append(Chunk(error + messages.ready_for_query(b"I"), number, error="refused"))
-        else:
-            legs.stage(messages.query(POISON))
-            legs.answers.expect(Expected(Step.QUERY, number, replacement=error))
-
     def patience(self) -> float:
         """For how long this statement may wait for a person (seconds; 0: not at all).
 
         Only a single, unpipelined one may, and only while its transaction has locked nothing.
         """
         answers = self._legs.answers
-        if self._wrote or answers.status not in (IDLE, IN_TRANSACTION):
+        if self.wrote or answers.status not in (IDLE, IN_TRANSACTION):
             return 0.0
         if not answers.preparing_only or self._legs.down.holds(STATEMENTS):
             return 0.0
@@ -481,31 +419,7 @@ class Handlers:
 
     def _note_writes(self, effect: Effect) -> None:
         if effect is not _READ and effect is not _SESSION:
-            self._wrote = True
-
-
-def parameters(event: requests.Bind, type_ids: tuple[int, ...], withheld: Set[int]) -> tuple[Parameter, ...]:
-    """Bind's values with their formats and the types that Parse named (0 where it named none); ``withheld`` are the
-    numbers (from 1) of those that no recording holds.
-    """
-    values = event.parameters
-    if not values:
-        return ()
-    formats = event.formats
-    count = len(values)
-    each = len(formats) == count
-    binary = not each and len(formats) > 0 and formats[0] == 1
-    known = len(type_ids)
-    any_withheld = withheld is not _NONE and len(withheld) > 0
-    if count == 1 and not any_withheld:
-        return (Parameter(values[0], binary or (each and formats[0] == 1), type_ids[0] if known else 0, False),)
-    found: list[Parameter] = []
-    for number in range(count):  # zip and a generator cost more than all the rest when compiled
-        if each:
-            binary = formats[number] == 1
-        type_id = type_ids[number] if number < known else 0
-        found.append(Parameter(values[number], binary, type_id, any_withheld and number + 1 in withheld))
-    return tuple(found)
+            self.wrote = True
 
 
 #: Message types that ask for something more: Query, Parse, Bind, FunctionCall.

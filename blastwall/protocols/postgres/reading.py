@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -59,13 +58,6 @@ _OUTDATED: Final = (
 )
 #: How often a catalogue that changes while it is read is read again.
 ATTEMPTS: Final = 5
-
-_SESSION: Final = (
-    "SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(false))::text, current_user::text, "
-    "pg_catalog.current_setting('server_version_num'), "
-    "coalesce((SELECT pg_catalog.json_agg(c.relname) FROM pg_catalog.pg_class AS c "
-    "WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())::text, '[]')"
-)
 
 
 class SessionReader(Reader, Texts):
@@ -387,9 +379,9 @@ class SessionReader(Reader, Texts):
             return
         if not self._soiled and not self._dirty_transaction and await self._unchanged():
             return
-        path, user, version, temporary = await self._ask_row(_SESSION)
-        self._search_path = _listed(path)
-        self._temp = frozenset(_listed(temporary))
+        path, user, version, temporary = await self._ask_row(snapshot.SESSION)
+        self._search_path = snapshot.listed(path)
+        self._temp = frozenset(snapshot.listed(temporary))
         self._user = user
         self._server_version = int(version)
         shared = status == IDLE
@@ -456,10 +448,3 @@ class SessionReader(Reader, Texts):
         if len(rows) != 1:
             raise UpstreamFault(f"the database answered {len(rows)} rows where one was expected")
         return [(value or b"").decode("utf-8") for value in rows[0]]
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    names = json.loads(text)
-    if not isinstance(names, list):
-        raise UpstreamFault("the database did not list what it was asked for")
-    return tuple(str(name) for name in names)

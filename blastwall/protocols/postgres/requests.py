@@ -18,25 +18,12 @@ from mypy_extensions import i64, mypyc_attr
 
 from blastwall.errors import ProtocolViolation
 from blastwall.model import Secret, Value
-
-NAME_LIMIT: Final = 255  # bytes in the name of a statement or portal; drivers use fewer than 64
+from blastwall.protocols.postgres.bodies import MessageViolation as MessageViolation
+from blastwall.protocols.postgres.bodies import ends_early, name_end, numbers, string_end, too_long
 
 _int32: Final = struct.Struct(">i").unpack_from
 _uint32: Final = struct.Struct(">I").unpack_from
 _uint16: Final = struct.Struct(">H").unpack_from
-
-
-class MessageViolation(ProtocolViolation):
-    """A well-framed message with a body the protocol forbids: the stream is still in step, so it is not fatal.
-
-    ``kind`` is the message's type byte (``b"B"``). ``extended`` tells what the server would do next: True, discard
-    everything until Sync (see ``Downstream.skip_to_sync``); False, answer ReadyForQuery at once.
-    """
-
-    def __init__(self, message: str, *, kind: bytes, code: str = "08P01") -> None:
-        super().__init__(message, code=code, fatal=False)
-        self.kind = kind
-        self.extended = kind in b"PBDECH"
 
 
 @dataclass(slots=True)
@@ -224,50 +211,6 @@ Event = (
 )
 
 
-def _ends_early(kind: bytes) -> MessageViolation:
-    return MessageViolation("insufficient data left in message", kind=kind)
-
-
-def _too_long(kind: bytes) -> MessageViolation:
-    return MessageViolation("invalid message format", kind=kind)
-
-
-def _string(buffer: bytes, start: int, end: int, kind: bytes) -> int:
-    """Return where the NUL of the string at ``start`` is."""
-    stop = buffer.find(0, start, end)
-    if stop < 0:
-        raise MessageViolation("invalid string in message", kind=kind)
-    return stop
-
-
-def _name(buffer: bytes, start: int, end: int, kind: bytes) -> int:
-    """Return where the NUL of the statement or portal name at ``start`` is."""
-    position: i64 = start
-    most: i64 = min(end, start + NAME_LIMIT + 1)
-    while position < most:  # names are short or empty: looking here costs less than calling find
-        if buffer[position] == 0:
-            return int(position)
-        position += 1
-    _string(buffer, start, end, kind)
-    raise MessageViolation(f"a name of more than {NAME_LIMIT} bytes is not accepted here", kind=kind, code="42622")
-
-
-def _numbers(buffer: bytes, position: int, end: int, code: str, width: int, kind: bytes) -> tuple[tuple[int, ...], int]:
-    """Read a 16-bit count and that many numbers; return them and where they end."""
-    if position + 2 > end:
-        raise _ends_early(kind)
-    count = (buffer[position] << 8) | buffer[position + 1]
-    position += 2
-    if not count:
-        return (), position
-    after = position + count * width
-    if after > end:
-        raise _ends_early(kind)
-    if count == 1 and width == 2:
-        return ((buffer[position] << 8) | buffer[position + 1],), after
-    return struct.unpack_from(f">{count}{code}", buffer, position), after
-
-
 def _read_query(buffer: bytes, start: int, end: int) -> Query:
     if start < end and buffer[end - 1] == 0:
         text = buffer[start : end - 1]
@@ -280,33 +223,33 @@ def _read_query(buffer: bytes, start: int, end: int) -> Query:
 
 
 def _read_parse(buffer: bytes, start: int, end: int) -> Parse:
-    name = _name(buffer, start, end, b"P")
+    name = name_end(buffer, start, end, b"P")
     if end - 3 > name and not buffer[end - 3] | buffer[end - 2] | buffer[end - 1]:
         words = buffer[name + 1 : end - 3]
         if 0 not in words:  # no types: what nearly all clients send
             return Parse(b"" if name == start else buffer[start:name], words, ())
-    text = _string(buffer, name + 1, end, b"P")
-    type_ids, after = _numbers(buffer, text + 1, end, "I", 4, b"P")
+    text = string_end(buffer, name + 1, end, b"P")
+    type_ids, after = numbers(buffer, text + 1, end, "I", 4, b"P")
     if after != end:
-        raise _too_long(b"P")
+        raise too_long(b"P")
     return Parse(buffer[start:name], buffer[name + 1 : text], type_ids)
 
 
 def _read_bind(buffer: bytes, start: int, end: int) -> Bind:
-    portal = _name(buffer, start, end, b"B")
-    statement = _name(buffer, portal + 1, end, b"B")
+    portal = name_end(buffer, start, end, b"B")
+    statement = name_end(buffer, portal + 1, end, b"B")
     last: i64 = end
     position: i64 = statement + 1
     formats: tuple[int, ...] = ()
     if position + 2 > last:
-        raise _ends_early(b"B")
+        raise ends_early(b"B")
     if buffer[position] | buffer[position + 1]:
-        formats, after = _numbers(buffer, int(position), end, "H", 2, b"B")
+        formats, after = numbers(buffer, int(position), end, "H", 2, b"B")
         position = after
     else:
         position += 2
     if position + 2 > last:
-        raise _ends_early(b"B")
+        raise ends_early(b"B")
     count: i64 = (i64(buffer[position]) << 8) | i64(buffer[position + 1])
     position += 2
     values: tuple[bytes | None, ...] = ()
@@ -316,14 +259,14 @@ def _read_bind(buffer: bytes, start: int, end: int) -> Bind:
         while number < count:
             number += 1
             if position + 4 > last:
-                raise _ends_early(b"B")
+                raise ends_early(b"B")
             size: i64 = i64(read_i32_be(buffer, position))
             position += 4
             if size == -1:
                 found.append(None)
                 continue
             if size < 0 or position + size > last:
-                raise _ends_early(b"B")
+                raise ends_early(b"B")
             found.append(buffer[position : position + size])
             position += size
         values = tuple(found)
@@ -331,10 +274,10 @@ def _read_bind(buffer: bytes, start: int, end: int) -> Bind:
     if position + 2 <= last and not buffer[position] | buffer[position + 1]:
         position += 2
     else:
-        result_formats, after = _numbers(buffer, int(position), end, "H", 2, b"B")
+        result_formats, after = numbers(buffer, int(position), end, "H", 2, b"B")
         position = after
     if position != last:
-        raise _too_long(b"B")
+        raise too_long(b"B")
     if formats or result_formats:
         _judge_formats(formats, result_formats, len(values))
     return Bind(
@@ -358,13 +301,13 @@ def _judge_formats(formats: tuple[int, ...], result_formats: tuple[int, ...], co
 def _read_subject(buffer: bytes, start: int, end: int, kind: bytes, word: str) -> tuple[bytes, bytes]:
     """Read what Describe and Close share: S or P, and a name."""
     if start >= end:
-        raise _ends_early(kind)
+        raise ends_early(kind)
     subject = buffer[start : start + 1]
     if subject not in (b"S", b"P"):
         raise MessageViolation(f"invalid {word} message subtype {subject[0]}", kind=kind)
-    stop = _name(buffer, start + 1, end, kind)
+    stop = name_end(buffer, start + 1, end, kind)
     if stop != end - 1:
-        raise _too_long(kind)
+        raise too_long(kind)
     return subject, buffer[start + 1 : stop]
 
 
@@ -377,22 +320,22 @@ def _read_close(buffer: bytes, start: int, end: int) -> Close:
 
 
 def _read_execute(buffer: bytes, start: int, end: int) -> Execute:
-    stop = _name(buffer, start, end, b"E")
+    stop = name_end(buffer, start, end, b"E")
     if stop + 5 != end:
-        raise _ends_early(b"E") if stop + 5 > end else _too_long(b"E")
+        raise ends_early(b"E") if stop + 5 > end else too_long(b"E")
     max_rows = int(read_i32_be(buffer, stop + 1))
     return Execute(buffer[start:stop], max_rows if max_rows > 0 else 0)
 
 
 def _read_sync(buffer: bytes, start: int, end: int) -> Sync:
     if start != end:
-        raise _too_long(b"S")
+        raise too_long(b"S")
     return Sync()
 
 
 def _read_flush(buffer: bytes, start: int, end: int) -> Flush:
     if start != end:
-        raise _too_long(b"H")
+        raise too_long(b"H")
     return Flush()
 
 

@@ -27,6 +27,14 @@ _QUERIES = _sections()
 #: may change for less (VACUUM FULL of a catalogue). Statistics, VACUUM and other sessions' temporary tables leave it.
 FRESHNESS: str = _QUERIES.pop("freshness")
 
+#: Where a session is: its search path, its user, the server's version and its own temporary relations, as text each.
+SESSION: str = (
+    "SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(false))::text, current_user::text, "
+    "pg_catalog.current_setting('server_version_num'), "
+    "coalesce((SELECT pg_catalog.json_agg(c.relname) FROM pg_catalog.pg_class AS c "
+    "WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())::text, '[]')"
+)
+
 #: (section name, SQL) pairs; run them all in one transaction (REPEATABLE READ, READ ONLY where there is a choice), or
 #: compare FRESHNESS before and after.
 SECTIONS: tuple[tuple[str, str], ...] = tuple(_QUERIES.items())
@@ -54,3 +62,11 @@ def assemble(sections: Mapping[str, str]) -> Catalogue:
         return build(document)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise UpstreamFault(f"The target's catalogue is not what PostgreSQL 13 to 18 have: {error!r}") from error
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The names of a JSON list. Raises UpstreamFault when it is none."""
+    names = json.loads(text)
+    if not isinstance(names, list):
+        raise UpstreamFault("the database did not list what it was asked for")
+    return tuple(str(name) for name in names)

@@ -4,11 +4,12 @@ that it does.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Set
+from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import mypyc_attr
 
-from blastwall.model import Denial, Permit, Statement
+from blastwall.model import Denial, Parameter, Permit, Statement
 from blastwall.protocols.postgres import messages
 from blastwall.protocols.postgres.answers import Step
 from blastwall.protocols.postgres.exchange import PostgresExchange
@@ -18,6 +19,9 @@ from blastwall.protocols.postgres.requests import Bind
 
 if TYPE_CHECKING:
     from blastwall.protocols.postgres.handlers import Handlers
+
+#: No parameter is withheld: the object itself, which is not looked into.
+NONE_WITHHELD: Final[Set[int]] = frozenset()
 
 
 @mypyc_attr(free_list_len=1)
@@ -36,7 +40,7 @@ class QueryExchange(PostgresExchange):
 
     def turn_down(self, denial: Denial) -> None:
         assert self.statement is not None
-        self._handlers.refuse_query(self.statement, denial)
+        self._handlers.failing.refuse_query(self.statement, denial)
 
     def settle(self) -> float:
         return self._handlers.patience()
@@ -60,7 +64,7 @@ class ParseExchange(PostgresExchange):
 
     def turn_down(self, denial: Denial) -> None:
         assert self.statement is not None
-        self._handlers.refuse_extended(self.statement, denial)
+        self._handlers.failing.refuse_extended(self.statement, denial)
 
 
 @mypyc_attr(free_list_len=1)
@@ -94,7 +98,7 @@ class BindExchange(PostgresExchange):
 
     def turn_down(self, denial: Denial) -> None:
         assert self.statement is not None
-        self._handlers.refuse_extended(self.statement, denial)
+        self._handlers.failing.refuse_extended(self.statement, denial)
 
     def settle(self) -> float:
         return self._handlers.patience()
@@ -109,3 +113,27 @@ class SyncExchange(PostgresExchange):
         self._leg.stage(messages.SYNC)
         self._leg.answers.ask(Step.SYNC, 0, (), None, False, None)
         return True
+
+
+def parameters(event: Bind, type_ids: tuple[int, ...], withheld: Set[int]) -> tuple[Parameter, ...]:
+    """Bind's values with their formats and the types that Parse named (0 where it named none); ``withheld`` are the
+    numbers (from 1) of those that no recording holds.
+    """
+    values = event.parameters
+    if not values:
+        return ()
+    formats = event.formats
+    count = len(values)
+    each = len(formats) == count
+    binary = not each and len(formats) > 0 and formats[0] == 1
+    known = len(type_ids)
+    any_withheld = withheld is not NONE_WITHHELD and len(withheld) > 0
+    if count == 1 and not any_withheld:
+        return (Parameter(values[0], binary or (each and formats[0] == 1), type_ids[0] if known else 0, False),)
+    found: list[Parameter] = []
+    for number in range(count):  # zip and a generator cost more than all the rest when compiled
+        if each:
+            binary = formats[number] == 1
+        type_id = type_ids[number] if number < known else 0
+        found.append(Parameter(values[number], binary, type_id, any_withheld and number + 1 in withheld))
+    return tuple(found)

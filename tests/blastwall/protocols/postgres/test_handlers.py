@@ -6,7 +6,7 @@ import pytest
 
 from blastwall.model import Parameter
 from blastwall.protocols.postgres import messages, requests
-from blastwall.protocols.postgres.handlers import parameters
+from blastwall.protocols.postgres.statements import parameters
 from tests.blastwall.protocols.postgres.playbook import Playbook, types
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from blastwall.errors import ProtocolViolation
 from blastwall.protocols.postgres import messages
+from blastwall.protocols.postgres.bodies import NAME_LIMIT, MessageViolation
 from blastwall.protocols.postgres.requests import (
-    NAME_LIMIT,
     READERS,
     Bind,
     Close,
@@ -23,7 +23,6 @@ from blastwall.protocols.postgres.requests import (
     Execute,
     Flush,
     FunctionCall,
-    MessageViolation,
     Parse,
     Query,
     Sync,
