@@ -15,9 +15,8 @@ from enum import StrEnum
 from typing import Any, Final, Protocol
 
 from blastwall.secret import Secret as Secret
-from blastwall.value import Fixed as Fixed
+from blastwall.value import Fixed, mypyc_attr
 from blastwall.value import Value as Value
-from blastwall.value import mypyc_attr
 
 
 class Effect(StrEnum):
@@ -252,10 +251,8 @@ class Risk:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What an approved change of rows is held to while it runs: the road it takes is the slow one.
-
-    ``rows`` it may change at most (None: any number); more are rolled back. ``keep``: up to so many rows (0: none) are
-    kept as they were before, to be undone.
+    """What an approved change of rows is held to while it runs, by the slow road: at most ``rows`` (None: any number),
+    or it is rolled back. Up to ``keep`` rows (0: none) are kept as they were before, to be undone.
     """
 
     rows: int | None = None
@@ -331,7 +328,6 @@ class Sheet(Protocol):
 
     def masked(self, data: bytes) -> tuple[bytes, int]:
         """The bytes as the agent may have them, and how many values were replaced in them."""
-        ...
 
 
 @mypyc_attr(free_list_len=1)
@@ -339,8 +335,7 @@ class Chunk(Value):
     """A buffer-full of wire bytes on its way to the agent, never a row.
 
     ``statement`` is the number of the statement it answers (0: none, as for an unsolicited notice). ``rows`` counts the
-    complete rows inside, ``tag`` is the target's completion word when one ended here ("DELETE 3"). ``sheet`` None:
-    nothing in it is masked.
+    complete rows inside, ``tag`` is the completion word of whatever ended here ("DELETE 3"). No ``sheet``: no mask.
     """
 
     __slots__ = ("data", "direction", "error", "rows", "sheet", "statement", "tag")

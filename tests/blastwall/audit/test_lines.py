@@ -112,8 +112,17 @@ def test_statements_judged_alike_are_projected_twice_and_filled_in_after_that(mo
     monkeypatch.setattr(Projection, "event", lambda self, record: calls.append(record) or real(self, record))
     lines, projection = Lines(header()), Projection(header())
     made = [lines.line(intent(f"SELECT {n}")) for n in range(50)]
-    assert len(calls) == 2
+    assert len(calls) == 3, "the first, and the second as it is and with marks"
     assert made == [straight(projection, intent(f"SELECT {n}")) for n in range(50)]
+
+
+def test_marks_that_stand_in_an_event_already_are_not_taken():
+    """An agent that knows how they are chosen writes them where its words are shown."""
+    lines, projection = Lines(header()), Projection(header())
+    numbers = " ".join(str(10**29 + offset) for offset in range(9))
+    decision = {"verdict": "denial", "reason": numbers, "risk": {"score": 1}}
+    for text in ("one", "two", numbers, f'"{10**29 + 9}"'):
+        assert lines.line(intent(text, decision=decision)) == straight(projection, intent(text, decision=decision))
 
 
 def test_a_form_never_speaks_of_another_judgement():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import struct
 import threading
-from dataclasses import replace
 from itertools import pairwise
 
 import psycopg
@@ -139,7 +138,7 @@ def test_rows_of_a_prepared_statement_get_its_columns(answered):
 )
 def test_the_recorded_formats_tell_text_from_binary(asked, shown):
     """Four digits are four bytes: without what Bind asked for nobody could tell what the client was shown."""
-    executed = replace(intent(2, "execute", "ps1"), results=asked)
+    executed = intent(2, "execute", "ps1")._replace(results=asked)
     records = [
         intent(1, "prepare", "ps1"),
         relayed(frame(b"1") + frame(b"t", b"\0\0") + description(("id", 23), ("name", 25)) + READY, 1),
