@@ -62,6 +62,7 @@ LONGEST_REMEMBERED: Final = (
 MOST_OBJECTS_REMEMBERED: Final = 64
 OBSERVE: Final = "observe"
 EXCESSIVE: Final = "excessive"  # the flag of what is refused for how much it asks for: understood, and too much
+MISNAMED: Final = "misnamed"  # the flag of what masking refuses for a name that is not there
 STATEMENT: Final = "statement"  # the group of all actions that a statement can be
 
 _NUMBERED: Final = re.compile(r"`(policy\d+)`")  # how the engine's errors name a policy
@@ -242,7 +243,8 @@ class Policies:
         facts, target = question.facts, question.target
         if facts.refusal:
             risk = self.risk.score(facts, environment=environment_of(target), hour=question.hour)
-            return Denial(DenialCode.POLICY, facts.refusal, HINTS["masked"], (), risk)
+            hint = HINTS[MISNAMED if MISNAMED in facts.flags else "masked"]
+            return Denial(DenialCode.POLICY, facts.refusal, hint, (), risk)
         return _observe(self._judge(question, approved), question)
 
     def _judge(self, question: Question, approved: str | None) -> Decision:

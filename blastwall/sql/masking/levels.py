@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from blastwall.sql.catalogue import clip
-from blastwall.sql.masking.values import CLEAN, Entry, Item, Refused, Value, derived
+from blastwall.sql.masking.values import CLEAN, Entry, Item, Misnamed, Refused, Value, derived
 from blastwall.sql.scope import SYSTEM_COLUMNS
 from blastwall.sql.tree import Message, strings
 
@@ -54,12 +54,12 @@ def resolve(node: Message, level: Level, database: str) -> tuple[Value, Item | N
     if len(found) == 1:
         return found[0].value, item, found[0]
     if len(found) > 1:
-        raise Refused(f"The name {'.'.join(path)} means several columns; give them names of their own.")
+        raise Misnamed(f"The name {'.'.join(path)} means several columns; give them names of their own.")
     if item.entries is None:
         return derived(item.taint.leaves), None, None
     if item.scan is not None and path[-1] in SYSTEM_COLUMNS:
         return _system(item, path[-1]), item, None
-    raise Refused(f"{'.'.join(path)} is not a column; a function call in attribute notation is not followed.")
+    raise Misnamed(f"{'.'.join(path)} is not a column; a function call in attribute notation is not followed.")
 
 
 def _unqualified(name: str, level: Level) -> tuple[Value, Item | None, Entry | None]:
@@ -69,7 +69,7 @@ def _unqualified(name: str, level: Level) -> tuple[Value, Item | None, Entry | N
     while here is not None:
         found = [(item, entry) for item in here.visible for entry in item.find(name)]
         if len(found) > 1:
-            raise Refused(f"The name {name} means several columns; say which table it is of.")
+            raise Misnamed(f"The name {name} means several columns; say which table it is of.")
         doubtful.update(item for item in here.visible if item.entries is None)
         if found:
             item, entry = found[0]
@@ -80,7 +80,7 @@ def _unqualified(name: str, level: Level) -> tuple[Value, Item | None, Entry | N
             if len(having) == 1:
                 return _system(having[0], name), having[0], None
             if having:
-                raise Refused(f"The name {name} means several columns; say which table it is of.")
+                raise Misnamed(f"The name {name} means several columns; say which table it is of.")
         here = here.parent
     here = level
     while here is not None:
@@ -90,22 +90,22 @@ def _unqualified(name: str, level: Level) -> tuple[Value, Item | None, Entry | N
         here = here.parent
     if doubtful:
         return derived(leaf for each in doubtful for leaf in each.taint.leaves), None, None
-    raise Refused(f"{name} is not a column of anything in FROM.")
+    raise Misnamed(f"{name} is not a column of anything in FROM.")
 
 
 def _qualified(path: Sequence[str], level: Level, database: str) -> Item:
     if len(path) > 3 or (len(path) == 3 and path[0] != database):
-        raise Refused(f"{'.'.join(path)} names nothing in FROM.")
+        raise Misnamed(f"{'.'.join(path)} names nothing in FROM.")
     alias, schema = clip(path[-1]), clip(path[-2]) if len(path) > 1 else ""
     here: Level | None = level
     while here is not None:
         found = [item for item in here.named if item.alias == alias and (not schema or item.schema == schema)]
         if len(found) > 1:
-            raise Refused(f"{'.'.join(path)} means several tables; give each an alias of its own.")
+            raise Misnamed(f"{'.'.join(path)} means several tables; give each an alias of its own.")
         if found:
             return found[0]
         here = here.parent
-    raise Refused(f"{'.'.join(path)} names nothing in FROM.")
+    raise Misnamed(f"{'.'.join(path)} names nothing in FROM.")
 
 
 def _system(item: Item, name: str) -> Value:

@@ -15,7 +15,7 @@ from blastwall.sql.masking.definitions import define
 from blastwall.sql.masking.levels import Level
 from blastwall.sql.masking.rewriting import extends_by_masks, rewrite, settle, unfollowed
 from blastwall.sql.masking.selects import query
-from blastwall.sql.masking.values import Entry, Refused
+from blastwall.sql.masking.values import Entry, Misnamed, Refused
 from blastwall.sql.resolve import Found, look_up
 from blastwall.sql.surroundings import Surroundings
 from blastwall.sql.tree import Message, constant, kind_of, leftmost_arm, strings, unwrap
@@ -24,6 +24,7 @@ from blastwall.sql.walk import Walk
 _CHANGES = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
 _OFF = frozenset({"off", "false", "0", "no"})
 _PARTITIONED = "p"
+MISNAMED = "misnamed"  # the flag of a refusal that a mistyped name explains
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def treat(
             refusal=str(refused),
             columns=frozenset(binder.masked),
             filters=binder.filters,
-            flags=frozenset(binder.flags),
+            flags=frozenset({*binder.flags, MISNAMED} if isinstance(refused, Misnamed) else binder.flags),
             literals=binder.literals,
         )
 

@@ -18,6 +18,10 @@ class Refused(Exception):
     """Masking cannot be kept. The text is for the agent: which column, why, and what to do instead."""
 
 
+class Misnamed(Refused):
+    """A name stands for nothing that is there, or for several things: most likely it is misspelt."""
+
+
 @cache
 def table() -> Mapping[str, Any]:
     """masking.toml, loaded once."""

@@ -297,6 +297,12 @@ def test_what_masking_refuses_no_rule_no_mode_and_nobody_permits() -> None:
     assert isinstance(POLICY.decide(ask(refusal=refusal), approved="a-1"), Denial)
 
 
+def test_a_mistyped_name_is_no_matter_of_masks() -> None:
+    denial = decided(refusal="nmae is not a column of anything in FROM.", flags=frozenset({"misnamed"}))
+    assert isinstance(denial, Denial)
+    assert denial.hint.startswith("Check the name")
+
+
 MASKED_RULES = """
 @id("read") permit (principal, action == Action::"read", resource)
 unless { context has masked_columns && context.masked_columns.contains("public.customers.ssn") };

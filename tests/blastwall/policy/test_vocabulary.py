@@ -8,7 +8,7 @@ def test_every_effect_has_a_hint_and_so_have_connecting_masking_and_approving() 
     hints = set(vocabulary.HINTS)
     of_protocols = {hint for hint in hints if hint.endswith("_ssh")}
     effects = {effect.value for effect in Effect}
-    assert hints - of_protocols == effects | {"connect", "excessive", "masked", "unbounded", "undo"}
+    assert hints - of_protocols == effects | {"connect", "excessive", "masked", "misnamed", "unbounded", "undo"}
     assert {hint.removesuffix("_ssh") for hint in of_protocols} < effects
     assert all(hint.endswith(".") for hint in vocabulary.HINTS.values())
 

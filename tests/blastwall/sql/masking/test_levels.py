@@ -24,6 +24,14 @@ def test_what_no_name_certainly_means_is_refused(text: str) -> None:
     assert refusal(text) or found(text).facts.effect.value == "unknown"
 
 
+@pytest.mark.parametrize("name", ["nothing", "c.nothing", "d.ssn"])
+def test_a_mistyped_name_is_told_from_what_masking_cannot_follow(name: str) -> None:
+    facts = found(f"SELECT {name}, ssn FROM customers AS c").facts
+    assert facts.refusal.startswith(name.split(".")[0])
+    assert "misnamed" in facts.flags
+    assert "misnamed" not in found("SELECT length(ssn) FROM customers").facts.flags
+
+
 def test_a_name_means_the_nearest_column() -> None:
     # The sub-query's own email is no masked column, so that WHERE computes with nothing masked.
     text = "SELECT id FROM customers WHERE EXISTS (SELECT 1 FROM (SELECT 'x' AS email) AS q WHERE email = 'x')"
