@@ -123,6 +123,12 @@ def read_u32(data: bytes, position: int) -> int:
     return int(read_i32_be(data, position)) & 0xFFFFFFFF
 
 
+def read_u64(data: bytes, position: int) -> int:
+    """An unsigned 64-bit number. Raises IndexError behind the end."""
+    number = int(read_i64_be(data, position))
+    return number if number >= 0 else number + (1 << 64)
+
+
 def preamble(version: int = VERSION) -> bytes:
     """Return the 16 bytes a file of this version begins with."""
     return PREAMBLE.pack(MAGIC, version, 0, 0)
@@ -167,8 +173,7 @@ def parse_head(data: bytes, offset: int) -> BlockHead:
         raise FormatFault(f"A block has flags ({flags:#x}) that this version does not know.", offset)
     if max(stored, raw) > MAX_BLOCK or (stored != raw and not flags & ZSTD):
         raise FormatFault("A block's head states an impossible length.", offset)
-    sequence = int(read_i64_be(data, 12))  # one that is negative follows on none
-    return BlockHead(flags, stored, raw, sequence, data[BLOCK.size : _CHECKED], data[: BLOCK.size])
+    return BlockHead(flags, stored, raw, read_u64(data, 12), data[BLOCK.size : _CHECKED], data[: BLOCK.size])
 
 
 def inflate(head: BlockHead, stored: bytes, offset: int = 0) -> bytes:

@@ -10,8 +10,6 @@ import json
 from collections.abc import Iterator
 from typing import Final, Protocol
 
-from librt.strings import read_i64_be
-
 from blastwall.recording import chain
 from blastwall.recording.codec import (
     BLOCK_HEAD,
@@ -26,6 +24,7 @@ from blastwall.recording.codec import (
     inflate,
     parse_head,
     read_u32,
+    read_u64,
     split_records,
 )
 from blastwall.recording.records import Decoder, Header, Record
@@ -109,7 +108,7 @@ class Reader:
                     payload[position + 4],
                     payload[position + 5],
                     read_u32(payload, position + 6),
-                    int(read_i64_be(payload, position + _AT)),
+                    read_u64(payload, position + _AT),
                     payload[start:stop],
                 )
                 position = stop
@@ -176,7 +175,7 @@ class Reader:
         while position < end:
             if end - position < RECORD.size:
                 raise FormatFault("A record's head runs over its block.", offset)
-            at = int(read_i64_be(payload, position + _AT))  # a time beyond 63 bits is one before the beginning
+            at = read_u64(payload, position + _AT)
             position += RECORD.size + read_u32(payload, position)
             if position > end:
                 raise FormatFault("A record's body runs over its block.", offset)
