@@ -332,7 +332,7 @@ def test_the_recording_has_the_masks_and_says_where_they_are(people: Stack) -> N
         connection.execute(ALL).fetchall()
         connection.execute("SELECT id FROM people WHERE email = %s", (CANARIES[3],)).fetchall()
         connection.execute("SELECT body FROM notes ORDER BY id").fetchall()
-    (entry,) = people.recordings("recorded")
+    (entry,) = people.settled("recorded")
     with entry.open() as file:
         clean(file.read())
     shown = people.played(entry)

@@ -133,7 +133,7 @@ def test_a_password_at_its_prompt_is_not_recorded(hosts: Stack, agent: Agent) ->
             agent, [asked, b"hunter2hunter\n", b"exit\n"], lambda seen: seen.rstrip().endswith(b"Password:"), at=1
         )
     assert b"got-13" in seen
-    for entry in hosts.recordings(agent.name):
+    for entry in hosts.settled(agent.name):
         assert "hunter2hunter" not in str(hosts.played(entry))
         with entry.open() as file:
             assert b"hunter2hunter" not in file.read()
@@ -342,7 +342,7 @@ def test_connect_hands_over_to_ssh(hosts: Stack) -> None:
 def test_what_looks_like_a_secret_is_masked_in_output(hosts: Stack, agent: Agent) -> None:
     done = agent.ssh("cat notes/report.txt")
     assert done.stdout == b"reported by ***************, key ********************\n"
-    for entry in hosts.recordings(agent.name):
+    for entry in hosts.settled(agent.name):
         with entry.open() as file:
             assert b"AKIAIOSFODNN7EXAMPLE" not in file.read()
     assert [value["fields"]["kinds"] for value in hosts.recorded(agent.name) if value.get("name") == "detected"]
