@@ -26,6 +26,16 @@ class Waiting:
         self.rest = rest
 
 
+class Asked:
+    """What the road reads of an exchange, as a class: through the protocol each of them is looked up by its name."""
+
+    __slots__ = ("more", "statement")
+
+    def __init__(self, statement: Statement | None, more: bool) -> None:
+        self.statement = statement
+        self.more = more
+
+
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Road:
     """The one road, for a channel that takes its exchanges down it by itself."""

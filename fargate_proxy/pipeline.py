@@ -22,7 +22,7 @@ from blastwall.masking.mask import mask
 from blastwall.model import Chunk, Denial, DenialCode, Facts, Masked, Permit, Statement, Target
 from blastwall.ports import Recording
 from blastwall.recording.writer import Writer
-from blastwall.road import Texts, Waiting
+from blastwall.road import Asked, Texts, Waiting
 from fargate_proxy.decider import Decider
 from fargate_proxy.ledger import Ledger
 
@@ -65,7 +65,13 @@ class Road(road.Road):
 
     def admit(self, exchange: Exchange) -> Permit | Denial | Waiting | None:
         """Classify, rewrite, decide, record: what must be before anything leaves for the target."""
-        statement = exchange.statement
+        given: object = exchange
+        if isinstance(given, Asked):
+            statement = given.statement
+            more = given.more
+        else:
+            statement = exchange.statement
+            more = exchange.more
         if statement is None:
             return self._commit(None)
         texts = self._texts
@@ -79,7 +85,7 @@ class Road(road.Road):
             decision = self._decider.at_once(statement, facts, text)
             if decision is None:
                 return Waiting(self._ask(statement, facts, text, exchange))
-        return self._record(statement, facts, decision, exchange)
+        return self._record(statement, facts, decision, more)
 
     async def follow(self, exchange: Exchange, decision: Permit | Denial | None) -> None:
         """Forward, mask, record, relay; or refuse."""
@@ -106,13 +112,13 @@ class Road(road.Road):
     async def _ask(self, statement: Statement, facts: Facts, text: str, exchange: Exchange) -> Permit | Denial:
         """Somebody must be waited for first."""
         decision = await self._decider.decide(statement, facts, text, exchange)
-        recorded = self._record(statement, facts, decision, exchange)
+        recorded = self._record(statement, facts, decision, exchange.more)
         if isinstance(recorded, Waiting):
             await recorded.rest
         return decision
 
     def _record(
-        self, statement: Statement, facts: Facts, decision: Permit | Denial, exchange: Exchange
+        self, statement: Statement, facts: Facts, decision: Permit | Denial, more: bool
     ) -> Permit | Denial | Waiting | None:
         self._ledger.judged()
         try:
@@ -124,7 +130,7 @@ class Road(road.Road):
         except RecordingFault:
             if not self._best_effort:
                 raise
-        if exchange.more and type(decision) is Permit:
+        if more and type(decision) is Permit:
             return decision
         return self._commit(decision)
 

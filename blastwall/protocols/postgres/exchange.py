@@ -10,6 +10,7 @@ from mypy_extensions import mypyc_attr
 from blastwall.model import Chunk, Denial, Masked, Permit, Statement
 from blastwall.protocols.postgres.legs import Legs
 from blastwall.protocols.postgres.names import Prepared
+from blastwall.road import Asked
 
 if TYPE_CHECKING:
     from blastwall.protocols.postgres.classify import Finding
@@ -28,7 +29,7 @@ class Nothing:
 NOTHING: Final = Nothing()
 
 
-class PostgresExchange:
+class PostgresExchange(Asked):
     """One statement (or none: housekeeping) of a PostgreSQL channel. The kinds of statements are subclasses.
 
     ``more``: the client's next message is at hand, so what is staged waits for it. ``until_ready``: follow it to
@@ -36,12 +37,11 @@ class PostgresExchange:
     that the rest of the batch was staged with it, Sync included.
     """
 
-    __slots__ = ("_leg", "_patience", "_until_ready", "ended", "more", "statement")
+    __slots__ = ("_leg", "_patience", "_until_ready", "ended")
 
     def __init__(self, leg: Legs, statement: Statement | None, more: bool = False, until_ready: bool = False) -> None:
+        super().__init__(statement, more)
         self._leg = leg
-        self.statement = statement
-        self.more = more
         self.ended = False
         self._until_ready = until_ready
         self._patience = -1.0
