@@ -259,6 +259,7 @@ class Guard:
     keep: int = 0
 
 
+@mypyc_attr(free_list_len=1)  # each text that was never seen has one of its own
 class Permit(Fixed):
     """Proof that policy let a statement pass. Minted only in ``blastwall.policy.decide``.
 

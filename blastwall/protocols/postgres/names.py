@@ -29,6 +29,9 @@ PREFIX: Final = "blastwall_"
 MAX_PREPARED: Final = 10_000
 MAX_PORTALS: Final = 10_000
 _NONE: Final[Mapping[str, str]] = {}
+# By names of this module's own: through another module each costs a look-up.
+_UNTOUCHED: Final = UNTOUCHED
+_UNTOUCHED_BRIEF: Final = UNTOUCHED_BRIEF
 
 
 class TooMany(Exception):
@@ -78,7 +81,7 @@ class Prepared(Value):
         self.upstream_text = upstream_text
         self.minted: Mapping[str, str] = _NONE
         self.masked: str | None = None
-        self.treatment = UNTOUCHED
+        self.treatment = _UNTOUCHED
         self.own: Brief | None = None  # None: made of the treatment
         self.wire_names = b"\0" + upstream.encode() + b"\0"
         self.fields: tuple[Field, ...] | None = None
@@ -94,7 +97,7 @@ class Prepared(Value):
         """What the sink is told of running it."""
         if self.own is not None:
             return self.own
-        return UNTOUCHED_BRIEF if self.treatment is UNTOUCHED else Brief(self.treatment)
+        return _UNTOUCHED_BRIEF if self.treatment is _UNTOUCHED else Brief(self.treatment)
 
     @property
     def rewritten(self) -> bool:
@@ -145,7 +148,7 @@ class Portal(Value):
         self.number = number
         self.effects = effects  # what its completion does to the session's names
         self.treatment = treatment  # what masking makes of its rows
-        self.brief = UNTOUCHED_BRIEF if treatment is UNTOUCHED else Brief(treatment)
+        self.brief = _UNTOUCHED_BRIEF if treatment is _UNTOUCHED else Brief(treatment)
         self.prepared: Prepared | None = None
         self.formats: tuple[int, ...] = ()
         self.described = False
