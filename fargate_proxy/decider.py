@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
+
+from librt.time import time as wall_time
 
 from blastwall import approvals, blast
 from blastwall.approvals.bounds import Room, counted, proposed
@@ -123,6 +126,8 @@ class Decider:
         self._asking = asking
         self._foresee = foresee
         self._now = clock.now
+        # The machine's own is asked without a call into the interpreter.
+        self._machine = clock.now is time.time
         self._known: dict[tuple[int, bool], Known] = {}
         self._last: Known | None = None  # of the statement that ran before, and
         self._last_named: Known | None = None  # of the one that was named before: the next is mostly like it
@@ -132,7 +137,7 @@ class Decider:
         if facts.filters_masked and self._target.masking is not None:
             return None
         policies = self._standing.policies
-        now = self._now()
+        now = wall_time() if self._machine else self._now()
         exhausted = self._ledger.exhausted
         kind = statement.kind
         known = self._last if kind is _EXECUTE else self._last_named

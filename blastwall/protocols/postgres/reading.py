@@ -49,7 +49,7 @@ from blastwall.sql.skeleton import skeleton
 IDLE_MARGIN: Final = 5.0
 #: What others did to the database is noticed before the first statement that comes after this (seconds). It takes one
 #: question of about a millisecond for all sessions of a database together.
-LOOK_SECONDS = 1.0
+LOOK_SECONDS: Final = 1.0
 _UNMASKED: Final = Plan()
 _NOTHING: Final[Mapping[str, str]] = {}
 _monotonic: Final = time.monotonic  # asked before each statement: through its module it costs a look-up more
@@ -104,6 +104,7 @@ class SessionReader(Reader, Texts):
         self._dirty_transaction = False  # the catalogue is one that only this session's open transaction sees
         self._freshness = ""
         self._looked_at = 0.0
+        self.look_seconds: float = LOOK_SECONDS
 
     @property
     def stale(self) -> bool:
@@ -116,7 +117,7 @@ class SessionReader(Reader, Texts):
             return True
         if self._legs.answers.status != IDLE:
             return False
-        return self._dirty_transaction or _monotonic() - self._looked_at >= LOOK_SECONDS
+        return self._dirty_transaction or _monotonic() - self._looked_at >= self.look_seconds
 
     @property
     def plan(self) -> Plan:
@@ -408,7 +409,7 @@ class SessionReader(Reader, Texts):
         now = time.monotonic()
         place = (self._target, self._database)
         at, freshness = self._shelf.looked.get(place, (float("-inf"), self._freshness))
-        if self._temp or now - at >= LOOK_SECONDS:  # one's own temporary relations show in one's own answer only
+        if self._temp or now - at >= self.look_seconds:  # one's own temporary relations show in one's own answer only
             at = now
             if not self._temp:
                 self._shelf.looked[place] = (now, freshness)  # the others need not ask meanwhile

@@ -9,7 +9,7 @@ import pytest
 
 from blastwall.errors import ClientFault
 from blastwall.model import Credential, Effect, Facts, Parameter, Permit, Secret, Statement, StatementKind
-from blastwall.protocols.postgres import messages, reading
+from blastwall.protocols.postgres import messages
 from blastwall.protocols.postgres.answers import Answers, Expected, Step
 from blastwall.protocols.postgres.classify import Classifier
 from blastwall.protocols.postgres.downstream import Downstream
@@ -134,12 +134,10 @@ async def test_ddl_through_the_gateway_is_seen_by_the_next_statement(session: De
     assert session.effect("SELECT id FROM made_later WHERE id = 3") is Effect.UNKNOWN
 
 
-async def test_uncommitted_ddl_is_this_sessions_own(
-    postgres17: EmbeddedPostgres, database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reading, "LOOK_SECONDS", 0.0)
+async def test_uncommitted_ddl_is_this_sessions_own(postgres17: EmbeddedPostgres, database: str) -> None:
     shelf = Shelf()
     mine, other = await desk(postgres17, database, shelf), await desk(postgres17, database, shelf)
+    mine.reader.look_seconds = other.reader.look_seconds = 0.0
     await mine.run("BEGIN")
     await mine.run("CREATE TABLE half_done (id integer)")
     assert mine.effect("SELECT id FROM half_done") is Effect.READ
@@ -153,11 +151,11 @@ async def test_uncommitted_ddl_is_this_sessions_own(
 
 
 async def test_what_others_do_to_the_database_is_noticed(
-    postgres17: EmbeddedPostgres, database: str, session: Desk, monkeypatch: pytest.MonkeyPatch
+    postgres17: EmbeddedPostgres, database: str, session: Desk
 ) -> None:
     assert session.effect("SELECT lower(name::varchar) FROM things") is Effect.READ
     assert not session.reader.stale, "not every statement is worth a question"
-    monkeypatch.setattr(reading, "LOOK_SECONDS", 0.0)
+    session.reader.look_seconds = 0.0
     for statement, effect in (
         ("CREATE FUNCTION public.lower(varchar) RETURNS text LANGUAGE sql AS 'SELECT $1::text'", Effect.UNKNOWN),
         ("DROP FUNCTION public.lower(varchar)", Effect.READ),
