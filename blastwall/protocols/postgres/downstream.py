@@ -42,6 +42,13 @@ _SYNC: Final = ord("S")
 _PASSWORD: Final = ord("p")
 _TLS_HANDSHAKE: Final = 0x16
 
+# Numbers, because compiled they cost nothing.
+_STARTUP: Final = 0
+_AUTH: Final = 1
+_READY: Final = 2
+_CLOSED: Final = 3
+_STATES: Final = ("startup", "auth", "ready", "closed")
+
 
 class Downstream(Engine):
     """Reads one client's bytes. States: startup, auth, ready, closed.
@@ -60,7 +67,7 @@ class Downstream(Engine):
         self._buffer = Buffer(max_frame + RECEIVE_SLACK)
         self._max_frame = max_frame
         self._max_startup = max_startup
-        self._state = "startup"
+        self._state: i64 = _STARTUP
         self._ended = False
         self._skipping = False
         self._tried = False  # a password was given
@@ -73,7 +80,7 @@ class Downstream(Engine):
         """
         if not data:
             self._ended = True
-        elif self._state != "closed":
+        elif self._state != _CLOSED:
             self._buffer.feed(data)
 
     def next_event(self) -> Event | None:
@@ -85,11 +92,11 @@ class Downstream(Engine):
         ``Terminate(orderly=False)``, once.
         """
         try:
-            if self._state == "ready":
+            if self._state == _READY:
                 event = self._next_message()
-            elif self._state == "startup":
+            elif self._state == _STARTUP:
                 event = self._next_packet()
-            elif self._state == "auth":
+            elif self._state == _AUTH:
                 event = self._next_answer()
             else:
                 return None
@@ -109,16 +116,22 @@ class Downstream(Engine):
 
         Cheap; says nothing about the frame's validity (a bad header counts as ready).
         """
-        if self._state == "closed":
+        if self._state == _CLOSED:
             return False
         if self._ended:
             return True
         buffer = self._buffer
-        offset = 0 if self._state == "startup" else 1
+        if self._state == _READY:  # what nearly all who ask want to know, without a call
+            data = buffer.data
+            position: i64 = buffer.position
+            here: i64 = len(data) - position
+            if here >= HEADER_SIZE and here > i64(read_i32_be(data, position + 1)) & 0xFFFFFFFF:
+                return True
+        offset = 0 if self._state == _STARTUP else 1
         if not buffer.need(offset + 4):
             return False
         size = int(read_i32_be(buffer.data, buffer.position + offset)) & 0xFFFFFFFF
-        most = self._max_frame if self._state == "ready" else self._max_startup
+        most = self._max_frame if self._state == _READY else self._max_startup
         return size < 4 or size > most or buffer.need(offset + size)
 
     @property
@@ -137,7 +150,7 @@ class Downstream(Engine):
     @property
     def state(self) -> str:
         """startup | auth | ready | closed."""
-        return self._state
+        return _STATES[self._state]
 
     def encrypted(self) -> None:
         """The client's SSLRequest was accepted and TLS is about to start: from here on bytes come decrypted.
@@ -149,8 +162,8 @@ class Downstream(Engine):
 
     def authenticated(self) -> None:
         """The caller has sent AuthenticationOk: auth -> ready. Bytes that came early are read now."""
-        if self._state == "auth":
-            self._state = "ready"
+        if self._state == _AUTH:
+            self._state = _READY
 
     def skip_to_sync(self) -> None:
         """Discard messages unread until Sync (returned as event) or Terminate, as the server does after an error."""
@@ -170,7 +183,7 @@ class Downstream(Engine):
 
     def next_is(self, kind: int) -> bool:
         """Is the next message complete and of this type?"""
-        if self._state != "ready" or self._ended or not self.ready:
+        if self._state != _READY or self._ended or not self.ready:
             return False
         return self._buffer.data[self._buffer.position] == kind
 
@@ -180,7 +193,7 @@ class Downstream(Engine):
         3: Describe the unnamed portal, Execute it for all rows, Sync (``messages.END_DESCRIBED``). 2: without Describe
         (``messages.END``). 0: whatever else; nothing was read. Says what ``next_event`` would, message by message.
         """
-        if self._state != "ready" or self._skipping:
+        if self._state != _READY or self._skipping:
             return 0
         buffer = self._buffer
         data = buffer.data
@@ -309,7 +322,7 @@ class Downstream(Engine):
             raise ProtocolViolation(
                 f"unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.2", code="0A000"
             )
-        self._state = "auth"
+        self._state = _AUTH
         return Startup(minor, _read_parameters(packet))
 
     def _cancel(self, packet: bytes) -> CancelRequest:
@@ -325,7 +338,7 @@ class Downstream(Engine):
             raise ProtocolViolation(f"received unencrypted data after {request} request", code=VIOLATION)
 
     def _close(self) -> None:
-        self._state = "closed"
+        self._state = _CLOSED
         self._buffer.clear()
 
 
