@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
 from concurrent.futures import Executor, Future
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from librt.strings import BytesWriter, write_i64_be
 from mypy_extensions import i64
 
 from blastwall.errors import RecordingFault
 from blastwall.recording import chain
-from blastwall.recording.bodies import write_u32
+from blastwall.recording.bodies import write_pair, write_u32
 from blastwall.recording.codec import BLOCK, COMPRESS_FROM, ZSTD, crc32, deflate, preamble, seal_head
 
 SPILL: Final = 256 * 1024  # bytes at which pending records are written without waiting for a commit
@@ -66,7 +66,8 @@ class Blocks:
         self._recording = recording
         self._session = chain.session_key(session)
         self._sink = sink
-        self._immediate = sink if isinstance(sink, Immediate) else None
+        # Said outright: what is both at once would be called by name.
+        self._immediate: Immediate | None = cast(Immediate, sink) if isinstance(sink, Immediate) else None
         self._compress = compress
         self._background = background
         self._joined, self._block = BytesWriter(), BytesWriter()  # what a small block is put together in
@@ -230,7 +231,6 @@ class Blocks:
 
 def _write_head(writer: BytesWriter, size: i64, sequence: i64) -> None:
     """Append :data:`BLOCK` of a payload that is stored as it is."""
-    write_u32(writer, 0)
-    write_u32(writer, size)
+    write_pair(writer, 0, size)
     write_u32(writer, size)
     write_i64_be(writer, sequence)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from librt.strings import BytesWriter, write_i16_be, write_i32_be, write_i64_be
 from mypy_extensions import i16, i32, i64
@@ -16,6 +16,11 @@ from blastwall.recording.codec import VERSION
 INTENT_FIELDS: Final = struct.Struct(">IBHHII")  # judgement, kind, name, parameters, text, upstream (lengths)
 RELAYED_FIELDS: Final = struct.Struct(">IIBB")  # rows, masked cells, length of tag, length of error
 PARAMETER: Final = struct.Struct(">BII")  # flags, type id, length
+
+#: What reading a body raises that is not what it should be.
+DAMAGE: Final = (KeyError, struct.error, TypeError, ValueError, IndexError, OverflowError, RecursionError)
+
+Judgement: TypeAlias = tuple[Mapping[str, Any], Mapping[str, Any], str]  # facts, decision, surroundings
 
 NULL: Final = 1  # flags of a parameter
 BINARY: Final = 2
@@ -62,12 +67,21 @@ def write_u16(writer: BytesWriter, number: i64) -> None:
     write_i16_be(writer, i16(number if number < 0x8000 else number - 0x10000))
 
 
-def write_head(writer: BytesWriter, length: i64, type_: int, flags: int, statement: i64, ticks: i64) -> None:
-    """Append a record's head, as :data:`blastwall.recording.codec.RECORD` has it."""
-    write_u32(writer, length)
-    writer.append(type_)
-    writer.append(flags)
-    write_u32(writer, statement)
+def write_pair(writer: BytesWriter, first: i64, second: i64) -> None:
+    """Append two unsigned 32-bit numbers in one go. Raises OverflowError when one of them does not fit."""
+    if first < 0 or second < 0 or first > 0xFFFFFFFF or second > 0xFFFFFFFF:
+        raise OverflowError(f"{first} or {second} does not fit 32 bits")
+    if first >= 0x80000000:
+        first -= 0x100000000
+    write_i64_be(writer, first << 32 | second)
+
+
+def write_head(writer: BytesWriter, length: i64, type_: i64, flags: i64, statement: i64, ticks: i64) -> None:
+    """Append a record's head, as :data:`blastwall.recording.codec.RECORD` has it. Type and flags are a byte each."""
+    if statement < 0 or statement > 0xFFFFFFFF:
+        raise OverflowError(f"{statement} does not fit 32 bits")
+    write_pair(writer, length, type_ << 24 | flags << 16 | statement >> 16)
+    write_u16(writer, statement & 0xFFFF)
     write_i64_be(writer, ticks)
 
 
@@ -77,11 +91,11 @@ def write_parameters(writer: BytesWriter, parameters: tuple[Parameter, ...]) -> 
         value = parameter.value
         binary = BINARY if parameter.binary else 0
         writer.append(NULL | binary if value is None else binary)
-        write_u32(writer, parameter.type_id & 0xFFFFFFFF)
+        type_id: i64 = parameter.type_id & 0xFFFFFFFF
         if value is None:
-            write_u32(writer, 0)
+            write_pair(writer, type_id, 0)
         else:
-            write_u32(writer, len(value))
+            write_pair(writer, type_id, len(value))
             writer.write(value)
 
 
@@ -153,3 +167,20 @@ def judgement(facts: Facts, decision: Decision, surroundings: str) -> dict[str, 
         "decision": decided,
         "surroundings": surroundings,
     }
+
+
+def read_judgement(body: bytes) -> Judgement:
+    """What :func:`judgement` gave, from its JSON. Raises one of :data:`DAMAGE`."""
+    value = read_object(body)
+    facts, decision = value["facts"], value["decision"]
+    if not isinstance(facts, dict) or not isinstance(decision, dict):
+        raise TypeError
+    return facts, decision, str(value["surroundings"])
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """A JSON object. Raises one of :data:`DAMAGE`."""
+    value = json.loads(body.decode("ascii"))
+    if not isinstance(value, dict):
+        raise TypeError
+    return value

@@ -17,6 +17,8 @@ from blastwall.recording.codec import VERSION, preamble
 
 SMALL: Final = 4096  # bytes that are joined rather than hashed one by one
 _new: Final = sha256().copy  # making one from its name looks the algorithm up
+_update: Final = type(sha256()).update  # and so are its methods
+_digest: Final = type(sha256()).digest
 _LABEL: Final = b"blastwall recording chain 1\0"
 
 
@@ -47,5 +49,5 @@ def link(previous: bytes, session: bytes, sealed: bytes, parts: Sequence[bytes])
 def linked(joined: bytes) -> bytes:
     """As :func:`link`, of all that it hashes in one piece."""
     digest = _new()
-    digest.update(joined)
-    return digest.digest()
+    _update(digest, joined)
+    return _digest(digest)

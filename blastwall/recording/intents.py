@@ -20,8 +20,8 @@ from blastwall.recording.bodies import (
     encode_text,
     judgement,
     write_head,
+    write_pair,
     write_parameters,
-    write_u16,
     write_u32,
 )
 from blastwall.recording.codec import MAX_BODY, Flag, RecordType
@@ -133,9 +133,11 @@ class Intents:
         parameters = statement.parameters
         upstream = ""
         flags = 0
-        if type(decision) is Permit and decision.upstream_text != text:
-            upstream = decision.upstream_text
-            flags = _UPSTREAM
+        if type(decision) is Permit:
+            sent_text = decision.upstream_text
+            if sent_text is not text and sent_text != text:
+                upstream = sent_text
+                flags = _UPSTREAM
         for parameter in parameters:
             if parameter.withheld:
                 parameters = without(parameters)
@@ -144,14 +146,21 @@ class Intents:
                 break
         redactor = self._redactor
         removed: tuple[bytes, ...] = ()
-        suspected = redactor.suspects(text, parameters) or (flags != 0 and redactor.suspects(upstream, ()))
+        try:
+            body = text.encode()
+        except UnicodeEncodeError:
+            body = encode_text(text)
+        suspected = redactor.suspects_written(text, body, parameters) or (
+            flags != 0 and redactor.suspects(upstream, ())
+        )
+        masked = bool(facts.masked_columns)
         if suspected:
             text, upstream, parameters, changed, removed = self._redact(statement, upstream, facts)
             if changed:
                 flags |= _REDACTED
                 if removed:
                     self._remember_removed(statement.number, removed)
-        if facts.masked_columns:
+        if masked:
             if parameters and (facts.filters_masked or facts.effect is not _READ):
                 # Which of them goes with which column nobody has worked out: what is compared with or written into a
                 # masked column would stand here in the clear.
@@ -166,9 +175,7 @@ class Intents:
                 known = self._keep(reference, facts, decision, statement.surroundings)
         else:
             reference = known.number
-        try:
-            body = text.encode()
-        except UnicodeEncodeError:
+        if suspected or masked:
             body = encode_text(text)
         sent = encode_text(upstream) if flags & _UPSTREAM else b""
         name = encode_text(statement.name)[:0xFFFF] if statement.name else b""
@@ -194,17 +201,22 @@ class Intents:
             write_head(out, length, _INTENT, flags, statement.number, pending.at())
             write_u32(out, reference)
             out.append(_EXECUTE_CODE if statement.kind is _EXECUTE else KINDS[statement.kind])
-            write_u16(out, len(name))
-            write_u16(out, len(parameters))
-            write_u32(out, len(body))
-            write_u32(out, len(sent))
+            count: i64 = len(parameters)
+            named: i64 = len(name)
+            write_u32(out, named << 16 | count)
+            write_pair(out, len(body), len(sent))
             out.write(body)
-            out.write(sent)
-            out.write(name)
-            if known is not None and not (suspected or flags & _REDACTED or facts.masked_columns):
+            if flags & _UPSTREAM:
+                out.write(sent)
+            if named > 0:
+                out.write(name)
+            again = named > 0 or count > 0 or decision.prepare_only if type(decision) is Permit else False
+            if again and known is not None and not (suspected or masked or flags & _REDACTED):
                 _lay_out(known, statement, decision, flags, out, fixed)
-            write_parameters(out, parameters)
-            out.write(results)
+            if count > 0:
+                write_parameters(out, parameters)
+            if len(results) > 0:
+                out.write(results)
         except BaseException:
             out.truncate(start)
             raise
@@ -266,12 +278,8 @@ class Intents:
 def _lay_out(
     known: Judged, statement: Statement, decision: Decision, flags: int, out: BytesWriter, length: int
 ) -> None:
-    """Keep the ``length`` bytes just written for the next time, where the text looks like one that has a next."""
-    if (
-        type(decision) is Permit
-        and length < COPIED
-        and (statement.name or statement.parameters or decision.prepare_only)
-    ):
+    """Keep the ``length`` bytes just written for the next time."""
+    if type(decision) is Permit and length < COPIED:
         known.again = Repeat(
             statement.text,
             decision.upstream_text,

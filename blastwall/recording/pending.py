@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from librt.strings import BytesWriter
+from mypy_extensions import i64
 
 from blastwall.errors import RecordingFault
 from blastwall.recording.blocks import Blocks
@@ -29,11 +30,11 @@ class Pending:
         self._ticks = ticks
         self._parts: list[bytes] = []  # up to the last buffer that was too large to copy
         self.out = BytesWriter()  # what comes after that
-        self.origin = ticks()
-        self.size = 0
-        self.count = 0
+        self.origin: i64 = ticks()
+        self.size: i64 = 0
+        self.count: i64 = 0
 
-    def at(self) -> int:
+    def at(self) -> i64:
         """Now, in nanoseconds since the beginning."""
         return self._ticks() - self.origin
 
@@ -54,7 +55,7 @@ class Pending:
         self._parts.append(data)
         self.out = BytesWriter()
 
-    def counted(self, length: int) -> None:
+    def counted(self, length: i64) -> None:
         """One more record stands here, with a body of so many bytes."""
         self.size += RECORD_SIZE + length
         self.count += 1

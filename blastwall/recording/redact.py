@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+from librt.strings import read_i64_be
 from mypy_extensions import i64
 
 from blastwall.model import Parameter, Secret
@@ -64,14 +65,42 @@ def _pairs() -> bytes:
 
 
 _PAIRS: Final = _pairs()
+#: Is a digit never part of such a pair? Then no number makes or unmakes one.
+_NUMBERS_SAY_NOTHING: Final = not any(
+    _PAIRS[digit * 128 + other] or _PAIRS[other * 128 + digit] for digit in range(48, 58) for other in range(128)
+)
 
 
-def _hinted(text: str) -> bool:
-    """Could one of the triggers stand in the text? It takes one look at each character, and not one for each word."""
-    try:
-        data = text.encode()
-    except UnicodeEncodeError:
+def _alike(data: bytes, plain: bytes) -> bool:
+    """Is it ``plain`` with one stretch of it replaced by digits, or ``plain`` itself?"""
+    end: i64 = len(data)
+    behind: i64 = len(plain)
+    least: i64 = end if end < behind else behind
+    start: i64 = 0
+    while start + 8 <= least and read_i64_be(data, start) == read_i64_be(plain, start):
+        start += 8
+    while start < least and data[start] == plain[start]:
+        start += 1
+    if start == end and start == behind:
         return True
+    while end - 8 >= start and behind - 8 >= start and read_i64_be(data, end - 8) == read_i64_be(plain, behind - 8):
+        end -= 8
+        behind -= 8
+    while end > start and behind > start and data[end - 1] == plain[behind - 1]:
+        end -= 1
+        behind -= 1
+    if start == end:  # what stood apart in the other touches here
+        return False
+    while start < end:
+        code: i64 = data[start]
+        if code < 48 or code > 57:
+            return False
+        start += 1
+    return True
+
+
+def _hinted(data: bytes) -> bool:
+    """Could one of the triggers stand in the text? It takes one look at each character, and not one for each word."""
     pairs = _PAIRS
     length: i64 = len(data)
     position: i64 = 0
@@ -117,6 +146,8 @@ class Redactor:
         self._known: tuple[bytes, ...] = ()
         self._known_text: tuple[str, ...] = ()
         self._seen: dict[str, bool] = {}
+        # The last text without a hint, in UTF-8. That depends on nothing but the table, so nothing makes it wrong.
+        self._plain = b""
         self.add(known)
 
     def add(self, known: Iterable[Secret]) -> None:
@@ -131,9 +162,13 @@ class Redactor:
 
     def suspects(self, text: str, parameters: tuple[Parameter, ...]) -> bool:
         """The cheap first look: False when the statement cannot hold anything that is looked for."""
+        return self.suspects_written(text, encode_text(text), parameters)
+
+    def suspects_written(self, text: str, data: bytes, parameters: tuple[Parameter, ...]) -> bool:
+        """As :meth:`suspects`, of a text that was encoded already (``data``)."""
         seen = self._seen.get(text) if len(text) > FORGOTTEN_LENGTH else None
         if seen is None:
-            seen = self._look(text)
+            seen = self._look(text, data)
         if seen or not parameters:
             return seen
         for parameter in parameters:
@@ -142,8 +177,14 @@ class Redactor:
                 return True
         return False
 
-    def _look(self, text: str) -> bool:
-        seen = _hinted(text) and _triggered(text)
+    def _look(self, text: str, data: bytes) -> bool:
+        # Most differ from the last one in a number: the pairs of the new one stand in the other too, or hold digits.
+        seen = False
+        if not (_NUMBERS_SAY_NOTHING and _alike(data, self._plain)):
+            if _hinted(data):
+                seen = _triggered(text)
+            elif len(data) <= REMEMBERED_LENGTH:
+                self._plain = data
         if not seen:
             for known in self._known_text:
                 if len(known) <= len(text) and known in text:

@@ -16,7 +16,15 @@ from mypy_extensions import i64
 from blastwall.errors import RecordingFault
 from blastwall.model import Decision, Direction, Facts, Masked, Secret, Session, Statement, Target
 from blastwall.recording.blocks import SPILL, Blocks, Sink
-from blastwall.recording.bodies import RELAYED_FIELDS, encode_json, encode_text, header_of, write_head, write_u32
+from blastwall.recording.bodies import (
+    RELAYED_FIELDS,
+    encode_json,
+    encode_text,
+    header_of,
+    write_head,
+    write_pair,
+    write_u16,
+)
 from blastwall.recording.checkpoints import EVERY_SECONDS, Checkpoints
 from blastwall.recording.codec import Flag, RecordType
 from blastwall.recording.intents import Intents
@@ -114,7 +122,7 @@ class Writer:
             flags |= _REDACTED
         if len(data) > MAX_PIECE:
             data = self._relay_pieces(data, statement, flags)
-        if masked.tag != self._tag:
+        if masked.tag is not self._tag and masked.tag != self._tag:
             self._tag = masked.tag
             self._word = encode_text(masked.tag)[:255]
         word = self._word
@@ -127,12 +135,11 @@ class Writer:
         start = i64(len(out))
         try:
             write_head(out, length, _RELAYED, flags, statement, pending.at())
-            write_u32(out, rows)
-            write_u32(out, masked.cells)
-            out.append(len(word))
-            out.append(len(error))
+            write_pair(out, rows, masked.cells)
+            write_u16(out, i64(len(word)) << 8 | i64(len(error)))
             out.write(word)
-            out.write(error)
+            if len(error) > 0:
+                out.write(error)
             pending.add(data)
         except BaseException:
             out.truncate(start)

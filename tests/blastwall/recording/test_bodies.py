@@ -35,6 +35,7 @@ from blastwall.recording.bodies import (
     header_of,
     judgement,
     write_head,
+    write_pair,
     write_parameters,
     write_u16,
     write_u32,
@@ -105,6 +106,21 @@ def test_a_number_that_does_not_fit_is_not_cut(number):
         write_u32(BytesWriter(), number)
     with pytest.raises(OverflowError):
         write_u16(BytesWriter(), number)
+    for pair in ((number, 0), (0, number)):
+        with pytest.raises(OverflowError):
+            write_pair(BytesWriter(), *pair)
+    with pytest.raises(OverflowError):
+        write_head(BytesWriter(), number, 1, 1, 1, 1)
+    with pytest.raises(OverflowError):
+        write_head(BytesWriter(), 1, 1, 1, number, 1)
+
+
+@pytest.mark.parametrize("first", [0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF])
+@pytest.mark.parametrize("second", [0, 0xFFFF, 0x80000000, 0xFFFFFFFF])
+def test_two_numbers_are_written_one_after_the_other(first, second):
+    writer = BytesWriter()
+    write_pair(writer, first, second)
+    assert writer.getvalue() == struct.pack(">II", first, second)
 
 
 def test_the_kinds_keep_their_numbers():

@@ -150,7 +150,7 @@ def test_anything_round_trips(script, compress):
 class Never(Redactor):
     """Redaction has its own tests; random bytes may look like what it looks for."""
 
-    def suspects(self, text, parameters):
+    def suspects_written(self, text, data, parameters):
         return False
 
 
