@@ -1,7 +1,6 @@
 """The values every floor speaks in: frozen, protocol-neutral, standard library only.
 
 Nothing here does I/O, reads a clock or knows a protocol. Three types are *proofs*, each minted in one place:
-
 * :class:`Permit` by ``blastwall.policy.decide``: no permit, no ``forward``;
 * :class:`Masked` by ``blastwall.masking.mask``: no mask, no ``relay``;
 * :class:`Secret` anywhere, but its text leaves it only through :meth:`Secret.reveal`.
