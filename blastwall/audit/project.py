@@ -97,7 +97,7 @@ class Projection:
         """As :func:`project`."""
         match record:
             case Intent():
-                return self._intent(record)
+                return None if record.ran else self._intent(record)
             case Event() if record.name not in _KEPT:
                 return self._event(record)
             case End() if self._header.protocol != JOURNAL and not self._header.raw.get("purpose"):
@@ -105,7 +105,7 @@ class Projection:
                 event["status_id"] = 1
                 return self._filled(event, "end", "authentication", record)
             case Relayed() if not record.refused and (record.error or _telling(record.tag)):
-                return self._outcome(record)
+                return self._outcome(record._replace(statement=record.run, run=0) if record.run else record)
         return None
 
     def _intent(self, record: Intent) -> dict[str, Any]:

@@ -21,10 +21,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from blastwall.audit.journal import GATEWAY, note
-from blastwall.audit.lines import Lines
+from blastwall.audit.lines import AHEAD, Lines
 from blastwall.audit.sink import Sink
 from blastwall.errors import OurFault, RecordingFault
 from blastwall.local.arrivals import Arrivals
@@ -42,7 +42,6 @@ from blastwall.settings import AuditSettings
 MAX_LINE = 1 << 20  # bytes of one line that are read back
 PLACES = ".places"  # in the trail's directory: how far each recording was projected
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}\.jsonl\Z")
-BATCH = 500  # events held in memory before they are written
 PERIOD = 0.5  # seconds between two looks of the follower
 PROGRAM = "blastwall.local.audit"
 NICE = 10  # of the follower: about a tenth of what the data path gets where both want a processor
@@ -57,14 +56,6 @@ class Place:
     done: bool = False
 
 
-@dataclass(slots=True)
-class _UnderWay:
-    """A recording that may still grow, as far as it was read."""
-
-    reader: Reader
-    lines: Lines | None = None
-
-
 class AuditTrail:
     """The audit events of one state directory."""
 
@@ -74,7 +65,7 @@ class AuditTrail:
         self._outboxes = outboxes
         self._arrivals = Arrivals(self._shelf)
         self._open: dict[str, Entry] = {}
-        self._under_way: dict[str, _UnderWay] = {}
+        self._under_way: dict[str, Lines] = {}  # of recordings that may still grow, as far as they were read
 
     def catch_up(self) -> int:
         """Project what was recorded since the last time; return how many events that gave.
@@ -85,8 +76,10 @@ class AuditTrail:
             with self._alone():
                 places = self.directory / PLACES
                 places.mkdir(mode=0o700, exist_ok=True)
-                entries = [*self._arrivals.take(), *self._open.values()]
-                written = sum(self._follow(entry, places / f"{entry.id}.json") for entry in entries)
+                # Known before any is read: one that cannot be read now, or written down, is tried again.
+                entries = {entry.id: entry for entry in self._arrivals.take()} | self._open
+                self._open = dict(entries)
+                written = sum(self._follow(entry, places / f"{entry.id}.json") for entry in entries.values())
                 return written + sum(self._take(entry, places / f"{entry.id}.json") for entry in self._shelf.retired())
         except OSError as error:
             raise OurFault(f"Audit events could not be written to {self.directory}: {error.strerror}.") from error
@@ -178,37 +171,54 @@ class AuditTrail:
 
     def _project(self, entry: Entry, before: Place, place: Path) -> tuple[int, bool]:
         written = 0
-        with entry.open() as file:
-            known = self._under_way.get(entry.id)
-            if known is None:
-                known = self._under_way[entry.id] = _UnderWay(Reader(file))
+        with entry.open() as file, _Days(self.directory) as days:
+            lines = self._under_way.pop(entry.id, None)
+            if lines is None:
+                lines = Lines(Reader(file, AHEAD))
             else:
-                known.reader.again(file)
-            reader = known.reader
-            records = reader.records()
-            if known.lines is None and next(records, None) is not None:
-                assert reader.header is not None
-                known.lines = Lines(reader.header)  # the header was the first record, and is no event
-            more = known.lines is not None
+                lines.reader.again(file)
+            more = True
             while more:
-                assert known.lines is not None
-                days: dict[str, list[str]] = {}
-                more = known.lines.gather(records, before.sequence, days, BATCH)
-                written += self._append(days)
-        done = known.lines is not None and known.lines.ended
+                more = lines.gather(before.sequence)
+                if lines.count:
+                    written += lines.count
+                    days.append(*lines.take())
+        # Not before all was written: what a full disk has stopped is read once more, from its place on.
+        self._under_way[entry.id] = lines
+        reader = lines.reader
         if reader.sequence >= before.sequence:
-            _write_place(place, Place(reader.position, reader.sequence, done))
-        return written, done
+            _write_place(place, Place(reader.position, reader.sequence, lines.ended))
+        return written, lines.ended
 
-    def _append(self, days: Mapping[str, Sequence[str]]) -> int:
-        for day, lines in days.items():
-            path = self.directory / f"{day}.jsonl"
+
+class _Days:
+    """The trail's files, one of them open at a time."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._day = ""
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> _Days:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def append(self, day: str, lines: bytes) -> None:
+        if self._file is None or day != self._day:
+            self.__exit__()
+            path = self._directory / f"{day}.jsonl"
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "ab") as file:
-                # A crash may have left half a line: it ends here, and is skipped by readers.
-                start = "" if _ends_well(file.fileno()) else "\n"
-                file.write((start + "\n".join(lines) + "\n").encode())
-        return sum(map(len, days.values()))
+            self._file = os.fdopen(descriptor, "ab", buffering=0)
+            self._day = day
+            if not _ends_well(descriptor):
+                # A crash has left half a line: it ends here, and is skipped by readers.
+                self._file.write(b"\n")
+        rest = lines
+        while rest:
+            rest = rest[self._file.write(rest) :]
 
 
 class Follower:

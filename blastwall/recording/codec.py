@@ -196,6 +196,18 @@ def deflate(payload: bytes) -> bytes:
     return zstandard.ZstdCompressor(level=1).compress(payload)
 
 
+def raw_record(payload: bytes, position: int) -> RawRecord:
+    """The record that begins there, in a payload of whole records."""
+    start = position + RECORD.size
+    return RawRecord(
+        payload[position + 4],
+        payload[position + 5],
+        read_u32(payload, position + 6),
+        read_u64(payload, position + 10),
+        payload[start : start + read_u32(payload, position)],
+    )
+
+
 def split_records(payload: bytes, offset: int = 0) -> Iterator[RawRecord]:
     """Yield a payload's records. Raises :class:`FormatFault` when a record runs over the end."""
     position, end = 0, len(payload)

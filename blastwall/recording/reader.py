@@ -10,6 +10,9 @@ import json
 from collections.abc import Iterator
 from typing import Final, Protocol
 
+from librt.strings import read_i64_be
+from mypy_extensions import i64
+
 from blastwall.recording import chain
 from blastwall.recording.codec import (
     BLOCK_HEAD,
@@ -17,20 +20,20 @@ from blastwall.recording.codec import (
     RECORD,
     BlockHead,
     FormatFault,
-    RawRecord,
     RecordType,
     Torn,
     check_preamble,
     inflate,
     parse_head,
-    read_u32,
-    read_u64,
+    raw_record,
     split_records,
 )
-from blastwall.recording.records import Decoder, Header, Record
+from blastwall.recording.records import Decoder, Header, Intent, Record
 from blastwall.value import Fixed
 
+_RECORD: Final = RECORD.size
 _AT: Final = RECORD.size - 8  # where in a record's head its time stands
+_TOP: Final = -(1 << 63)  # unsigned numbers compare as signed ones do that differ in this
 
 
 class Source(Protocol):
@@ -75,56 +78,57 @@ class Reader:
     when it ends inside a block, another :class:`FormatFault` when it was tampered with or damaged (``position`` and
     ``index`` say where). Construction raises :class:`FormatFault` for what is not a recording, or is of a newer
     version.
+
+    ``ahead`` is how many bytes are asked of the source at a time: 0 for no more than what is needed, so that it stands
+    behind what was read.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, ahead: int = 0) -> None:
         self._source = source
+        self._ahead = ahead
+        self._held = b""  # what was read of the source: from _used on, nobody has looked at it yet
+        self._used: i64 = 0
         self.header: Header | None = None
         self.problem: FormatFault | None = None
         self.position = 0
         self.index = 0
+        self.first = 0  # the number of the last block's first record
+        self._offset = 0  # where the last block begins
+        self._head: BlockHead | None = None  # the last block's
         self._sequence = 0
-        self._latest = 0
+        self._latest: i64 = _TOP  # compares as signed numbers do
         self._session = b""
         self.chain = b""
-        self.version = check_preamble(_exactly(source, PREAMBLE.size))
-        self._decoder = Decoder(self.version)
+        self.version = check_preamble(self._take(PREAMBLE.size))
+        self.decoder = Decoder(self.version)
         self.position = PREAMBLE.size
 
     def blocks(self) -> Iterator[Block]:
         """Yield the blocks that hold together; stop at the first that does not."""
-        while (block := self._next()) is not None:
-            yield block
+        while (payload := self.payload()) is not None:
+            assert self._head is not None
+            yield Block(self.index - 1, self._offset, self._head, payload)
 
     def records(self) -> Iterator[Record]:
         """Yield the records of those blocks."""
-        while (block := self._next()) is not None:
-            payload, sequence = block.payload, block.head.sequence
+        while (payload := self.payload()) is not None:
+            sequence = self.first
             position, end = 0, len(payload)
             while position < end:  # their lengths were checked with the block
-                start = position + RECORD.size
-                stop = start + read_u32(payload, position)
-                raw = RawRecord(
-                    payload[position + 4],
-                    payload[position + 5],
-                    read_u32(payload, position + 6),
-                    read_u64(payload, position + _AT),
-                    payload[start:stop],
-                )
-                position = stop
+                raw = raw_record(payload, position)
+                ran = self.decoder.pairs.ran(payload, position)
                 try:
-                    record = self._decoder.decode(raw, sequence)
+                    record = self.decoder.decode(raw, sequence)
                 except FormatFault as problem:
-                    problem.offset = block.offset
-                    self.index = block.index
-                    self.problem = problem
+                    self.damaged(problem)
                     return
+                position += _RECORD + len(raw.body)
                 sequence += 1
                 if record is not None:
-                    yield record
+                    yield record._replace(ran=True) if ran and isinstance(record, Intent) else record
 
-    def _next(self) -> Block | None:
-        """The next block that holds; None at the end, and where there is a problem."""
+    def payload(self) -> bytes | None:
+        """The records of the next block that holds; None at the end, and where there is a problem."""
         if self.problem is not None:
             return None
         try:
@@ -133,50 +137,65 @@ class Reader:
             self.problem = problem
             return None
 
+    def damaged(self, problem: FormatFault) -> None:
+        """A record of the last block cannot be read: there is no more."""
+        problem.offset = self._offset
+        self.index -= 1
+        self.problem = problem
+
     def again(self, source: Seekable) -> None:
         """Look at a file that has grown since: go on behind the last whole block, as if it had ended there."""
         if self.sound:
             self.problem = None
         source.seek(self.position)
         self._source = source
+        self._held = b""
+        self._used = 0
 
-    def _block(self) -> Block | None:
+    def _block(self) -> bytes | None:
         offset = self.position
-        data = _exactly(self._source, BLOCK_HEAD)
+        data = self._take(BLOCK_HEAD)
         if not data:
             return None
         if len(data) < BLOCK_HEAD and not any(data):
             raise Torn("The file ends in zeros that were never written.", offset)
-        if not any(data) and self._zeros():
+        if len(data) == BLOCK_HEAD and read_i64_be(data, 0) == 0 and not any(data) and self._zeros():
             raise Torn("The file ends in zeros that were never written.", offset)
         head = parse_head(data, offset)
-        stored = _exactly(self._source, head.stored)
+        stored = self._take(head.stored)
         if len(stored) < head.stored:
             raise Torn("The file ends inside a block.", offset)
         if self.header is None:
             self._begin(inflate(head, stored, offset), offset)
-        value = chain.link(self.chain, self._session, head.sealed, (stored,))
+        if len(stored) < chain.SMALL:
+            value = chain.linked(b"".join((self.chain, self._session, head.sealed, stored)))
+        else:
+            value = chain.link(self.chain, self._session, head.sealed, (stored,))
         if value != head.chain:
             raise FormatFault("The chain is broken: this block is not what was written here.", offset)
         payload = inflate(head, stored, offset)
         if head.sequence != self._sequence:
             raise FormatFault("Records are missing before this block.", offset)
         count = self._count(payload, offset)
-        block = Block(self.index, offset, head, payload)
+        self._head = head
+        self._offset = offset
+        self.first = self._sequence
         self.chain = value
         self._sequence += count
         self.index += 1
-        self.position = block.end
-        return block
+        self.position = offset + BLOCK_HEAD + head.stored
+        return payload
 
     def _count(self, payload: bytes, offset: int) -> int:
         """How many whole records it holds, none older than the one before."""
-        position, end, count = 0, len(payload), 0
+        position: i64 = 0
+        end: i64 = len(payload)
+        count: i64 = 0
         while position < end:
-            if end - position < RECORD.size:
+            if end - position < _RECORD:
                 raise FormatFault("A record's head runs over its block.", offset)
-            at = read_u64(payload, position + _AT)
-            position += RECORD.size + read_u32(payload, position)
+            at = read_i64_be(payload, position + _AT) ^ _TOP
+            position += _RECORD + ((read_i64_be(payload, position) >> 32) & 0xFFFFFFFF)
             if position > end:
                 raise FormatFault("A record's body runs over its block.", offset)
             if at < self._latest:
@@ -198,7 +217,7 @@ class Reader:
     @property
     def latest(self) -> int:
         """The time of the last record that was read, in nanoseconds since the recording began."""
-        return self._latest
+        return (int(self._latest) ^ _TOP) & ((1 << 64) - 1)
 
     def _begin(self, payload: bytes, offset: int) -> None:
         """Learn from the first record whose recording this is: the chain cannot be checked before."""
@@ -216,20 +235,34 @@ class Reader:
 
     def _zeros(self) -> bool:
         """Whether nothing but zeros follows: a disk that lost power keeps the length of what it did not keep."""
-        while data := self._source.read(1 << 20):
+        while data := self._take(1 << 20):
             if any(data):
                 return False
         return True
 
+    def _take(self, size: i64) -> bytes:
+        """The next bytes; fewer than asked for where the source ends."""
+        used = self._used
+        held = self._held
+        if len(held) - used < size:
+            return self._fetch(size)
+        self._used = used + size
+        return held[used : used + size]
 
-def _exactly(source: Source, size: int) -> bytes:
-    data = source.read(size)
-    while 0 < len(data) < size:
-        more = source.read(size - len(data))
-        if not more:
-            break
-        data += more
-    return data
+    def _fetch(self, size: i64) -> bytes:
+        data = self._held[self._used :]
+        while len(data) < size:
+            more = self._source.read(max(size - len(data), self._ahead))
+            if not more:
+                break
+            data += more
+        if len(data) <= size:
+            self._held = b""
+            self._used = 0
+            return data
+        self._held = data
+        self._used = size
+        return data[:size]
 
 
 def read_header(source: Source) -> Header:

@@ -5,8 +5,6 @@ Nothing read here is trusted: lengths are checked against what is there, JSON ag
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -14,15 +12,20 @@ from typing import Any, Final, TypeAlias
 from blastwall.model import Direction, Parameter
 from blastwall.recording.bodies import (
     BINARY,
+    DAMAGE,
     INTENT_FIELDS,
     KIND_NAMES,
     NULL,
     PARAMETER,
     RELAYED_FIELDS,
+    Judgement,
     decode_text,
+    read_judgement,
+    read_object,
 )
 from blastwall.recording.codec import VERSION, Flag, FormatFault, RawRecord, RecordType
 from blastwall.recording.manifest import parse_manifest
+from blastwall.recording.pairs import Pairs
 from blastwall.value import Fixed
 
 # Plain integers: an enum's operators are most of what a record costs.
@@ -71,6 +74,7 @@ class Intent(Fixed):
         "kind",
         "name",
         "parameters",
+        "ran",
         "redacted",
         "results",
         "sequence",
@@ -93,6 +97,7 @@ class Intent(Fixed):
         "surroundings",
         "redacted",
         "results",
+        "ran",
     )
 
     def __init__(
@@ -111,6 +116,7 @@ class Intent(Fixed):
         redacted: bool,
         results: bytes
         | None = None,  # formats asked for, as in Statement; None: the recording does not tell (version 1)
+        ran: bool = False,  # to prepare what the next intent runs: Pairs.ran
     ) -> None:
         self.sequence: Final = sequence
         self.at: Final = at
@@ -125,6 +131,7 @@ class Intent(Fixed):
         self.surroundings: Final = surroundings
         self.redacted: Final = redacted
         self.results: Final = results
+        self.ran: Final = ran
 
 
 class Relayed(Fixed):
@@ -139,6 +146,7 @@ class Relayed(Fixed):
         "redacted",
         "refused",
         "rows",
+        "run",
         "sequence",
         "statement",
         "tag",
@@ -155,6 +163,7 @@ class Relayed(Fixed):
         "direction",
         "redacted",
         "refused",
+        "run",
     )
 
     def __init__(
@@ -170,6 +179,7 @@ class Relayed(Fixed):
         direction: Direction,
         redacted: bool,
         refused: bool = False,  # the gateway's own words: the statement it answers never reached the target
+        run: int = 0,  # the statement that ran what this one prepared, where one intent told of both: Pairs.ran
     ) -> None:
         self.sequence: Final = sequence
         self.at: Final = at
@@ -182,6 +192,7 @@ class Relayed(Fixed):
         self.direction: Final = direction
         self.redacted: Final = redacted
         self.refused: Final = refused
+        self.run: Final = run
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +235,9 @@ class Decoder:
 
     def __init__(self, version: int = VERSION) -> None:
         self._version = version
-        self._judgements: dict[int, tuple[Mapping[str, Any], Mapping[str, Any], str]] = {}
+        self._judgements: dict[int, Judgement] = {}
         self._refused: dict[int, None] = {}  # the last statements that were not permitted, in order
+        self.pairs: Final = Pairs(self._judgements)
 
     def decode(self, raw: RawRecord, sequence: int) -> Record | None:
         """Return the record; None for one that only serves others. Raises :class:`FormatFault`."""
@@ -233,7 +245,7 @@ class Decoder:
             if raw.type == _INTENT:
                 return self._intent(raw, sequence)
             if raw.type == _RELAYED:
-                return _relayed(raw, sequence, refused=raw.statement in self._refused)
+                return _relayed(raw, sequence, self.was_refused(raw.statement), self.pairs.run_by(raw.statement))
             match raw.type:
                 case RecordType.JUDGEMENT:
                     self._judgement(raw)
@@ -241,13 +253,13 @@ class Decoder:
                 case RecordType.HEADER:
                     return _header(raw, sequence)
                 case RecordType.EVENT:
-                    value = _object(raw.body)
+                    value = read_object(raw.body)
                     fields = value["fields"]
                     if not isinstance(fields, dict):
                         raise TypeError
                     return Event(sequence, raw.at, str(value["name"]), fields)
                 case RecordType.END:
-                    value = _object(raw.body)
+                    value = read_object(raw.body)
                     totals = value["totals"]
                     if not isinstance(totals, dict):
                         raise TypeError
@@ -257,26 +269,39 @@ class Decoder:
                     return None  # for verification only
                 case RecordType.MANIFEST:
                     return Seal(sequence, raw.at, parse_manifest(raw.body), raw.body)
-        except (KeyError, struct.error, TypeError, ValueError, IndexError, OverflowError, RecursionError) as error:
+        except DAMAGE as error:
             raise FormatFault(f"Record {sequence} is damaged.") from error
         raise FormatFault(f"Record {sequence} is of a type ({raw.type}) that this version does not know.")
 
+    def decided(self, statement: int, permitted: bool) -> None:
+        """Keep what was decided of the statement, for what is then relayed under it."""
+        if permitted:
+            if self._refused:
+                self._refused.pop(statement, None)
+            return
+        self._refused.pop(statement, None)
+        self._refused[statement] = None
+        if len(self._refused) > MAX_REFUSED:
+            del self._refused[next(iter(self._refused))]
+
+    def was_refused(self, statement: int) -> bool:
+        """Whether it was not permitted, so that what is relayed under it are the gateway's own words."""
+        return bool(self._refused) and statement in self._refused
+
+    def knows(self, reference: int) -> bool:
+        """Whether there was a judgement of this number."""
+        return reference in self._judgements
+
     def _judgement(self, raw: RawRecord) -> None:
-        value = _object(raw.body)
-        facts, decision = value["facts"], value["decision"]
-        if not isinstance(facts, dict) or not isinstance(decision, dict):
-            raise TypeError
-        self._judgements[raw.statement] = (facts, decision, str(value["surroundings"]))
+        if raw.statement in self._judgements:
+            self.pairs.forget()
+        self._judgements[raw.statement] = read_judgement(raw.body)
 
     def _intent(self, raw: RawRecord, sequence: int) -> Intent:
         body = raw.body
         reference, kind, name_length, count, text_length, upstream_length = INTENT_FIELDS.unpack_from(body)
         facts, decision, surroundings = self._judgements[reference]
-        self._refused.pop(raw.statement, None)
-        if decision.get("verdict") != "permit":
-            self._refused[raw.statement] = None
-            if len(self._refused) > MAX_REFUSED:
-                del self._refused[next(iter(self._refused))]
+        self.decided(raw.statement, decision.get("verdict") == "permit")
         text, position = _take(body, INTENT_FIELDS.size, text_length)
         upstream, position = _take(body, position, upstream_length)
         name, position = _take(body, position, name_length)
@@ -306,7 +331,7 @@ class Decoder:
 
 
 def _header(raw: RawRecord, sequence: int) -> Header:
-    value = _object(raw.body)
+    value = read_object(raw.body)
     header = Header(sequence, raw.at, value)
     if not isinstance(value["principal"], dict) or not isinstance(value["target"], dict):
         raise TypeError
@@ -320,7 +345,7 @@ def _header(raw: RawRecord, sequence: int) -> Header:
     return header
 
 
-def _relayed(raw: RawRecord, sequence: int, *, refused: bool) -> Relayed:
+def _relayed(raw: RawRecord, sequence: int, refused: bool, run: int) -> Relayed:
     rows, cells, tag_length, error_length = RELAYED_FIELDS.unpack_from(raw.body)
     tag, position = _take(raw.body, RELAYED_FIELDS.size, tag_length)
     error, position = _take(raw.body, position, error_length)
@@ -336,6 +361,7 @@ def _relayed(raw: RawRecord, sequence: int, *, refused: bool) -> Relayed:
         direction=Direction.TO_TARGET if raw.flags & _TO_TARGET else Direction.TO_AGENT,
         redacted=bool(raw.flags & _REDACTED),
         refused=refused,
+        run=run,
     )
 
 
@@ -344,10 +370,3 @@ def _take(body: bytes, position: int, length: int) -> tuple[bytes, int]:
     if end > len(body):
         raise ValueError
     return body[position:end], end
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    value = json.loads(body.decode("ascii"))
-    if not isinstance(value, dict):
-        raise TypeError
-    return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -133,6 +134,29 @@ def test_nothing_is_projected_beyond_tampering(tmp_path, recorder):
     found = trail(tmp_path)
     assert found == reprojected(tmp_path)
     assert not any(event["class_uid"] == 3002 for event in found.values()), "the end lies behind the damage"
+
+
+def test_what_a_full_disk_has_stopped_is_written_when_there_is_room(tmp_path, recorder, monkeypatch):
+    one, two = (recorder.open(SESSION, TARGET, f"c-{n}", {}) for n in range(2))
+    work(one, 1, 5)
+    recorder.flush()
+    keeper = AuditTrail(tmp_path)
+    keeper.catch_up()
+    work(one, 5, 9)
+    work(two, 1, 5)
+    three = recorder.open(SESSION, TARGET, "c-3", {})  # nobody has seen it before the disk is full
+    for recording in (one, two, three):
+        recording.close("end")
+    with monkeypatch.context() as full:
+        full.setattr("blastwall.local.audit._Days.append", _no_room)
+        with pytest.raises(OurFault, match="No space left"):
+            keeper.catch_up()
+    keeper.catch_up()
+    assert trail(tmp_path) == reprojected(tmp_path)
+
+
+def _no_room(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_junk_among_recordings_is_passed_over(tmp_path, recorder):
