@@ -65,9 +65,12 @@ def _pairs() -> bytes:
 
 
 _PAIRS: Final = _pairs()
-#: Is a digit never part of such a pair? Then no number makes or unmakes one.
+#: Is a digit never part of such a pair, but where the character behind it is one that tells by itself? Then no number
+#: makes a pair that would not stand there without it.
 _NUMBERS_SAY_NOTHING: Final = not any(
-    _PAIRS[digit * 128 + other] or _PAIRS[other * 128 + digit] for digit in range(48, 58) for other in range(128)
+    _PAIRS[other * 128 + digit] or (_PAIRS[digit * 128 + other] and not all(_PAIRS[other::128]))
+    for digit in range(48, 58)
+    for other in range(128)
 )
 
 
