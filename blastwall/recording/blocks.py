@@ -74,9 +74,9 @@ class Blocks:
         self._job: Future[None] | None = None
         self.refusal: RecordingFault | None = None
         self.value = chain.origin(recording)
-        self.length = 0  # bytes
-        self.count = 0  # blocks
-        self.sequence = 0  # records
+        self.length: i64 = 0  # bytes
+        self.count: i64 = 0  # blocks
+        self.sequence: i64 = 0  # records
 
     def begin(self) -> None:
         """Write the preamble. Raises RecordingFault."""
@@ -109,7 +109,7 @@ class Blocks:
         if self.refusal is not None:
             raise self.refusal
 
-    def put(self, payload: bytes, records: int) -> None:
+    def put(self, payload: bytes, records: i64) -> None:
         """As :meth:`write` for one piece of fewer than :data:`COMPRESS_FROM` bytes: what nearly every commit writes."""
         if self._job is not None:
             self.wait()

@@ -56,8 +56,8 @@ class Intents:
         self._last_named: Judged | None = None  # the same of texts that are only named
         self._judgement = 0  # the last id given out
         self.removed: dict[int, tuple[bytes, ...]] = {}
-        self.statements = 0
-        self.denied = 0
+        self.statements: i64 = 0
+        self.denied: i64 = 0
 
     def protect(self, secrets: tuple[Secret, ...]) -> None:
         """From now on these stand in no intent."""

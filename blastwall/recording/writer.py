@@ -84,8 +84,8 @@ class Writer:
         self._signer = signer
         self._refusal: RecordingFault | None = None
         self._tag, self._word = "", b""  # the completion word that was recorded last, and its bytes
-        self._rows = 0
-        self._bytes = 0
+        self._rows: i64 = 0
+        self._bytes: i64 = 0
         own = header_of(
             id, session, target, connection, now() if started_at is None else started_at, self._pending.origin
         )
@@ -117,7 +117,7 @@ class Writer:
         statement = masked.statement
         flags = 0 if masked.direction is _TO_AGENT else _TO_TARGET
         removed = self._intents.removed
-        if removed and statement in removed:
+        if len(removed) > 0 and statement in removed:
             data = self._redactor.blank(data, removed[statement])
             flags |= _REDACTED
         if len(data) > MAX_PIECE:
@@ -127,7 +127,7 @@ class Writer:
             self._word = encode_text(masked.tag)[:255]
         word = self._word
         error = encode_text(masked.error)[:255] if masked.error else b""
-        size = len(data)
+        size: i64 = len(data)
         length = _RELAYED_EXTRA + len(word) + len(error) + size
         rows = masked.rows
         pending = self._pending

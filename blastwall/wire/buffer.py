@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mypy_extensions import mypyc_attr
+from mypy_extensions import i64, mypyc_attr
 
 from blastwall.errors import OurFault
 
@@ -23,17 +23,22 @@ class Buffer:
 
     def __init__(self, limit: int) -> None:
         self.data = b""
-        self.position = 0
-        self.limit = limit
+        self.position: i64 = 0
+        self.limit: i64 = limit
         self._later = bytearray()
-        self._behind = 0  # its length
+        self._behind: i64 = 0  # its length
 
     def __len__(self) -> int:
         return len(self.data) - self.position + self._behind
 
+    @property
+    def empty(self) -> bool:
+        """Is all read? As its length says, for less."""
+        return self.position == len(self.data) and self._behind == 0
+
     def feed(self, chunk: bytes) -> None:
         """Take a chunk. Raises OurFault when more than ``limit`` bytes would be unread; the chunk is not taken then."""
-        unread = len(self.data) - self.position + self._behind
+        unread: i64 = len(self.data) - self.position + self._behind
         if unread + len(chunk) > self.limit:
             raise OurFault(
                 f"{unread + len(chunk)} unread bytes exceed the buffer's {self.limit}: drain before reading on"
@@ -45,9 +50,9 @@ class Buffer:
             self.data = chunk
             self.position = 0
 
-    def need(self, count: int) -> bool:
+    def need(self, count: i64) -> bool:
         """Are ``count`` bytes at hand? If so they are contiguous in ``data`` from ``position``."""
-        here = len(self.data) - self.position
+        here: i64 = len(self.data) - self.position
         if here >= count:
             return True
         if here + self._behind < count:
@@ -58,7 +63,7 @@ class Buffer:
         self._behind = 0
         return True
 
-    def take(self, count: int) -> bytes:
+    def take(self, count: i64) -> bytes:
         """Return the next ``count`` bytes and move past them; call after ``need(count)``."""
         start = self.position
         self.position = start + count

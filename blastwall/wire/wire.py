@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, cast
 
-from mypy_extensions import mypyc_attr
+from mypy_extensions import i64, mypyc_attr
 
 from blastwall.wire.buffer import Engine
 
@@ -125,7 +125,7 @@ class Wire(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._send: Callable[[bytes], None] | None = None  # the transport's write: looking it up costs as much again
         self._reading = True
-        self._came = 0  # bytes since the backlog was asked for, and what it was then
+        self._came: i64 = 0  # bytes since the backlog was asked for, and what it was then
         self.closed = False
         self.error: BaseException | None = None
         self.choked = False  # the peer does not take what we send: produce no more

@@ -103,14 +103,14 @@ class Answers:
         self._listening = listening
         self._queue = Owed()
         self._spare: Expected | None = None  # steps that were answered: making one costs more than filling one
-        self._spares = 0
+        self._spares: i64 = 0
         self._in_batch = False
-        self.status = IDLE
+        self.status: i64 = IDLE
         self.copying_in = False
         self.skipping = False  # the server discards until Sync, and no Sync is on its way yet
         self.fatal = False
-        self.ready_owed = 0  # ReadyForQuery messages to come
-        self.ended_transactions = 0
+        self.ready_owed: i64 = 0  # ReadyForQuery messages to come
+        self.ended_transactions: i64 = 0
         # Findings about the run digested last; the channel reads them when it makes a chunk.
         self.tag = ""
         self._tag_frame = b""  # ... as it stood in the last CommandComplete
@@ -295,7 +295,7 @@ class Answers:
             self.copying_in = False
             self._effect(head)
         elif kind == READY:
-            status = int(data[start + HEADER_SIZE]) if end - start == HEADER_SIZE + 1 else 0
+            status: i64 = data[start + HEADER_SIZE] if end - start == HEADER_SIZE + 1 else 0
             if status != IDLE and status != IN_TRANSACTION and status != FAILED:
                 status = replies.ready_status(data[start:end])[0]  # it raises
             self._ready(status)
@@ -344,7 +344,7 @@ class Answers:
                 effect()
         head.done += 1
 
-    def _ready(self, status: int) -> None:
+    def _ready(self, status: i64) -> None:
         self.condemned = self._touched = False
         if status == IDLE:
             self._tainted = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -60,7 +59,7 @@ class Legs:
         self.up_wire = up_wire
         self.signal = signal
         self.answers = answers
-        self.local: deque[Chunk] = deque()
+        self.local: list[Chunk] = []  # one or two: a queue of its own kind costs more to look at
         self.cancelled = False
         self.waiting = False  # the client's statement is held for a person
         self.guarded: AsyncIterator[Chunk] | None = None  # what the next exchange has instead of its results
@@ -132,7 +131,7 @@ class Legs:
     def collect(self) -> Chunk | None:
         """Digest the runs at hand into one chunk of about CHUNK_BYTES that answers one statement."""
         if len(self.local) > 0:
-            return self.local.popleft()
+            return self.local.pop(0)
         up = self.up
         answers = self.answers
         if self._held is None:

@@ -40,16 +40,18 @@ def skim(up: Upstream, answers: Answers) -> Chunk | None:
     rows: i64 = 0
     number = 0
     tag = ""
+    marks = MARKS
+    leasts = LEAST
     head = answers.head
     while position < stop and position + HEADER_SIZE <= here and head is not None and not head.hidden:
         kind: i64 = data[position]
-        if MARKS[head.step * 256 + kind] == 0:
+        if marks[head.step * 256 + kind] == 0:
             break
         if kind in (ROW, COPY_DATA):
             owner = head.number
             if number and owner != number:
                 break
-            end, count = scan_run(data, position, kind, LEAST[kind], up.max_frame)
+            end, count = scan_run(data, position, kind, leasts[kind], up.max_frame)
             if not count:
                 break
             number = owner
@@ -58,7 +60,7 @@ def skim(up: Upstream, answers: Answers) -> Chunk | None:
             position = end
             continue
         size: i64 = i64(read_i32_be(data, position + 1))
-        least: i64 = LEAST[kind]
+        least: i64 = leasts[kind]
         most: i64 = MOST[kind]
         if most == 0:
             most = up.max_control

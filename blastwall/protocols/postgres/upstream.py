@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from librt.strings import read_i32_be
+from mypy_extensions import i64
 
 from blastwall.errors import UpstreamFault
 from blastwall.model import Secret, Value
@@ -90,14 +91,14 @@ class Upstream(Engine):
         if not 1024 <= max_control <= max_frame <= LONGEST:
             raise ValueError(f"limits must be 1024 <= max_control <= max_frame <= {LONGEST}")
         self._buffer = Buffer(max(max_control, PIECE) + RECEIVE_SLACK)
-        self.max_frame = max_frame
-        self.max_control = max_control
+        self.max_frame: i64 = max_frame
+        self.max_control: i64 = max_control
         self._outgoing = b""
         self._login: Login | None = None
-        self._state = _NEW
+        self._state: i64 = _NEW
         self._ended = False
-        self._left = 0  # bytes still to come of a frame that is passed on in pieces
-        self._streaming = 0  # its type
+        self._left: i64 = 0  # bytes still to come of a frame that is passed on in pieces
+        self._streaming: i64 = 0  # its type
 
     def request_tls(self) -> None:
         """Ask for TLS first. The answer is one byte: more, before TLS begins, is a fault (CVE-2021-23222)."""
@@ -174,7 +175,7 @@ class Upstream(Engine):
     @property
     def silent(self) -> bool:
         """Is there nothing to look at: no byte came, and the stream has not ended?"""
-        return self._state == _READY and not self._ended and not len(self._buffer)
+        return self._state == _READY and not self._ended and self._buffer.empty
 
     @property
     def ready(self) -> bool:
@@ -184,16 +185,19 @@ class Upstream(Engine):
         if self._ended:
             return True
         buffer = self._buffer
-        if buffer.position == len(buffer.data) and not len(buffer):
+        if buffer.empty:
             return False
-        if self._left or self._state == _TLS:
+        if self._left != 0 or self._state == _TLS:
             return True
         if not buffer.need(HEADER_SIZE):
             return False
-        kind = buffer.data[buffer.position]
-        size = int(read_i32_be(buffer.data, buffer.position + 1)) & 0xFFFFFFFF
-        if size < 4 or (size >= PIECE if _STREAMED[kind] else size > self.max_control):
-            return True
+        data = buffer.data
+        position = buffer.position
+        size: i64 = i64(read_i32_be(data, position + 1)) & 0xFFFFFFFF
+        if size < 4 or size > self.max_control or size >= PIECE:
+            kind: i64 = data[position]
+            if size < 4 or (size >= PIECE if _STREAMED[kind] else size > self.max_control):
+                return True
         return buffer.need(1 + size)
 
     @property
