@@ -121,6 +121,9 @@ class Reader:
     def surroundings(self, text: str) -> str:
         raise AssertionError("whoever has it says what it does")
 
+    def meet(self, words: str, text: bytes) -> None:
+        """A text that is asked about next, with its bytes as the client sent them. Whoever can makes use of it."""
+
     def find(self, text: str) -> Finding:
         raise AssertionError("whoever has it says what it does")
 

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from blastwall.errors import ProtocolViolation
 from blastwall.masking.plan import UNTOUCHED
-from blastwall.model import Chunk, Direction, Effect, Permit, Statement, StatementKind
-from blastwall.protocols.postgres import messages, requests
-from blastwall.protocols.postgres.answers import COPY_DATA, IDLE, IN_TRANSACTION, Expected, Step
+from blastwall.model import Chunk, Effect, Permit, Statement, StatementKind
+from blastwall.protocols.postgres import inflow, messages, requests
+from blastwall.protocols.postgres.answers import IDLE, IN_TRANSACTION, Expected, Step
 from blastwall.protocols.postgres.bound import Bounds
 from blastwall.protocols.postgres.brief import briefs
 from blastwall.protocols.postgres.exchange import PostgresExchange, Reader
@@ -19,7 +19,6 @@ from blastwall.protocols.postgres.names import Portal, Prepared, TooMany, Unmade
 from blastwall.protocols.postgres.net import Marking
 from blastwall.protocols.postgres.recent import Recent
 from blastwall.protocols.postgres.requests import Bind, Describe, Execute, Parse, Query, Sync
-from blastwall.protocols.postgres.skim import CHUNK_BYTES
 from blastwall.protocols.postgres.statements import (
     NONE_WITHHELD,
     BindExchange,
@@ -107,11 +106,8 @@ class Handlers:
 
     # -- statements
 
-    def _decoded(self, text: bytes) -> str:
-        """The text of the statement that comes next."""
-        words = self._recent.words(text)
-        if words is not None:
-            return words
+    def _spoiled(self, text: bytes) -> str:
+        """What is written down for bytes that are no text: the statement that comes next is refused for them."""
         try:
             text.decode("utf-8")
         except UnicodeDecodeError as fault:
@@ -123,7 +119,12 @@ class Handlers:
         return Statement(words, kind, (), self._reader.surroundings(words), self._number, name)
 
     def _query(self, event: requests.Query) -> PostgresExchange:
-        return QueryExchange(self, self._legs, self._statement(self._decoded(event.text), _EXECUTE, ""))
+        text = event.text
+        words = self._recent.words(text)
+        if words is None:
+            return QueryExchange(self, self._legs, self._statement(self._spoiled(text), _EXECUTE, ""), b"")
+        self._reader.meet(words, text)
+        return QueryExchange(self, self._legs, self._statement(words, _EXECUTE, ""), event.frame)
 
     def stage_query(self, statement: Statement, permit: Permit, exchange: QueryExchange) -> bool:
         """Put a simple query into the next send; returns whether to follow it to ReadyForQuery."""
@@ -139,12 +140,18 @@ class Handlers:
         self._note_writes(found.facts.effect)
         minted = self._reader.minted(number)
         effects = self._reader.effects(text, permit, number, minted)
-        words = permit.upstream_text.encode()
-        legs.stage(messages.query(words + legs.signature if len(legs.signature) > 0 else words))
+        upstream = permit.upstream_text
+        rewritten = upstream is not text and upstream != text
+        signature = legs.signature
+        frame = exchange.frame
+        if rewritten or len(signature) > 0 or len(frame) == 0:
+            words = upstream.encode()
+            frame = messages.query(words + signature if len(signature) > 0 else words)
+        legs.stage(frame)
         marking = None
         if legs.answers.net is not None:
             marking = Marking(briefs(found.statements, found.tree))
-        legs.answers.ask(Step.QUERY, number, effects, None, permit.upstream_text != text, marking)
+        legs.answers.ask(Step.QUERY, number, effects, None, rewritten, marking)
         return True
 
     def _guard_query(self, statement: Statement, permit: Permit, exchange: QueryExchange) -> None:
@@ -165,7 +172,12 @@ class Handlers:
         if name and name in self._names.prepared:
             self.failing.fail_with("42P05", f'prepared statement "{name}" already exists')
             return None
-        statement = self._statement(self._decoded(event.text), _PREPARE, name)
+        words = self._recent.words(event.text)
+        if words is None:
+            words = self._spoiled(event.text)
+        else:
+            self._reader.meet(words, event.text)
+        statement = self._statement(words, _PREPARE, name)
         type_ids = event.type_ids
         if type_ids and (reason := self._reader.declared(statement.text, type_ids)):
             self._reader.spoil(statement.number, reason)
@@ -369,28 +381,6 @@ class Handlers:
         except ProtocolViolation as violation:
             self.end_with(violation)
 
-    def _copy_data(self, event: requests.CopyData) -> None:
-        if self._legs.answers.copying_in:  # elsewhere the server drops it silently, and so do we
-            number = self._legs.answers.number
-            pieces = [event.data]
-            size = len(event.data)
-            while size < CHUNK_BYTES and self._legs.down.next_is(COPY_DATA):
-                more = self._legs.down.next_event()
-                assert isinstance(more, requests.CopyData)
-                pieces.append(more.data)
-                size += len(more.data)
-            self._legs.local.append(Chunk(b"".join(pieces), number, direction=Direction.TO_TARGET))
-
-    def _copy_done(self, event: requests.CopyDone) -> None:
-        if self._legs.answers.copying_in:
-            self._legs.answers.copying_in = False
-            self._legs.up_wire.write(messages.COPY_DONE)
-
-    def _copy_fail(self, event: requests.CopyFail) -> None:
-        if self._legs.answers.copying_in:
-            self._legs.answers.copying_in = False
-            self._legs.up_wire.write(messages.copy_fail(event.message))
-
     def _terminate(self, event: requests.Terminate) -> None:
         self.ended = self._legs.answers.fatal = True
 
@@ -439,9 +429,9 @@ HANDLERS: Final[Mapping[type, Handler]] = {
     requests.Close: Handlers._close,
     requests.Sync: Handlers._sync,
     requests.Flush: Handlers._flush,
-    requests.CopyData: Handlers._copy_data,
-    requests.CopyDone: Handlers._copy_done,
-    requests.CopyFail: Handlers._copy_fail,
+    requests.CopyData: lambda handlers, event: inflow.data(handlers._legs, event),
+    requests.CopyDone: lambda handlers, event: inflow.done(handlers._legs),
+    requests.CopyFail: lambda handlers, event: inflow.fail(handlers._legs, event),
     requests.Terminate: Handlers._terminate,
     requests.FunctionCall: Handlers._function_call,
 }

@@ -22,14 +22,14 @@ from blastwall.protocols.postgres.answers import FAILED, IDLE
 from blastwall.protocols.postgres.classify import (
     Classifier,
     Finding,
-    StatementFinding,
     Surroundings,
     classify_tree,
     declared,
 )
+from blastwall.protocols.postgres.consequences import consequence
 from blastwall.protocols.postgres.exchange import Reader
 from blastwall.protocols.postgres.legs import Legs
-from blastwall.protocols.postgres.names import Portal, Prepared
+from blastwall.protocols.postgres.names import Prepared
 from blastwall.protocols.postgres.options import Options
 from blastwall.protocols.postgres.remembered import REMEMBERED, Remembered, bounded, names_one
 from blastwall.protocols.postgres.shelf import Shelf
@@ -43,7 +43,7 @@ from blastwall.sql.parser import Tree
 from blastwall.sql.rename import Names as Touched
 from blastwall.sql.rename import names as touched_names
 from blastwall.sql.rename import rename
-from blastwall.sql.skeleton import skeleton
+from blastwall.sql.skeleton import fits, joined, pieces
 
 #: A hold inside a transaction ends this long before the server would end the session for idling (seconds).
 IDLE_MARGIN: Final = 5.0
@@ -91,7 +91,8 @@ class SessionReader(Reader, Texts):
         # The text read last, the object itself: each statement's is asked for several times. As good as what is exact.
         self._last_text: str | None = None
         self._last: Remembered | None = None
-        self._shapes: dict[str, Remembered] = {}  # of this catalogue, by skeleton
+        self._shapes: dict[bytes, Remembered] = {}  # of this catalogue, by skeleton
+        self._shape: Remembered | None = None  # the one met last: as good as what is exact
         self._amounts: dict[str, Facts] = {}  # of texts whose parameters say how much, as they were bound last
         self._known_version = -1
         self._fingerprint = ""
@@ -162,15 +163,37 @@ class SessionReader(Reader, Texts):
     def _look(self, text: str) -> Remembered:
         """Past the exact texts: by skeleton, if nothing in it depends on its integers, else by judging."""
         around = self._settle()
-        shape = skeleton(text)
-        read = self._shapes.get(shape) if shape is not None else None
+        parts = pieces(text)
+        shape = joined(parts) if parts is not None else b""
+        read = self._shapes.get(shape) if parts is not None else None
         if read is None:
             found = self._classifier.classify(text, around)
             read = Remembered(found)
-            if shape is not None and found.literal_independent and not read.session_names:
+            if parts is not None and found.literal_independent and not read.session_names:
+                if len(parts) > 1:
+                    read.pieces = parts
                 bounded(self._shapes)[shape] = read
+        if read.pieces is not None:
+            self._shape = read
         bounded(self._exact)[text] = read
+        self._last_text = text
+        self._last = read
         return read
+
+    def meet(self, words: str, text: bytes) -> None:
+        """A text as the client sent it, of which will be asked next: most differ from the last in their numbers only.
+
+        What it means is that one's finding, as :meth:`_look` would find it by its skeleton. That holds where what is
+        exact holds: until the surroundings are others (:meth:`_settle`) or the catalogue is read anew
+        (:meth:`refresh`).
+        """
+        shape = self._shape
+        if shape is None or words is self._last_text or self._known_version != self._names.version:
+            return
+        parts = shape.pieces
+        if parts is not None and fits(parts, text):
+            self._last_text = words
+            self._last = shape
 
     def spoil(self, number: int, reason: str) -> None:
         """The statement's bytes are not a text: it is unknown, whatever it looks like."""
@@ -251,7 +274,7 @@ class SessionReader(Reader, Texts):
         )
         self._known = known
         self._exact.clear()
-        self._last_text = self._last = None
+        self._last_text = self._last = self._shape = None
         self._known_version = self._names.version
         self._fingerprint = f"{self._database}/{self._user}/{known.fingerprint}"
         return known
@@ -318,51 +341,9 @@ class SessionReader(Reader, Texts):
             return ()
         touched = touched_names(finding.tree) if read.naming else (None,) * len(finding.statements)
         return tuple(
-            self._effect(part, names, minted, text, permit, number)
+            consequence(self._names, part, names, minted, text, finding.masked, permit, number, self._soil)
             for part, names in zip(finding.statements, touched, strict=True)
         )
-
-    def _effect(
-        self,
-        part: StatementFinding,
-        touched: Touched | None,
-        minted: Mapping[str, str],
-        text: str,
-        permit: Permit,
-        number: int,
-    ) -> Callable[[], None] | None:
-        names = self._names
-        actions: list[Callable[[], None]] = []
-        if part.changes_catalogue:
-            actions.append(self._soil)
-        if touched is not None:
-            name = touched.defines_statement
-            if name is not None and "s" + name in minted:
-                prepared = Prepared(name, minted["s" + name], text, part.facts, (), permit.upstream_text)
-                prepared.masked, prepared.treatment = self.find(text).masked, part.carried
-                actions.append(lambda: names.prepare(prepared))
-            name = touched.defines_cursor
-            if name is not None and "c" + name in minted:
-                portal = Portal(name, minted["c" + name], part.facts, permit, number, (), part.carried)
-                actions.append(lambda: names.open(portal))
-            if touched.closes_statement is not None:
-                statement = touched.closes_statement
-                actions.append(lambda: names.unprepare(statement))
-            if touched.closes_cursor is not None:
-                cursor = touched.closes_cursor
-                actions.append(lambda: names.close(cursor))
-            if touched.closes_all_statements:
-                actions.append(names.unprepare_all)
-            if touched.closes_all_cursors:
-                actions.append(names.close_all)
-        if not actions:
-            return None
-
-        def act() -> None:
-            for action in actions:
-                action()
-
-        return act
 
     def _soil(self) -> None:
         self._soiled = True
@@ -392,6 +373,7 @@ class SessionReader(Reader, Texts):
         self._known = None
         self._known_version = -1
         self._shapes.clear()
+        self._shape = None
         self._soiled = False
         self._dirty_transaction = not shared
         self._looked_at = time.monotonic()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
 from blastwall.model import Value
 from blastwall.protocols.postgres.classify import Finding
 from blastwall.sql.amplification import BY_PARAMETER
 from blastwall.sql.rename import Names as Touched
+
+K = TypeVar("K", str, bytes)
 
 #: Findings a connection remembers, of exact texts and of skeletons each.
 REMEMBERED: Final = 512
@@ -22,10 +24,11 @@ BY_THE_RUN: Final = frozenset({"setting", BY_PARAMETER, "writes_masked"})
 class Remembered(Value):
     """``naming``: the text may hold names of the session, which the gateway replaces; ``changing``: it may change the
     catalogue; ``session_names``: what it means depends on such names. All False for what does not parse. ``plain``: its
-    facts are those of each run, whatever its parameters are and whatever the target allows to be set.
+    facts are those of each run, whatever its parameters are and whatever the target allows to be set. ``pieces`` are
+    those of its text (see ``skeleton.pieces``) where the finding is that of every text with the same; none elsewhere.
     """
 
-    __slots__ = ("changing", "finding", "naming", "plain", "session_names")
+    __slots__ = ("changing", "finding", "naming", "pieces", "plain", "session_names")
     __match_args__ = ("finding", "naming", "changing", "session_names")
 
     def __init__(self, finding: Finding) -> None:
@@ -35,6 +38,7 @@ class Remembered(Value):
         self.changing = parsed and finding.changes_catalogue
         self.session_names = parsed and finding.session_names
         self.plain = finding.facts.flags.isdisjoint(BY_THE_RUN)
+        self.pieces: list[bytes] | None = None
 
 
 def may_name(finding: Finding) -> bool:
@@ -55,7 +59,7 @@ def names_one(touched: Touched) -> bool:
     )
 
 
-def bounded(memory: dict[str, Remembered]) -> dict[str, Remembered]:
+def bounded(memory: dict[K, Remembered]) -> dict[K, Remembered]:
     """The memory with room for one more. It forgets everything rather than grow: what recurs is back at once."""
     if len(memory) >= REMEMBERED:
         memory.clear()

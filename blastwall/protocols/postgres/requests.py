@@ -20,6 +20,7 @@ from blastwall.errors import ProtocolViolation
 from blastwall.model import Secret, Value
 from blastwall.protocols.postgres.bodies import MessageViolation as MessageViolation
 from blastwall.protocols.postgres.bodies import ends_early, name_end, numbers, string_end, too_long
+from blastwall.protocols.postgres.frames import HEADER_SIZE
 
 _int32: Final = struct.Struct(">i").unpack_from
 _uint32: Final = struct.Struct(">I").unpack_from
@@ -64,13 +65,17 @@ class Password:
 
 @mypyc_attr(free_list_len=1)  # one after the other, each gone before the next
 class Query(Value):
-    """A simple query; ``text`` without its NUL and without any other NUL. UTF-8 is not yet checked."""
+    """A simple query; ``text`` without its NUL and without any other NUL. UTF-8 is not yet checked.
 
-    __slots__ = ("text",)
+    ``frame`` is the whole message where it came by itself, equal to ``messages.query(text)``; b"" elsewhere.
+    """
+
+    __slots__ = ("frame", "text")
     __match_args__ = ("text",)
 
-    def __init__(self, text: bytes) -> None:
+    def __init__(self, text: bytes, frame: bytes = b"") -> None:
         self.text = text
+        self.frame = frame
 
 
 @mypyc_attr(free_list_len=1)  # one after the other, each gone before the next
@@ -215,7 +220,7 @@ def _read_query(buffer: bytes, start: int, end: int) -> Query:
     if start < end and buffer[end - 1] == 0:
         text = buffer[start : end - 1]
         if 0 not in text:  # a call of find costs ten times as much
-            return Query(text)
+            return Query(text, buffer if start == HEADER_SIZE and end == len(buffer) else b"")
     stop = buffer.find(0, start, end)
     if stop != end - 1 or stop < start:
         raise MessageViolation("invalid string in message" if stop < 0 else "invalid message format", kind=b"Q")

@@ -26,13 +26,16 @@ NONE_WITHHELD: Final[Set[int]] = frozenset()
 
 @mypyc_attr(free_list_len=1)
 class QueryExchange(PostgresExchange):
-    """A simple query."""
+    """A simple query. ``frame`` is the message as it came: it may go upstream where the permit is for that very text.
+    b"": it is made anew.
+    """
 
-    __slots__ = ("_handlers",)
+    __slots__ = ("_handlers", "frame")
 
-    def __init__(self, handlers: Handlers, legs: Legs, statement: Statement) -> None:
+    def __init__(self, handlers: Handlers, legs: Legs, statement: Statement, frame: bytes) -> None:
         super().__init__(legs, statement)
         self._handlers = handlers
+        self.frame = frame
 
     def stage(self, permit: Permit | None, ending: bool) -> bool:
         assert permit is not None and self.statement is not None

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from blastwall.protocols.postgres.classify import Surroundings, classify
 from blastwall.sql.catalogue_file import load
 from blastwall.sql.parser import Unparsed, parse
-from blastwall.sql.skeleton import skeleton
+from blastwall.sql.skeleton import LONGEST, fits, pieces, skeleton
 
 ROOT = Path(__file__).parents[2]
 CATALOGUE = load(ROOT / "fixtures" / "corpus" / "catalogue.json")
@@ -65,7 +65,7 @@ INTEGER = re.compile(r"(?<![A-Za-z0-9_.])[0-9]{1,9}(?![A-Za-z0-9_.])")
     st.one_of(st.text(alphabet="a_.1 0,(\t", max_size=30), st.text(max_size=12), st.text(alphabet="19 .", max_size=40))
 )
 def test_it_is_what_these_two_expressions_say(text: str) -> None:
-    assert skeleton(text) == (INTEGER.sub("0", text) if PLAIN_TEXT.fullmatch(text) else None)
+    assert skeleton(text) == (INTEGER.sub("0", text).encode() if PLAIN_TEXT.fullmatch(text) else None)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_it_is_what_these_two_expressions_say(text: str) -> None:
     ],
 )
 def test_only_plain_integers_are_taken_out(text: str, expected: str) -> None:
-    assert skeleton(text) == expected
+    assert skeleton(text) == expected.encode()
 
 
 @settings(max_examples=400, deadline=None)
@@ -108,4 +108,36 @@ def test_texts_of_one_skeleton_are_all_of_one_shape_to_the_parser(text: str) -> 
 
     bare = skeleton(text)
     assert bare is not None
-    assert shape(text) == shape(bare)
+    assert shape(text) == shape(bare.decode())
+
+
+@st.composite
+def _pairs(draw: st.DrawFn) -> tuple[str, str]:
+    """A text, and one that is like it but for something small: a number, a sign, a letter, what is cut or added."""
+    text = draw(
+        st.one_of(st.sampled_from(PLAIN), st.text("SELa_.105 ,=(\t", max_size=40), st.text("19 .", max_size=40))
+    )
+    number = st.one_of(st.integers(0, 20), st.integers(0, 99_999_999_999)).map(str)
+    other = re.sub(r"[0-9]+", lambda found: draw(st.one_of(number, st.just(found[0]))), text)
+    place = draw(st.integers(0, len(other)))
+    change = draw(st.sampled_from(["", "", "", "0", "1", "12345678", " ", "a", ".", "'", "\u0661", "\x00"]))
+    return text, other[:place] + change + other[place + draw(st.sampled_from([0, 0, 1, 9])) :]
+
+
+@settings(max_examples=600, deadline=None)
+@given(_pairs())
+def test_a_text_fits_exactly_where_its_skeleton_is_the_same(pair: tuple[str, str]) -> None:
+    text, other = pair
+    parts = pieces(text)
+    if parts is not None:
+        assert fits(parts, text.encode())
+        assert fits(parts, other.encode()) == (skeleton(other) == skeleton(text))
+
+
+def test_a_text_that_is_too_long_fits_nowhere() -> None:
+    text = "SELECT 1" + " " * (LONGEST - 8)
+    parts = pieces(text)
+    assert parts is not None
+    assert fits(parts, text.encode())
+    assert not fits(parts, text.replace("1", "11").encode())
+    assert skeleton(text.replace("1", "11")) is None

@@ -223,3 +223,14 @@ def test_what_reads_writes_as_the_same_bytes(kind: int, body: bytes) -> None:
     if isinstance(event, Execute) and event.max_rows == 0:
         body = body[:-4] + bytes(4)  # the negative spellings of "all"
     assert spoken(event) == messages.frame(bytes([kind]), body)
+
+
+@given(st.sampled_from([b"", b"SELECT 1", b"\xff"]), st.booleans(), st.booleans())
+def test_a_query_that_came_by_itself_keeps_its_frame(text: bytes, before: bool, behind: bool) -> None:
+    frame = messages.query(text)
+    data = (messages.SYNC if before else b"") + frame + (messages.SYNC if behind else b"")
+    start = len(messages.SYNC) if before else 0
+    event = READERS[ord("Q")](data, start + 5, start + len(frame))
+    assert isinstance(event, Query)
+    assert event.text == text
+    assert event.frame == (b"" if before or behind else messages.query(text))

@@ -1,0 +1,38 @@
+"""What a client sends while the server takes its COPY input. Elsewhere the server drops it silently, and so do we."""
+
+from __future__ import annotations
+
+from blastwall.model import Chunk, Direction
+from blastwall.protocols.postgres import messages
+from blastwall.protocols.postgres.answers import COPY_DATA
+from blastwall.protocols.postgres.legs import Legs
+from blastwall.protocols.postgres.requests import CopyData, CopyFail
+from blastwall.protocols.postgres.skim import CHUNK_BYTES
+
+
+def data(legs: Legs, event: CopyData) -> None:
+    """A piece of it, with those that follow and are at hand: one chunk for the road."""
+    if not legs.answers.copying_in:
+        return
+    pieces = [event.data]
+    size = len(event.data)
+    while size < CHUNK_BYTES and legs.down.next_is(COPY_DATA):
+        more = legs.down.next_event()
+        assert isinstance(more, CopyData)
+        pieces.append(more.data)
+        size += len(more.data)
+    legs.local.append(Chunk(b"".join(pieces), legs.answers.number, direction=Direction.TO_TARGET))
+
+
+def done(legs: Legs) -> None:
+    """It is over."""
+    if legs.answers.copying_in:
+        legs.answers.copying_in = False
+        legs.up_wire.write(messages.COPY_DONE)
+
+
+def fail(legs: Legs, event: CopyFail) -> None:
+    """The client gives up."""
+    if legs.answers.copying_in:
+        legs.answers.copying_in = False
+        legs.up_wire.write(messages.copy_fail(event.message))
