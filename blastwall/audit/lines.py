@@ -109,9 +109,7 @@ class Lines:
         Returns whether there may be more; then take these. What is wrong with the recording says its reader.
         """
         head: i64 = _RECORD
-        if self._next is not None:
-            made, self._next = self._next, None
-            self._put(made)
+        self._go_on()
         while True:
             payload = self._payload
             position = self._position
@@ -355,6 +353,15 @@ class Lines:
         form.holes = bytes([marks.index(mark) for mark in parts[1::2]])
         form.texts = form.holes.count(_TEXT)
         form.size = sum([len(part) for part in form.parts]) + len(form.holes) * _NUMBER
+
+    def _go_on(self) -> None:
+        """Add the line that was kept. (In a function of its own: past setting it to None in one, the compiler takes it
+        for None as long as that function does not set it again, whatever others do.)
+        """
+        made = self._next
+        if made is not None:
+            self._next = None
+            self._put(made)
 
     def _put(self, made: tuple[str, str]) -> None:
         """Add a whole line, or keep it until those of another day are taken."""
