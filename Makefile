@@ -45,7 +45,7 @@ format: setup ## let ruff rewrite what it can
 	.venv/bin/ruff check --fix .
 
 test-compiled: setup ## the tests of the hot modules, and sessions, on the compiled build
-	@tools/test_compiled.sh
+	@tools/test_compiled.sh -n $(WORKERS) --dist loadfile
 
 compiled: setup ## the package with its hot modules compiled, in .cache/compiled (as the image has it)
 	@tools/compile.sh
