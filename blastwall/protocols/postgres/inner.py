@@ -102,7 +102,7 @@ async def ask(
 
 async def _asked(legs: Legs, steps: Sequence[int], message: bytes, *, silent: bool) -> list[Row]:
     answers = legs.answers
-    assert answers.quiescent and not legs.staged, "the gateway asks when nothing else is owed"
+    assert legs.answers.quiescent and not legs.staged, "the gateway asks when nothing else is owed"
     for step in steps:
         answers.expect(Expected(step, hidden=True))
     legs.up_wire.write(message)

@@ -161,7 +161,7 @@ class Side:
         finally:
             if credential.secret is not None:
                 credential.secret.wipe()
-        if self._closed:  # meanwhile: nobody else would close it
+        if self._ended():  # meanwhile: nobody else would close it
             console.close()
             raise UpstreamFault("the session has ended", code="08003")
         self._who = ((user or b"").decode(), tuple(json.loads(path or b"[]")))
@@ -177,6 +177,9 @@ class Side:
         console, self._console = self._console, None
         if console is not None:
             console.close()
+
+    def _ended(self) -> bool:
+        return self._closed
 
     def close(self) -> None:
         """End the connection and wipe the credential. Idempotent."""

@@ -288,8 +288,6 @@ async def _real(client: asyncssh.SFTPClient, path: str) -> str | None:
             real = await client.realpath(directory.encode())
         except asyncssh.SFTPError:
             continue
-        if not isinstance(real, bytes):
-            continue
         return (
             posixpath.join(real.decode("utf-8", "surrogateescape"), rest)
             if rest
