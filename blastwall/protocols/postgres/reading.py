@@ -112,10 +112,10 @@ class SessionReader(Reader, Texts):
         """Must the catalogue be looked at before the next statement is judged?
 
         In an open transaction only for what the session itself did: a question of the gateway's own would come before
-        the client's SET TRANSACTION, which must be first.
+        the client's SET TRANSACTION, which must be first. In a failed one nothing can be asked.
         """
         if self._soiled:
-            return True
+            return self._legs.answers.status != FAILED
         if self._legs.answers.status != IDLE:
             return False
         return self._dirty_transaction or _monotonic() - self._looked_at >= self.look_seconds
@@ -356,9 +356,9 @@ class SessionReader(Reader, Texts):
         In a transaction the session's own uncommitted changes count, for this session only; in a failed one nothing can
         be asked, and nothing but its end will run.
         """
-        status = self._legs.answers.status
-        if not self.stale or status == FAILED:
+        if not self.stale:
             return
+        status = self._legs.answers.status
         if not self._soiled and not self._dirty_transaction and await self._unchanged():
             return
         path, user, version, temporary = await self._ask_row(snapshot.SESSION)

@@ -10,7 +10,7 @@ import pytest
 from blastwall.errors import ClientFault
 from blastwall.model import Credential, Effect, Facts, Parameter, Permit, Secret, Statement, StatementKind
 from blastwall.protocols.postgres import messages
-from blastwall.protocols.postgres.answers import Answers, Expected, Step
+from blastwall.protocols.postgres.answers import FAILED, Answers, Expected, Step
 from blastwall.protocols.postgres.classify import Classifier
 from blastwall.protocols.postgres.downstream import Downstream
 from blastwall.protocols.postgres.legs import Legs
@@ -148,6 +148,27 @@ async def test_uncommitted_ddl_is_this_sessions_own(postgres17: EmbeddedPostgres
     assert mine.effect("SELECT id FROM half_done") is Effect.UNKNOWN
     for one in (mine, other):
         one.legs.up_wire.close()
+
+
+async def test_what_a_failed_transaction_changed_is_read_when_it_is_over(session: Desk) -> None:
+    await session.run("BEGIN")
+    answers = session.legs.answers
+    effects = session.reader.effects("CREATE TABLE of_none (id integer)", Permit(""), 2, {})
+    answers.expect(Expected(Step.QUERY, 2, effects))
+    session.legs.up_wire.write(messages.query(b"CREATE TABLE of_none (id integer); SELECT 1 / 0"))
+    async with asyncio.timeout(10):
+        assert [chunk.error async for chunk in session.legs.results(True) if chunk.error] == ["22012"]
+    assert answers.status == FAILED
+    assert not session.reader.stale, "nothing can be asked now: who waits for it to be read waits for ever"
+    answers.expect(Expected(Step.QUERY, 3))
+    session.legs.up_wire.write(messages.query(b"ROLLBACK"))
+    async with asyncio.timeout(10):
+        async for _ in session.legs.results(True):
+            pass
+    assert session.reader.stale
+    await session.reader.refresh()
+    assert not session.reader.stale
+    assert session.effect("SELECT id FROM of_none WHERE id = 1") is Effect.UNKNOWN
 
 
 async def test_what_others_do_to_the_database_is_noticed(
