@@ -372,24 +372,29 @@ class Answers:
         else:
             naming = head.step == Step.PARSE
             spoken = self._spoken(data, messages.error_response, drop_position=head.rewritten, naming=naming)
-        if head.failed is not None:
-            head.failed()
         if head.step != Step.QUERY and head.step != Step.SYNC:
             self._skip()
+        elif head.failed is not None:
+            head.failed()
         return spoken
 
     def _skip(self) -> None:
-        """The server discards until Sync: so does the queue, and what was asked in between did not happen."""
+        """The server discards until Sync: so does the queue, and what was asked in between did not happen.
+
+        What was noted of it is undone from the last to the first: a name that is made and closed was never there, and
+        one that is closed and made anew is the old one.
+        """
         queue = self._queue
-        first = True
+        undone: list[Effect] = []
         head = queue.first
         while head is not None and head.step != Step.SYNC:
             failed = head.failed
+            if failed is not None:
+                undone.append(failed)
             self._answered()
-            if not first and failed is not None:
-                failed()
-            first = False
             head = queue.first
+        while len(undone) > 0:
+            undone.pop()()
         self.skipping = head is None
 
     def _spoken(

@@ -235,6 +235,7 @@ class Names:
         self.prepared[prepared.client] = prepared
         if prepared.client:
             self._forget()
+            self._clients[prepared.upstream] = prepared.client  # it may have been closed, and that be undone
             self.prepared_facts[prepared.client] = prepared.facts
             self.prepared_treatments[prepared.client] = prepared.treatment
             self.version += 1
@@ -295,6 +296,7 @@ class Names:
             self.unnamed = portal
             return
         self.portals[client] = portal
+        self._clients[portal.upstream] = client
         self.cursor_facts[client] = portal.facts
         self.cursor_treatments[client] = portal.treatment
         self.version += 1

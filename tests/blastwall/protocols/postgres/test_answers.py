@@ -45,7 +45,7 @@ def test_an_error_skips_to_sync_and_undoes_what_was_skipped() -> None:
     owed.expect(Expected(Step.BIND, 1, failed=lambda: undone.append("bind")))
     owed.expect(Expected(Step.SYNC))
     owed.digest(run(messages.error_response("ERROR", "42601", "no")))
-    assert undone == ["parse", "bind"]
+    assert undone == ["bind", "parse"], "the last first: each finds what stood before it"
     assert not owed.skipping
     owed.digest(run(messages.ready_for_query(b"I")))
     assert owed.quiescent
