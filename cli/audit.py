@@ -36,7 +36,7 @@ def command() -> None:
 @click.option("--target", help="Only at this target.")
 @click.option("--decision", type=click.Choice(sorted(DECISIONS)), help="Only statements decided so.")
 @click.option("--since", metavar="TIME", help="Since 2026-11-22, 2026-11-22T10:00, or for the last 90s, 15m, 2h, 7d.")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="The newest so many.")
+@click.option("--limit", type=click.IntRange(1, 1_000_000), default=100, show_default=True, help="The newest so many.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @place.state_option
 def ls(

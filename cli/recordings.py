@@ -60,7 +60,7 @@ def command() -> None:
 
 @command.command("ls")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="The newest so many.")
+@click.option("--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True, help="The newest so many.")
 @click.option("--all", "everything", is_flag=True, help="Those too that only tell that a recording was read.")
 @place.state_option
 @options
@@ -129,7 +129,10 @@ def verify(id: str | None, every: bool, keys: tuple[Path, ...], form: str, state
     own = state / "keys" / PUBLIC
     trusted = trusted_keys(*(keys or ([own] if own.exists() else [])))
     whole = True
-    for entry in _meant(id, Shelf(state)):
+    meant = _meant(id, state)
+    if not meant:
+        click.echo(f"no recordings in {state / 'recordings'}: nothing was verified", err=True)
+    for entry in meant:
         verdict = entry.verify(trusted)
         going_on = every and verdict.state is State.TRUNCATED and entry.live()
         whole = whole and (verdict.state is State.INTACT or going_on)
@@ -151,15 +154,15 @@ def verify(id: str | None, every: bool, keys: tuple[Path, ...], form: str, state
     return 0 if whole else 1
 
 
-def _meant(id: str | None, shelf: Shelf) -> list[Entry]:
+def _meant(id: str | None, state: Path) -> list[Entry]:
     if id is None:
-        return list(shelf.entries())
+        return list(Shelf(place.used(state)).entries())
     path = Path(id)
     if path.name.endswith(SUFFIX):
         if not path.is_file():
             raise click.UsageError(f"there is no file {id!r}")
         return [Entry(path)]
-    return [_find(shelf, id)]
+    return [_find(Shelf(place.used(state)), id)]
 
 
 def _find(shelf: Shelf, id: str) -> Entry:
@@ -181,7 +184,7 @@ def _find(shelf: Shelf, id: str) -> Entry:
 @options
 def play_(id: str, speed: float, no_wait: bool, idle: float, form: str, rows: int, state: Path, reader: Reader) -> None:
     """Replay a recording as it happened: statements, verdicts, results. A unique beginning of the ID is enough."""
-    with _opened(_find(Shelf(state), id), rows, reader, "play") as (_, shown):
+    with _opened(_find(Shelf(place.used(state)), id), rows, reader, "play") as (_, shown):
         if form == "json":
             for line in json_lines(shown):
                 click.echo(line)
@@ -200,7 +203,7 @@ def follow(id: str, form: str, rows: int, state: Path, reader: Reader) -> None:
 
     What there is already comes first. Ctrl-C stops looking, never the session.
     """
-    shelf = Shelf(state)
+    shelf = Shelf(place.used(state))
     session = _session(shelf, id)
     seen: set[str] = set()
     while True:
@@ -301,7 +304,7 @@ def fetch(id: str, bucket: str, state: Path, reader: Reader) -> None:
 @options
 def export(id: str, form: str, output: Path | None, rows: int, state: Path, reader: Reader) -> None:
     """Export a recording for another program."""
-    with _opened(_find(Shelf(state), id), rows, reader, f"export {form}") as (header, shown):
+    with _opened(_find(Shelf(place.used(state)), id), rows, reader, f"export {form}") as (header, shown):
         lines = _exported(form, header, shown)
         if output is None:
             for line in lines:

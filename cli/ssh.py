@@ -78,6 +78,7 @@ def login(
 
     The token is $BLASTWALL_TOKEN or, with a local gateway, one made for --agent. The certificate ends with the token.
     """
+    address(way)  # a wrong --state is told before keys are made in it
     token = door.Tokens(way, agent).get()
     files = obtain(way, token, directory, host_ca)
     certificate = asyncssh.read_certificate(str(files.directory / CERTIFICATE))

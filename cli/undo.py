@@ -67,6 +67,7 @@ def command(
     since. With --apply they go through the gateway like any agent's statement, and wait for approval where policy says
     so: by somebody else than you.
     """
+    place.open_store(state).close()  # a wrong --state is told before keys are made in it
     keyboard = approver.Keyboard(state, config, name, groups)
     capsule = asyncio.run(_opened(keyboard, id, run))
     if isinstance(capsule, Denial):

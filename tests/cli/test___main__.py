@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import types
@@ -55,6 +56,29 @@ def test_help_lists_every_verb_and_imports_none() -> None:
 def test_every_verb_loads_and_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run([verb, "--help"]) == 0
     assert f"Usage: blastwall {verb}" in capsys.readouterr().out
+
+
+def test_an_interrupt_while_a_verb_is_loaded_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Libraries call back from where an exception is printed and forgotten: pydantic did, and `up` went on."""
+    ran: list[str] = []
+
+    @click.command()
+    def command() -> None:
+        ran.append("the verb")
+
+    def load(name: str) -> types.SimpleNamespace:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            for _ in range(100):  # where the interpreter would notice it
+                pass
+        except KeyboardInterrupt:
+            ran.append("forgotten")
+        return types.SimpleNamespace(command=command)
+
+    monkeypatch.setattr(cli.importlib, "import_module", load)
+    assert cli.run(["doctor"]) == cli.INTERRUPTED
+    assert not ran
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

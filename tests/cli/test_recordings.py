@@ -131,9 +131,24 @@ def test_verify_of_what_is_not_whole_is_no(state, capsys):
 
 
 @pytest.mark.parametrize(
+    "arguments", [("verify", "--all"), ("verify", "x"), ("play", "x"), ("follow", "x"), ("export", "x")]
+)
+def test_a_wrong_state_directory_is_not_one_where_all_is_well(state, capsys, arguments):
+    code, out, err = call(capsys, *arguments, "--state", str(state / "typo"))
+    assert (code, out, "there is no state directory" in err) == (4, "", True)
+    assert not (state / "typo").exists()
+
+
+def test_verifying_nothing_says_that_it_was_nothing(state, capsys):
+    code, out, err = call(capsys, "verify", "--all")
+    assert (code, out, "nothing was verified" in err) == (0, "", True)
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
         (("verify",), 2, "--all"),
+        (("ls", "--limit", "99999999999999999999"), 2, "--limit"),
         (("verify", "x", "--all"), 2, "--all"),
         (("play", "nothing"), 1, "No recording's id begins with"),
         (("follow", "nothing"), 1, "No recording's id begins with"),

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from blastwall.errors import UpstreamFault
+from cli.__main__ import run
 from cli.undo import _meaning
+
+
+def test_a_wrong_state_directory_is_told_and_nothing_is_made_in_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["undo", "a-1", "--state", str(tmp_path / "typo")]) == 4
+    assert "nothing was run with the state directory" in capsys.readouterr().err
+    assert not (tmp_path / "typo").exists()
 
 
 @pytest.mark.parametrize(
