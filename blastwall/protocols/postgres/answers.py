@@ -391,6 +391,8 @@ class Answers:
             failed = head.failed
             if failed is not None:
                 undone.append(failed)
+            if head.step == Step.QUERY:  # ignored, so it gets no ReadyForQuery of its own
+                self.ready_owed -= 1
             self._answered()
             head = queue.first
         while len(undone) > 0:

@@ -208,3 +208,20 @@ async def test_a_batch_leaves_in_one_piece_after_its_commit(end: bytes) -> None:
     async with Playbook() as play:
         batch = messages.parse(b"", b"SELECT 1") + messages.bind(b"", b"", (), (b"7",)) + end
         assert await play.say(batch) == batch, "without a name nothing of it changes"
+
+
+async def test_w5_a_query_that_the_server_ignores_is_not_waited_for() -> None:
+    async with Playbook() as play:
+        batch = (
+            messages.parse(b"", b"SELECT 1/0")
+            + messages.bind(b"", b"")
+            + messages.execute(b"")
+            + messages.query(b"SELECT 1")
+        )
+        assert types(await play.say(batch)) == "PBEQ", "nobody knows yet that it fails"
+        error = messages.error_response("ERROR", "22012", "division by zero")
+        assert types(await play.answer(messages.PARSE_COMPLETE + messages.BIND_COMPLETE + error)) == "12E"
+        assert await play.say(messages.query(b"SELECT 2")) == b""
+        assert await play.say(messages.SYNC) == messages.SYNC
+        assert await play.answer(messages.ready_for_query(b"I")) == messages.ready_for_query(b"I")
+        assert await play.say(messages.query(b"SELECT 3")) == messages.query(b"SELECT 3")
