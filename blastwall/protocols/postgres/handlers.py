@@ -88,6 +88,10 @@ class Handlers:
         try:
             event = legs.down.next_event()
         except requests.MessageViolation as violation:
+            if (
+                legs.answers.copying_in
+            ):  # an error in its place would wait until the copy is over, and so would the client
+                raise ProtocolViolation(str(violation), code=violation.code) from None
             error = messages.error_response("ERROR", violation.code, str(violation))
             if violation.extended:
                 self.failing.fail(error, 0)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from blastwall.protocols.postgres import inflow, messages
+from blastwall.protocols.postgres import inflow, messages, replies
 from blastwall.protocols.postgres.legs import Legs
 from blastwall.protocols.postgres.requests import CopyData, CopyFail
-from tests.blastwall.protocols.postgres.playbook import Playbook, written
+from tests.blastwall.protocols.postgres.playbook import Playbook, frames, written
 
 
 async def test_pieces_at_hand_are_one_chunk() -> None:
@@ -45,3 +45,16 @@ async def test_stray_input_is_dropped() -> None:
     async with Playbook() as play:
         inflow.data(play.legs, CopyData(b"1"))
         assert not play.legs.local
+
+
+@pytest.mark.parametrize(
+    "spoiled", [messages.frame(b"Q", b"no end"), messages.frame(b"B", b""), messages.frame(b"S", b"?")]
+)
+async def test_a_message_that_does_not_read_ends_the_connection_as_one_out_of_place_does(spoiled: bytes) -> None:
+    async with Playbook() as play:
+        await play.say(messages.query(b"COPY t FROM STDIN"))
+        await play.answer(messages.copy_response(b"G", 0, ()))
+        assert await play.say(spoiled + messages.COPY_DONE) == b""
+        heard = [frame for frame in frames(play.heard()) if frame[:1] == b"E"]
+        assert [replies.error_fields(frame)["S"] for frame in heard] == ["FATAL"]
+        assert play.task.done(), "it is not held for an answer that nobody was asked for"
