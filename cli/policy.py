@@ -68,11 +68,15 @@ def check(
     bundle: Bundle | None = None
     try:
         bundle = load_bundle(config)
-        if (config / CASES).exists():
-            load_cases(config, bundle)
-        problems = _masking_problems(bundle, target_name, catalog, dsn)
     except ConfigFault as fault:
         problems = fault.problems
+    try:
+        if (config / CASES).exists():
+            load_cases(config, bundle)
+        if bundle is not None:
+            problems = _masking_problems(bundle, target_name, catalog, dsn)
+    except ConfigFault as fault:
+        problems += fault.problems
     if form == "json":
         found = [{"file": problem.file, "line": problem.line, "message": problem.message} for problem in problems]
         version = bundle.version if bundle is not None else None

@@ -106,7 +106,7 @@ def load_bundle(path: Path, overrides: Mapping[str, Any] | None = None, origin: 
 def _masking(path: Path, targets: Mapping[str, TargetSection] | None, problems: list[Problem]) -> Masking:
     file = path / MASKING
     text = _read(file, problems) if file.exists() else None
-    if text is None or targets is None:
+    if text is None:
         return NONE
     try:
         return load_masking(text, file, targets)

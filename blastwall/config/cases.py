@@ -152,12 +152,18 @@ class Suite:
     document: Document
 
 
-def load_cases(directory: Path, bundle: Bundle) -> Suite:
-    """Read ``policies/cases.yaml``. Raises ConfigFault with every problem, names unknown to the bundle included."""
+def load_cases(directory: Path, bundle: Bundle | None) -> Suite:
+    """Read ``policies/cases.yaml``. Raises ConfigFault with every problem, names unknown to the bundle included.
+
+    Without a bundle, because it could not be loaded, only what can be known without one is found.
+    """
     file = directory / CASES
     try:
         text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigFault((Problem(str(file), line, "not UTF-8; save it as UTF-8"),)) from None
+    except OSError as error:
         message = f"cannot be read ({error}); write one, or name the directory that holds it"
         raise ConfigFault((Problem(str(file), 0, message),)) from None
     document = read_document(text, str(file))
@@ -171,7 +177,7 @@ def load_cases(directory: Path, bundle: Bundle) -> Suite:
     return Suite(found.people, found.cases, document)
 
 
-def _references(suite: _File, document: Document, bundle: Bundle) -> Iterator[Problem]:
+def _references(suite: _File, document: Document, bundle: Bundle | None) -> Iterator[Problem]:
     names: set[str] = set()
     for number, case in enumerate(suite.cases):
         at = ("cases", number)
@@ -188,6 +194,8 @@ def _references(suite: _File, document: Document, bundle: Bundle) -> Iterator[Pr
             if person is not None and person not in suite.people:
                 known = ", ".join(sorted(suite.people))
                 yield document.problem((*at, key), f"there is no person {person!r}; people has {known}")
+        if bundle is None:
+            continue
         if case.target not in bundle.targets:
             known = ", ".join(sorted(bundle.targets))
             yield document.problem((*at, "target"), f"there is no target {case.target!r}; known are {known}")

@@ -71,6 +71,10 @@ def read_document(text: str, file: str) -> Document:
         mark = error.problem_mark or error.context_mark
         words = error.problem or error.context or "unreadable"
         raise ConfigFault((Problem(file, mark.line + 1 if mark else 0, f"not valid YAML: {words}"),)) from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        message = f"not valid YAML: the character U+{ord(text[error.position]):04X} does not belong into a text file; remove it"
+        raise ConfigFault((Problem(file, line, message),)) from None
     except yaml.YAMLError as error:
         raise ConfigFault((Problem(file, 0, f"not valid YAML: {error}"),)) from None
     except RecursionError:

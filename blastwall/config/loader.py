@@ -21,6 +21,15 @@ from blastwall.identity.saml_token import issuer_of
 
 Location = tuple[str | int, ...]
 
+#: What pydantic says in Python's words, by its types of errors.
+_SHAPES = {
+    **dict.fromkeys(("tuple_type", "list_type", "set_type", "frozen_set_type"), "write a list, such as [a, b]"),
+    **dict.fromkeys(
+        ("dict_type", "model_type", "model_attributes_type", "mapping_type"), "write keys with values below it"
+    ),
+    "string_type": "write text",
+}
+_KIND_OF_VALUE = re.compile(r"constrained-|function-|(?:tuple|list|dict|union|nullable)\[|(?:str|int|float|bool)$")
 _SECRET = re.compile(r"pass(word|phrase)?$|secret|token|private|credentials?$", re.IGNORECASE)
 
 
@@ -202,7 +211,7 @@ def translated(
         ):
             continue  # pydantic does not count items that have problems of their own
         key = str(location[-1]) if location else ""
-        where = ".".join(str(step) for step in place(location))
+        where = ".".join(str(step) for step in _named(document, place(location)))
         match found["type"]:
             case "extra_forbidden":
                 message = f"unknown key {key!r}{_advice(key, model)}"
@@ -212,12 +221,22 @@ def translated(
                 message = f"{where} is empty; name at least one"
             case "value_error":
                 message = f"{where}: {found['ctx']['error']}"
-            case _:
+            case kind:
                 # What stands where a secret's whereabouts belong may be the secret itself: it is not repeated.
                 given = "" if _SECRET.search(where) or "password" in where else f", not {found['input']!r:.80}"
-                message = f"{where}: {found['msg'][:1].lower()}{found['msg'][1:]}{given}"
+                words = _SHAPES.get(kind, f"{found['msg'][:1].lower()}{found['msg'][1:]}")
+                message = f"{where or 'the file'}: {words}{given}"
         problems.append(document.problem(place(location), message))
     return problems
+
+
+def _named(document: Document, location: Location) -> Iterator[str | int]:
+    """A place's steps as the file has them: pydantic also names the kinds of value that it tried there."""
+    path: Location = ()
+    for step in location:
+        path = (*path, step)
+        if not (isinstance(step, str) and _KIND_OF_VALUE.match(step)) or path in document.places:
+            yield step
 
 
 def _advice(key: str, model: type[BaseModel]) -> str:

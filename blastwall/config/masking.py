@@ -150,8 +150,8 @@ class Masking:
 NONE = Masking(MappingProxyType({}))
 
 
-def load_masking(text: str, file: Path, targets: Mapping[str, object]) -> Masking:
-    """Read masking.yaml for these targets. Raises ConfigFault with every problem, by line."""
+def load_masking(text: str, file: Path, targets: Mapping[str, object] | None) -> Masking:
+    """Read masking.yaml for these targets (None: nobody knows them). Raises ConfigFault with every problem, by line."""
     document = read_document(text, str(file))
     try:
         found = MaskingFile.model_validate(document.value)
@@ -159,7 +159,7 @@ def load_masking(text: str, file: Path, targets: Mapping[str, object]) -> Maskin
         raise ConfigFault(tuple(translated(document, error, lambda location: location, MaskingFile))) from None
     problems: list[Problem] = []
     for name in found.targets:
-        if name not in targets:
+        if targets is not None and name not in targets:
             known = ", ".join(sorted(targets))
             problems.append(document.problem(("targets", name), f"there is no target {name!r}; known are {known}"))
     rules = {name: _rules(name, section, document, problems) for name, section in found.targets.items()}

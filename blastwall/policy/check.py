@@ -12,8 +12,10 @@ against ``schema.cedarschema``:
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -110,6 +112,7 @@ class _Checking:
         self.numbered: dict[str, Rule] = {}
         self.text = ""
         self.problems: list[Problem] = []
+        self._sources: dict[str, str] = {}  # by the names of :attr:`numbered`
 
     def read(self, file: str, line: int, source: str) -> None:
         """Take one policy in: parse it, check its annotations and its words."""
@@ -123,7 +126,8 @@ class _Checking:
         try:
             parsed = json.loads(cedarpy.policies_to_json_str(source))
         except ValueError as error:
-            problem(f"not a Cedar policy: {error}")
+            place = line + _unreadable(source, str(error))
+            self.problems.append(Problem(file, place, f"not a Cedar policy: {error}"))
             return
         except RecursionError:
             problem("the condition is nested too deeply; split the policy")
@@ -149,6 +153,7 @@ class _Checking:
         for other in self.numbered.values():
             if other.id == rule.id:
                 problem(f"@id {rule.id!r} is already used at {other.file}:{other.line}; ids name rules in every record")
+        self._sources[f"policy{len(self.numbered)}"] = source
         self.numbered[f"policy{len(self.numbered)}"] = rule
         self.text += source + "\n"
 
@@ -156,17 +161,74 @@ class _Checking:
         """Cedar's strict validation of all that parsed, each finding brought back to its line."""
         result = cedarpy.validate_policies(self.text, cedarpy.Schema.from_str(SCHEMA))
         seen: set[Problem] = set()
+        strangers = {error.policy_id for error in result.errors if "unrecognized" in error.error}
         for error in result.errors:
             rule = self.numbered.get(error.policy_id)
             if rule is None:
                 self.problems.append(Problem("policies", 0, error.error))
                 continue
+            if error.policy_id in strangers and "unrecognized" not in error.error:
+                continue  # of what there is not, nothing else can be told
             message = re.sub(r"^for policy `policy\d+`, ", "", error.error)
             message = re.sub(r' for Action::"[^"]*"', "", message)
-            problem = Problem(rule.file, rule.line, f"{rule.id}: {message}")
+            named = re.search(r'`(?:[A-Za-z]+::)?"?([^"`]+)"?`', message)
+            place = rule.line + (_standing(self._sources[error.policy_id], named[1]) or 0 if named else 0)
+            problem = Problem(rule.file, place, f"{rule.id}: {message}{_advice(message, named[1] if named else '')}")
             if problem not in seen:
                 seen.add(problem)
                 self.problems.append(problem)
+
+
+_END = "unexpected end of input"
+
+
+def _unreadable(source: str, message: str) -> int:
+    """The line of a policy, counted from 0, that the parser complains about; it says itself only what, not where.
+
+    The beginning of a policy is unfinished at most: the first line with which it is more than that is the one.
+    """
+    lines = source.splitlines(keepends=True)
+
+    def wrong(count: int) -> bool:
+        try:
+            cedarpy.policies_to_json_str("".join(lines[:count]))
+        except ValueError as error:
+            return str(error) != _END
+        return False
+
+    found = bisect_left(range(1, len(lines)), True, key=wrong)  # once wrong, wrong with every line more
+    if found < len(lines) - 1 or message == _END:
+        return found
+    named = re.search(r": (\S+)$", message) or re.match(r"`([^`]+)` is not", message)
+    return (_standing(source, named[1]) or 0) if named else found if message.startswith("unexpected") else 0
+
+
+def _standing(source: str, word: str) -> int | None:
+    """The line, counted from 0, on which a word stands last; None when it is not there."""
+    found = [place.start() for place in re.finditer(rf"(?<![\w-]){re.escape(word)}(?![\w-])", source)]
+    return source.count("\n", 0, found[-1]) if found else None
+
+
+_PLAIN_SCHEMA = re.sub(r"//[^\n]*", "", SCHEMA)
+_ACTIONS = tuple(
+    name.strip(' "')
+    for declared in re.findall(r"^action (.+?)(?: in \[| appliesTo|;)", _PLAIN_SCHEMA, re.MULTILINE)
+    for name in declared.split(",")
+)
+_NAMES = tuple(sorted(set(re.findall(r"\b[A-Za-z_]\w+", _PLAIN_SCHEMA))))
+
+
+def _advice(message: str, name: str) -> str:
+    """What to do about a finding of Cedar's validator, where that can be told."""
+    if "optional attribute" in message:
+        return f"; ask whether it is there first (... has {name} && ...)"
+    if "unrecognized" not in message and "not found" not in message:
+        return ""
+    if "action" in message:
+        close = difflib.get_close_matches(name, _ACTIONS, 1)
+        return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(_ACTIONS)}"
+    close = difflib.get_close_matches(name, _NAMES, 1)
+    return f"; did you mean {close[0]!r}?" if close else "; blastwall/policy/schema.cedarschema says what there is"
 
 
 def _nesting(source: str) -> int:

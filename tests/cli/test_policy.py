@@ -71,6 +71,15 @@ def test_cases_are_checked_too(tmp_path: Path) -> None:
     assert "cases.yaml:3: cases is empty" in result.stdout
 
 
+def test_cases_are_checked_although_the_rest_is_wrong(tmp_path: Path) -> None:
+    directory = write(tmp_path, gateway=GATEWAY.replace("version: 1", "version: 9"))
+    (directory / "policies" / "cases.yaml").write_text("version: 1\npeople: {}\ncases: []\n")
+    result = run("check", "--config", str(directory))
+    assert result.exit_code == 1
+    assert "gateway.yaml:1: version" in result.stdout and "cases.yaml:3: cases is empty" in result.stdout
+    assert "2 problem(s)" in result.stderr
+
+
 # -- test
 
 

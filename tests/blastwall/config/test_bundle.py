@@ -146,3 +146,10 @@ def test_the_configurations_of_this_repository_are_sound(directory: str) -> None
     bundle = load_bundle(ROOT / directory)
     assert json.dumps(sorted(bundle.policies.rules))
     assert len(bundle.targets) == 1
+
+
+def test_masking_is_looked_at_although_gateway_yaml_is_wrong(tmp_path: Path) -> None:
+    masking = "version: 1\ntargets:\n  shpo:\n    columns:\n      - column: public.c.ssn\n        strategy: readact\n"
+    found = problems(write(tmp_path, gateway=GATEWAY.replace("version: 1", "version: 2"), masking_yaml=masking))
+    assert len(found) == 2  # who is called shpo, nobody can know yet
+    assert found[0].startswith("gateway.yaml:") and found[1].startswith("masking.yaml:6: ")

@@ -82,3 +82,19 @@ def test_a_missing_suite_says_so(tmp_path: Path) -> None:
     bundle = load_bundle(write(tmp_path))
     with pytest.raises(ConfigFault, match=r"cases\.yaml: cannot be read"):
         load_cases(tmp_path, bundle)
+
+
+def test_what_no_text_file_holds_has_its_line(tmp_path: Path) -> None:
+    bundle = load_bundle(write(tmp_path))
+    (tmp_path / "policies" / "cases.yaml").write_bytes(SUITE.encode().replace(b"worker\n", b"w\xe9rker\n"))
+    with pytest.raises(ConfigFault, match=r"cases\.yaml:6: not UTF-8"):
+        load_cases(tmp_path, bundle)
+
+
+def test_without_a_bundle_only_its_names_are_left_unchecked(tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / "policies" / "cases.yaml").write_text(SUITE.replace("target: shop", "target: nobody-knows"))
+    assert load_cases(tmp_path, None).cases[0].target == "nobody-knows"
+    (tmp_path / "policies" / "cases.yaml").write_text(SUITE.replace("as: worker", "as: walker"))
+    with pytest.raises(ConfigFault, match="there is no person 'walker'"):
+        load_cases(tmp_path, None)

@@ -117,6 +117,49 @@ def test_each_mistake_is_named(text: str, expected: str) -> None:
     assert expected in messages(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('@id("a")\npermit (principal, action, resource)\nwhen {\n  true &&& false\n};', 4),
+        ('@id("a")\n@description("x")\n@id("b")\npermit (principal, action, resource);', 3),
+        ('@id("a")\npermit (principal, action, resource)\nwheq {\n  true\n};', 3),
+        ('@id("a")\npermit (principal, action, resource)\nwhen {\n  maximum(1)\n};', 4),
+        ('@id("a")\npermit (principal, action, resource)\n\n@id("b")\npermit (principal, action, resource);', 4),
+        ('@id("a")\npermit (principal, action, resource)\nwhen {\n  true\n', 4),
+        (
+            '@id("a")\npermit (principal, action == Action::"read", resource)\nwhen {\n  true &&\n  context.boundd\n};',
+            5,
+        ),
+    ],
+    ids=["token", "annotation", "condition", "function", "semicolon", "end", "attribute"],
+)
+def test_a_mistake_inside_a_policy_has_the_line_where_it_stands(text: str, line: int) -> None:
+    """The engine says what, and never where: a policy is a dozen lines long."""
+    (problem,) = problems(f"// first\n{SOUND}\n{text}")
+    assert problem.line == line + 2, problem
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        (
+            '@id("a") permit (principal, action == Action::"raed", resource) when { context.risk < 3 };',
+            "did you mean 'read'?",
+        ),
+        (
+            '@id("a") permit (principal, action == Action::"zzz", resource);',
+            "known are statement, session, read, write",
+        ),
+        ('@id("a") permit (principal in Grup::"x", action == Action::"read", resource);', "did you mean 'Group'?"),
+        (when("context.boundd"), "did you mean 'bounded'?"),
+        (when("context.blast.rows > 1"), "ask whether it is there first (... has blast && ...)"),
+    ],
+)
+def test_what_cedar_does_not_know_comes_with_what_to_write(text: str, advice: str) -> None:
+    (problem,) = problems(text)
+    assert advice in problem.message
+
+
 def test_all_problems_come_at_once_each_with_file_and_line() -> None:
     unknown = when('context.flags.contains("nope")')
     unguarded = when("context.blast.rows > 1", '@id("two") forbid')
