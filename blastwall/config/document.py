@@ -73,7 +73,8 @@ def read_document(text: str, file: str) -> Document:
         raise ConfigFault((Problem(file, mark.line + 1 if mark else 0, f"not valid YAML: {words}"),)) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        message = f"not valid YAML: the character U+{ord(text[error.position]):04X} does not belong into a text file; remove it"
+        code = ord(text[error.position])
+        message = f"not valid YAML: the character U+{code:04X} does not belong into a text file; remove it"
         raise ConfigFault((Problem(file, line, message),)) from None
     except yaml.YAMLError as error:
         raise ConfigFault((Problem(file, 0, f"not valid YAML: {error}"),)) from None
