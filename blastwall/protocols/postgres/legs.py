@@ -159,7 +159,8 @@ class Legs:
             kind = run.type
             if kind in (ROW, COMPLETE, ERROR, COPY_DATA):
                 owner = answers.number
-                if number and owner != number:
+                # A chunk tells of one completion, or the trail would know of a text's last statement only.
+                if (number and owner != number) or (tag and parts and kind in (COMPLETE, ERROR)):
                     self._held = run
                     break
                 number = owner

@@ -25,7 +25,8 @@ CHUNK_BYTES: Final = 64 * 1024
 
 
 def skim(up: Upstream, answers: Answers) -> Chunk | None:
-    """Read ordinary frames that answer one statement, up to about CHUNK_BYTES; None when the next is not one.
+    """Read ordinary frames that answer one statement and hold one completion, up to about CHUNK_BYTES; None when the
+    next is not one.
 
     Raises UpstreamFault for a completion tag or a status that is none.
     """
@@ -69,7 +70,7 @@ def skim(up: Upstream, answers: Answers) -> Chunk | None:
             break
         if kind == COMPLETE:
             owner = head.number
-            if number and owner != number:
+            if (number and owner != number) or len(tag) > 0:
                 break
             number = owner
             answers.advance(head, kind, data, position, end)

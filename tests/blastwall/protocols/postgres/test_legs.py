@@ -7,19 +7,22 @@ import asyncio
 import pytest
 
 from blastwall.errors import UpstreamFault
+from blastwall.masking.detectors import detectors
+from blastwall.masking.plan import Plan
 from blastwall.model import Direction, Masked
 from blastwall.protocols.postgres import messages
 from blastwall.protocols.postgres.answers import Expected, Step
 from blastwall.protocols.postgres.legs import ASKING, ClientGone
+from blastwall.protocols.postgres.net import Net
 from blastwall.protocols.postgres.skim import CHUNK_BYTES
 from tests.blastwall.protocols.postgres.playbook import Playbook, written
 
 IDLE = messages.ready_for_query(b"I")
 
 
-async def quiet() -> Playbook:
+async def quiet(net: Net | None = None) -> Playbook:
     """A playbook whose channel does not run: the test drives the legs itself."""
-    play = await Playbook().__aenter__()
+    play = await Playbook(net=net).__aenter__()
     play.task.cancel()
     await asyncio.wait({play.task})
     return play
@@ -36,6 +39,22 @@ async def test_chunks_say_which_statement_of_a_batch_they_answer() -> None:
     chunks = [chunk async for chunk in play.legs.results(True)]
     assert [(chunk.statement, chunk.rows, chunk.tag) for chunk in chunks] == [(1, 1, "SELECT 1"), (2, 1, "SELECT 1")]
     assert b"".join(chunk.data for chunk in chunks) == (messages.BIND_COMPLETE + row + done) * 2 + IDLE
+
+
+@pytest.mark.parametrize("masks", [False, True])
+@pytest.mark.parametrize("failing", [False, True])
+async def test_each_statement_of_a_text_has_its_completion_told(masks: bool, failing: bool) -> None:
+    net = Net(detectors(), lambda mask, text: text, Plan) if masks else None
+    play = await quiet(net)
+    play.answers.expect(Expected(Step.QUERY, 1))
+    said = messages.command_complete("DELETE 2") + messages.command_complete("INSERT 0 1")
+    if failing:
+        said += messages.error_response("ERROR", "22012", "division by zero")
+    play.up.receive(said + IDLE)
+    chunks = [chunk async for chunk in play.legs.results(True)]
+    told = [(chunk.tag, chunk.error) for chunk in chunks if chunk.tag or chunk.error]
+    assert told == [("DELETE 2", ""), ("INSERT 0 1", ""), *([("", "22012")] if failing else [])]
+    assert b"".join(chunk.data for chunk in chunks) == said + IDLE
 
 
 async def test_a_large_result_travels_in_bounded_chunks() -> None:
