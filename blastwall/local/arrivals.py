@@ -10,28 +10,26 @@ DAYS = 2  # a recording stands under the day on which it began, and clocks diffe
 class Arrivals:
     """Gives each recording of a shelf once. A directory that has not changed is not read again.
 
-    Not for several threads. Memory: the names that stand in the last two days' directories.
+    One of an older day that does change (a clock was wrong, and is right again) is given whole once more: whoever
+    follows has taken most of it. Not for several threads. Memory: the names that stand in the last two days'
+    directories, and in older ones that change.
     """
 
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
-        self._looked = False
         self._names: dict[str, set[str]] = {}
         self._stamps: dict[str, tuple[int, bool]] = {}  # of directories: their time, and whether it stood still since
 
     def take(self) -> list[Entry]:
-        """What was not there the last time, newest first: at first all there is, later of the last two days.
-
-        Raises OSError.
-        """
+        """What was not there the last time, newest first: at first all there is. Raises OSError."""
         days = self._shelf.days()
-        if self._looked:
-            days = days[:DAYS]
-        self._looked = True
         came = [entry for day in days for entry in self._come(day)]
-        for gone in self._names.keys() - set(days[:DAYS]):
-            del self._names[gone]
-            self._stamps.pop(gone, None)
+        for gone in self._stamps.keys() - set(days):
+            self._stamps.pop(gone)
+            self._names.pop(gone, None)
+        for old in self._names.keys() - set(days[:DAYS]):
+            if self._stamps[old][1]:
+                del self._names[old]
         return came
 
     def _come(self, day: str) -> list[Entry]:

@@ -133,9 +133,12 @@ class AuditTrail:
                 under_way = self._under_way.get(entry.id)
                 # One that its writer left without an end may get it from another.
                 growing = under_way is None or under_way.reader.sound
-        except (FormatFault, RecordingFault, FileNotFoundError):
+        except (FormatFault, FileNotFoundError):
             # No recording, or none yet, or it has just been retired; verification says what is wrong with one.
             pass
+        except RecordingFault as fault:
+            # What cannot be opened now (too many files are open, a disk that hangs) may be opened the next time.
+            growing = not isinstance(fault.__cause__, FileNotFoundError)
         if done or not (live or growing):
             self._open.pop(entry.id, None)
             self._under_way.pop(entry.id, None)

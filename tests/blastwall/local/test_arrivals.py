@@ -100,3 +100,29 @@ def test_days_that_went_are_forgotten(shelf):
     assert arrivals.take() == []
     put(shelf, "2026-11-22", "b")
     assert names(arrivals.take()) == ["b"]
+
+
+def test_what_a_wrong_clock_put_into_the_future_hides_nothing(shelf):
+    """A clock that was years ahead has left two directories that are newer than any day to come."""
+    for day in ("2026-11-20", "2036-01-01", "2036-01-02"):
+        put(shelf, day, f"old-{day}")
+    arrivals = Arrivals(shelf)
+    arrivals.take()
+    assert arrivals.take() == []
+    put(shelf, "2026-11-22", "today")
+    assert names(arrivals.take()) == ["today"]
+    arrivals.take()
+    put(shelf, "2026-11-22", "later")
+    assert "later" in names(arrivals.take())
+    put(shelf, "2026-11-20", "set-back")
+    assert "set-back" in names(arrivals.take())
+    assert arrivals.take() == [], "each is given once while its directory goes on changing"
+
+
+def test_names_of_old_days_are_not_kept(shelf):
+    for day in ("2026-11-20", "2026-11-21", "2026-11-22"):
+        put(shelf, day, f"old-{day}")
+    arrivals = Arrivals(shelf)
+    arrivals.take()
+    arrivals.take()
+    assert sorted(arrivals._names) == ["2026-11-21", "2026-11-22"]

@@ -159,6 +159,22 @@ def _no_room(*_):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def test_what_cannot_be_opened_now_is_read_the_next_time(tmp_path, recorder, monkeypatch):
+    recording = recorder.open(SESSION, TARGET, "c", {})
+    work(recording, 1, 5)
+    recording.close("end")
+    keeper = AuditTrail(tmp_path)
+
+    def no_more_files(path, mode):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", no_more_files)
+        assert keeper.catch_up() == 0
+    assert keeper.catch_up() == len(reprojected(tmp_path)) > 0
+    assert keeper.catch_up() == 0
+
+
 def test_junk_among_recordings_is_passed_over(tmp_path, recorder):
     recording = recorder.open(SESSION, TARGET, "c", {})
     recording.close("end")
