@@ -151,6 +151,22 @@ async def test_copy_in_after_a_person_agreed(shop: Stack) -> None:
     shop.direct("DELETE FROM carts WHERE id >= 40000")
 
 
+@pytest.mark.parametrize("copied", [False, True], ids=["execute", "copy"])
+async def test_what_is_approved_for_so_many_rows_runs_behind_what_was_only_prepared(shop: Stack, copied: bool) -> None:
+    """asyncpg prepares with Flush instead of Sync: ``copy_records_to_table`` asks for the columns' types that way."""
+    agent = f"async-bounded-{copied}"
+    with deciding(shop, agent, "approve", "--rows", "5"):
+        connection = await asyncpg.connect(**place(shop, shop.token(agent)))
+        if copied:
+            rows = [(41_000 + number, 1, "active", NOON) for number in range(5)]
+            assert await connection.copy_records_to_table("carts", records=rows) == "COPY 5"
+        else:
+            await connection.prepare("SELECT state FROM carts WHERE id = $1")
+            assert await connection.execute("UPDATE carts SET state = state WHERE id = 3") == "UPDATE 1"
+        await connection.close()
+    shop.direct("DELETE FROM carts WHERE id >= 41000")
+
+
 async def test_a_pool_resets_its_connections(shop: Stack) -> None:
     """``SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL`` after each use."""
     async with asyncpg.create_pool(**place(shop), min_size=2, max_size=4) as pool:

@@ -76,6 +76,10 @@ __all__ = [
     "Step",
 ]
 
+#: What there is of a batch of the extended protocol: nothing, messages, messages of which one runs something.
+NO_BATCH: Final = 0
+PREPARING: Final = 1
+RUNNING: Final = 2
 #: Completion tags that are remembered by their frames, and of how many bytes at most.
 _TAGS: Final = 32
 _TAG_BYTES: Final = 64
@@ -104,7 +108,7 @@ class Answers:
         self._queue = Owed()
         self._spare: Expected | None = None  # steps that were answered: making one costs more than filling one
         self._spares: i64 = 0
-        self._in_batch = False
+        self._batch: i64 = NO_BATCH  # of the extended protocol, since the last Sync or Query
         self.status: i64 = IDLE
         self.copying_in = False
         self.skipping = False  # the server discards until Sync, and no Sync is on its way yet
@@ -126,7 +130,13 @@ class Answers:
     def at_rest(self) -> bool:
         """Nothing is owed, and no extended batch waits for its Sync: a Sync of ours would end the client's own
         implicit transaction."""
-        return self._queue.first is None and not self._in_batch
+        return self._queue.first is None and self._batch == NO_BATCH
+
+    @property
+    def only_prepared(self) -> bool:
+        """All was answered, and of an open batch nothing was asked to run: a Sync of ours takes nothing from it that a
+        simple query would not take."""
+        return self._queue.first is None and self._batch == PREPARING
 
     @property
     def number(self) -> int:
@@ -159,12 +169,17 @@ class Answers:
     def expect(self, expected: Expected) -> None:
         """Note a message that was staged upstream. The step is the queue's from now on."""
         step = expected.step
-        self._in_batch = step != Step.SYNC and step != Step.QUERY
         if step == Step.SYNC:
             self.skipping = False
             self.ready_owed += 1
+            self._batch = NO_BATCH
         elif step == Step.QUERY:
             self.ready_owed += 1
+            self._batch = NO_BATCH
+        elif step == Step.EXECUTE:
+            self._batch = RUNNING
+        elif self._batch == NO_BATCH:
+            self._batch = PREPARING
         self._queue.put(expected)
 
     def ask(

@@ -73,6 +73,14 @@ class Bounds:
             async for chunk in legs.results(True):
                 yield chunk
             return
+        if answers.only_prepared:  # asyncpg ends what it prepares with Flush
+            try:
+                await inner.end_batch(legs)
+            except inner.Refused as fault:
+                self._note(permit, number, None, "not run")
+                yield Chunk(fault.told, number, error=fault.code)
+                yield self._ready(number)
+                return
         changing = self._changing(statement.text)
         refused = None if answers.at_rest else _Refused(_OPEN_BATCH, _SYNC)
         if refused is None and guard.rows is not None and changing is None:

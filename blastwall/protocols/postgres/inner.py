@@ -69,6 +69,11 @@ async def command(legs: Legs, sql: str) -> None:
     await _asked(legs, [Step.QUERY], messages.query(sql.encode()), silent=False)
 
 
+async def end_batch(legs: Legs) -> None:
+    """End an open batch in which nothing ran. The client, which did not ask for it, hears nothing. Raises Refused."""
+    await _asked(legs, [Step.SYNC], messages.SYNC, silent=False)
+
+
 async def ask(
     legs: Legs,
     sql: str,

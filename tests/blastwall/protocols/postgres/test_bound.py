@@ -202,6 +202,42 @@ async def test_what_cannot_be_counted_is_not_run(play: Playbook) -> None:
     assert await play.sent() == messages.query(b"ROLLBACK"), "and the next one is held to its bound"
 
 
+PREPARING = messages.parse(b"s", b"SELECT 1", ()) + messages.describe(b"S", b"s") + messages.FLUSH
+PREPARING_ANSWER = messages.PARSE_COMPLETE + messages.frame(b"t", b"\0\0") + messages.frame(b"n", b"")
+
+
+async def test_a_batch_that_only_prepared_something_is_ended_before_a_guarded_query(play: Playbook) -> None:
+    """What asyncpg does: it prepares with Flush, and then sends a simple query."""
+    assert types(await play.say(PREPARING)) == "PDH"
+    assert await play.answer(PREPARING_ANSWER) == PREPARING_ANSWER
+    assert await play.say(DELETE) == messages.SYNC
+    play.up.receive(IDLE)
+    assert await play.sent() == messages.query(b"BEGIN")
+    play.up.receive(done("BEGIN") + OPEN)
+    assert await play.sent() == DELETE
+    play.up.receive(done("DELETE 3") + OPEN)
+    assert await play.sent() == messages.query(b"COMMIT")
+    assert play.heard() == b"", "nor was the end of the batch, for which the client did not ask"
+    assert await play.answer(done("COMMIT") + IDLE) == done("DELETE 3") + IDLE
+
+
+async def test_a_batch_in_which_something_ran_is_not_ended_for_a_guarded_query(play: Playbook) -> None:
+    ran = messages.parse(b"", b"SELECT 1", ()) + messages.bind(b"", b"", (), (), ()) + messages.execute(b"")
+    await play.say(ran + messages.parse(b"s", b"SELECT 2", ()) + messages.FLUSH)
+    await play.answer(PREPARED + done("SELECT 1") + messages.PARSE_COMPLETE)
+    assert await play.say(DELETE) == messages.query(POISON), "it would commit what ran before"
+    heard = await play.answer(messages.error_response("ERROR", "42601", "syntax error") + IDLE)
+    assert types(heard) == "EZ" and error_of(heard)["C"] == "XB004" and "Sync" in error_of(heard)["H"]
+
+
+async def test_a_cancel_that_hits_the_end_of_the_batch_is_the_statements(play: Playbook) -> None:
+    await play.say(PREPARING)
+    await play.answer(PREPARING_ANSWER)
+    await play.say(DELETE)
+    assert await play.answer(CANCELLED + IDLE) == CANCELLED + IDLE
+    assert outcomes(play) == ["not run"]
+
+
 BATCH = messages.parse(b"", b"DELETE FROM t WHERE x", ()) + messages.bind(b"", b"", (), (), ())
 PREPARED = messages.PARSE_COMPLETE + messages.BIND_COMPLETE
 
