@@ -5,25 +5,34 @@ A request has one text, which approvers see and which says what kind it is::
     exec: tail -n 5 /var/log/app.log      a command line
     shell                                 an interactive shell, judged as a whole
     sftp: read ~/a.txt                    one operation on files; two paths are separated by " -> "
+    sftp: setstat ~/a.txt mode=0644       what is set stands behind the path
     channel: direct-tcpip 10.0.0.5:5432   a connection forwarded by the host
 """
 
 from __future__ import annotations
 
+import posixpath
+import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from blastwall.model import Effect, Facts, ObjectRef
+from blastwall.errors import ClientFault
+from blastwall.model import SEVERITY, Effect, Facts, ObjectRef
+from blastwall.protocols.ssh import attributes
 from blastwall.protocols.ssh.options import Options
 from blastwall.shell.facts import Bounds, asked, judge, judge_paths
+from blastwall.shell.paths import directory
 
 EXEC: Final = "exec: "
 SHELL: Final = "shell"
 SFTP: Final = "sftp: "
+SETSTAT: Final = "setstat"
 FORWARD: Final = "channel: direct-tcpip "
 ARROW: Final = " -> "
+LONGEST_PATH: Final = 4096  # bytes, as on Linux; what is longer ends OpenSSH's server, and so does a zero byte
+_LOOKS_REPLACED: Final = re.compile(r"\\x[89a-f][0-9a-f]")
 
 #: What each operation does: its effect, how it touches its paths, and whether what is in the file comes out.
 OPERATIONS: Final[Mapping[str, tuple[Effect, tuple[str, ...], bool]]] = {
@@ -34,7 +43,7 @@ OPERATIONS: Final[Mapping[str, tuple[Effect, tuple[str, ...], bool]]] = {
     "read": (Effect.READ, ("read",), True),
     "write": (Effect.WRITE, ("write",), False),
     "update": (Effect.WRITE, ("both",), True),  # a file opened for reading and writing
-    "setstat": (Effect.WRITE, ("write",), False),
+    SETSTAT: (Effect.WRITE, ("write",), False),
     "mkdir": (Effect.WRITE, ("write",), False),
     "rename": (Effect.WRITE, ("write", "write"), False),
     "symlink": (Effect.WRITE, ("read", "write"), True),
@@ -77,10 +86,45 @@ def classify(text: str, options: Options, resolved: Mapping[str, str] | None = N
     return Request(facts, text)
 
 
-def sftp_text(operation: str, *paths: bytes) -> str:
-    """The text of an operation on files; names that are not plain are quoted, and bytes beyond UTF-8 made visible."""
-    written = (path.decode("utf-8", "backslashreplace") for path in paths)
-    return f"{SFTP}{operation} {ARROW.join(shlex.quote(path) for path in written)}"
+def unplaced(request: Request, reason: str) -> Request:
+    """The request when the host did not say where its paths lead: by their spelling nobody can judge them."""
+    facts = replace(
+        request.facts,
+        effect=Effect.UNKNOWN,
+        flags=request.facts.flags | {"unplaced_paths"},
+        reason=f"Not judged: {reason}.",
+    )
+    return Request(facts, request.text, request.named)
+
+
+def sftp_text(operation: str, *paths: bytes, settings: tuple[str, ...] = ()) -> str:
+    """The text of an operation on files; names that are not plain are quoted, and bytes beyond UTF-8 made visible.
+
+    Raises ClientFault for a name that would have the text of another, or that no host can have.
+    """
+    written = ARROW.join(shlex.quote(_shown(path)) for path in paths)
+    return " ".join((f"{SFTP}{operation} {written}", *settings))
+
+
+def named_bytes(*paths: bytes) -> Mapping[str, bytes]:
+    """The bytes of the names in such a text, and of their directories."""
+    found: dict[str, bytes] = {}
+    for path in paths:
+        found[_shown(path)] = path
+        found[directory(_shown(path))] = posixpath.dirname(path.rstrip(b"/")) or (b"/" if path[:1] == b"/" else b".")
+    return found
+
+
+def _shown(path: bytes) -> str:
+    if len(path) > LONGEST_PATH or b"\0" in path:
+        raise ClientFault(f"a path has at most {LONGEST_PATH} bytes, and none of them is 0")
+    try:
+        text = path.decode("utf-8")
+    except UnicodeDecodeError:
+        return path.decode("utf-8", "backslashreplace")
+    if _LOOKS_REPLACED.search(text):
+        raise ClientFault("a path with a backslash in it reads like another one: rename the file on the host")
+    return text
 
 
 def _sftp(text: str, bounds: Bounds, resolved: Mapping[str, str] | None) -> Request:
@@ -90,6 +134,7 @@ def _sftp(text: str, bounds: Bounds, resolved: Mapping[str, str] | None) -> Requ
         words = shlex.split(rest)
     except ValueError:
         words = []
+    words, settings = (words[:1], words[1:]) if operation == SETSTAT else (words, [])
     paths = tuple(word for number, word in enumerate(words) if number % 2 == 0)
     arrows = words[1::2]
     if known is None or len(paths) != len(known[1]) or any(arrow != ARROW.strip() for arrow in arrows):
@@ -103,4 +148,8 @@ def _sftp(text: str, bounds: Bounds, resolved: Mapping[str, str] | None) -> Requ
         for each in (("read", "write") if access == "both" else (access,))
     )
     facts = judge_paths(f"sftp {operation}", effect, touched, bounds, resolved, contents=contents, flag="file_transfer")
+    if operation == SETSTAT:
+        effect, reason = attributes.judged(settings)
+        if SEVERITY[effect] > SEVERITY[facts.effect]:
+            facts = replace(facts, effect=effect, reason=reason)
     return Request(facts, text, asked(touched))

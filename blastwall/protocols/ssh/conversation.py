@@ -6,38 +6,37 @@ import asyncio
 import hashlib
 import json
 import logging
-import posixpath
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import asyncssh
 
 from blastwall.conversation import Channel, Hello, Host, Note
-from blastwall.errors import ConfigFault
+from blastwall.errors import ClientFault, ConfigFault
 from blastwall.masking.detectors import Detectors, detectors
 from blastwall.model import Credential, Denial, DenialCode, Facts, Statement, Target
 from blastwall.protocols.ssh import keys, windows
 from blastwall.protocols.ssh.allowance import Allowance, Share, allowance_of
 from blastwall.protocols.ssh.arrival import LOGIN, Door, arrive, hand_out, hello_of
 from blastwall.protocols.ssh.channel import SshChannel
-from blastwall.protocols.ssh.classify import EXEC, FORWARD, SHELL, Request, classify, sftp_text
+from blastwall.protocols.ssh.classify import EXEC, FORWARD, SHELL, Request, classify, named_bytes, sftp_text, unplaced
 from blastwall.protocols.ssh.exchange import SessionExchange, Streams, too_many
 from blastwall.protocols.ssh.farewell import Farewell
 from blastwall.protocols.ssh.files import Files, Subsystem
 from blastwall.protocols.ssh.forwards import ForwardExchange
 from blastwall.protocols.ssh.operations import Passed
 from blastwall.protocols.ssh.options import Gateway, Options
+from blastwall.protocols.ssh.places import Places, Unplaced
 from blastwall.protocols.ssh.refusal import lines
 from blastwall.protocols.ssh.upstream import reach
-from blastwall.shell.paths import HOME
 
 #: The library tells every command at INFO; a log is no place for those.
 asyncssh.set_log_level(logging.WARNING)
 windows.install()
 
-RESOLVE_SECONDS: Final = 5.0
+FRESH_SECONDS: Final = 0.5  # so long after it was judged a request is not looked at again
 KEPT: Final = 4096  # judged requests that wait for their exchange
 _SERVED: Final = "exec and shell requests, and the subsystem sftp"
 
@@ -51,18 +50,16 @@ class SshConversation:
         self._door: Door | None = None
         self._client: asyncssh.SSHServerConnection | None = None
         self._upstream: asyncssh.SSHClientConnection | None = None
-        self._sftp: asyncssh.SFTPClient | None = None
-        self._sftp_lock = asyncio.Lock()
+        self._places = Places(self._start_files)
         self._options = Options()
         self._detectors: Detectors | None = None
         self._allowance: Allowance | None = None
         self._place = ""
-        self._home = ""  # as the host says it; paths below it are told from ~ on
         self._ready = asyncio.Event()
         self._channels: asyncio.Queue[Channel | None] = asyncio.Queue(64)
         self._farewell = Farewell()
         self._number = 0
-        self._judged: dict[int, Request] = {}
+        self._judged: dict[int, _Judged] = {}
         self._note: Note = _silent
         self._closed = False
 
@@ -121,7 +118,11 @@ class SshConversation:
         return self._request(statement).text
 
     def _request(self, statement: Statement) -> Request:
-        return self._judged.get(statement.number) or classify(statement.text, self._options)
+        judged = self._judged.get(statement.number)
+        if judged is not None:
+            return judged.request
+        request = classify(statement.text, self._options)
+        return unplaced(request, "it waited among too many others") if request.named else request
 
     async def refuse(self, denial: Denial) -> None:
         await self.close(denial)
@@ -179,7 +180,7 @@ class SshConversation:
         statement = await self._begin(text)
         seconds = self._options.shell_minutes * 60 if text == SHELL else 0.0
         line = SshChannel()
-        exchange = SessionExchange(statement, upstream, streams, seconds, self._detectors)
+        exchange = SessionExchange(statement, upstream, streams, seconds, self._detectors, self._moved)
         await line.put(exchange)
         await line.end()
         await self._announce(line)
@@ -219,11 +220,14 @@ class SshConversation:
         else:
             self._farewell.enter(subsystem)
 
-        async def begin(operation: str, paths: tuple[bytes, ...]) -> Statement:
+        async def begin(operation: str, paths: tuple[bytes, ...], settings: tuple[str, ...]) -> Statement:
             await self._ready.wait()
             if self._closed or crowded:
                 raise asyncssh.SFTPConnectionLost("the session has ended")
-            return await self._begin(sftp_text(operation, *paths))
+            try:
+                return await self._begin(sftp_text(operation, *paths, settings=settings), named_bytes(*paths))
+            except ClientFault as fault:
+                raise asyncssh.SFTPFailure(f"blastwall: {fault}") from None
 
         def note(statement: Statement, passed: Passed) -> None:
             self._note("file", {"statement": statement.number, "text": statement.text, **asdict(passed)})
@@ -231,7 +235,7 @@ class SshConversation:
         def left() -> None:
             self._farewell.leave(subsystem)
 
-        return Files(chan, begin, self._remote_files, self._announce, note, self._share, left)
+        return Files(chan, begin, self._remote_files, self._announce, note, self._share, left, self._moved)
 
     def _share(self) -> Share:
         return Share(self._options.recorded_file_bytes, self._allowance)
@@ -239,61 +243,60 @@ class SshConversation:
     async def _announce(self, channel: Channel) -> None:
         await self._channels.put(channel)
 
-    async def _begin(self, text: str) -> Statement:
-        """Number a request and judge it, with its paths as the host sees them."""
+    async def _begin(self, text: str, raw: Mapping[str, bytes] | None = None) -> Statement:
+        """Number a request and judge it, with its paths as the host sees them; ``raw`` has the bytes of names in it."""
         self._number += 1
         number = self._number
         request = classify(text, self._options)
         resolved: Mapping[str, str] = {}
+        named: Mapping[str, bytes] = {}
         if request.named and self._options.resolve_paths:
-            resolved = await self._resolve(request.named)
-            request = classify(text, self._options, resolved)
+            named = {path: path.encode() if raw is None else raw[path] for path in request.named}
+            try:
+                resolved = await self._places.resolve(named)
+                request = classify(text, self._options, resolved)
+            except Unplaced as unknown:
+                self._note("paths_unresolved", {"reason": str(unknown)})
+                request = unplaced(request, str(unknown))
         if len(self._judged) >= KEPT:
             self._judged.pop(next(iter(self._judged)))
-        self._judged[number] = request
+        self._judged[number] = _Judged(request, named, resolved, asyncio.get_running_loop().time())
         digest = hashlib.sha256(json.dumps(sorted(resolved.items())).encode()).hexdigest()[:16]
         return Statement(text, surroundings=f"{self._place}/{digest}", number=number)
 
-    async def _resolve(self, named: tuple[str, ...]) -> Mapping[str, str]:
-        """What the host says the paths really are; one that does not exist yet is placed in its real directory."""
-        found: dict[str, str] = {}
-        try:
-            async with asyncio.timeout(RESOLVE_SECONDS):
-                client = await self._remote_files()
-                if not self._home:
-                    self._home = await _real(client, ".") or ""
-                for path in named:
-                    real = await _real(client, path)
-                    if real is not None:
-                        found[path] = self._from_home(real)
-        except (asyncssh.Error, OSError, TimeoutError) as fault:
-            self._note("paths_unresolved", {"reason": str(fault)[:200]})
-        return found
+    async def _moved(self, number: int) -> str:
+        """Why a request cannot run any more though it may: its paths lead elsewhere since. "" when they do not.
 
-    def _from_home(self, real: str) -> str:
-        inside = self._home and (real == self._home or real.startswith(self._home.rstrip("/") + "/"))
-        return HOME + real[len(self._home.rstrip("/")) :] if inside else real
+        Asked only of what has waited, for a person or for its turn: nobody approved what is there by now.
+        """
+        judged = self._judged.get(number)
+        if judged is None:
+            return "it waited among too many others; send it again"
+        if not judged.named or asyncio.get_running_loop().time() - judged.at < FRESH_SECONDS:
+            return ""
+        try:
+            now = await self._places.resolve(judged.named)
+        except Unplaced as unknown:
+            return str(unknown)
+        moved = [path for path in judged.named if now.get(path) != judged.resolved.get(path)]
+        return f"{moved[0]} leads elsewhere by now; send it again" if moved else ""
 
     async def _remote_files(self) -> asyncssh.SFTPClient:
+        return await self._places.client()
+
+    async def _start_files(self) -> asyncssh.SFTPClient:
         assert self._upstream is not None, "connect first"
-        async with self._sftp_lock:
-            if self._sftp is None:
-                self._sftp = await self._upstream.start_sftp_client(path_encoding=None)
-            return self._sftp
+        return await self._upstream.start_sftp_client(path_encoding=None)
 
 
-async def _real(client: asyncssh.SFTPClient, path: str) -> str | None:
-    for directory, rest in ((path, ""), (posixpath.dirname(path) or ".", posixpath.basename(path))):
-        try:
-            real = await client.realpath(directory.encode())
-        except asyncssh.SFTPError:
-            continue
-        return (
-            posixpath.join(real.decode("utf-8", "surrogateescape"), rest)
-            if rest
-            else real.decode("utf-8", "surrogateescape")
-        )
-    return None
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A request with what it was judged by: the paths it names, where they led, and when (the loop's seconds)."""
+
+    request: Request
+    named: Mapping[str, bytes]
+    resolved: Mapping[str, str]
+    at: float
 
 
 def _silent(name: str, fields: Mapping[str, object]) -> None:

@@ -18,6 +18,7 @@ from blastwall.model import Chunk, Denial, DenialCode, Direction, Masked, Permit
 from blastwall.protocols.ssh import terminal
 from blastwall.protocols.ssh.classify import EXEC
 from blastwall.protocols.ssh.frames import Piece, pack, unpack
+from blastwall.protocols.ssh.operations import Moved
 from blastwall.protocols.ssh.prompts import Prompts
 from blastwall.protocols.ssh.refusal import lines, said, status
 from blastwall.protocols.ssh.sheet import QUIET_SECONDS, QUIET_TERMINAL_SECONDS, StreamSheet
@@ -61,7 +62,8 @@ class Streams:
 class SessionExchange:
     """Implements :class:`blastwall.conversation.Exchange` for ``exec`` and ``shell`` requests.
 
-    ``seconds`` is how long it may run at most (0: as long as the session). ``detectors`` look through its output.
+    ``seconds`` is how long it may run at most (0: as long as the session). ``detectors`` look through its output,
+    ``moved`` tells of a request that waited why it cannot run any more.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class SessionExchange:
         streams: Streams,
         seconds: float = 0.0,
         detectors: Detectors | None = None,
+        moved: Moved | None = None,
     ) -> None:
         self.statement: Statement | None = statement
         self.more = False
@@ -80,6 +83,7 @@ class SessionExchange:
         self._streams = streams
         self._in, self._out, self._err = streams.stdin, streams.stdout, streams.stderr
         self._seconds = seconds
+        self._moved = moved
         self._raw = streams.raw
         self._bare = self._raw and statement.text.startswith(EXEC)  # the command has no terminal, its client has
         self._prompts = Prompts() if self._raw else None
@@ -90,6 +94,10 @@ class SessionExchange:
     async def forward(self, permit: Permit | None) -> AsyncIterator[Chunk]:
         assert permit is not None and self.statement is not None, "a command goes nowhere without its permit"
         number = self.statement.number
+        if self._moved is not None and (reason := await self._moved(number)):
+            yield Chunk(pack(Piece.ERRORS, said(f"blastwall: refused: {reason}", raw=self._raw)), number)
+            yield Chunk(pack(Piece.EXIT, b"126"), number, tag="moved")
+            return
         try:
             up_in, up_out, up_err = await self._start(permit.upstream_text)
         except (asyncssh.Error, OSError) as fault:

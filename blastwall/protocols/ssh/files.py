@@ -13,10 +13,12 @@ from typing import Any, Final
 
 import asyncssh
 
-from blastwall.model import Denial, Statement
+from blastwall.model import Denial, Effect, Statement
+from blastwall.protocols.ssh import attributes
 from blastwall.protocols.ssh.allowance import Share
 from blastwall.protocols.ssh.channel import SshChannel
-from blastwall.protocols.ssh.operations import OpenFile, Operation, Passed
+from blastwall.protocols.ssh.classify import SETSTAT
+from blastwall.protocols.ssh.operations import Moved, OpenFile, Operation, Passed
 from blastwall.protocols.ssh.refusal import lines, status
 
 MOST_NAMES: Final = 100_000  # entries of one directory that are listed
@@ -36,15 +38,16 @@ class Subsystem:
             self.channel.exit(status(denial))
 
 
-Begin = Callable[[str, tuple[bytes, ...]], Awaitable[Statement]]
+#: Operation, paths, what is set: numbered and judged. Raises SFTPError.
+Begin = Callable[[str, tuple[bytes, ...], tuple[str, ...]], Awaitable[Statement]]
 
 
 class Files(asyncssh.SFTPServer):
     """The SFTP server that an agent's client sees.
 
-    ``begin`` numbers and judges a request's text; ``open_channel`` gives a channel of its own to what lasts; ``share``
+    ``begin`` numbers and judges a request; ``open_channel`` gives a channel of its own to what lasts; ``share``
     says of a file what of it is recorded; ``note`` is told what passed; ``left`` is called once the client has closed
-    the subsystem.
+    the subsystem; ``moved`` tells of a request that waited why it cannot run any more.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Files(asyncssh.SFTPServer):
         note: Callable[[Statement, Passed], None],
         share: Callable[[], Share],
         left: Callable[[], None],
+        moved: Moved,
     ) -> None:
         super().__init__(chan)
         self._begin = begin
@@ -64,14 +68,26 @@ class Files(asyncssh.SFTPServer):
         self._note = note
         self._share = share
         self._left = left
+        self._moved = moved
         self._line = SshChannel()
         self._announced = False
         self._opened: set[OpenFile] = set()
 
     async def _do(self, operation: str, paths: tuple[bytes, ...], name: str, *arguments: object) -> Any:  # noqa: ANN401
-        statement = await self._begin(operation, paths)
-        client = await self._upstream()
-        exchange = Operation(statement, self.channel, lambda: getattr(client, name)(*arguments))
+        async def run() -> Any:  # noqa: ANN401
+            return await getattr(await self._upstream(), name)(*arguments)
+
+        return await self._run(operation, paths, run)
+
+    async def _run(
+        self,
+        operation: str,
+        paths: tuple[bytes, ...],
+        run: Callable[[], Awaitable[Any]],
+        settings: tuple[str, ...] = (),
+    ) -> Any:  # noqa: ANN401
+        statement = await self._begin(operation, paths, settings)
+        exchange = Operation(statement, self.channel, run, self._moved)
         if not self._announced:
             self._announced = True
             await self._open_channel(self._line)
@@ -82,14 +98,22 @@ class Files(asyncssh.SFTPServer):
         operation = "read"
         if pflags & WRITING:
             operation = "update" if pflags & asyncssh.FXF_READ else "write"
-        statement = await self._begin(operation, (path,))
-        client = await self._upstream()
+        statement = await self._begin(operation, (path,), ())
+
+        async def opening() -> Any:  # noqa: ANN401
+            client = await self._upstream()
+            made = attributes.created(attrs)
+            return await client.open(path, pflags, made, encoding=None, block_size=None, max_requests=1)
+
         exchange = OpenFile(
             statement,
             self.channel,
-            lambda: client.open(path, pflags, attrs, encoding=None, block_size=None, max_requests=1),
+            opening,
             lambda passed: self._note(statement, passed),
             self._share(),
+            self._moved,
+            path,
+            operation != "read",
         )
         channel = SshChannel()
         await self._open_channel(channel)
@@ -118,8 +142,15 @@ class Files(asyncssh.SFTPServer):
         return found
 
     async def fsetstat(self, file_obj: object, attrs: asyncssh.SFTPAttrs) -> None:
+        """Who may write a file may set its size, times and plain rights while it is open. All else is a statement."""
         assert isinstance(file_obj, OpenFile)
-        await file_obj.call("setstat", attrs)
+        settings = attributes.words(attrs)
+        within = tuple(word for word in settings if not word.startswith("size="))
+        if file_obj.writable and attributes.judged(within)[0] is Effect.WRITE:
+            await file_obj.call("setstat", attributes.kept(attrs))
+            file_obj.settings += settings
+            return
+        await self._run(SETSTAT, (file_obj.path,), lambda: file_obj.call("setstat", attributes.kept(attrs)), settings)
 
     async def fsync(self, file_obj: object) -> None:
         assert isinstance(file_obj, OpenFile)
@@ -145,7 +176,10 @@ class Files(asyncssh.SFTPServer):
             yield name
 
     async def setstat(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> None:
-        await self._do("setstat", (path,), "setstat", path, attrs)
+        async def run() -> None:
+            await (await self._upstream()).setstat(path, attributes.kept(attrs))
+
+        await self._run(SETSTAT, (path,), run, attributes.words(attrs))
 
     async def lsetstat(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> None:
         raise asyncssh.SFTPOpUnsupported("not served")
@@ -154,7 +188,7 @@ class Files(asyncssh.SFTPServer):
         await self._do("remove", (path,), "remove", path)
 
     async def mkdir(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> None:
-        await self._do("mkdir", (path,), "mkdir", path, attrs)
+        await self._do("mkdir", (path,), "mkdir", path, attributes.created(attrs))
 
     async def rmdir(self, path: bytes) -> None:
         await self._do("rmdir", (path,), "rmdir", path)

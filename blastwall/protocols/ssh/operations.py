@@ -25,6 +25,10 @@ WAITING: Final = 64  # reads and writes of one file that wait for their turn
 AHEAD_BYTES: Final = 2 * 1024 * 1024  # of one file, asked of the host before it is their turn
 
 
+#: Of a request that waited: why it cannot run any more, or "".
+Moved = Callable[[int], Awaitable[str]]
+
+
 class FileExchange:
     """What both kinds share: no batches, a person may be asked, and the reason of a refusal goes to standard error."""
 
@@ -52,9 +56,16 @@ class FileExchange:
 class Operation(FileExchange):
     """One operation that is done at once. ``done`` has its result, or the error for the client."""
 
-    def __init__(self, statement: Statement, chan: Any, run: Callable[[], Awaitable[Any]]) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        statement: Statement,
+        chan: Any,  # noqa: ANN401
+        run: Callable[[], Awaitable[Any]],
+        moved: Moved,
+    ) -> None:
         super().__init__(statement, chan)
         self._run = run
+        self._moved = moved
         self._outcome: Any = None
         self.done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
@@ -62,6 +73,7 @@ class Operation(FileExchange):
         assert permit is not None and self.statement is not None, "nothing is done without its permit"
         number = self.statement.number
         try:
+            await _unmoved(self._moved, number)
             self._outcome = await self._run()
         except asyncssh.SFTPError as fault:
             self._outcome = fault
@@ -96,17 +108,20 @@ class _Wish:
 @dataclass(frozen=True, slots=True)
 class Passed:
     """What passed of one file: bytes read and written, their SHA-256 in hex, how many of them stand in no recording,
-    and whether they passed from the beginning on without a gap (then the digest is the content's)."""
+    whether they passed from the beginning on without a gap (then the digest is the content's), and what was set of the
+    file while it was open."""
 
     read: int
     written: int
     sha256: str
     unrecorded: int
     in_order: bool
+    settings: tuple[str, ...] = ()
 
 
 class OpenFile(FileExchange):
-    """One open file: a statement that lasts until it is closed. ``share`` says what of its content is recorded."""
+    """One open file: a statement that lasts until it is closed. ``share`` says what of its content is recorded,
+    ``writable`` whether it is open for writing too, ``settings`` what was set of it (``attributes.words``)."""
 
     def __init__(
         self,
@@ -115,8 +130,14 @@ class OpenFile(FileExchange):
         opening: Callable[[], Awaitable[Any]],
         note: Callable[[Passed], None],
         share: Share,
+        moved: Moved,
+        path: bytes,
+        writable: bool,
     ) -> None:
         super().__init__(statement, chan)
+        self._moved = moved
+        self.path, self.writable = path, writable
+        self.settings: tuple[str, ...] = ()
         self._opening = opening
         self._note = note
         self._share = share
@@ -136,6 +157,7 @@ class OpenFile(FileExchange):
         assert permit is not None and self.statement is not None, "nothing is opened without its permit"
         number = self.statement.number
         try:
+            await _unmoved(self._moved, number)
             self._file = await self._opening()
         except asyncssh.SFTPError as fault:
             yield Chunk(pack(Piece.ERRORS, str(fault.reason).encode()), number, error=type(fault).__name__)
@@ -162,7 +184,8 @@ class OpenFile(FileExchange):
             with contextlib.suppress(asyncssh.Error, OSError):
                 await self._file.close()
             digest = self._digest.hexdigest()
-            self._note(Passed(self._read, self._written, digest, self._unrecorded, self._in_order))
+            passed = Passed(self._read, self._written, digest, self._unrecorded, self._in_order, self.settings)
+            self._note(passed)
             self.closed.set()
         yield Chunk(pack(Piece.EXIT, b"0"), number, tag=f"closed {self._read + self._written}")
 
@@ -244,6 +267,13 @@ class OpenFile(FileExchange):
         if not self.opened.done():
             self.opened.set_exception(fault)
         self.closed.set()
+
+
+async def _unmoved(moved: Moved, number: int) -> None:
+    """Raises SFTPPermissionDenied when the request cannot run any more."""
+    reason = await moved(number)
+    if reason:
+        raise asyncssh.SFTPPermissionDenied(f"blastwall: {reason}")
 
 
 def _observe(done: asyncio.Task[bytes]) -> None:

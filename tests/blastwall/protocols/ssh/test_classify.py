@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blastwall.errors import ClientFault
 from blastwall.model import Effect, ObjectRef
 from blastwall.policy.vocabulary import FLAGS
-from blastwall.protocols.ssh.classify import OPERATIONS, classify, sftp_text
+from blastwall.protocols.ssh.classify import OPERATIONS, classify, named_bytes, sftp_text, unplaced
 from blastwall.protocols.ssh.options import Options
 from blastwall.shell.paths import directory
 
@@ -51,13 +52,64 @@ def test_every_operation_reads_back(operation: str) -> None:
     assert ("dir" in request.named) == (set(accesses) != {"read"}), "where links themselves stand"
 
 
-@given(st.sampled_from(sorted(OPERATIONS)), st.lists(st.binary(min_size=1, max_size=12), min_size=1, max_size=2))
+NAMES = st.one_of(st.binary(min_size=1, max_size=12), st.text(r"\xfe89é/", min_size=1, max_size=9).map(str.encode))
+
+
+@given(st.sampled_from(sorted(OPERATIONS)), st.lists(NAMES, min_size=1, max_size=2))
 def test_hostile_names_stay_names(operation: str, paths: list[bytes]) -> None:
     wanted = len(OPERATIONS[operation][1])
     paths = (paths * 2)[:wanted]
-    request = classify(sftp_text(operation, *paths), OPTIONS)
+    try:
+        text = sftp_text(operation, *paths)
+    except ClientFault:
+        assert any(b"\0" in path or b"\\x" in path for path in paths)
+        return
+    request = classify(text, OPTIONS)
     names = [path.decode("utf-8", "backslashreplace") for path in paths]
     assert set(names) <= set(request.named) <= {*names, *map(directory, names)}
+    raw = named_bytes(*paths)
+    assert all(raw[name] == path for name, path in zip(names, paths, strict=True))
+    assert set(request.named) <= set(raw)
+
+
+@given(NAMES, NAMES)
+def test_no_two_names_have_one_text(one: bytes, other: bytes) -> None:
+    try:
+        assert (sftp_text("remove", one) == sftp_text("remove", other)) == (one == other)
+    except ClientFault:
+        pass
+
+
+@pytest.mark.parametrize("path", [b"a\0b", b"x" * 4097, rb"a\xff"], ids=["nul", "long", "another's"])
+def test_names_that_no_host_has_or_that_read_like_others_are_refused(path: bytes) -> None:
+    with pytest.raises(ClientFault):
+        sftp_text("stat", path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "effect"),
+    [
+        ((), Effect.WRITE),
+        (("mode=0644", "times=1:2"), Effect.WRITE),
+        (("mode=4755",), Effect.ADMINISTER),
+        (("mode=0666",), Effect.ADMINISTER),
+        (("owner=0:0",), Effect.ADMINISTER),
+        (("size=0",), Effect.DESTROY),
+        (("size=0", "owner=0:0"), Effect.ADMINISTER),
+        (("rm",), Effect.UNKNOWN),
+    ],
+)
+def test_what_is_set_of_a_file_counts_and_is_shown(settings: tuple[str, ...], effect: Effect) -> None:
+    text = sftp_text("setstat", b"a b", settings=settings)
+    assert text == " ".join(("sftp: setstat 'a b'", *settings))
+    assert classify(text, OPTIONS).facts.effect is effect
+    assert classify(sftp_text("setstat", b".env", settings=("mode=0644",)), OPTIONS).facts.effect is Effect.ADMINISTER
+
+
+def test_what_the_host_does_not_place_is_not_judged() -> None:
+    found = unplaced(classify("exec: cat a", OPTIONS), "it is silent")
+    assert (found.facts.effect, found.facts.reason) == (Effect.UNKNOWN, "Not judged: it is silent.")
+    assert found.facts.flags <= FLAGS
 
 
 @pytest.mark.parametrize(
