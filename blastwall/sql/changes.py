@@ -8,7 +8,7 @@ from blastwall.model import Effect
 from blastwall.sql.catalogue import clip
 from blastwall.sql.definitions import operator_class
 from blastwall.sql.expressions import MERGE
-from blastwall.sql.predicates import Limit, limit_of
+from blastwall.sql.predicates import Limit, limit_of, limit_of_conflicts
 from blastwall.sql.queries import From, open_with
 from blastwall.sql.resolve import Found, source_of, write
 from blastwall.sql.scope import Scope, Source
@@ -17,6 +17,7 @@ from blastwall.sql.walk import Rule, Walk
 
 _UPDATE, _DELETE, _INSERT, _NOTHING = 3, 5, 4, 8
 _NOT_MATCHED_BY_SOURCE = 2
+_ON_CONFLICT_UPDATE = 3
 _ROWS_OF_VALUES = 1  # an INSERT of rows it spells out copies nothing
 
 
@@ -49,6 +50,10 @@ def insert(walk: Walk, node: Message, scope: Scope) -> None:
         walk.push(clause.infer, inside)
         walk.push_all(clause.target_list, both)
         walk.push(clause.where_clause, both)
+        if clause.action == _ON_CONFLICT_UPDATE and kind_of(node.select_stmt) == "select_stmt":
+            query = node.select_stmt.select_stmt
+            limit = limit_of_conflicts(walk, target, excluded, query, clause.where_clause, scope)
+            _limit(walk, found, "Updates, on conflict,", limit)
     _returning(walk, node, scope, target, ())
 
 
@@ -74,7 +79,7 @@ def update(walk: Walk, node: Message, scope: Scope) -> None:
         walk,
         found,
         "Updates",
-        limit_of(walk, target, others, [node.where_clause, *opened.conditions], inside, deletes=False),
+        limit_of(walk, target, others, [node.where_clause], inside, opened, deletes=False),
     )
     _returning(walk, node, scope, target, others)
 
@@ -90,7 +95,7 @@ def delete(walk: Walk, node: Message, scope: Scope) -> None:
         walk,
         found,
         "Deletes",
-        limit_of(walk, target, others, [node.where_clause, *opened.conditions], inside, deletes=True),
+        limit_of(walk, target, others, [node.where_clause], inside, opened, deletes=True),
     )
     _returning(walk, node, scope, target, others)
 
@@ -116,10 +121,12 @@ def merge(walk: Walk, node: Message, scope: Scope) -> None:
             continue
         verb = "Deletes" if deletes else "Updates"
         if clause.match_kind == _NOT_MATCHED_BY_SOURCE:
-            limit = limit_of(walk, target, (), [clause.condition], inside, deletes=deletes)
+            limit = limit_of(
+                walk, target, (), [clause.condition], inside, From(walk, scope, visit=False), deletes=deletes
+            )
         else:
-            conditions = [clause.condition, node.join_condition, *opened.conditions]
-            limit = limit_of(walk, target, others, conditions, inside, deletes=deletes)
+            conditions = [clause.condition, node.join_condition]
+            limit = limit_of(walk, target, others, conditions, inside, opened, deletes=deletes)
         _limit(walk, found, verb, limit)
     _returning(walk, node, scope, target, (*others, Source("", (), definition=MERGE)))
 

@@ -25,6 +25,7 @@ _CONSTANT_COLUMNS = frozenset({"tableoid"})  # the same in every row
 class Owners:
     """``link`` tells what an equality with a joined FROM item's column means (selections.py).
 
+    ``origin`` gives the variable behind another FROM item's column, None where that may hold anything (origins.py).
     ``joined`` stand beside the target; ``inner`` belong to a sub-query around the name and hide both. With
     ``all_alike`` every column counts as the target's own.
     """
@@ -35,6 +36,7 @@ class Owners:
         joined: Sequence[Source],
         scope: Scope,
         link: Callable[[Owners, Source], int],
+        origin: Callable[[Source, str], Variable | None] | None = None,
         *,
         inner: Sequence[Source] = (),
         all_alike: bool = False,
@@ -44,28 +46,32 @@ class Owners:
         self.inner = tuple(inner)
         self.scope = scope
         self._link = link
+        self._origin = origin or (lambda source, name: variable_of(source, name, f"{id(source)}.{name}"))
         self._all_alike = all_alike
         self._links: dict[int, int] = {}
 
     def within(self, inner: Sequence[Source], scope: Scope) -> Owners:
         """The same seen from a sub-query with these FROM items."""
+        around = (*self.inner, *inner)
         return Owners(
-            self.target, self.joined, scope, self._link, inner=(*self.inner, *inner), all_alike=self._all_alike
+            self.target, self.joined, scope, self._link, self._origin, inner=around, all_alike=self._all_alike
         )
 
     def alike(self) -> Owners:
         """The same, with every column counted as the target's own."""
-        return Owners(self.target, self.joined, self.scope, self._link, inner=self.inner, all_alike=True)
+        return Owners(self.target, self.joined, self.scope, self._link, self._origin, inner=self.inner, all_alike=True)
 
     def find(self, path: list[str]) -> Owner | None:
         """The owner of a column path; None when nobody here has it, or when it is the same in every row."""
-        source = self._source(path)
+        source = self.source(path)
         name = path[-1]
         if source is None or name == "*" or name in _CONSTANT_COLUMNS:
             return None
         if source is self.target:
             return self._target_column(name)
-        variable = Variable(f"{id(source)}.{name}", positive=words().is_key(name), past=words().is_past(name))
+        variable = self._origin(source, name)
+        if variable is None:
+            return None
         if self._all_alike:
             return Owner(TARGET, variable)
         found = self._links.get(id(source))
@@ -73,26 +79,17 @@ class Owners:
             found = self._links[id(source)] = self._link(self, source)
         return Owner(OTHER, variable, link=found)
 
-    def only_joined(self, clause: Message) -> bool:
-        """Whether all columns of a clause belong to the joined FROM items."""
-        sources = [self._source(path) for path in column_paths(clause)]
-        return bool(sources) and all(source is not None and source is not self.target for source in sources)
-
-    def only_inner(self, clause: Message) -> bool:
-        """Whether all columns of a clause belong to the sub-query's own FROM items."""
-        sources = [self._source(path) for path in column_paths(clause)]
-        return bool(sources) and all(source in self.inner for source in sources)
-
-    def limit_inner(self, sources: Sequence[Source]) -> None:
+    def limit(self, sources: Sequence[Source]) -> None:
         """From now on an equality with a column of these FROM items links to rows that are limited themselves."""
         self._links.update(dict.fromkeys((id(source) for source in sources), LIMITED))
 
     def mentions_target(self, message: Message) -> bool:
         """Whether a tree names a column of the target, or of what is joined to it."""
-        found = (self._source(path) for path in column_paths(message))
+        found = (self.source(path) for path in column_paths(message))
         return any(source is not None and source not in self.inner for source in found)
 
-    def _source(self, path: list[str]) -> Source | None:
+    def source(self, path: list[str]) -> Source | None:
+        """The FROM item that a column path names a column of; None when it is none of these or cannot be told."""
         if len(path) > 1:
             found = self.scope.find(path[-2], path[-3] if len(path) > 2 else "")
             return found if found is self.target or found in self.inner or found in self.joined else None
@@ -113,13 +110,13 @@ class Owners:
 
     def _target_column(self, name: str) -> Owner:
         column = self.target.column(name)
-        bound = _INTEGERS.get(column.type_name, 2**63) if column is not None else 2**63
-        variable = Variable(
-            f"target.{name}",
-            _KINDS.get(column.type_name, "") if column is not None else "",
-            -bound,
-            bound - 1,
-            positive=words().is_key(name),
-            past=words().is_past(name),
-        )
-        return Owner(TARGET, variable, nullable=column is not None and not column.not_null)
+        nullable = column is not None and not column.not_null
+        return Owner(TARGET, variable_of(self.target, name, f"target.{name}"), nullable=nullable)
+
+
+def variable_of(source: Source, name: str, key: str) -> Variable:
+    """The variable that stands for a stored column."""
+    column = source.column(name)
+    bound = _INTEGERS.get(column.type_name, 2**63) if column is not None else 2**63
+    kind = _KINDS.get(column.type_name, "") if column is not None else ""
+    return Variable(key, kind, -bound, bound - 1, positive=words().is_key(name), past=words().is_past(name))

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from blastwall.sql.owners import Owners
+from blastwall.sql.owners import LIMITED, LINK, Owners
+from blastwall.sql.queries import From
 from blastwall.sql.scope import SYSTEM_COLUMNS, Scope, Source
 from blastwall.sql.selections import Selections
 from blastwall.sql.tree import Message, conjuncts, everything_within, kind_of, strings
@@ -40,19 +41,20 @@ def limit_of(
     joined: Sequence[Source],
     conditions: Sequence[Message],
     scope: Scope,
+    opened: From,
     *,
     deletes: bool,
 ) -> Limit:
     """How ``conditions`` (all must hold; empty nodes do not count) limit the rows of ``target``.
 
-    ``joined`` are the statement's other FROM items; ``scope`` sees all of them. A DELETE is not limited by a mere
-    join: every row may have its match.
+    ``joined`` are the statement's other FROM items, which ``opened`` opened; ``scope`` sees all of them. A DELETE is
+    not limited by a mere join: every row may have its match.
     """
-    clauses = [clause for condition in conditions for clause in conjuncts(condition)]
+    clauses = [clause for condition in (*conditions, *opened.required) for clause in conjuncts(condition)]
     if not clauses:
         return Limit(False, "it has no WHERE", literals=False)
     selections = Selections(walk)
-    owners = Owners(target, joined, scope, selections.link_of)
+    owners = Owners(target, joined, scope, selections.link_of, selections.origin)
     if any(_is_equality(clause, owners) for clause in clauses):
         return Limit(True, literals=False)
     if sum(1 for clause in clauses for _ in everything_within(clause)) > MOST_NODES:
@@ -61,19 +63,38 @@ def limit_of(
     seen = least([compiler.truth(clause) for clause in clauses], compiler.pool)
     if seen <= NULL:
         return Limit(True)
-    if seen == UNLINKED:
-        if not deletes or _joined_are_limited(selections, owners, clauses):
+    if joined and (deletes or seen != UNLINKED):
+        owners.limit(selections.limited(owners, joined, conditions, opened))
+        compiler = selections.compiler(owners)
+        if least([compiler.truth(clause) for clause in clauses], compiler.pool) <= NULL:
             return Limit(True, joined_only=not deletes)
+    if seen == UNLINKED:
+        if not deletes:
+            return Limit(True, joined_only=True)
         return Limit(False, "its condition only joins it to other rows, and every row may match one")
     return Limit(False, "its condition can be true for every row")
 
 
-def _joined_are_limited(selections: Selections, owners: Owners, clauses: Sequence[Message]) -> bool:
-    """Whether a condition limits the joined rows themselves, as in ``o.product = p.id AND p.discontinued``."""
-    compiler = selections.compiler(owners.alike())
-    return any(
-        least([compiler.truth(clause)], compiler.pool) <= NULL for clause in clauses if owners.only_joined(clause)
-    )
+def limit_of_conflicts(
+    walk: Walk, target: Source, excluded: Source, query: Message, condition: Message, scope: Scope
+) -> Limit:
+    """How ON CONFLICT DO UPDATE limits the rows of ``target`` that it changes: by the rows ``query`` makes, or by its
+    own ``condition``. ``excluded`` are those rows as the condition sees them; ``scope`` is the query's.
+    """
+    if query.values_lists:
+        return Limit(True, literals=False)
+    selections = Selections(walk)
+    strength = selections.strength(Owners(target, (), scope, selections.link_of, selections.origin), query, scope)
+    if strength == LIMITED:
+        return Limit(True)
+    if kind_of(condition):
+        both = scope.of((target, excluded))
+        limit = limit_of(walk, target, (excluded,), [condition], both, From(walk, scope, visit=False), deletes=False)
+        if limit.bounded:
+            return limit
+    if strength == LINK:
+        return Limit(True, joined_only=True)
+    return Limit(False, "it inserts whatever rows there are, and each may meet its like")
 
 
 def _is_equality(clause: Message, owners: Owners) -> bool:

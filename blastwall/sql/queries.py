@@ -15,17 +15,24 @@ from blastwall.sql.scope import Columns, Scope, Source, WithQuery, renamed
 from blastwall.sql.tree import Message, kind_of, leftmost_arm, strings, unwrap
 from blastwall.sql.walk import Rule, Walk, require_syntax
 
+_INNER, _LEFT, _FULL, _RIGHT = 1, 2, 3, 4
+_KEEPS_LEFT, _KEEPS_RIGHT = frozenset({_LEFT, _FULL}), frozenset({_RIGHT, _FULL})
 _CHANGES = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
 
 
 class From:
-    """Opens a FROM list: its items in order, and (when ``visit``) everything inside them onto the walk."""
+    """Opens a FROM list: its items in order, and (when ``visit``) everything inside them onto the walk.
+
+    ``conditions`` are those of all its joins, ``links`` the items that USING or NATURAL connects. ``required`` are the
+    conditions that every row meets: an outer join keeps the rows that do not.
+    """
 
     def __init__(self, walk: Walk, outer: Scope, *, visit: bool) -> None:
         self._walk = walk
         self._outer = outer
         self._visit = visit
         self.conditions: list[Message] = []
+        self.required: list[Message] = []
         self.links: list[tuple[Source, ...]] = []
 
     def open(self, items: Sequence[Message]) -> tuple[Source, ...]:
@@ -67,9 +74,15 @@ class From:
         chain = [join]
         while kind_of(chain[-1].larg) == "join_expr" and not chain[-1].larg.join_expr.HasField("alias"):
             chain.append(chain[-1].larg.join_expr)
+        before = len(self.required)
         sources = self._item(chain[-1].larg, left)
         for step in reversed(chain):
+            middle = len(self.required)
             arm = self._item(step.rarg, (*left, *sources))
+            if step.jointype in _KEEPS_LEFT:
+                del self.required[middle:]
+            if step.jointype in _KEEPS_RIGHT:
+                del self.required[before:middle]
             if step.using_clause or step.is_natural:
                 self.links.append((*sources, *arm))
                 if self._visit:
@@ -77,6 +90,8 @@ class From:
             sources += arm
             if kind_of(step.quals):
                 self.conditions.append(step.quals)
+                if step.jointype == _INNER:
+                    self.required.append(step.quals)
                 if self._visit:
                     self._walk.push(step.quals, self._outer.of(sources))
             if step.HasField("join_using_alias"):
@@ -98,6 +113,7 @@ class From:
             clip(node.alias.aliasname) if node.HasField("alias") else "",
             find=lambda: renamed(query_columns(walk, query, scope), aliases),
             definition=query,
+            around=scope,
             also=frozenset(aliases),
         )
 
@@ -112,10 +128,10 @@ class From:
         if not alias and len(calls) == 1:
             alias = column_name(calls[0])
         if names:
-            return Source(alias, renamed(tuple(names), aliases))
+            return Source(alias, renamed(tuple(names), aliases), function=node)
         # Without a column list its columns are those of the function's result, which the tables do not hold.
         also = frozenset((alias, "ordinality", *aliases) if node.ordinality else (alias, *aliases))
-        return Source(alias, None, scalar=True, also=also)
+        return Source(alias, None, scalar=True, also=also, function=node)
 
     def _table_function(self, node: Message, left: tuple[Source, ...]) -> Source:
         if self._visit:
@@ -180,10 +196,11 @@ def open_with(walk: Walk, clause: Message, outer: Scope, *, visit: bool, select:
 class _WithSource:
     """Makes the FROM item of a WITH query under an alias; the query's columns are found once."""
 
-    __slots__ = ("_aliases", "_base", "_query")
+    __slots__ = ("_aliases", "_base", "_query", "_scope")
 
     def __init__(self, walk: Walk, expression: Message, query: Message, scope: Scope) -> None:
         self._query = query
+        self._scope = scope
         self._aliases = [clip(each) for each in strings(expression.aliascolnames)]
         extra: tuple[str, ...] = ()
         if expression.HasField("search_clause"):
@@ -199,7 +216,11 @@ class _WithSource:
     def __call__(self, alias: str) -> Source:
         base = self._base
         return Source(
-            clip(alias), find=lambda: base.columns, definition=self._query, also=base.also.union(self._aliases)
+            clip(alias),
+            find=lambda: base.columns,
+            definition=self._query,
+            around=self._scope,
+            also=base.also.union(self._aliases),
         )
 
 

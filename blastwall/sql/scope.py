@@ -21,7 +21,20 @@ class Source:
     names it has besides ``columns``, in no order.
     """
 
-    __slots__ = ("_columns", "_find", "_finding", "alias", "also", "definition", "name", "relation", "scalar", "schema")
+    __slots__ = (
+        "_columns",
+        "_find",
+        "_finding",
+        "alias",
+        "also",
+        "around",
+        "definition",
+        "function",
+        "name",
+        "relation",
+        "scalar",
+        "schema",
+    )
 
     def __init__(
         self,
@@ -35,6 +48,8 @@ class Source:
         scalar: bool = False,
         also: frozenset[str] = frozenset(),
         definition: Message | None = None,
+        around: Scope | None = None,
+        function: Message | None = None,
     ) -> None:
         self.alias = alias
         self.schema = schema
@@ -43,6 +58,8 @@ class Source:
         self.scalar = scalar
         self.also = also
         self.definition = definition  # the SelectStmt (or changing statement) of a sub-select or WITH query
+        self.around = around  # what the definition's text sees
+        self.function = function  # the RangeFunction
         self._columns = columns
         self._find = find
         self._finding = False

@@ -7,13 +7,29 @@ the target unfiltered says nothing (``id IN (SELECT id FROM the_same_table)``), 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from blastwall.sql.amplification import aggregates, few
 from blastwall.sql.catalogue import clip
 from blastwall.sql.compiler import Compiler
+from blastwall.sql.functions import function_table
+from blastwall.sql.origins import variable_within
 from blastwall.sql.owners import LIMITED, LINK, NOTHING, Owners
 from blastwall.sql.queries import From, open_with
 from blastwall.sql.scope import Scope, Source
-from blastwall.sql.tree import Message, called, conjuncts, everything_within, kind_of, number, strings, unwrap
+from blastwall.sql.ties import limited
+from blastwall.sql.tree import (
+    Message,
+    called,
+    column_paths,
+    conjuncts,
+    everything_within,
+    kind_of,
+    messages_within,
+    number,
+    strings,
+    unwrap,
+)
 from blastwall.sql.truth import (
     FALSE,
     NULL,
@@ -31,26 +47,30 @@ from blastwall.sql.truth import (
     shape,
     token,
     wild,
+    words,
 )
-from blastwall.sql.values import Pool, Sample
+from blastwall.sql.values import Pool, Sample, Variable
 from blastwall.sql.walk import Walk
 
 _EXISTS, _ALL, _ANY, _SCALAR, _ARRAY = 1, 2, 3, 5, 7
 _UNION, _INTERSECT = 2, 3
 _DEPTH = 6
 _EXPRESSION_DEPTH = 40
+_NOBODY = Source("", ())
 
 
 class Selections:
     """Judges the sub-queries of one statement's conditions."""
 
-    def __init__(self, walk: Walk, depth: int = 0) -> None:
+    def __init__(self, walk: Walk, depth: int = 0, known: dict[int, tuple[Message, int | None]] | None = None) -> None:
         self._walk = walk
         self._depth = depth
+        # Strengths of the queries that stand in FROM, by identity; None while one is being looked at.
+        self._known = {} if known is None else known
 
     def compiler(self, owners: Owners, pool: Pool | None = None) -> Compiler:
         """A compiler for conditions on the columns of ``owners``. With ``pool`` its samples are another compiler's."""
-        deeper = Selections(self._walk, self._depth + 1)
+        deeper = Selections(self._walk, self._depth + 1, self._known)
         return Compiler(
             owners.find,
             lambda compiler, node, depth: deeper.judge(owners, compiler, node, depth),
@@ -80,7 +100,7 @@ class Selections:
             return anybody
         if self._is_empty(owners, select):
             return always(FALSE)
-        if self._inside(owners, select)[0].mentions_target(select):
+        if self._correlates(owners, select):
             return anybody
         strength = self.strength(owners, select, owners.scope)
         return linked(f"{tested.key} in {shape(node.subselect)}", strength) if strength else anybody
@@ -94,10 +114,8 @@ class Selections:
         if self._is_empty(owners, select):
             return always(FALSE)
         inside, opened = self._inside(owners, select)
-        clauses = [clause for each in (select.where_clause, *opened.conditions) for clause in conjuncts(each)]
-        alike = self.compiler(inside.alike())
-        if any(least([alike.truth(each)], alike.pool) <= NULL for each in clauses if inside.only_inner(each)):
-            inside.limit_inner(inside.inner[len(owners.inner) :])
+        clauses = [clause for each in (select.where_clause, *opened.required) for clause in conjuncts(each)]
+        inside.limit(self.limited(inside, inside.inner[len(owners.inner) :], [select.where_clause], opened))
         inner = self.compiler(inside, compiler.pool)
         truths = [inner.truth(each) for each in clauses]
         if not truths:
@@ -118,7 +136,24 @@ class Selections:
             if kind_of(select.where_clause):
                 return wild(key)
             return compiler.term(select.target_list[0].res_target.val, depth + 1)
-        return wild(key) if self._inside(owners, select)[0].mentions_target(select) else token(key)
+        return wild(key) if self._correlates(owners, select) else token(key)
+
+    def _correlates(self, owners: Owners, select: Message) -> bool:
+        """Whether a sub-query names a column from around it, as the server would find it."""
+        around = {id(source) for source in (owners.target, *owners.joined, *owners.inner)}
+        waiting = [(select, owners.scope)]
+        while waiting:
+            message, scope = waiting.pop()
+            kind = type(message).__name__
+            if kind == "ColumnRef":
+                if any(id(source) in around for source in _meant(strings(message.fields), scope)):
+                    return True
+            elif kind == "SelectStmt":
+                if message.HasField("with_clause"):
+                    scope = open_with(self._walk, message.with_clause, scope, visit=False)
+                scope = Scope(scope, From(self._walk, scope, visit=False).open(message.from_clause))
+            waiting.extend((each, scope) for each in messages_within(message))
+        return False
 
     def _inside(self, owners: Owners, select: Message) -> tuple[Owners, From]:
         scope = Scope(owners.scope)
@@ -130,12 +165,49 @@ class Selections:
 
     def link_of(self, owners: Owners, source: Source) -> int:
         """What an equality with a FROM item's column means: NOTHING, a LINK, or a link to rows that are LIMITED."""
-        definition = source.definition
-        if definition is not None and type(definition).__name__ == "SelectStmt":
-            return self.strength(owners, definition, owners.scope)
-        if definition is not None or not source.name or self._is_target(owners, source):
+        if source.definition is not None:
+            return self._defined(owners, source, owners.scope, 0)
+        if source.function is not None:
+            return LIMITED if _is_spelled(source.function.functions) else NOTHING
+        return NOTHING if not source.name or self._is_target(owners, source) else LINK
+
+    def origin(self, source: Source, name: str) -> Variable | None:
+        """The variable behind a FROM item's column (origins.py)."""
+        return variable_within(self._walk, source, name, str(id(source)))
+
+    def limited(
+        self, owners: Owners, sources: Sequence[Source], conditions: Sequence[Message], opened: From
+    ) -> tuple[Source, ...]:
+        """Those of the FROM items that conditions limit (ties.py), or that are limited by themselves."""
+
+        def is_limit(clause: Message) -> bool:
+            compiler = self.compiler(owners.alike())
+            return least([compiler.truth(clause)], compiler.pool) <= NULL
+
+        return limited(
+            owners, sources, conditions, opened, is_limit, lambda source: self.link_of(owners, source) == LIMITED
+        )
+
+    def _defined(self, owners: Owners, source: Source, scope: Scope, depth: int) -> int:
+        """How the rows of a sub-query or WITH query in FROM limit what is compared with them."""
+        query = source.definition
+        kind = type(query).__name__
+        if kind == "InsertStmt" and query is not None and kind_of(query.select_stmt) == "select_stmt":
+            query = query.select_stmt.select_stmt
+        elif kind in ("UpdateStmt", "DeleteStmt"):
+            return LIMITED  # where it is not, the statement is without a limit for that alone
+        elif kind != "SelectStmt":
             return NOTHING
-        return LINK
+        known = self._known.get(id(query))
+        if known is None or known[0] is not query:
+            self._known[id(query)] = (query, None)
+            found = self.strength(owners, query, source.around or scope, depth + 1)
+            known = self._known[id(query)] = (query, found)
+        return NOTHING if known[1] is None else known[1]
+
+    def _is_itself(self, source: Source) -> bool:
+        """Whether a recursive query reads its own rows here."""
+        return source.definition is not None and self._known.get(id(source.definition), (None, 0))[1] is None
 
     def strength(self, owners: Owners, select: Message, scope: Scope, depth: int = 0) -> int:
         """How the rows of a sub-query limit what is compared with them."""
@@ -151,31 +223,45 @@ class Selections:
         if select.values_lists:
             return LIMITED
         if not select.from_clause:
-            return NOTHING if any(True for _ in called(select)) else LIMITED
-        if self._is_filtered(owners, select, scope, depth):
-            return LIMITED
+            return LIMITED if _is_spelled(select.target_list) else NOTHING
+        found = self._from_rows(owners, select, scope, depth)
+        if found != LINK:
+            return found
         reads = any(type(node).__name__ == "RangeVar" for node in everything_within(select))
         return LINK if reads and not self._reads_target(owners, select, scope) else NOTHING
 
-    def _is_filtered(self, owners: Owners, select: Message, scope: Scope, depth: int) -> bool:
-        """Whether a sub-query's own condition limits it, or that of the sub-query it reads from."""
+    def _from_rows(self, owners: Owners, select: Message, scope: Scope, depth: int) -> int:
+        """LIMITED where conditions limit the FROM items that the sub-query's result is made of, NOTHING where one of
+        those is neither a relation nor limited, LINK otherwise.
+        """
         opened = From(self._walk, scope, visit=False)
         sources = opened.open(select.from_clause)
         if not sources:
-            return False
-        alike = Owners(sources[0], sources[1:], Scope(scope, sources), self.link_of, all_alike=True)
-        for condition in (select.where_clause, select.having_clause):
-            if kind_of(condition):
-                inner = Selections(self._walk, self._depth + 1).compiler(alike)
-                if least([inner.truth(condition)], inner.pool) <= NULL:
-                    return True
-        first = sources[0].definition
-        return (
-            first is not None
-            and type(first).__name__ == "SelectStmt"
-            and (len(sources) == 1 or bool(opened.conditions))
-            and self.strength(owners, first, scope, depth + 1) == LIMITED
-        )
+            return NOTHING
+        alike = Owners(_NOBODY, sources, Scope(scope, sources), self.link_of, self.origin, all_alike=True)
+        deeper = Selections(self._walk, self._depth + 1, self._known)
+
+        def is_limit(clause: Message) -> bool:
+            compiler = deeper.compiler(alike)
+            return least([compiler.truth(clause)], compiler.pool) <= NULL
+
+        def is_limited(source: Source) -> bool:
+            if source.definition is not None:
+                return source in own or self._defined(owners, source, scope, depth) == LIMITED
+            return source.function is not None and _is_spelled(source.function.functions)
+
+        conditions = [select.where_clause, select.having_clause]
+        own = [source for source in sources if self._is_itself(source)]
+        tied = limited(alike, sources, conditions, opened, lambda clause: False, lambda source: source in own)
+        if own and not any(source.name for source in tied):
+            return NOTHING  # a recursion that makes its rows up
+        found = limited(alike, sources, conditions, opened, is_limit, is_limited)
+        shown = _shown(alike, select, sources)
+        if _makes_rows(select) or any(
+            not each.name and each.definition is None and each not in found for each in shown
+        ):
+            return NOTHING
+        return LIMITED if found and all(each in found for each in shown) else LINK
 
     def _is_empty(self, owners: Owners, select: Message) -> bool:
         """Whether a sub-query certainly selects nothing."""
@@ -224,3 +310,59 @@ class Selections:
             return True
         relation, target = source.relation, owners.target.relation
         return relation is not None and target is not None and any(oid == target.oid for oid, _ in relation.reads)
+
+
+def _meant(path: list[str], scope: Scope) -> list[Source]:
+    """The FROM items that a column may belong to: the nearest that has it, and those before it that may."""
+    if len(path) > 1:
+        source = scope.find(path[-2], path[-3] if len(path) > 2 else "")
+        return [source] if source is not None else []
+    found: list[Source] = []
+    level: Scope | None = scope
+    while level is not None:
+        known = [source for source in level.sources if source.has(path[0])]
+        if known:
+            return found + known
+        found += [source for source in level.sources if source.has(path[0]) is None]
+        level = level.parent
+    row = scope.find(path[0])
+    return found if row is None else [*found, row]
+
+
+def _is_spelled(nodes: Iterable[Message]) -> bool:
+    """Whether expressions give no more rows than literals and parameters in them hold."""
+    names: set[str] = set()
+    for each in nodes:
+        if any(type(node).__name__ in ("ColumnRef", "SubLink") for node in everything_within(each)):
+            return False
+        names.update(called(each))
+    if names & words().unfolding:
+        return names <= words().unfolding  # anything else may have made what is unfolded: repeat(), array_fill()
+    return not any(_gives_rows(name) for name in names)
+
+
+def _gives_rows(name: str) -> bool:
+    """Whether a function may give any number of rows."""
+    return name in words().multiplying or name.startswith("pg_") or name not in function_table().builtins
+
+
+def _makes_rows(select: Message) -> bool:
+    """Whether a target list makes rows that no FROM item has: a series, or what a sub-query's array unfolds to."""
+    for target in select.target_list:
+        names = set(called(target))
+        nested = any(type(node).__name__ == "SubLink" for node in everything_within(target))
+        if any(_gives_rows(name) for name in names) or (nested and names & words().unfolding):
+            return True
+    return False
+
+
+def _shown(owners: Owners, select: Message, sources: Sequence[Source]) -> list[Source]:
+    """The FROM items whose columns a target list shows; all of them where it shows none or that cannot be told."""
+    found: list[Source] = []
+    for target in select.target_list:
+        for path in column_paths(target):
+            source = owners.source(path) if path[-1] != "*" else None
+            if source is None:
+                return list(sources)
+            found.append(source)
+    return found or list(sources)

@@ -70,6 +70,8 @@ class Words:
     """The lists of predicates.toml."""
 
     spreading: frozenset[str]
+    unfolding: frozenset[str]
+    multiplying: frozenset[str]
     tests: frozenset[str]
     test_operators: frozenset[str]
     field_operators: frozenset[str]

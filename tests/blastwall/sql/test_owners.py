@@ -62,7 +62,7 @@ def test_links_are_asked_once_and_can_be_raised() -> None:
     found = Owners(ORDERS, (CUSTOMERS,), SCOPE, lambda of, which: asked.append(which) or LINK)
     assert [found.find(["c", "id"]).link, found.find(["c", "ssn"]).link] == [LINK, LINK]
     assert asked == [CUSTOMERS]
-    found.limit_inner((CUSTOMERS,))
+    found.limit((CUSTOMERS,))
     assert found.find(["c", "id"]).link == LIMITED
 
 

@@ -179,6 +179,31 @@ def test_a_delete_is_not_limited_by_a_mere_join_and_an_update_is() -> None:
         assert "joined_only" in facts.flags
 
 
+@pytest.mark.parametrize(
+    ("query", "bounded"),
+    [
+        ("VALUES (1, 'a'), (2, 'b')", True),
+        ("SELECT $1::int, now()::text", True),
+        ("SELECT * FROM unnest($1::int[], $2::text[])", True),
+        ("SELECT id, status FROM orders WHERE id = 5", True),
+        ("SELECT id, status FROM orders", False),
+        ("TABLE orders", False),
+        ("SELECT g, 'x' FROM generate_series(1, 100000) g", False),
+        ("WITH w AS (SELECT id, status FROM orders) SELECT * FROM w", False),
+    ],
+)
+def test_what_conflicts_change_is_limited_by_what_is_inserted(query: str, bounded: bool) -> None:
+    text = f"INSERT INTO orders (id, status) {query} ON CONFLICT (id) DO UPDATE SET status = excluded.status"
+    assert judged(text).bounded is bounded
+    assert judged(f"WITH w AS ({text} RETURNING id) SELECT * FROM w").bounded is bounded
+    assert judged(f"{text} WHERE orders.id = 5").bounded
+    assert judged(f"{text} WHERE orders.id = excluded.id").bounded is bounded
+    assert judged(f"INSERT INTO orders (id, status) {query} ON CONFLICT (id) DO NOTHING").bounded
+    joined = text.replace(query, "SELECT id, name FROM products")
+    assert judged(joined).bounded
+    assert "joined_only" in judged(joined).flags
+
+
 def test_literals_are_looked_at_only_when_they_matter() -> None:
     from tests.blastwall.sql.judging import find
 
