@@ -131,6 +131,18 @@ def test_two_cursors_with_one_name_after_another_and_two_at_once(agent: Connecti
         assert [one.fetchone(), two.fetchone(), one.fetchone()] == [(1,), (ORDERS,), (2,)]
 
 
+def test_cursors_over_texts_that_differ_in_a_number_have_their_own_rows(loose: Connection) -> None:
+    with loose.transaction():
+        for number in (1, 2, 3):
+            loose.execute(f"DECLARE c CURSOR FOR SELECT id FROM customers WHERE id = {number}".encode())
+            assert loose.execute("FETCH ALL FROM c").fetchall() == [(number,)]
+            loose.execute("CLOSE c")
+    for number in (1, 2):
+        loose.execute(f"PREPARE numbered AS SELECT {number}".encode())
+        assert loose.execute("EXECUTE numbered").fetchall() == [(number,)]
+        loose.execute("DEALLOCATE numbered")
+
+
 def test_a_cursor_over_what_is_refused_does_not_open(agent: Connection) -> None:
     with agent.cursor("bad") as cursor, pytest.raises(errors.InsufficientPrivilege):
         cursor.execute("SELECT pg_read_file('/etc/passwd')")

@@ -114,6 +114,23 @@ def test_deleted_rows_come_back_with_all_that_went_with_them(kept: Stack, run: R
     assert contents(kept) == before
 
 
+def test_of_two_changes_that_differ_in_a_number_each_keeps_its_own_rows(kept: Stack) -> None:
+    """What a text does is known by the one before; which rows it touches is not."""
+    agent = "differs"
+    with approving(kept, agent, 50), kept.connect(kept.token(agent), autocommit=True) as connection:
+        simple(connection, "DELETE FROM people WHERE id = 5")
+        middle = contents(kept)
+        simple(connection, "DELETE FROM people WHERE id = 1")
+    notes = [one["fields"] for one in kept.recorded(agent) if "fields" in one]
+    seen = [fields["blast"]["cascaded_rows"] for fields in notes if "blast" in fields and "questions" in fields]
+    assert seen == [0, 3], "nothing goes with the fifth; two pets and a letter go with the first"
+    last = [fields["approval"] for fields in notes if "capsule" in fields][-1]
+    with approving(kept, "undo", 50):
+        done = undo(kept, str(last), "--apply")
+    assert done.returncode == 0, done.stderr
+    assert contents(kept) == middle
+
+
 @pytest.mark.parametrize("run", [simple, extended])
 def test_updated_rows_are_set_back_unless_somebody_changed_them_since(kept: Stack, run: Run) -> None:
     before = contents(kept)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
-
 from blastwall.masking.plan import UNTOUCHED, Treatment
 from blastwall.model import Value
+from blastwall.protocols.postgres.classify import Finding, StatementFinding
 from blastwall.protocols.postgres.copying import Form, form_of
-from blastwall.sql.parser import Tree
 
 
 class Brief(Value):
@@ -37,29 +34,22 @@ class Brief(Value):
 UNTOUCHED_BRIEF = Brief(UNTOUCHED)
 
 
-class _Part(Protocol):
-    @property
-    def kind(self) -> str: ...
-
-    @property
-    def treatment(self) -> Treatment: ...
-
-
-def briefs(parts: Sequence[_Part], tree: Tree | None) -> tuple[Brief, ...]:
-    """One brief for each statement of a text with this tree; () when none of them is touched."""
+def briefs(found: Finding, text: str) -> tuple[Brief, ...]:
+    """One brief for each statement of ``text``, of which this was found; () when none of them is touched."""
     touched = False
-    for part in parts:
+    for part in found.statements:
         if part.treatment is not UNTOUCHED:
             touched = True
     if not touched:
         return ()
-    return tuple(_brief(part, number, tree) for number, part in enumerate(parts))
+    return tuple(_brief(part, number, found, text) for number, part in enumerate(found.statements))
 
 
-def _brief(part: _Part, number: int, tree: Tree | None) -> Brief:
+def _brief(part: StatementFinding, number: int, found: Finding, text: str) -> Brief:
     treatment = part.treatment
     if treatment is UNTOUCHED:
         return UNTOUCHED_BRIEF
     raw = any(output.sink is not None for output in treatment.outputs or ())
-    copies = form_of(tree.statements[number].stmt) if raw and tree is not None else None
+    tree = found.tree_of(text) if raw else None
+    copies = form_of(tree.statements[number].stmt) if tree is not None else None
     return Brief(treatment, part.kind == "explain", copies)

@@ -41,7 +41,8 @@ _EMPTY: Final = Facts(Effect.SESSION, "empty", reason="", fingerprint="")
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What a text was found to do. ``facts`` are those of all its statements together; ``tree`` is None when it does
-    not parse.
+    not parse. Where the finding holds for other texts as well (``literal_independent``), ``tree`` is still that of the
+    one it was made of: whoever needs the statement itself asks for :meth:`tree_of` its text.
 
     ``error`` is set for a text that does not parse: the server's own message, position and SQLSTATE for the client.
     ``masked`` is the text with the masks in it, None where nothing had to be put in.
@@ -52,6 +53,14 @@ class Finding:
     statements: tuple[StatementFinding, ...] = ()
     error: Unparsed | None = None
     masked: str | None = None
+
+    def tree_of(self, text: str) -> Tree | None:
+        """The tree of ``text``, of which this is the finding; None when it does not parse. Raises Unparsed.
+
+        Blocks while a large text that is not the finding's own is parsed by the worker.
+        """
+        tree = self.tree
+        return tree if tree is None or tree.text == text else parse(text)
 
     @property
     def treatments(self) -> tuple[Treatment, ...]:

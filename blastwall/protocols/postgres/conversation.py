@@ -263,9 +263,9 @@ class PostgresConversation:
         if finding.masked is not None and len(finding.masked) > LONGEST:
             return unknown(f"With its masks it is longer than {LONGEST:,} characters.")
         try:
-            tree = finding.tree if finding.masked is None else parse(finding.masked)
+            tree = finding.tree_of(statement.text) if finding.masked is None else parse(finding.masked)
         except Unparsed as fault:
-            return unknown(f"The statement with its masks cannot be read: {fault.reason}")
+            return unknown(f"The statement cannot be read: {fault.reason}")
         if tree is None:
             return unknown("The gateway does not understand the statement.")
         around, user, path = self._reader.place()

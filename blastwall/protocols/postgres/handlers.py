@@ -154,7 +154,7 @@ class Handlers:
         legs.stage(frame)
         marking = None
         if legs.answers.net is not None:
-            marking = Marking(briefs(found.statements, found.tree))
+            marking = Marking(briefs(found, text))
         legs.answers.ask(Step.QUERY, number, effects, None, rewritten, marking)
         return True
 
@@ -199,7 +199,7 @@ class Handlers:
         prepared.treatment = found.treatment
         marking = None
         if legs.answers.net is not None:
-            prepared.own = next(iter(briefs(found.statements, found.tree)), None)
+            prepared.own = next(iter(briefs(found, text)), None)
             marking = Marking((prepared.brief,))
         prepared.minted = self._reader.minted(statement.number)
         try:

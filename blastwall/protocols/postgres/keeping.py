@@ -70,7 +70,7 @@ class Keeper:
         """
         finding = self._reader.find(statement.text)
         try:
-            tree = finding.tree if finding.masked is None else parse(finding.masked)
+            tree = finding.tree_of(statement.text) if finding.masked is None else parse(finding.masked)
         except Unparsed as fault:
             return fault.reason
         if tree is None:

@@ -23,6 +23,7 @@ from blastwall.protocols.postgres.classify import (
     Classifier,
     Finding,
     Surroundings,
+    classify,
     classify_tree,
     declared,
 )
@@ -31,7 +32,7 @@ from blastwall.protocols.postgres.exchange import Reader
 from blastwall.protocols.postgres.legs import Legs
 from blastwall.protocols.postgres.names import Prepared
 from blastwall.protocols.postgres.options import Options
-from blastwall.protocols.postgres.remembered import REMEMBERED, Remembered, bounded, names_one
+from blastwall.protocols.postgres.remembered import REMEMBERED, Remembered, bounded
 from blastwall.protocols.postgres.shelf import Shelf
 from blastwall.protocols.postgres.timeouts import raised
 from blastwall.road import Texts
@@ -169,7 +170,7 @@ class SessionReader(Reader, Texts):
         if read is None:
             found = self._classifier.classify(text, around)
             read = Remembered(found)
-            if parts is not None and found.literal_independent and not read.session_names:
+            if parts is not None and read.shared:
                 if len(parts) > 1:
                     read.pieces = parts
                 bounded(self._shapes)[shape] = read
@@ -218,15 +219,19 @@ class SessionReader(Reader, Texts):
                 if reason:
                     return replace(finding.facts, effect=Effect.ADMINISTER, reason=reason)
         facts = finding.facts
-        if BY_PARAMETER in facts.flags and finding.tree is not None:
-            facts = self._measured(finding, finding.tree, statement)
+        if BY_PARAMETER in facts.flags:
+            facts = self._measured(finding, statement)
         return self._written(finding, facts, statement) if "writes_masked" in facts.flags else facts
 
-    def _measured(self, finding: Finding, tree: Tree, statement: Statement) -> Facts:
+    def _measured(self, finding: Finding, statement: Statement) -> Facts:
         """Facts of a text whose parameters say how much it asks for, once they are bound."""
         if statement.kind is not StatementKind.EXECUTE or not statement.parameters:
             return finding.facts
-        facts = classify_tree(tree, self._settle(), statement.parameters).facts
+        tree = finding.tree
+        if tree is not None and tree.text == statement.text:
+            facts = classify_tree(tree, self._settle(), statement.parameters).facts
+        else:
+            facts = classify(statement.text, self._settle(), statement.parameters).facts
         # The same facts are the same object: what was decided and recorded for them is found by that.
         known = self._amounts.get(statement.text)
         if known == facts:
@@ -292,13 +297,12 @@ class SessionReader(Reader, Texts):
                 raise ClientFault(_OUTDATED)
             return bound.upstream_text
         text = statement.text if finding.masked is None else finding.masked
-        if finding.tree is None or not read.naming:
-            return text
-        if not any(names_one(touched) for touched in touched_names(finding.tree)):
+        tree = finding.tree  # the text's own: what is named is not shared
+        if tree is None or not read.named:
             return text
         minted: dict[str, str] = {}
         prepared, cursors = (dict(mapping) for mapping in self._names.upstream_names())
-        for touched in touched_names(finding.tree):
+        for touched in touched_names(tree):
             self._judge_names(touched)
             if touched.defines_statement is not None:
                 minted["s" + touched.defines_statement] = prepared[touched.defines_statement] = self._names.mint(
@@ -309,7 +313,6 @@ class SessionReader(Reader, Texts):
                     touched.defines_cursor
                 )
         self._minted[statement.number] = minted
-        tree = finding.tree
         return rename(tree if finding.masked is None else Tree(finding.masked, tree.result), prepared, cursors)
 
     def _judge_names(self, touched: Touched) -> None:

@@ -8,6 +8,7 @@ from blastwall.model import Value
 from blastwall.protocols.postgres.classify import Finding
 from blastwall.sql.amplification import BY_PARAMETER
 from blastwall.sql.rename import Names as Touched
+from blastwall.sql.rename import names as touched_names
 
 K = TypeVar("K", str, bytes)
 
@@ -22,23 +23,33 @@ BY_THE_RUN: Final = frozenset({"setting", BY_PARAMETER, "writes_masked"})
 
 
 class Remembered(Value):
-    """``naming``: the text may hold names of the session, which the gateway replaces; ``changing``: it may change the
-    catalogue; ``session_names``: what it means depends on such names. All False for what does not parse. ``plain``: its
-    facts are those of each run, whatever its parameters are and whatever the target allows to be set. ``pieces`` are
-    those of its text (see ``skeleton.pieces``) where the finding is that of every text with the same; none elsewhere.
+    """``naming``: it is of a kind that may name or end what the session named; ``named``: it does name such a thing,
+    and goes upstream written anew with the gateway's name; ``changing``: it may change the catalogue;
+    ``session_names``: what it means depends on such names. All False for what does not parse. ``plain``: its facts are
+    those of each run, whatever its parameters are and whatever the target allows to be set. ``pieces`` are those of its
+    text (see ``skeleton.pieces``) where the finding is that of every text with the same; none elsewhere.
     """
 
-    __slots__ = ("changing", "finding", "naming", "pieces", "plain", "session_names")
+    __slots__ = ("changing", "finding", "named", "naming", "pieces", "plain", "session_names")
     __match_args__ = ("finding", "naming", "changing", "session_names")
 
     def __init__(self, finding: Finding) -> None:
         parsed = finding.tree is not None
         self.finding = finding
         self.naming = parsed and may_name(finding)
+        tree = finding.tree if self.naming else None
+        self.named = tree is not None and any(names_one(touched) for touched in touched_names(tree))
         self.changing = parsed and finding.changes_catalogue
         self.session_names = parsed and finding.session_names
         self.plain = finding.facts.flags.isdisjoint(BY_THE_RUN)
         self.pieces: list[bytes] | None = None
+
+    @property
+    def shared(self) -> bool:
+        """Does the finding hold for the same text with other integers? Not for one that is written anew: what goes
+        upstream is made from the finding's own tree.
+        """
+        return self.finding.literal_independent and not self.session_names and not self.named
 
 
 def may_name(finding: Finding) -> bool:

@@ -301,3 +301,12 @@ def test_surroundings_are_told_apart_by_identity_and_shared_by_fingerprint() -> 
     assert here != dataclasses.replace(here)
     assert here.fingerprint == dataclasses.replace(here).fingerprint
     assert isinstance(here, Surroundings)
+
+
+def test_the_tree_of_another_text_that_means_the_same_is_its_own() -> None:
+    finding = classify("DELETE FROM t WHERE id = 5", offline(None))
+    assert finding.tree is not None and finding.tree_of("DELETE FROM t WHERE id = 5") is finding.tree
+    other = finding.tree_of("DELETE FROM t WHERE id = 7")
+    assert other is not None and other.text == "DELETE FROM t WHERE id = 7"
+    assert "ival: 7" in str(other.result) and "ival: 5" not in str(other.result)
+    assert classify("no SQL", offline(None)).tree_of("no SQL") is None

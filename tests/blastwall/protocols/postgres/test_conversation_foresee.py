@@ -84,6 +84,15 @@ async def test_what_was_asked_and_found_is_an_event() -> None:
     assert not side.seen[0].changed
 
 
+async def test_of_texts_that_share_a_finding_each_is_asked_about_itself() -> None:
+    side = Side()
+    desk = Desk(side)
+    shared = desk.reader.find("DELETE FROM carts WHERE id = 1")
+    cast(Any, desk.reader).find = lambda text: shared
+    await desk.see("DELETE FROM carts WHERE id = 2")
+    assert side.seen[0].tree.text == "DELETE FROM carts WHERE id = 2"
+
+
 async def test_the_masked_text_is_what_will_run() -> None:
     side = Side()
     desk = Desk(side)

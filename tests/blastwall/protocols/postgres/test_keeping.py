@@ -54,7 +54,7 @@ class Session:
         )
 
     def find(self, text: str) -> Any:
-        return SimpleNamespace(tree=parse(text), masked=None)
+        return SimpleNamespace(tree_of=parse, masked=None)
 
     def place(self) -> tuple[Surroundings, str, tuple[str, ...]]:
         return self._around, "me", ("public",)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from blastwall.errors import ClientFault
+from blastwall.model import Permit, Statement
 from blastwall.protocols.postgres.answers import Answers
 from blastwall.protocols.postgres.classify import Classifier, classify
 from blastwall.protocols.postgres.conversation import PINNED
 from blastwall.protocols.postgres.downstream import Downstream
 from blastwall.protocols.postgres.legs import Legs
-from blastwall.protocols.postgres.names import Names, Prepared
+from blastwall.protocols.postgres.names import Names, Portal, Prepared
 from blastwall.protocols.postgres.options import Options
 from blastwall.protocols.postgres.reading import SessionReader
 from blastwall.protocols.postgres.shelf import Shelf
@@ -36,6 +39,12 @@ FORMS = [
     "SELECT id FROM orders WHERE id = {} -- '",
     "EXECUTE p",
     "EXECUTE p({})",
+    "PREPARE q AS SELECT {}",
+    "DECLARE c CURSOR FOR SELECT id FROM orders WHERE id = {}",
+    "UPDATE orders SET total = {} WHERE CURRENT OF d",
+    "FETCH {} FROM d",
+    "EXPLAIN SELECT {}",
+    "COPY orders TO STDOUT (HEADER {})",
     "BEGIN",
     "no SQL {}",
 ]
@@ -71,6 +80,28 @@ def test_meeting_a_text_changes_nothing_of_what_it_means(said: list[tuple[str, b
         assert told.surroundings(words) == plain.surroundings(text)
         read, other = told._read(words), plain._read(text)
         assert (read.naming, read.changing, read.plain) == (other.naming, other.changing, other.plain)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(TEXTS, min_size=2, max_size=12))
+def test_what_goes_to_the_server_and_is_looked_ahead_for_is_the_text_itself(said: list[str]) -> None:
+    """Whatever was said before: facts that texts share are no licence to run one of them for the other."""
+    reader = _reader()
+    for number, text in enumerate(said):
+        fresh = _reader()
+        for one in (reader, fresh):
+            one._names.open(Portal("d", "blastwall_0", one.find("SELECT id FROM orders").facts, Permit(""), 0, ()))
+        assert _sent(reader, text, number) == _sent(fresh, text, number)
+        tree = reader.find(text).tree_of(text)
+        assert tree is None or tree.text == text
+        reader._names.close("d")
+
+
+def _sent(reader: SessionReader, text: str, number: int) -> str:
+    try:
+        return re.sub(r"blastwall_[0-9]+", "blastwall", reader.rewrite(Statement(text, number=number)))
+    except ClientFault as fault:
+        return f"refused: {fault}"
 
 
 def test_a_text_like_the_last_one_is_known_without_another_look() -> None:

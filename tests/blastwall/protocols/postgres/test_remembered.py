@@ -28,6 +28,25 @@ def test_it_answers_as_the_finding_does(text: str, naming: bool, changing: bool,
     assert known.session_names or not session_names
 
 
+@pytest.mark.parametrize(
+    ("text", "named", "shared"),
+    [
+        ("SELECT 1", False, True),
+        ("DELETE FROM t WHERE id = 1", False, True),
+        ("DEALLOCATE ALL", False, True),
+        ("DECLARE c CURSOR FOR SELECT 1", True, False),
+        ("PREPARE p AS SELECT 1", True, False),
+        ("EXECUTE p(1)", True, False),
+        ("UPDATE t SET a = 1 WHERE CURRENT OF c", True, False),
+        ("SELECT * FROM generate_series(1, 2)", False, False),
+        ("this is no SQL", False, False),
+    ],
+)
+def test_what_is_written_anew_is_nobody_elses(text: str, named: bool, shared: bool) -> None:
+    known = Remembered(classify(text, offline(None)))
+    assert (known.named, known.shared) == (named, shared)
+
+
 def test_a_full_memory_is_emptied_before_it_grows() -> None:
     known = Remembered(classify("SELECT 1", offline(None)))
     memory = {str(number): known for number in range(REMEMBERED)}
