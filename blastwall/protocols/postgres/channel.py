@@ -10,8 +10,11 @@ the bytes arrive; the connection's task sleeps until a person, a disk or a slow 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Coroutine
 from typing import Final
+
+from mypy_extensions import i64
 
 from blastwall.conversation import Road, Waiting
 from blastwall.errors import ProtocolViolation
@@ -25,6 +28,10 @@ from blastwall.wire.wire import Stepper
 
 #: Longer texts are read beside the event loop first, so that other sessions do not wait for them (bytes).
 LONG_TEXT: Final = 4096
+#: What is done with bytes at hand before other sessions have their turn: messages of the client, chunks for it, and
+#: once more for each TURN_BYTES of a chunk. A leg holds half a megabyte unread, which may be 100,000 messages.
+TURN: Final = 32
+TURN_BYTES: Final = 8192
 
 
 def _long_text(event: requests.Event | None) -> bytes | None:
@@ -74,17 +81,24 @@ class PostgresChannel(Stepper):
         return self._advance()
 
     def _advance(self) -> bool:
-        """Do all that can be done with the bytes at hand. Returns whether the task must go on: something has to be
-        awaited, or it is over.
+        """Do what can be done with the bytes at hand, at most a turn's worth. Returns whether the task must go on:
+        something has to be awaited (others have their turn), or it is over.
         """
+        turn: i64 = TURN
         legs = self._legs
         answers = legs.answers
         handlers = self._handlers
         while True:
+            turn -= 1
+            if turn < 0:
+                self._rest = asyncio.sleep(0)
+                return True
             if legs.outgoing:
                 chunk = legs.collect()
-                if chunk is not None and self._relay(chunk):
-                    return True
+                if chunk is not None:
+                    turn -= len(chunk.data) // TURN_BYTES
+                    if self._relay(chunk):
+                        return True
                 continue
             if self._following:
                 if legs.settled(True):

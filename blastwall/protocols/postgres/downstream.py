@@ -171,15 +171,20 @@ class Downstream(Engine):
 
     def holds(self, kinds: bytes) -> bool:
         """Is any unread message, complete or not, of one of these types? For pipelining: may the caller wait here?"""
+        return self.search(kinds, 0) < 0
+
+    def search(self, kinds: bytes, offset: int) -> int:
+        """As :meth:`holds` for the messages from ``offset`` on, which counts from the first unread byte: -1 if one is,
+        else where to go on when more has come and nothing was read. Who waits for one need not look at all again.
+        """
         buffer = self._buffer
-        offset = 0
         while buffer.need(offset + 1):
             if buffer.data[buffer.position + offset] in kinds:
-                return True
+                return -1
             if not buffer.need(offset + HEADER_SIZE):
-                return False
+                break
             offset += 1 + max(read_header(buffer.data, buffer.position + offset)[1], 4)
-        return False
+        return offset
 
     def next_is(self, kind: int) -> bool:
         """Is the next message complete and of this type?"""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from blastwall.model import Chunk, Direction
 from blastwall.protocols.postgres import messages
 from blastwall.protocols.postgres.answers import COPY_DATA
 from blastwall.protocols.postgres.legs import Legs
 from blastwall.protocols.postgres.requests import CopyData, CopyFail
 from blastwall.protocols.postgres.skim import CHUNK_BYTES
+
+#: Pieces of COPY input that are put together: they may be empty, and then their bytes say nothing of how many come.
+PIECES: Final = 1024
 
 
 def data(legs: Legs, event: CopyData) -> None:
@@ -16,7 +21,7 @@ def data(legs: Legs, event: CopyData) -> None:
         return
     pieces = [event.data]
     size = len(event.data)
-    while size < CHUNK_BYTES and legs.down.next_is(COPY_DATA):
+    while size < CHUNK_BYTES and len(pieces) < PIECES and legs.down.next_is(COPY_DATA):
         more = legs.down.next_event()
         assert isinstance(more, CopyData)
         pieces.append(more.data)

@@ -237,11 +237,13 @@ class Legs:
             self.waiting = False
 
     async def _gone(self) -> str:
+        searched = 0  # nothing is read meanwhile, and there may be 100,000 messages
         while True:
             if self.cancelled:
                 self.cancelled = False
                 return "cancelled"
-            if self.down_wire.closed or self.down.holds(b"X"):
+            searched = self.down.search(b"X", searched)
+            if self.down_wire.closed or searched < 0:
                 return "disconnected"
             if self.up_wire.closed:
                 return "the database closed the connection"

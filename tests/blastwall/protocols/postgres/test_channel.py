@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from blastwall.errors import UpstreamFault
 from blastwall.masking.plan import Treatment
 from blastwall.model import Parameter, Permit
 from blastwall.protocols.postgres import messages, replies
+from blastwall.protocols.postgres.channel import TURN
+from blastwall.protocols.postgres.inflow import PIECES
 from blastwall.protocols.postgres.legs import POISON, ClientGone
 from tests.blastwall.protocols.postgres.playbook import Playbook, frames, types, written
 
@@ -412,3 +416,29 @@ async def test_what_a_step_raises_ends_the_task_and_not_the_wire() -> None:
         assert isinstance(play.fault, UpstreamFault)
         play.down_wire.data_received(b"nobody is there any more")
         assert play.task.done()
+
+
+async def test_others_have_their_turn_between_messages_that_wait_for_nothing() -> None:
+    """A client may send 100,000 messages at once: what is at hand is not done in one go."""
+    async with Playbook() as play:
+        most = sent = 0
+        play.down.receive(messages.query(b"DROP TABLE t") * 500)
+        play.signal.set()
+        while sent < 500:
+            await asyncio.sleep(0)
+            before, sent = sent, sent + types(play.heard()).count("E")
+            most = max(most, sent - before)
+        assert 0 < most <= 2 * TURN  # one turn where it arrives, one of its task
+
+
+async def test_others_have_their_turn_while_a_client_copies() -> None:
+    async with Playbook() as play:
+        await play.say(messages.query(b"COPY t FROM STDIN"))
+        await play.answer(messages.copy_response(b"G", 0, (0,)))
+        play.down.receive(messages.copy_data(b"") * 200 * PIECES + messages.copy_data(b"1\n"))
+        play.signal.set()
+        turns = 0
+        while b"1\n" not in written(play.up_wire):
+            await asyncio.sleep(0)
+            turns += 1
+        assert turns >= 200 // TURN, "empty pieces are pieces"
