@@ -88,9 +88,9 @@ class Handlers:
         try:
             event = legs.down.next_event()
         except requests.MessageViolation as violation:
-            if (
-                legs.answers.copying_in
-            ):  # an error in its place would wait until the copy is over, and so would the client
+            # An error in its place would wait until the copy is over, and so would the client; and a Sync that is none
+            # leaves open whether the batch that is under way has ended.
+            if legs.answers.copying_in or (violation.kind == b"S" and self._in_batch):
                 raise ProtocolViolation(str(violation), code=violation.code) from None
             error = messages.error_response("ERROR", violation.code, str(violation))
             if violation.extended:
@@ -107,6 +107,12 @@ class Handlers:
                 code="08P01",
             )
         return event
+
+    @property
+    def _in_batch(self) -> bool:
+        """Has an extended batch begun whose Sync is still to come?"""
+        answers = self._legs.answers
+        return answers.skipping or not answers.at_rest
 
     # -- statements
 

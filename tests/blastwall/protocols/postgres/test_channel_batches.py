@@ -225,3 +225,15 @@ async def test_w5_a_query_that_the_server_ignores_is_not_waited_for() -> None:
         assert await play.say(messages.SYNC) == messages.SYNC
         assert await play.answer(messages.ready_for_query(b"I")) == messages.ready_for_query(b"I")
         assert await play.say(messages.query(b"SELECT 3")) == messages.query(b"SELECT 3")
+
+
+@pytest.mark.parametrize("before", [b"", messages.parse(b"", b"SELECT 1"), messages.parse(b"", b"DENY")])
+async def test_a_sync_that_does_not_read_is_an_error_and_inside_a_batch_the_end(before: bytes) -> None:
+    async with Playbook() as play:
+        sent = await play.say(before + messages.frame(b"S", b"?") + messages.query(b"SELECT 2"))
+        heard = play.heard()
+        if before:
+            assert b"SELECT 2" not in sent and POISON not in sent
+            assert types(heard)[-1] == "E" and b"SFATAL" in heard and play.task.done()
+        else:
+            assert types(heard) == "EZ" and sent == messages.query(b"SELECT 2")
