@@ -43,7 +43,7 @@ class Mask:
     which ``{}`` stands for the (qualified, quoted) column; for strategies at the sink it is what stands there wherever
     the raw value may not come up. ``origin`` says where the rule stands ("masking.yaml:12"; for a view's column also
     through which column it came). ``type_oid`` is the type that clients see (a domain's base type); ``length`` the most
-    characters that it holds (0: any number).
+    characters that it holds (0: any number). ``absence``: it is hidden also whether there is a value.
     """
 
     column: str
@@ -53,6 +53,7 @@ class Mask:
     origin: str
     type_oid: int
     length: int = 0
+    absence: bool = False
 
     @property
     def at_sink(self) -> bool:

@@ -279,14 +279,15 @@ def _mask(rule: Rule, relation: Relation, column: Column, catalogue: Catalogue) 
     if rule.strategy is None:
         return None
     strategy, origin = rule.strategy, rule.origin
+    absence = strategy is Strategy.NULL or rule.options.hide_nulls
     try:
         source = source_of(strategy, rule.options, column, catalogue)
     except Unfit:
         origin += f" ({strategy} does not fit)"
-        strategy, source = Strategy.REDACT, stand_in(column, catalogue)
+        strategy, source = Strategy.REDACT, stand_in(column, catalogue, absence=absence)
     shape = shape_of(column, catalogue)
     name = f"{relation.schema}.{relation.name}.{column.name}"
-    return Mask(name, strategy, rule.predicates, source, origin, shape.oid, shape.length)
+    return Mask(name, strategy, rule.predicates, source, origin, shape.oid, shape.length, absence)
 
 
 def _relations(catalogue: Catalogue) -> Iterator[Relation]:

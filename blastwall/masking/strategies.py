@@ -99,9 +99,12 @@ def source_of(strategy: Strategy, options: Options, column: Column, catalogue: C
     return _cast(f"CASE WHEN {{}} IS NULL THEN NULL ELSE {filled} END", shape, column)
 
 
-def stand_in(column: Column, catalogue: Catalogue) -> str:
-    """What stands for a value where no rule's own strategy fits: redact's constant, or NULL. Fits every type."""
-    return source_of(Strategy.REDACT, Options(), column, catalogue)
+def stand_in(column: Column, catalogue: Catalogue, *, absence: bool = False) -> str:
+    """What stands for a value where no rule's own strategy fits: redact's constant, or NULL. Fits every type.
+
+    ``absence``: also for a value that is not there.
+    """
+    return source_of(Strategy.REDACT, Options(hide_nulls=absence), column, catalogue)
 
 
 @cache

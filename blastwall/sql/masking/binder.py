@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from blastwall.masking.plan import Mask, Plan, Predicates
 from blastwall.sql.catalogue import Catalogue
@@ -59,6 +60,11 @@ class Star:
     items: Sequence[Item]
 
 
+#: Columns of FROM items and stars of one statement. A hundred tables of two hundred columns, read through three levels
+#: of queries, stay below.
+MOST_COLUMNS: Final = 60_000
+
+
 class Binder:
     """Walks one statement (a private copy: its scans are rewritten in place)."""
 
@@ -68,8 +74,11 @@ class Binder:
         plan: Plan,
         query: Callable[[Binder, Message, Level], list[Entry]],
         change: Callable[[Binder, Message, Level], list[Entry]],
+        *,
+        as_it_stands: bool = False,
     ) -> None:
         self.walk = walk  # resolves relations; its ledger is not looked at
+        self.as_it_stands = as_it_stands  # no mask will be put in: a view's query
         self.plan = plan
         self.query = query
         self.change = change
@@ -87,6 +96,19 @@ class Binder:
         self.parameters: set[int] = set()
         self.stores: list[tuple[int, Mask]] = []
         self.changed = False  # something besides the scans was rewritten
+        self.opened = 0  # columns
+
+    def open(self, columns: int) -> None:
+        """So many columns more come into sight, or are shown by a star. Raises Refused for the one too many.
+
+        A WITH query that takes the one before it twice doubles them with every link, so that 600 bytes spell millions.
+        """
+        self.opened += columns
+        if self.opened > MOST_COLUMNS:
+            raise Refused(
+                f"Takes up more than {MOST_COLUMNS:,} columns beside masked ones, counted as often as a table, query or "
+                "star repeats them; name the columns that are needed."
+            )
 
     @property
     def catalogue(self) -> Catalogue:

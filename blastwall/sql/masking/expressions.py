@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from blastwall.sql.functions import function_table
 from blastwall.sql.masking.binder import EXPRESSION, FILTER, ORDER, WINDOW, Binder, Place
 from blastwall.sql.masking.levels import Level
 from blastwall.sql.masking.values import CLEAN, Entry, Leaf, Refused, Value, table
@@ -87,10 +88,28 @@ def _call(binder: Binder, call: Message, level: Level, place: Place) -> frozense
     leaves |= use_all(binder, call.agg_order, level, ORDER)
     if len(call.args) == 1 and not call.agg_distinct and strings(call.funcname) in _COUNT:
         value = value_of(binder, call.args[0], level, place)
-        if value.leaves and not value.bare:
+        if value.leaves and not (value.bare and _countable(binder, value)):
             binder.compute(value, place)
+            leaves |= value.leaves
         return frozenset(leaves)  # how many values there are is no value
-    return frozenset(leaves) | use_all(binder, call.args, level, place)
+    given = use_all(binder, call.args, level, place)
+    if given and _gives_rows(strings(call.funcname)):
+        binder.filters = True
+    return frozenset(leaves) | given
+
+
+def _countable(binder: Binder, value: Value) -> bool:
+    """Whether to count them tells nothing: their masks are counted, or that one is absent may be known."""
+    return not any(leaf.raw or (binder.as_it_stands and leaf.mask.absence) for leaf in value.leaves)
+
+
+def _gives_rows(path: Sequence[str]) -> bool:
+    """Whether what a function makes of a value may be none or several rows."""
+    return (
+        path[:-1] not in ([], ["pg_catalog"])
+        or path[-1] in table()["several_rows"]["functions"]
+        or (path[-1] not in function_table().builtins)
+    )
 
 
 def window(binder: Binder, definition: Message, level: Level) -> None:

@@ -95,7 +95,7 @@ def _follow(view: Relation, plan: Plan, catalogue: Catalogue) -> dict[int, Mask]
         server_version=catalogue.server_version,
         plan=plan,
     )
-    binder = Binder(Walk(around, Ledger("view"), {}), _permissive(plan), query, change)
+    binder = Binder(Walk(around, Ledger("view"), {}), _permissive(plan), query, change, as_it_stands=True)
     try:
         tree = parse(view.definition)
         if len(tree.statements) != 1:
@@ -151,4 +151,6 @@ def _mask_of(
         return replace(first, column=named, origin=origin, predicates=strictest)
     if strictest is Predicates.EQUALITY:  # of the column itself, which this is not
         strictest = Predicates.DENY
-    return Mask(named, Strategy.REDACT, strictest, stand_in(column, catalogue), origin, shape.oid, shape.length)
+    absence = any(mask.absence for mask in masks)
+    source = stand_in(column, catalogue, absence=absence)
+    return Mask(named, Strategy.REDACT, strictest, source, origin, shape.oid, shape.length, absence)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from blastwall.masking.patterns import names
 from blastwall.masking.plan import Strategy
 from blastwall.masking.rules import Rules, Vouched
+from blastwall.masking.strategies import Options
 from blastwall.sql.catalogue import Catalogue, Column, Relation
 from tests.blastwall.masking.test_rules import CORPUS, masked, rule
 
@@ -116,3 +117,19 @@ def test_the_owner_can_vouch_for_a_relation_or_describe_it() -> None:
     plan = Rules((rule("public.parent.ssn"), rule("public.partly.a", None)), vouched=vouched).plan(catalogue)
     assert not plan.opaque
     assert plan.vouched == {20019, 20020, 20021, 20022, 20025, 20026}
+
+
+def test_what_is_computed_from_a_column_whose_absence_is_hidden_does_not_tell_of_it() -> None:
+    columns = (
+        Column(1, "id", 25, "pg_catalog", "text"),
+        Column(2, "ssn", 25, "pg_catalog", "text"),
+        Column(3, "loud", 25, "pg_catalog", "text", computed_from=(1, 2)),
+    )
+    catalogue = family(replace(Relation(20005, "public", "derived", "r"), columns=columns))
+    for strategy, options in ((Strategy.NULL, Options()), (Strategy.REDACT, Options(hide_nulls=True))):
+        hidden = replace(rule("public.derived.ssn", strategy), options=options)
+        found = masked(Rules((rule("public.derived.id"), hidden)).plan(catalogue), catalogue)
+        assert "IS NULL" not in found["public.derived.loud"].source
+        assert found["public.derived.loud"].absence and not found["public.derived.id"].absence
+    found = masked(Rules((rule("public.derived.ssn"),)).plan(catalogue), catalogue)
+    assert "IS NULL" in found["public.derived.loud"].source and not found["public.derived.loud"].absence

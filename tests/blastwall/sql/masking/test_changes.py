@@ -171,3 +171,18 @@ def test_parameters_that_go_into_masked_columns_are_known() -> None:
     assert finding.treatment.parameters == {3, 4}
     assert [number for number, _ in finding.treatment.stores] == [3, 4]
     assert found("UPDATE customers SET ssn = $2 WHERE id = $1").treatment.parameters == {2}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "UPDATE customers SET balance = (SELECT count(q.s) FROM (SELECT customers.ssn AS s) AS q) WHERE id = 1",
+        "UPDATE customers SET name = 'a' WHERE id = 1 AND (SELECT count(q.s) FROM (SELECT customers.ssn AS s) AS q) = 0",
+        "DELETE FROM customers WHERE id = 1 AND (SELECT count(q.s) FROM (SELECT customers.ssn AS s) AS q) = 0",
+        "MERGE INTO customers c USING orders o ON c.id = o.id WHEN MATCHED AND "
+        "(SELECT count(q.s) FROM (SELECT c.ssn AS s) AS q) = 0 THEN DELETE",
+    ],
+)
+def test_real_values_of_what_is_changed_are_not_even_counted(text: str) -> None:
+    # Where a mask hides that there is no value, the count would tell.
+    assert "public.customers.ssn" in refusal(text)

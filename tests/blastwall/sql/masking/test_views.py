@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -35,6 +36,14 @@ CREATE VIEW sorting AS SELECT id FROM people ORDER BY ssn LIMIT 3;
 CREATE VIEW rowwise AS SELECT p AS whole FROM people p;
 CREATE VIEW json AS SELECT to_json(p) AS whole FROM people p;
 CREATE VIEW over_opaque AS SELECT 1 AS one FROM filtering;
+CREATE VIEW words AS SELECT id, regexp_split_to_table(ssn, '-') AS word FROM people;
+CREATE VIEW hits AS SELECT id, regexp_matches(ssn, '^1') AS hit FROM people;
+CREATE VIEW lengths AS SELECT id, generate_series(1, length(ssn)) AS place FROM people;
+CREATE FUNCTION parts(text) RETURNS SETOF text LANGUAGE sql IMMUTABLE AS $$SELECT $1 WHERE $1 > '1'$$;
+CREATE VIEW called AS SELECT id, parts(ssn) AS part FROM people;
+CREATE VIEW rows_of_others AS SELECT id, ssn, generate_series(1, length(name)) AS place FROM people;
+CREATE VIEW counted_if AS SELECT count(CASE WHEN ssn LIKE '1%' THEN 1 END) AS n FROM people;
+CREATE VIEW there AS SELECT p.id, (SELECT count(q.s) FROM (SELECT p.ssn AS s) AS q) AS n, upper(p.ssn) AS loud FROM people p;
 CREATE MATERIALIZED VIEW stored AS SELECT id, ssn FROM people;
 CREATE VIEW over_stored AS SELECT ssn AS s FROM stored;
 """
@@ -132,3 +141,36 @@ def test_a_plan_is_followed_once(catalogue: Catalogue) -> None:
     bare = Plan({people.oid: plan(catalogue).relations[people.oid]}, {}, "v")
     assert with_views(bare, catalogue) is with_views(bare, catalogue)
     assert with_views(Plan(), catalogue) == Plan()
+
+
+@pytest.mark.parametrize("name", ["words", "hits", "lengths", "called"])
+def test_a_view_whose_number_of_rows_tells_of_a_masked_column_is_opaque(catalogue: Catalogue, name: str) -> None:
+    made = plan(catalogue)
+    assert "chooses, joins, groups or sorts its rows by the masked column" in why(catalogue, name, made)
+    assert not why(catalogue, "rows_of_others", made)
+    assert set(masks(catalogue, "rows_of_others", made)) == {"ssn"}
+
+
+def test_what_counts_rows_by_a_condition_on_a_masked_column_is_masked(catalogue: Catalogue) -> None:
+    assert masks(catalogue, "counted_if", plan(catalogue))["n"].source == "CAST(NULL AS pg_catalog.int8)"
+
+
+def test_where_absence_is_hidden_views_do_not_tell_of_it(catalogue: Catalogue) -> None:
+    # A count tells whether there is a value, and so does a mask that stands only for values that are there.
+    plain = plan(catalogue)
+    assert set(masks(catalogue, "there", plain)) == {"loud"}
+    assert not masks(catalogue, "counted", plain)
+    hidden = with_views(hiding(plan_of(catalogue, {"people": ("ssn",)}), catalogue), catalogue)
+    assert masks(catalogue, "there", hidden)["n"].source == "CAST(NULL AS pg_catalog.int8)"
+    assert "IS NULL" not in masks(catalogue, "there", hidden)["loud"].source
+    assert all(mask.absence for mask in masks(catalogue, "there", hidden).values())
+    assert set(masks(catalogue, "counted", hidden)) == {"n"}
+
+
+def hiding(made: Plan, catalogue: Catalogue) -> Plan:
+    # The plan of people.ssn as nulls: hide has it.
+    relation = catalogue.relation("public", "people", ())
+    assert relation is not None
+    (number,) = made.relations[relation.oid]
+    mask = replace(made.relations[relation.oid][number], source="'***'::pg_catalog.text", absence=True)
+    return replace(made, relations={relation.oid: {number: mask}}, opaque={}, version="hiding")
