@@ -101,8 +101,8 @@ def judge(
     judge_parameter_types(walk, types)
     if ledger.effect is not Effect.SESSION:
         settle_hazards(walk)
-    concerns = bool(surroundings.plan) and concerned(message, walk.found, surroundings)
     changes = ledger.effect not in (Effect.SESSION, Effect.READ)
+    concerns = bool(surroundings.plan) and concerned(message, walk.found, surroundings, changes=changes)
     return Judgement(
         facts=ledger.close(),
         kind=_kind_of(name, message, kind, ledger),
@@ -113,7 +113,7 @@ def judge(
         changes_catalogue=kind == "define" or any(each.access in ("define", "destroy") for each in ledger.objects()),
         makes=_made_by(name, message),
         concerns_masks=concerns,
-        reaches_masks=changes and not concerns and reaches(walk.found, surroundings),
+        reaches_masks=not concerns and reaches(walk.found, surroundings, changes=changes),
     )
 
 

@@ -37,6 +37,10 @@ INSERT INTO people VALUES
   (3, 'Cay', 'CANARY-ssn-3', 'canary.three@example.test', 'ca9a2100-0000-4000-8000-000000000003', 'card 4111111111111111');
 COMMENT ON COLUMN people.email IS 'pii:email';
 COMMENT ON COLUMN people.token IS 'pii:token';
+CREATE VIEW names AS SELECT id, name FROM people;
+CREATE TABLE elder (id integer, name text NOT NULL);
+CREATE TABLE younger (ssn text) INHERITS (elder);
+INSERT INTO younger VALUES (1, 'Ada', 'CANARY-ssn-1');
 CREATE TABLE decoy (id integer PRIMARY KEY, name text NOT NULL, ssn text NOT NULL, email varchar(80), token uuid, note text);
 INSERT INTO decoy VALUES (9, 'Zoe', 'CANARY-decoy', 'canary.decoy@example.test', 'ca9a2100-0000-4000-8000-000000000009', '');
 CREATE TABLE deferred (id integer PRIMARY KEY, ssn text, CONSTRAINT one UNIQUE (ssn) DEFERRABLE INITIALLY DEFERRED);
@@ -86,7 +90,7 @@ def people(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Stack:
 
     stack = start("people", config, "shop", at_once)
     stack.direct(SETUP)
-    stack.direct("GRANT ALL ON people, decoy, deferred, notes TO shop_agent")
+    stack.direct("GRANT ALL ON people, names, elder, younger, decoy, deferred, notes TO shop_agent")
     return stack
 
 
@@ -258,6 +262,9 @@ TELLING = [
     ("22P02", "UPDATE people SET note = note::int::text WHERE id = 3"),
     ("22012", "SELECT 1 / (id - 2), ssn, email FROM people ORDER BY id"),
     ("22001", "UPDATE people SET email = repeat('canary.one@example.test', 9) WHERE id = 1"),
+    ("23502", "UPDATE names SET name = NULL WHERE id = 1"),  # through a view without a masked column
+    ("23502", "MERGE INTO names n USING notes o ON n.id = o.id WHEN MATCHED THEN UPDATE SET name = NULL"),
+    ("23502", "UPDATE elder SET name = NULL WHERE id = 1"),  # of a child that has one
 ]
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from blastwall.masking.plan import Mask
-from blastwall.sql.catalogue import clip
+from blastwall.sql.catalogue import Relation, clip
 from blastwall.sql.columns import column_name
 from blastwall.sql.masking.binder import SUBSCRIPT, WHERE, Binder
+from blastwall.sql.masking.concern import masked_keys, shared_keys
 from blastwall.sql.masking.conditions import restrict
 from blastwall.sql.masking.expressions import use, value_of
 from blastwall.sql.masking.levels import Level
@@ -20,7 +21,7 @@ from blastwall.sql.masking.values import Cell, Entry, Item, Refused, Scan, Value
 from blastwall.sql.tree import Message, constant, kind_of, strings, unwrap
 
 _OLD, _NEW = 1, 2
-_INSERT = 4
+_INSERT, _DELETE = 4, 5
 
 
 def change(binder: Binder, node: Message, outer: Level) -> list[Entry]:
@@ -40,6 +41,7 @@ def change(binder: Binder, node: Message, outer: Level) -> list[Entry]:
         scans += open_from(binder, node.from_clause, level)
         _assign(binder, node.target_list, level, scan)
     elif kind == "DeleteStmt":
+        note_removed(binder, scan)
         scans += open_from(binder, node.using_clause, level)
     else:
         raise Refused("Changes rows in a way that the gateway does not follow beside masked columns.")
@@ -111,8 +113,12 @@ def _store(value: Value, cell: Cell | None, scan: Scan) -> None:
         )
 
 
-def note_written(binder: Binder, scan: Scan, cells: Sequence[Cell]) -> None:
-    """The statement writes these columns: masked ones, or keys that are unique or refer together with masked ones."""
+def note_written(binder: Binder, scan: Scan, cells: Sequence[Cell], *, new: bool = True) -> None:
+    """The statement writes these columns: masked ones, or keys that are unique or refer together with masked ones.
+
+    ``new``: of rows that it makes, to which nothing refers. Through a view nothing tells which columns of its tables
+    are written.
+    """
     written = {cell.column.number for cell in cells}
     masked = {cell.column.number for cell in scan.cells if cell.leaf is not None}
     for cell in cells:
@@ -123,11 +129,39 @@ def note_written(binder: Binder, scan: Scan, cells: Sequence[Cell]) -> None:
         if masked.intersection(key) and (written.intersection(key) or 0 in key):
             binder.flags.add("writes_masked")
             binder.masked.update(_names(scan, masked.intersection(key)))
-    for each in scan.relation.foreign_keys:
-        masks = binder.plan.relations.get(each.relation, {})
-        if written.intersection(each.columns) and any(number in masks for number in each.referenced):
+    for stored in _stored(binder, scan):
+        whole = stored.oid != scan.relation.oid
+        for bound in masked_keys(binder.plan, binder.catalogue).get(stored.oid, ()):
+            if (whole or written.intersection(bound.columns)) and not (new and bound.referred):
+                binder.flags.add("writes_masked")
+                binder.masked.update(bound.masked)
+        if whole and (shared := shared_keys(stored, binder.plan)):
             binder.flags.add("writes_masked")
-            binder.masked.update(masks[number].column for number in each.referenced if number in masks)
+            binder.masked.update(mask.column for mask in shared)
+
+
+def note_removed(binder: Binder, scan: Scan) -> None:
+    """The statement deletes rows of it: it fails where masked columns refer to them, or changes those."""
+    for stored in _stored(binder, scan):
+        for bound in masked_keys(binder.plan, binder.catalogue).get(stored.oid, ()):
+            if bound.referred:
+                binder.flags.add("writes_masked")
+                binder.masked.update(bound.masked)
+
+
+def _stored(binder: Binder, scan: Scan) -> list[Relation]:
+    """Where the rows of a target are: itself, or what the view is made of."""
+    found: list[Relation] = []
+    waiting, seen = [scan.relation], {scan.relation.oid}
+    while waiting:
+        relation = waiting.pop()
+        found.append(relation)
+        for oid, _ in relation.reads:
+            below = binder.catalogue.relation_by_oid(oid)
+            if below is not None and oid not in seen:
+                seen.add(oid)
+                waiting.append(below)
+    return found
 
 
 def _names(scan: Scan, numbers: set[int]) -> set[str]:
@@ -200,7 +234,7 @@ def _assign(binder: Binder, assignments: Sequence[Message], level: Level, scan: 
                 binder.pass_over(reference.source)  # each column's reference holds the whole source
             continue
         _assign_one(binder, value, level, cell, scan)
-    note_written(binder, scan, cells)
+    note_written(binder, scan, cells, new=False)
 
 
 def _assign_one(binder: Binder, value: Message, level: Level, cell: Cell, scan: Scan) -> None:
@@ -224,6 +258,8 @@ def _merge(binder: Binder, node: Message, outer: Level, target: Item, scan: Scan
                 if place < len(cells):
                     _assign_one(binder, value, level, cells[place], scan)
             note_written(binder, scan, cells[: len(clause.values)])
+        elif clause.command_type == _DELETE:
+            note_removed(binder, scan)
         else:
             _assign(binder, clause.target_list, level, scan)
     return _returning(binder, node, outer, scan, others, named, merge=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
-from blastwall.masking.plan import Plan
+from blastwall.masking.plan import Mask, Plan
 from blastwall.model import Facts
 from blastwall.sql.catalogue import Catalogue, Relation, clip
 from blastwall.sql.masking.values import table
@@ -42,9 +43,14 @@ _COLUMN, _SCHEMA = 7, 37  # ObjectType
 
 
 def concerned(
-    message: Message | None, found: Mapping[tuple[str, str, str], object], surroundings: Surroundings
+    message: Message | None,
+    found: Mapping[tuple[str, str, str], object],
+    surroundings: Surroundings,
+    *,
+    changes: bool = False,
 ) -> bool:
-    """Whether masking has a say in a statement. ``found`` are the relations that judging it resolved.
+    """Whether masking has a say in a statement. ``found`` are the relations that judging it resolved, ``changes``
+    whether it may change rows.
 
     Without a plan it costs nothing.
     """
@@ -61,17 +67,69 @@ def concerned(
         for each in found.values()
     ):
         return True
-    return kind not in _RESOLVED and mentions(message, surroundings)
+    if kind in _RESOLVED:
+        return changes and _answers(found, surroundings)
+    return mentions(message, surroundings)
 
 
-def reaches(found: Mapping[tuple[str, str, str], object], surroundings: Surroundings) -> bool:
-    """Whether changing these relations may make the database change masked ones: by a foreign key's action, or by a
-    trigger, whatever that does. An error there quotes rows that the statement does not name.
+def reaches(found: Mapping[tuple[str, str, str], object], surroundings: Surroundings, *, changes: bool) -> bool:
+    """Whether what the database says of a statement over these relations may quote masked rows that it does not name.
+
+    A change goes on to them through a view, from a table to its children, by a foreign key's action, or by a trigger,
+    whatever that does. Reading does where a view's owner vouched for what it computes from masked columns, or a table
+    lets through only rows that pass a test.
     """
     plan, catalogue = surroundings.plan, surroundings.catalogue
     if not plan or catalogue is None:
         return False
+    if not changes:
+        read = (each.relation for each in found.values() if isinstance(each, Found))
+        return any(each is not None and _computes(each, plan, catalogue) for each in read)
     behind = _behind(plan, catalogue)
+    return any(
+        each.oid in plan.relations or each.oid in plan.opaque or each.oid in behind or each.has_triggers
+        for each in _changed(found, catalogue)
+    )
+
+
+def _computes(relation: Relation, plan: Plan, catalogue: Catalogue) -> bool:
+    """Whether reading a view, which shows nothing masked, may compute from masked columns."""
+    waiting, seen, vouched = [relation], {relation.oid}, relation.oid in plan.vouched
+    while waiting:
+        below = waiting.pop()
+        if below.oid in plan.relations and (vouched or below.row_security):
+            return True
+        vouched = vouched or below.oid in plan.vouched
+        for oid, _ in below.reads:
+            found = catalogue.relation_by_oid(oid)
+            if found is not None and oid not in seen:
+                seen.add(oid)
+                waiting.append(found)
+    return False
+
+
+def _answers(found: Mapping[tuple[str, str, str], object], surroundings: Surroundings) -> bool:
+    """Whether it may depend on masked values if these relations can be changed: their foreign keys refer to masked
+    columns, or masked columns refer to them.
+    """
+    plan, catalogue = surroundings.plan, surroundings.catalogue
+    if not plan or catalogue is None:
+        return False
+    bound = masked_keys(plan, catalogue)
+    return any(each.oid in bound or shared_keys(each, plan) for each in _changed(found, catalogue))
+
+
+def shared_keys(relation: Relation, plan: Plan) -> list[Mask]:
+    """Masks of columns that are unique together with others."""
+    masks = plan.relations.get(relation.oid)
+    if not masks:
+        return []
+    keys = [key for key in relation.unique if len(key) > 1 or 0 in key]
+    return [mask for number, mask in masks.items() if any(number in key or 0 in key for key in keys)]
+
+
+def _changed(found: Mapping[tuple[str, str, str], object], catalogue: Catalogue) -> Iterator[Relation]:
+    """The relations, what they are views of, and their partitions and children."""
     waiting = [each.relation for each in found.values() if isinstance(each, Found)]
     seen: set[int] = set()
     while waiting:
@@ -79,11 +137,47 @@ def reaches(found: Mapping[tuple[str, str, str], object], surroundings: Surround
         if relation is None or relation.oid in seen:
             continue
         seen.add(relation.oid)
-        if relation.oid in behind or relation.has_triggers:
-            return True
+        yield relation
         waiting += [catalogue.relation_by_oid(oid) for oid, _ in relation.reads]
         waiting += catalogue.children(relation.oid)
-    return False
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedKey:
+    """A foreign key with masked columns on one side or both: which ``columns`` of the relation it is listed under take
+    part in it (numbers), whether that relation is the one that is referred to, and the names of the masked columns.
+    """
+
+    columns: frozenset[int]
+    referred: bool
+    masked: frozenset[str]
+
+
+_KEYS: WeakKeyDictionary[Catalogue, tuple[str, Mapping[int, tuple[MaskedKey, ...]]]] = WeakKeyDictionary()
+
+
+def masked_keys(plan: Plan, catalogue: Catalogue) -> Mapping[int, tuple[MaskedKey, ...]]:
+    """Foreign keys with masked columns, by the oid of each relation that they bind."""
+    version, known = _KEYS.get(catalogue, ("", {}))
+    if version == plan.version and version:
+        return known
+    made: dict[int, tuple[MaskedKey, ...]] = {}
+    for relation in catalogue.relations:
+        for key in relation.foreign_keys:
+            own, theirs = plan.relations.get(relation.oid, {}), plan.relations.get(key.relation, {})
+            masked = frozenset(
+                mask.column
+                for masks, numbers in ((own, key.columns), (theirs, key.referenced))
+                for number, mask in masks.items()
+                if number in numbers
+            )
+            if masked:
+                refers = MaskedKey(frozenset(key.columns), False, masked)
+                made[relation.oid] = (*made.get(relation.oid, ()), refers)
+                referred = MaskedKey(frozenset(key.referenced), True, masked)
+                made[key.relation] = (*made.get(key.relation, ()), referred)
+    _KEYS[catalogue] = (plan.version, made)
+    return made
 
 
 _BEHIND: WeakKeyDictionary[Catalogue, tuple[str, frozenset[int]]] = WeakKeyDictionary()
