@@ -53,15 +53,24 @@ def _index(binder: Binder, message: Message) -> None:
     for name in named & set(masks):
         if message.unique:
             _refuse(masks[name], "Makes a unique index, whose conflicts tell which values there are, on")
-    _no_expressions(message, masks, "Computes an index from")
+    _no_expressions(message, masks, "Computes an index from", _row(binder, message.relation))
 
 
-def _no_expressions(message: Message, masks: Mapping[str, Mask], what: str) -> None:
+def _no_expressions(message: Message, masks: Mapping[str, Mask], what: str, row: str) -> None:
+    """No masked column, and no whole row (``row`` is its name), from which ``ssn(people)`` takes a column too."""
     for path in column_paths(message):
-        if clip(path[-1]) in masks:
-            _refuse(masks[clip(path[-1])], what)
-        if masks and path[-1] == "*":
-            _refuse(next(iter(masks.values())), what)
+        name = clip(path[-1])
+        if name in masks:
+            _refuse(masks[name], what)
+        if masks and name in ("*", row):
+            _refuse(masks[min(masks)], what)
+
+
+def _row(binder: Binder, name: Message) -> str:
+    """What means a whole row in an expression over the table; "*" where a column is called like it."""
+    relation = look_up(binder.walk, name).relation
+    shown = clip(name.relname)
+    return "*" if relation is not None and relation.column(shown) is not None else shown
 
 
 def _alter(binder: Binder, message: Message) -> None:
@@ -80,7 +89,7 @@ def _alter(binder: Binder, message: Message) -> None:
             for node in everything_within(command):
                 if type(node).__name__ == "Constraint":
                     _constraint(binder, node, masks)
-        _no_expressions(command, masks, "Computes from")
+        _no_expressions(command, masks, "Computes from", _row(binder, message.relation))
 
 
 def _constraint(binder: Binder, node: Message, masks: Mapping[str, Mask]) -> None:
