@@ -26,7 +26,7 @@ PHRASE: Final = 192
 HEX_GATE: Final = rb"\\x(?:[0-9a-f]{2}){6}"
 MODES: Final = ("mask", "flag", "off")
 
-_TOKEN: Final = rb"[A-Za-z0-9._%+/=@\x80-\xff\\-]*\z"
+_TOKEN: Final = rb"[A-Za-z0-9._%+/=@(\x80-\xff\\-]*\z"
 
 
 class Hit(NamedTuple):
