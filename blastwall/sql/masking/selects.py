@@ -144,6 +144,7 @@ def _expanded(binder: Binder, items: Sequence[Item], level: Level) -> list[Entry
                 f"Selects every column of {item.alias or 'a FROM item'}, whose columns the gateway cannot tell, beside "
                 "a masked table's; name the columns."
             )
+        binder.open(len(item.entries))
         columns += [Entry(entry.name, binder.take(item, entry, level), entry.cell) for entry in item.entries]
     return columns
 

@@ -69,6 +69,7 @@ def _item(binder: Binder, node: Message, level: Level, left: Level) -> Opened:
     if which == "range_subselect":
         inner = node.range_subselect
         entries = binder.query(binder, unwrap(inner.subquery), _lateral(left) if inner.lateral else _around(level))
+        binder.open(len(entries))
         return _computed_item(inner, entries, CLEAN)
     if which == "range_function":
         return _function(binder, node.range_function, left)
@@ -115,7 +116,9 @@ def relation(
     if role == "read" and not name.schemaname and not name.catalogname:
         query = level.query(clip(name.relname))
         if query is not None:
-            entries = [entry._replace(cell=None) for entry in query()]
+            columns = query()
+            binder.open(len(columns))
+            entries = [entry._replace(cell=None) for entry in columns]
             item = Item(alias or clip(name.relname), renamed(entries, aliases))
             return Opened([item], [item])
     found = look_up(binder.walk, name)
@@ -126,6 +129,7 @@ def relation(
     if reason is not None:
         raise Refused(reason)
     masks = binder.plan.relations.get(found.relation.oid, {})
+    binder.open(len(found.relation.columns))
     cells: list[Cell] = []
     entries = []
     for column in found.relation.columns:
@@ -171,6 +175,7 @@ def _joined(binder: Binder, step: Message, level: Level, left: Opened, right: Op
     unknown = [item for side in (left, right) for item in side.visible if item.entries is None]
     if unknown and (shared or step.is_natural):
         raise Refused("Joins by columns whose names the gateway cannot tell; write the condition with ON.")
+    binder.open(len(rest) // 16)  # each join lists those of all before it, and does no more with them
     both = [_common(binder, name, kind, left, right) for name in shared]
     sight = Level(level.parent, [*left.visible, *right.visible], [*left.named, *right.named], level.queries)
     within = [*left.scans] if kind == _RIGHT else [*right.scans] if kind == _LEFT else [*left.scans, *right.scans]

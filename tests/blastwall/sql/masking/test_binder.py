@@ -83,3 +83,25 @@ def test_columns_are_compared_raw_where_both_come_up_for_the_sink() -> None:
     assert found(joined.replace("b.email", "b.name"), Predicates.ALLOW, Strategy.HASH).facts.refusal
     hidden = joined.replace("SELECT a.email", "SELECT upper(a.email)")
     assert "do one of both" in found(hidden, Predicates.ALLOW, Strategy.HASH).facts.refusal
+
+
+def _doubling(links: int) -> str:
+    queries = [f"a{link} AS (SELECT * FROM a{link - 1} AS x, a{link - 1} AS y)" for link in range(1, links)]
+    return f"WITH a0 AS (SELECT * FROM customers), {', '.join(queries)} SELECT 1 FROM a{links - 1}"
+
+
+def test_columns_that_double_with_every_link_are_counted_before_they_are_made() -> None:
+    assert not refusal(_doubling(10))
+    assert "more than 60,000 columns" in refusal(_doubling(60)), "there are not so many bytes in the world"
+
+
+def test_columns_that_every_join_lists_again_are_counted() -> None:
+    joins = "".join(f" JOIN customers AS c{number} ON c{number}.id = c.id" for number in range(1, 1200))
+    assert "columns" in refusal(f"SELECT c.ssn FROM customers AS c{joins}")
+
+
+def test_many_wide_tables_are_no_excess() -> None:
+    arms = " UNION ALL ".join(
+        "SELECT ssn, name FROM (SELECT * FROM (SELECT * FROM customers) AS a) AS b" for _ in range(300)
+    )
+    assert not refusal(arms)
