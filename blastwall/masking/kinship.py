@@ -6,7 +6,7 @@ whole family or not at all. Views are not followed here.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence, Set
+from collections.abc import Container, Iterator, Mapping, Set
 from dataclasses import replace
 
 from blastwall.masking.plan import Mask, Predicates, Strategy
@@ -43,9 +43,9 @@ def spread(masks: Masks, shown: Container[tuple[int, int]], catalogue: Catalogue
         for relation, column in computed:
             if (relation.oid, column.number) in shown or column.number in masks.get(relation.oid, {}):
                 continue
-            sources = _computed_from_masks(masks, relation, column)
-            if sources:
-                masks.setdefault(relation.oid, {})[column.number] = _derived(sources, relation, column, catalogue)
+            source = _computed_from_mask(masks, relation, column)
+            if source is not None:
+                masks.setdefault(relation.oid, {})[column.number] = _derived(source, relation, column, catalogue)
                 changed = True
 
 
@@ -78,24 +78,24 @@ def _hand_on(masks: Masks, giver: Relation, taker: Relation) -> bool:
     return changed
 
 
-def _computed_from_masks(masks: Masks, relation: Relation, column: Column) -> list[Mask]:
+def _computed_from_mask(masks: Masks, relation: Relation, column: Column) -> Mask | None:
     known = masks.get(relation.oid, {})
     numbers = known if 0 in column.computed_from else column.computed_from
-    return [known[number] for number in numbers if number in known]
+    return next((known[number] for number in numbers if number in known), None)
 
 
-def _derived(sources: Sequence[Mask], relation: Relation, column: Column, catalogue: Catalogue) -> Mask:
+def _derived(source: Mask, relation: Relation, column: Column, catalogue: Catalogue) -> Mask:
+    """Whether anything came of computing is a function of the value: it is hidden too."""
     shape = shape_of(column, catalogue)
-    source, absence = sources[0], any(each.absence for each in sources)
     return Mask(
         column=f"{relation.schema}.{relation.name}.{column.name}",
         strategy=Strategy.REDACT,
         predicates=Predicates.DENY,
-        source=stand_in(column, catalogue, absence=absence),
+        source=stand_in(column, catalogue, absence=True),
         origin=f"{source.origin} through {source.column}",
         type_oid=shape.oid,
         length=shape.length,
-        absence=absence,
+        absence=True,
     )
 
 

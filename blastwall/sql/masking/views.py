@@ -151,6 +151,6 @@ def _mask_of(
         return replace(first, column=named, origin=origin, predicates=strictest)
     if strictest is Predicates.EQUALITY:  # of the column itself, which this is not
         strictest = Predicates.DENY
-    absence = any(mask.absence for mask in masks)
+    absence = not value.bare or any(mask.absence for mask in masks)  # whether something came of computing tells, too
     source = stand_in(column, catalogue, absence=absence)
     return Mask(named, Strategy.REDACT, strictest, source, origin, shape.oid, shape.length, absence)

@@ -119,17 +119,17 @@ def test_the_owner_can_vouch_for_a_relation_or_describe_it() -> None:
     assert plan.vouched == {20019, 20020, 20021, 20022, 20025, 20026}
 
 
-def test_what_is_computed_from_a_column_whose_absence_is_hidden_does_not_tell_of_it() -> None:
+def test_what_is_computed_from_a_masked_column_does_not_tell_whether_anything_came_of_it() -> None:
+    """nullif(ssn, '078-05-1120') is NULL for one value only."""
     columns = (
-        Column(1, "id", 25, "pg_catalog", "text"),
-        Column(2, "ssn", 25, "pg_catalog", "text"),
-        Column(3, "loud", 25, "pg_catalog", "text", computed_from=(1, 2)),
+        Column(1, "ssn", 25, "pg_catalog", "text"),
+        Column(2, "other", 25, "pg_catalog", "text", computed_from=(1,)),
     )
     catalogue = family(replace(Relation(20005, "public", "derived", "r"), columns=columns))
-    for strategy, options in ((Strategy.NULL, Options()), (Strategy.REDACT, Options(hide_nulls=True))):
-        hidden = replace(rule("public.derived.ssn", strategy), options=options)
-        found = masked(Rules((rule("public.derived.id"), hidden)).plan(catalogue), catalogue)
-        assert "IS NULL" not in found["public.derived.loud"].source
-        assert found["public.derived.loud"].absence and not found["public.derived.id"].absence
     found = masked(Rules((rule("public.derived.ssn"),)).plan(catalogue), catalogue)
-    assert "IS NULL" in found["public.derived.loud"].source and not found["public.derived.loud"].absence
+    assert found["public.derived.other"].source == "CAST('***'::pg_catalog.text AS pg_catalog.text)"
+    assert found["public.derived.other"].absence and not found["public.derived.ssn"].absence
+    hidden = replace(rule("public.derived.ssn"), options=Options(hide_nulls=True))
+    assert masked(Rules((hidden,)).plan(catalogue), catalogue)["public.derived.ssn"].absence
+    null = Rules((rule("public.derived.ssn", Strategy.NULL),))
+    assert masked(null.plan(catalogue), catalogue)["public.derived.ssn"].absence

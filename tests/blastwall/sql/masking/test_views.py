@@ -43,6 +43,7 @@ CREATE FUNCTION parts(text) RETURNS SETOF text LANGUAGE sql IMMUTABLE AS $$SELEC
 CREATE VIEW called AS SELECT id, parts(ssn) AS part FROM people;
 CREATE VIEW rows_of_others AS SELECT id, ssn, generate_series(1, length(name)) AS place FROM people;
 CREATE VIEW counted_if AS SELECT count(CASE WHEN ssn LIKE '1%' THEN 1 END) AS n FROM people;
+CREATE VIEW chosen AS SELECT id, CASE WHEN ssn LIKE '1%' THEN 'a' END AS first FROM people;
 CREATE VIEW there AS SELECT p.id, (SELECT count(q.s) FROM (SELECT p.ssn AS s) AS q) AS n, upper(p.ssn) AS loud FROM people p;
 CREATE MATERIALIZED VIEW stored AS SELECT id, ssn FROM people;
 CREATE VIEW over_stored AS SELECT ssn AS s FROM stored;
@@ -165,6 +166,12 @@ def test_where_absence_is_hidden_views_do_not_tell_of_it(catalogue: Catalogue) -
     assert "IS NULL" not in masks(catalogue, "there", hidden)["loud"].source
     assert all(mask.absence for mask in masks(catalogue, "there", hidden).values())
     assert set(masks(catalogue, "counted", hidden)) == {"n"}
+
+
+def test_what_is_computed_does_not_tell_whether_anything_came_of_it(catalogue: Catalogue) -> None:
+    found = masks(catalogue, "chosen", plan(catalogue))["first"]
+    assert found.source == "CAST('***'::pg_catalog.text AS pg_catalog.text)" and found.absence
+    assert "IS NULL" in masks(catalogue, "bare", plan(catalogue))["number"].source
 
 
 def hiding(made: Plan, catalogue: Catalogue) -> Plan:
