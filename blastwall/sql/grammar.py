@@ -183,8 +183,9 @@ def _check(result: ctypes.Structure) -> None:
     try:
         _errors.check_error(result)
     except _errors.PgQueryError as error:
+        place = f", at character {error.cursorpos}" if error.cursorpos > 0 else ""
         raise Unparsed(
-            "The statement is not valid PostgreSQL.",
+            f"The statement is not valid PostgreSQL{place}.",
             message=error.message[:_MESSAGE_CHARACTERS],
             position=error.cursorpos,
         ) from error

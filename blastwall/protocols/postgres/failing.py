@@ -6,18 +6,22 @@ the gateway sends a message that cannot succeed and puts its refusal in the plac
 
 from __future__ import annotations
 
-from blastwall.model import Chunk, Denial, Statement, StatementKind
+from collections.abc import Callable
+
+from blastwall.model import Chunk, Denial, DenialCode, Statement, StatementKind
 from blastwall.protocols.postgres import messages
 from blastwall.protocols.postgres.answers import IDLE, Expected, Step
+from blastwall.protocols.postgres.classify import Finding
 from blastwall.protocols.postgres.legs import POISON, POISON_NAME, Legs
 from blastwall.protocols.postgres.refusal import refusal
 
 
 class Failing:
-    """Fails what a client asks of one connection."""
+    """Fails what a client asks of one connection. ``find`` tells what a text was found to be."""
 
-    def __init__(self, legs: Legs) -> None:
+    def __init__(self, legs: Legs, find: Callable[[str], Finding]) -> None:
         self._legs = legs
+        self._find = find
         self._names = legs.answers.names
 
     def fail_with(self, code: str, message: str) -> None:
@@ -46,10 +50,15 @@ class Failing:
 
     def refuse_query(self, statement: Statement, denial: Denial) -> None:
         """Answer a simple query with a refusal."""
-        self.answer_query(refusal(denial), statement.number)
+        self.answer_query(refusal(denial, position=self._place(statement, denial)), statement.number)
 
     def refuse_extended(self, statement: Statement, denial: Denial) -> None:
         """Answer a Parse or a Bind with a refusal."""
         if statement.kind is StatementKind.PREPARE and not statement.name:
             self._names.unprepare("")  # a failed Parse leaves no unnamed statement behind
-        self.fail(refusal(denial), statement.number)
+        self.fail(refusal(denial, position=self._place(statement, denial)), statement.number)
+
+    def _place(self, statement: Statement, denial: Denial) -> int:
+        """The character (from 1) at which the statement could not be read; 0 where that is not why it is refused."""
+        error = self._find(statement.text).error if denial.code is DenialCode.UNKNOWN else None
+        return error.position if error is not None and error.reason in denial.reason else 0

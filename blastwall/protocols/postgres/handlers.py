@@ -59,7 +59,7 @@ class Handlers:
         self._guarding = False  # the query that is being staged runs under its guard already
         self._sync_exchange = SyncExchange(legs, None)
         self._recent = Recent()
-        self.failing = Failing(legs)
+        self.failing = Failing(legs, reader.find)
         self._bounds = Bounds(legs, reader.find, self.failing.answer_query, self.failing.fail)
         legs.copy_event = self.copy_event
 

@@ -16,8 +16,10 @@ SQLSTATES: dict[DenialCode, str] = {code: _TABLE[code]["sqlstate"] for code in D
 _HEADLINES: dict[DenialCode, str] = {code: _TABLE[code]["headline"] for code in DenialCode}
 
 
-def refusal(denial: Denial, *, fatal: bool = False) -> bytes:
-    """The ErrorResponse for a denial. ``fatal`` when the connection ends with it."""
+def refusal(denial: Denial, *, fatal: bool = False, position: int = 0) -> bytes:
+    """The ErrorResponse for a denial. ``fatal`` when the connection ends with it; ``position`` is the character of the
+    statement that it is about, counted from 1 (0: none).
+    """
     headline = _HEADLINES[denial.code]
     rules = ", ".join(denial.policies)
     message = f"{headline} ({rules})" if rules else headline
@@ -29,4 +31,5 @@ def refusal(denial: Denial, *, fatal: bool = False) -> bytes:
         f"blastwall: {message}",
         detail=denial.reason or None,
         hint=denial.hint or None,
+        position=position or None,
     )
