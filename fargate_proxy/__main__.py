@@ -41,7 +41,7 @@ from fargate_proxy.local import Parts as LocalParts
 from fargate_proxy.local import compose
 from fargate_proxy.proxied import NotProxied, announced
 from fargate_proxy.pulse import Pulse
-from fargate_proxy.tls import server_context
+from fargate_proxy.tls import certificate_ends, server_context
 from fargate_proxy.watch import finish_for_ever, lasting, reload_or_keep
 
 if TYPE_CHECKING:
@@ -130,12 +130,18 @@ async def _run(settings: ProxySettings, bundle: Bundle, kept: Kept) -> None:
     ports = Ports(
         parts.verifier, parts.vendor, parts.people, parts.sessions, parts.recorder, parts.clock, parts.capsules
     )
+    ends_at = certificate_ends(bundle.config.tls, os.environ)
     gateway = Gateway(bundle, ports, server_context(bundle.config.tls, os.environ))
     if not isinstance(parts, LocalParts):
         parts.join(bundle.config.listen, gateway.shared)
     health = Health()
     pulse = Pulse(
-        gateway.watch.live, parts.clock.now, sys.stdout, os.environ.get("ECS_AGENT_URI", ""), happened=TALLY.take
+        gateway.watch.live,
+        parts.clock.now,
+        sys.stdout,
+        os.environ.get("ECS_AGENT_URI", ""),
+        certificate_ends=ends_at,
+        happened=TALLY.take,
     )
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):

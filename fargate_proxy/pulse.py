@@ -1,4 +1,5 @@
-"""Once a minute: how many connections live, for scaling and the dashboard, and protection of the task while any does.
+"""Once a minute: how many connections live, for scaling and the dashboard, whether the certificate is about to end, and
+protection of the task while any connection lives.
 
 The count goes to standard output in CloudWatch's embedded metric format; ECS is asked, through its agent, not to take a
 task away that has connections.
@@ -22,6 +23,7 @@ NAMESPACE, SERVICE = "Blastwall", "gateway"
 SECONDS = 60.0
 PROTECTED_MINUTES = 60  # renewed at each beat: a gateway that hangs is not protected for longer
 AGENT_SECONDS = 5.0
+ENDING_SECONDS = 14 * 86_400.0  # left of the certificate when somebody should be told
 
 
 @dataclass(slots=True)
@@ -33,6 +35,7 @@ class Pulse:
     out: TextIO
     agent: str = ""
     protected: bool = False
+    certificate_ends: float | None = None  # when, in epoch seconds; None: the gateway has none
     happened: Callable[[], dict[str, float]] = dict  # metrics of what has happened since the last beat
 
     async def beat_for_ever(self) -> None:
@@ -44,7 +47,10 @@ class Pulse:
     async def beat(self) -> None:
         """One count, and protection as it says."""
         live = self.live()
-        self.out.write(json.dumps(metrics({"LiveConnections": live, **self.happened()}, self.now())) + "\n")
+        counted: dict[str, float] = {"LiveConnections": live, **self.happened()}
+        if self.certificate_ends is not None:
+            counted["CertificateEnding"] = int(self.certificate_ends - self.now() < ENDING_SECONDS)
+        self.out.write(json.dumps(metrics(counted, self.now())) + "\n")
         self.out.flush()
         if self.agent and (live or self.protected):
             try:

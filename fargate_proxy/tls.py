@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+
+from cryptography import x509
 
 from blastwall.config.model import ListenerTls
 from blastwall.errors import ConfigFault, Problem
@@ -29,6 +31,16 @@ def server_context(files: ListenerTls | None, environ: MutableMapping[str, str])
         context.load_cert_chain(files.certificate, files.key)
     context.set_alpn_protocols(["postgresql"])
     return context
+
+
+def certificate_ends(files: ListenerTls | None, environ: Mapping[str, str]) -> float | None:
+    """When the certificate that :func:`server_context` takes is no longer valid, in epoch seconds; to be asked before
+    that. None: there is none, or none that can be read, which it says itself."""
+    try:
+        pem = environ.get(CERTIFICATE, "").encode() or (files.certificate.read_bytes() if files is not None else b"")
+        return x509.load_pem_x509_certificate(pem).not_valid_after_utc.timestamp()
+    except (OSError, ValueError):
+        return None
 
 
 def _load(context: ssl.SSLContext, certificate: str, key: str) -> None:

@@ -29,6 +29,8 @@ ACCESS_LOG = {
     name: f"$context.{name}"
     for name in ("requestId", "requestTime", "identity.sourceIp", "httpMethod", "status", "responseLatency")
 }
+#: What a state does with a function, as Step Functions names it in each partition.
+CALLS = {"Call": "lambda:invoke", "CallAndWait": "lambda:invoke.waitForTaskToken"}
 _PLACEHOLDER = re.compile(r"\$\{([A-Za-z]+)\}")
 _FUNCTION = re.compile(r"^([A-Za-z]+)Arn$")
 
@@ -82,10 +84,13 @@ class ApprovalsStack(FunctionStack):
             if function and function[1] in arns:
                 given[placeholder] = arns[function[1]]
                 invoked.append(arns[function[1]])
+            elif placeholder in CALLS:
+                given[placeholder] = f"arn:{self.partition}:states:::{CALLS[placeholder]}"
             elif placeholder == "ApprovalsTable":
                 given[placeholder] = ground.data.tables["approvals"].table_name
             else:
-                raise LookupError(f"{DEFINITION}: ${{{placeholder}}} is neither a function's ARN nor ApprovalsTable")
+                known = ", ".join(("a function's ARN", "ApprovalsTable", *CALLS))
+                raise LookupError(f"{DEFINITION}: ${{{placeholder}}} is none of {known}")
         role = iam.Role(
             self,
             "MachineRole",

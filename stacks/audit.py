@@ -20,7 +20,7 @@ from blastwall.audit.columns import (
 )
 from stacks.function_stack import Foundation, FunctionStack
 from stacks.parts.bucket import BucketProps, LockedBucket
-from stacks.storage import DataStack
+from stacks.storage import RESULTS, DataStack
 
 
 class AuditStack(FunctionStack):
@@ -105,7 +105,7 @@ class AuditStack(FunctionStack):
                 publish_cloud_watch_metrics_enabled=True,
                 bytes_scanned_cutoff_per_query=100 * 1024**3,
                 result_configuration=athena.CfnWorkGroup.ResultConfigurationProperty(
-                    output_location=f"s3://{data.access_log.bucket_name}/athena/",
+                    output_location=f"s3://{data.access_log.bucket_name}/{RESULTS}",
                     encryption_configuration=athena.CfnWorkGroup.EncryptionConfigurationProperty(
                         encryption_option="SSE_KMS", kms_key=self.key.key_arn
                     ),

@@ -13,6 +13,7 @@ from aws_cdk import (
     CfnParameter,
     Duration,
     RemovalPolicy,
+    Size,
     Stack,
 )
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -44,6 +45,8 @@ RUN, SPOOL = "/run/blastwall", "/var/spool/blastwall"
 CA_BUNDLE = "/opt/blastwall/rds-ca.pem"
 #: The gateway's environment: one class for the process, one for each adapter that is configured by its own.
 SETTINGS = ("ProxySettings", "RecordingSettings", "AuditSettings")
+#: Lines that wait for CloudWatch (1 MiB by default): what is over it is lost, and alarms that count lines with it.
+LOG_BUFFER = Size.mebibytes(25)
 SERVICE = "gateway"  # the ``service`` dimension of the gateway's own metrics
 _ECR = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.(?P<suffix>amazonaws\.com(?:\.cn)?)"
@@ -171,7 +174,10 @@ class GatewayStack(Stack):
             },
             secrets=self._secrets(),
             logging=ecs.LogDrivers.aws_logs(
-                stream_prefix=SERVICE, log_group=self.log_group, mode=ecs.AwsLogDriverMode.NON_BLOCKING
+                stream_prefix=SERVICE,
+                log_group=self.log_group,
+                mode=ecs.AwsLogDriverMode.NON_BLOCKING,
+                max_buffer_size=LOG_BUFFER,
             ),
             linux_parameters=self._confined(),
             port_mappings=[

@@ -11,6 +11,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
@@ -53,7 +54,7 @@ class MonitoringStack(Stack):
         if ground.blueprint.alarm_email:
             self.topic.add_subscription(subscriptions.EmailSubscription(ground.blueprint.alarm_email))
         functions = [function for stack in staffed for function in stack.functions.values()]
-        present = {function.row.name for function in functions}
+        present = {SERVICE, *(function.row.name for function in functions)}
         self.alarms: dict[str, cloudwatch.Alarm] = {}
         sources = {"gateway": gateway.log_group, "audit": audit.log_group}
         for name, row in ALARMS.items():
@@ -66,6 +67,12 @@ class MonitoringStack(Stack):
             self._alarm(name, metric, row["threshold"], row["about"])
         for function in functions:
             self._watch(function)
+        self._alarm(
+            "FunctionsThrottled",
+            lambda_.Function.metric_all_throttles(period=Duration.minutes(5)),
+            1,
+            "the account's functions at once are used up: nobody can connect, decide or be revoked meanwhile",
+        )
         if approvals.machine is not None:
             self._alarm(
                 "ApprovalsBroken",
@@ -76,7 +83,7 @@ class MonitoringStack(Stack):
         for name, group in gateway.groups.items():
             self._alarm(
                 f"{name.capitalize()}Unhealthy",
-                group.metrics.un_healthy_host_count(period=Duration.minutes(1)),
+                group.metrics.un_healthy_host_count(period=Duration.minutes(1), statistic=cloudwatch.Stats.MAXIMUM),
                 1,
                 f"tasks do not answer their health check, so {name} connections end",
                 minutes=3,

@@ -22,6 +22,8 @@ OPERATED = ("sessions", "leases", "approvals")
 SIGN_INS = "sign_ins"
 #: The user that tasks and functions are on the spool; the image runs as the same.
 USER = 10001
+#: Where Athena writes its answers, in the bucket of the access logs.
+RESULTS = "athena/"
 #: How long what an approved change overwrote is locked (days): a target's own data, kept no longer than it is of use.
 UNDO_DAYS = 30
 TABLES = {
@@ -67,7 +69,7 @@ class DataStack(Stack):
             generate_secret_string=secretsmanager.SecretStringGenerator(password_length=64, exclude_punctuation=True),
             removal_policy=RemovalPolicy.RETAIN,
         )
-        self.access_log = log_bucket(self, "AccessLog")
+        self.access_log = log_bucket(self, "AccessLog", RESULTS)
         locked = BucketProps(self.key, blueprint.lock_mode, blueprint.lock_days, self.access_log, "recordings/")
         self.recordings: s3.Bucket = LockedBucket(self, "Recordings", locked).bucket
         self.undo_key = self._key("UndoKey", "Blastwall: seals what approved changes overwrote")
@@ -106,7 +108,7 @@ class DataStack(Stack):
         self.key.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="LogGroups",
-                principals=[iam.ServicePrincipal(f"logs.{self.region}.amazonaws.com")],
+                principals=[iam.ServicePrincipal(f"logs.{self.region}.{self.url_suffix}")],
                 actions=["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"],
                 resources=["*"],
                 conditions={

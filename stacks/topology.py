@@ -44,5 +44,6 @@ def monthly(topology: Topology, alarms: int) -> float:
     }[topology.nat]
     endpoints = len(topology.endpoints) * topology.azs * price["endpoint_hour"]
     hourly = topology.tasks * task + price["balancer_hour"] + way_out + endpoints
+    watched = alarms * price["alarm_month"] + price["metrics"] * price["metric_month"]
     kept = price["keys"] * price["key_month"] + price["secrets"] * price["secret_month"]
-    return hourly * HOURS + kept + alarms * price["alarm_month"]
+    return hourly * HOURS + kept + watched

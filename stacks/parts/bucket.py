@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Duration, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
+
+#: How long access logs are kept, and what Athena answered: it quotes what agents wrote (days).
+LOG_DAYS, RESULT_DAYS = 400, 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +88,9 @@ class LockedBucket(Construct):
             )
 
 
-def log_bucket(scope: Construct, id: str) -> s3.Bucket:
-    """Where S3 writes access logs; it takes S3's own encryption only."""
-    return s3.Bucket(
+def log_bucket(scope: Construct, id: str, results: str) -> s3.Bucket:
+    """Where S3 writes access logs; it takes S3's own encryption only. Queries' results lie below ``results``."""
+    bucket = s3.Bucket(
         scope,
         id,
         versioned=True,
@@ -97,5 +100,28 @@ def log_bucket(scope: Construct, id: str) -> s3.Bucket:
         enforce_ssl=True,
         minimum_tls_version=1.2,
         removal_policy=RemovalPolicy.RETAIN,
-        lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(400))],
+        # In a bucket with versions, what expires is only hidden: it is gone when versions expire, too.
+        lifecycle_rules=[
+            s3.LifecycleRule(
+                id="Logs", expiration=Duration.days(LOG_DAYS), noncurrent_version_expiration=Duration.days(1)
+            ),
+            s3.LifecycleRule(
+                id="Results",
+                prefix=results,
+                expiration=Duration.days(RESULT_DAYS),
+                noncurrent_version_expiration=Duration.days(1),
+                abort_incomplete_multipart_upload_after=Duration.days(1),
+            ),
+        ],
     )
+    bucket.add_to_resource_policy(
+        iam.PolicyStatement(
+            sid="OwnLogsOnly",  # the CDK names no source where the bucket that is logged is another stack's
+            effect=iam.Effect.DENY,
+            principals=[iam.ServicePrincipal("logging.s3.amazonaws.com")],
+            actions=["s3:PutObject"],
+            resources=[bucket.arn_for_objects("*")],
+            conditions={"StringNotEquals": {"aws:SourceAccount": Stack.of(scope).account}},
+        )
+    )
+    return bucket

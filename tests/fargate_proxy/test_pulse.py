@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from fargate_proxy.pulse import PROTECTED_MINUTES, Pulse, metrics, protect
+from fargate_proxy.pulse import ENDING_SECONDS, PROTECTED_MINUTES, Pulse, metrics, protect
 
 
 class Agent(HTTPServer):
@@ -73,6 +73,18 @@ async def test_a_task_is_protected_while_connections_live_and_released_once(agen
         {"path": path, "ProtectionEnabled": False},
     ]
     assert [json.loads(line)["LiveConnections"] for line in out.getvalue().splitlines()] == [2, 0, 0]
+
+
+async def test_a_certificate_that_is_about_to_end_is_counted() -> None:
+    now, out = [0.0], io.StringIO()
+    pulse = Pulse(lambda: 0, lambda: now[0], out, certificate_ends=ENDING_SECONDS + 1)
+    for moment in (0.0, 1.0, 2.0, 2 * ENDING_SECONDS):
+        now[0] = moment
+        await pulse.beat()
+    documents = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [document["CertificateEnding"] for document in documents] == [0, 0, 1, 1]
+    names = [metric["Name"] for metric in documents[0]["_aws"]["CloudWatchMetrics"][0]["Metrics"]]
+    assert names == ["CertificateEnding", "LiveConnections"]
 
 
 async def test_an_agent_that_refuses_stops_nothing(agent: Agent, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,10 +1,12 @@
 import ssl
+import time
+from pathlib import Path
 
 import pytest
 
 from blastwall.config.model import ListenerTls
 from blastwall.errors import ConfigFault
-from fargate_proxy.tls import CERTIFICATE, KEY, server_context
+from fargate_proxy.tls import CERTIFICATE, KEY, certificate_ends, server_context
 from rig.certificates import Certificates
 
 
@@ -50,3 +52,13 @@ def test_what_does_not_fit_together_is_told_without_being_shown(
     with pytest.raises(ConfigFault, match="no certificate") as caught:
         server_context(None, environment(certificates) | broken)
     assert "BEGIN" not in str(caught.value)
+
+
+def test_when_the_certificate_ends_is_known_wherever_it_comes_from(certificates: Certificates, tmp_path: Path) -> None:
+    files = ListenerTls(certificate=certificates.certificate, key=certificates.key)
+    ends = certificate_ends(files, {})
+    assert ends == certificate_ends(None, environment(certificates)) and ends is not None
+    assert 0 < ends - time.time() < 400 * 86_400
+    assert certificate_ends(None, {}) is None
+    assert certificate_ends(files, {CERTIFICATE: "nonsense"}) is None
+    assert certificate_ends(ListenerTls(certificate=tmp_path / "none", key=tmp_path / "none"), {}) is None

@@ -21,6 +21,12 @@ def test_the_definition_is_the_repositorys_with_every_placeholder_filled(deploye
     assert made["StateMachineType"] == "STANDARD"
 
 
+def test_it_runs_in_any_partition(deployed: Deployment) -> None:
+    made = machine(deployed)
+    assert "arn:aws:" not in made["DefinitionString"]
+    assert {"Ref": "AWS::Partition"} in made["DefinitionSubstitutions"]["CallAndWait"]["Fn::Join"][1]
+
+
 def test_the_machine_calls_its_functions_and_nothing_else(deployed: Deployment) -> None:
     statements = {item.get("Sid"): item for item in deployed.roles["MachineRole"]}
     assert "approval-notify" in str(statements["CallFunctions"]["Resource"])

@@ -175,7 +175,7 @@ def test_keys_that_tasks_share_are_read_by_what_starts_them(every: list[Deployme
     for deployment in every:
         (opened,) = [item for item in deployment.roles["ExecutionRole"] if item.get("Sid") == "OpenOwnSecrets"]
         assert opened["Action"] == "kms:Decrypt"
-        assert opened["Condition"] == {"StringLike": {"kms:ViaService": "secretsmanager.*.amazonaws.com"}}
+        assert opened["Condition"] == {"StringLike": {"kms:ViaService": "secretsmanager.*.amazonaws.com*"}}
         read = [item for item in deployment.roles["ExecutionRole"] if "secretsmanager:GetSecretValue" in item["Action"]]
         resources = str([item["Resource"] for item in read])
         assert "MaskingKey" in resources and "ServerCertificateArn" in resources and "*" not in resources

@@ -1,3 +1,5 @@
+import asyncio
+import io
 import json
 import re
 import tomllib
@@ -5,6 +7,7 @@ from pathlib import Path
 
 import blastwall.audit
 from fargate_proxy.failures import EVENT
+from fargate_proxy.pulse import SERVICE, Pulse
 from stacks.monitoring import ALARMS
 from tests.stacks.deployment import Deployment
 
@@ -50,11 +53,34 @@ def test_a_protocol_that_nobody_serves_is_noticed(deployed: Deployment) -> None:
         assert alarm["ComparisonOperator"] == "LessThanThreshold" and alarm["TreatMissingData"] == "breaching"
 
 
+def test_one_unhealthy_task_is_noticed_whichever_zone_it_is_in(deployed: Deployment) -> None:
+    """Each zone of the load balancer counts for itself: their average is less than one."""
+    found = [alarm for name, alarm in alarms(deployed).items() if name.endswith("Unhealthy")]
+    assert found and all((alarm["Statistic"], alarm["Threshold"]) == ("Maximum", 1) for alarm in found)
+
+
+def test_functions_that_are_not_started_at_all_are_noticed(deployed: Deployment) -> None:
+    """They raise nothing, and say nothing."""
+    alarm = alarms(deployed)["FunctionsThrottled"]
+    assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == ("AWS/Lambda", "Throttles", "Sum")
+    assert "Dimensions" not in alarm  # what is used up is the account's
+
+
+def test_the_gateways_own_alarm_is_of_a_metric_that_it_writes(deployed: Deployment) -> None:
+    out = io.StringIO()
+    asyncio.run(Pulse(lambda: 0, lambda: 0.0, out, certificate_ends=1.0).beat())
+    written = json.loads(out.getvalue())
+    for name, row in ALARMS.items():
+        if row.get("service") == SERVICE:
+            assert written[row["metric"]] >= row["threshold"]
+            assert alarms(deployed)[name]["Dimensions"] == [{"Name": "service", "Value": written["service"]}]
+
+
 def test_the_table_of_alarms_is_deployed_for_the_functions_that_are(deployed: Deployment) -> None:
     handlers = {item["Handler"].split(".")[1] for item in deployed.properties("AWS::Lambda::Function").values()}
     for name, row in ALARMS.items():
         made = alarms(deployed).get(name)
-        assert (made is not None) == ("log" in row or row["service"] in handlers), name
+        assert (made is not None) == ("log" in row or row["service"] in {SERVICE, *handlers}), name
         if made is not None:
             assert (made["Namespace"], made["MetricName"]) == ("Blastwall", row["metric"])
             service = [] if "log" in row else [{"Name": "service", "Value": row["service"]}]

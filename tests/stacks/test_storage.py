@@ -38,6 +38,32 @@ def test_nothing_expires_while_it_is_locked(every: list[Deployment]) -> None:
             assert all(move["TransitionInDays"] < days for move in rule.get("Transitions", []))
 
 
+def test_what_expires_is_gone_and_not_only_hidden(every: list[Deployment]) -> None:
+    """In a bucket with versions, expiry alone hides an object, and keeps it for good."""
+    for deployment in every:
+        for name, bucket in deployment.properties("AWS::S3::Bucket").items():
+            rules = bucket["LifecycleConfiguration"]["Rules"]
+            assert rules and all(rule["NoncurrentVersionExpiration"]["NoncurrentDays"] for rule in rules), name
+            assert any("AbortIncompleteMultipartUpload" in rule for rule in rules), name
+
+
+def test_what_athena_answers_is_kept_for_a_month(deployed: Deployment) -> None:
+    (group,) = deployed.properties("AWS::Athena::WorkGroup").values()
+    place = group["WorkGroupConfiguration"]["ResultConfiguration"]["OutputLocation"]
+    rules = deployed.properties("AWS::S3::Bucket")["AccessLog"]["LifecycleConfiguration"]["Rules"]
+    (results,) = [rule for rule in rules if "Prefix" in rule]
+    assert str(place["Fn::Join"][1][-1]).endswith(f"/{results['Prefix']}") and results["ExpirationInDays"] == 30
+
+
+def test_access_logs_come_from_this_account_alone(every: list[Deployment]) -> None:
+    for deployment in every:
+        policies = deployment.properties("AWS::S3::BucketPolicy").values()
+        (policy,) = [policy for policy in policies if "AccessLog" in str(policy["Bucket"])]
+        (own,) = [item for item in policy["PolicyDocument"]["Statement"] if item.get("Sid") == "OwnLogsOnly"]
+        assert (own["Effect"], own["Principal"]) == ("Deny", {"Service": "logging.s3.amazonaws.com"})
+        assert own["Condition"] == {"StringNotEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
 def test_no_bucket_is_public_and_each_takes_tls_only(every: list[Deployment]) -> None:
     for deployment in every:
         buckets = deployment.properties("AWS::S3::Bucket")

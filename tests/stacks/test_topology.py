@@ -21,7 +21,9 @@ def test_each_row_is_a_shape_that_fargate_takes() -> None:
 def test_the_cost_is_the_sum_of_its_parts() -> None:
     dev = TOPOLOGIES["dev"]
     task = 0.25 * 0.03238 + 0.5 * 0.00356
-    assert monthly(dev, 0) == pytest.approx((task + 0.0225 + 0.0042 + 0.005) * HOURS + PRICES["keys"] + 0.8)
+    assert monthly(dev, 0) == pytest.approx(
+        (task + 0.0225 + 0.0042 + 0.005) * HOURS + PRICES["keys"] + 0.8 + PRICES["metrics"] * 0.30
+    )
     assert monthly(dev, 10) - monthly(dev, 0) == pytest.approx(1)
 
 

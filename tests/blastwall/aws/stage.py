@@ -109,12 +109,16 @@ def _schema(keys: list[str]) -> list[dict[str, str]]:
 
 
 ROOT = Path(__file__).parents[3]
+CALLS = {"Call": "lambda:invoke", "CallAndWait": "lambda:invoke.waitForTaskToken"}
 NOTIFY = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:approval_notify"
 
 
 def state_machine(machines: Any) -> str:
     """The app's own definition as the stacks deploy it. Returns its ARN."""
-    definition = (ROOT / "lambdas" / "approvals.asl.json").read_text().replace("${ApprovalNotifyArn}", NOTIFY)
+    definition = (ROOT / "lambdas" / "approvals.asl.json").read_text()
+    given = {"ApprovalNotifyArn": NOTIFY, **{name: f"arn:aws:states:::{call}" for name, call in CALLS.items()}}
+    for name, value in given.items():
+        definition = definition.replace(f"${{{name}}}", value)
     role = f"arn:aws:iam::{ACCOUNT}:role/machine"
     made = machines.create_state_machine(name="approvals", definition=definition, roleArn=role, type="STANDARD")
     return str(made["stateMachineArn"])

@@ -15,7 +15,9 @@ ROOT = Path(__file__).parents[3]
 def bucket(tmp_path: Path, days: int) -> dict[str, Any]:
     stack = Stack(App(outdir=str(tmp_path), context=dict(committed(ROOT))), "S")
     LockedBucket(
-        stack, "Made", BucketProps(kms.Key(stack, "Key"), "compliance", days, log_bucket(stack, "Log"), "made/")
+        stack,
+        "Made",
+        BucketProps(kms.Key(stack, "Key"), "compliance", days, log_bucket(stack, "Log", "athena/"), "made/"),
     )
     found = Template.from_stack(stack).find_resources("AWS::S3::Bucket")
     (made,) = [item["Properties"] for item in found.values() if "ObjectLockConfiguration" in item["Properties"]]
