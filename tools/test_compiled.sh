@@ -23,4 +23,4 @@ done <tools/interpreted.txt
 # Tracebacks of compiled code have no source that pytest's own style could show.
 .venv/bin/python -m pytest --tb=native -p no:cacheprovider -o "pythonpath=.cache/compiled ." "${skipped[@]}" "${files[@]}" "$@"
 BLASTWALL_COMPILED=1 .venv/bin/python -m pytest -p no:cacheprovider \
-  tests/e2e/test_{psql,psycopg,asyncpg,pgbench,hostile,hostile_answers,holding,recording,masking}.py "$@"
+  tests/e2e/test_{psql,psycopg,asyncpg,pgbench,hostile,hostile_answers,holding,recording,masking,same_answers}.py "$@"
