@@ -164,7 +164,7 @@ def same(ours: Seen, theirs: Seen) -> bool:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_a_program_sees_what_it_would_see_without_the_gateway(shop: Stack, seed: int) -> None:
-    dice = random.Random(seed)  # noqa: S311  # a repeatable draw
+    dice = random.Random(seed)  # a repeatable draw
     with (
         shop.connect(autocommit=True) as through,
         psycopg.connect(**shop.own(), autocommit=True) as past,
