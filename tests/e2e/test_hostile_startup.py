@@ -6,6 +6,7 @@ import contextlib
 import struct
 import time
 
+import psycopg
 import pytest
 
 from tests.e2e.raw import (
@@ -56,6 +57,28 @@ def test_w15_replication_is_refused(corpus: Stack, value: str) -> None:  # PGW-0
 def test_w16_settings_in_the_startup_packet_are_refused_by_name(corpus: Stack, name: str, value: str) -> None:
     said = refused_startup(corpus, ("user", "corpus"), ("database", "corpus"), (name, value))
     assert said.startswith(REFUSED) and name.lower() in said.lower()
+
+
+def test_w16_what_the_gateway_relies_on_stands_in_its_own_startup_packet(shop: Stack) -> None:
+    """Whatever the database was set to, and RESET ALL comes back to it."""
+    wanted = {"standard_conforming_strings": "on", "backslash_quote": "safe_encoding", "client_encoding": "UTF8"}
+    odd = {"standard_conforming_strings": "off", "backslash_quote": "on", "client_encoding": "LATIN1"}
+    for name, value in odd.items():
+        shop.direct(f"ALTER DATABASE shop SET {name} = '{value}'")
+    try:
+        with psycopg.connect(shop.superuser()) as past:
+            assert all(past.execute(f"SHOW {name}").fetchone() == (value,) for name, value in odd.items())
+        with Client(shop) as client:
+            client.log_in()
+            for _ in range(2):
+                found = rows(client.ask(query("SELECT name, setting FROM pg_settings ORDER BY name")))
+                assert wanted.items() <= {
+                    (str(name, "utf8"), str(setting, "utf8")) for name, setting in found if name and setting
+                }
+                assert codes(client.ask(query("RESET ALL"))) == []
+    finally:
+        for name in odd:
+            shop.direct(f"ALTER DATABASE shop RESET {name}")
 
 
 def test_w17_a_key_given_twice_is_refused(corpus: Stack) -> None:  # PGW-046

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -359,3 +360,32 @@ def test_a_remembered_permit_ends_with_what_it_depended_on(desk: Desk) -> None:
     ledger.relayed(Masked(b"row", rows=1))
     assert isinstance(decider.at_once(READ, SELECT, "SELECT 1"), Denial), "the budget is used up"
     assert isinstance(decider.at_once(READ, again, "SELECT 1"), Denial)
+
+
+async def test_an_approval_by_fewer_than_policy_asks_for_by_now_is_too_small(desk: Desk, tmp_path: Path) -> None:
+    """The same policies want two people from another hour on: what one approved before it does not run in it."""
+    config = shutil.copytree(CONFIG, tmp_path / "config")
+    now = desk.people._clock.now()
+    later = int((now + 3600) // 3600 % 24)
+    (config / "policies" / "90-night.cedar").write_text(
+        '@id("two-at-night") @approvers("owners") @quorum("2")\n'
+        'forbid (principal, action == Action::"write", resource)\n'
+        f"when {{ context.hour == {later} }} unless {{ context.approved }};\n"
+    )
+    standing = Standing(load_bundle(config).policies)
+    clock = ManualClock(now)
+    decider = Decider(desk.session, desk.target, standing, desk.people, desk.log, Ledger({}, {}), clock)  # type: ignore[arg-type]
+
+    async def ask() -> Permit | Denial:
+        text = "DELETE FROM orders WHERE id = 1"
+        return await decider.decide(Statement(text, number=1), DELETE, text, None)
+
+    ticket = await ask()
+    assert isinstance(ticket, Denial) and ticket.code is DenialCode.PENDING
+    await desk.vote(True)
+    clock.advance(3600)
+    refused = await ask()
+    assert isinstance(refused, Denial) and refused.reason == "1 approved it, and 2 must by now"
+    anew = await ask()
+    assert isinstance(anew, Denial) and anew.code is DenialCode.PENDING
+    assert [filed.request.quorum for filed in await desk.people.ls()] == [2, 1]

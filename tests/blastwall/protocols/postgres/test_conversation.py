@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 
-from blastwall.conversation import Host
+import pytest
+
+from blastwall.conversation import Hello, Host
+from blastwall.errors import UpstreamFault
+from blastwall.model import Credential, Secret, Target
+from blastwall.protocols.postgres import messages
+from blastwall.protocols.postgres.arrival import Arrival
 from blastwall.protocols.postgres.conversation import (
     PASSED_ON,
     WRONG_CANCELS,
     CancelKeys,
     PostgresConversation,
 )
+from blastwall.protocols.postgres.downstream import Downstream
+from blastwall.protocols.postgres.options import Options, Tls
 from blastwall.protocols.postgres.requests import CancelRequest
+from blastwall.wire.wire import Signal
+from tests.blastwall.protocols.postgres.playbook import deaf_wire, written
 
 
 def conversation() -> PostgresConversation:
@@ -91,3 +102,32 @@ async def test_closing_twice_is_closing_once() -> None:
     one = conversation()
     await one.close()
     await one.close()
+
+
+@pytest.mark.parametrize("report", [{"standard_conforming_strings": "off"}, {"client_encoding": "SJIS"}, {}])
+async def test_a_server_that_did_not_take_a_pin_gets_no_session(report: dict[str, str]) -> None:
+    """A pooler in between may keep another client's settings: nothing is judged by rules the server does not follow."""
+    pinned = {"client_encoding": "UTF8", "standard_conforming_strings": "on"}
+    reported = pinned | report if report else {"client_encoding": "UTF8"}
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4096)
+        writer.write(messages.AUTHENTICATION_OK)
+        writer.write(b"".join(messages.parameter_status(name, value) for name, value in reported.items()))
+        writer.write(messages.ready_for_query(b"I"))
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1")
+    host, port = server.sockets[0].getsockname()
+    target = Target("t", "postgres", host, port, options=Options(tls=Tls(mode="disable")))
+    told = conversation()
+    signal = Signal(asyncio.get_running_loop())
+    wire = deaf_wire(signal)
+    told._arrival = Arrival(Downstream(), wire, signal, Hello(Secret("x" * 20), "t", None, {}), {}, 0)
+    with pytest.raises(UpstreamFault, match="the gateway needs"):
+        await told.connect(target, Credential("agent", None, "static"))
+    assert written(wire) == b"", "nobody was let in"
+    told._arrival = None  # this wire cannot be closed
+    await told.close()
+    server.close()
