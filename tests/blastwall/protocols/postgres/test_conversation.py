@@ -126,7 +126,8 @@ async def test_a_server_that_did_not_take_a_pin_gets_no_session(report: dict[str
     wire = deaf_wire(signal)
     told._arrival = Arrival(Downstream(), wire, signal, Hello(Secret("x" * 20), "t", None, {}), {}, 0)
     with pytest.raises(UpstreamFault, match="the gateway needs"):
-        await told.connect(target, Credential("agent", None, "static"))
+        async with asyncio.timeout(30):
+            await told.connect(target, Credential("agent", None, "static"))
     assert written(wire) == b"", "nobody was let in"
     told._arrival = None  # this wire cannot be closed
     await told.close()
