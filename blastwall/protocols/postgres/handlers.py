@@ -12,7 +12,7 @@ from blastwall.protocols.postgres import inflow, messages, requests
 from blastwall.protocols.postgres.answers import IDLE, IN_TRANSACTION, Expected, Step
 from blastwall.protocols.postgres.bound import Bounds
 from blastwall.protocols.postgres.brief import briefs
-from blastwall.protocols.postgres.exchange import PostgresExchange, Reader
+from blastwall.protocols.postgres.exchange import LONG_TEXT, Cold, PostgresExchange, Reader
 from blastwall.protocols.postgres.failing import Failing
 from blastwall.protocols.postgres.legs import Legs
 from blastwall.protocols.postgres.names import Portal, Prepared, TooMany, Unmade
@@ -56,15 +56,16 @@ class Handlers:
         self._number = 0
         self.wrote = False  # its open transaction may have changed what no other connection sees yet
         self.ended = False
+        self.patient = True  # long texts may be read beside the event loop first
         self._guarding = False  # the query that is being staged runs under its guard already
-        self._sync_exchange = SyncExchange(legs, None)
+        self._sync_exchange = SyncExchange(legs)
         self._recent = Recent()
         self.failing = Failing(legs, reader.find)
         self._bounds = Bounds(legs, reader.find, self.failing.answer_query, self.failing.fail)
         legs.copy_event = self.copy_event
 
     def handle(self, event: requests.Event) -> PostgresExchange | None:
-        """What the message asks for, None when it is staged or answered. Raises ProtocolViolation and Detour."""
+        """What the message asks for, None when it is staged or answered. Raises ProtocolViolation, Detour and Cold."""
         # The frequent ones without the table, and by their own names: through their module each costs a look-up.
         if type(event) is Query:
             return self._query(event)
@@ -228,13 +229,15 @@ class Handlers:
             self.failing.fail_with("42P03", f'cursor "{client}" already exists')
             return None
         reader = self._reader
-        self._number += 1
-        number = self._number
         text = prepared.text
-        around = reader.surroundings(text)
         treatment = prepared.treatment
         withheld = NONE_WITHHELD if treatment is _UNTOUCHED else treatment.parameters
         values = parameters(event, prepared.type_ids, withheld)
+        if len(text) > LONG_TEXT and self.patient and reader.cold(text, values, ()):
+            raise Cold(text, values)
+        self._number += 1
+        number = self._number
+        around = reader.surroundings(text)
         formats = bytes(event.result_formats) if event.result_formats else b""
         statement = Statement(text, _EXECUTE, values, around, number, prepared.client, formats)
         reader.bound(number, prepared)
@@ -291,6 +294,7 @@ class Handlers:
             if end == DESCRIBED:
                 self._ask_columns(portal, hidden=False)
             self._stage_execute(portal, 0)
+            self._sync_exchange.number = number
             self._sync_exchange.stage(None, False)
             return True
         legs.stage(messages.renamed(prepared.wire_names, event.raw, _END_DESCRIBED if end == DESCRIBED else _END))
@@ -298,7 +302,7 @@ class Handlers:
             answers.ask(Step.DESCRIBE_PORTAL, number, (), None, False, None)
             portal.described = True
         answers.ask(Step.EXECUTE, number, effects, None, False, None)
-        answers.ask(Step.SYNC, 0, (), None, False, None)
+        answers.ask(Step.SYNC, number, (), None, False, None)
         return True
 
     # -- housekeeping: messages about names that exist only because a permit made them
@@ -376,7 +380,11 @@ class Handlers:
         legs.answers.expect(Expected(Step.CLOSE, failed=failed))
 
     def _sync(self, event: requests.Sync) -> PostgresExchange | None:
-        return None if self._legs.answers.copying_in else self._sync_exchange  # as the server does
+        answers = self._legs.answers
+        if answers.copying_in:
+            return None  # as the server does
+        self._sync_exchange.number = 0 if answers.at_rest else self._number
+        return self._sync_exchange
 
     def _flush(self, event: requests.Flush) -> None:
         if not self._legs.answers.copying_in:

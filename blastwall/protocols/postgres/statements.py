@@ -108,13 +108,19 @@ class BindExchange(PostgresExchange):
 
 
 class SyncExchange(PostgresExchange):
-    """The end of a batch. One serves for all of a connection: it holds nothing of its own."""
+    """The end of a batch. One serves for all of a connection; ``number`` is the batch's last statement (0: it is
+    empty), whose transaction may fail as late as that: deferred constraints are checked there.
+    """
 
-    __slots__ = ()
+    __slots__ = ("number",)
+
+    def __init__(self, legs: Legs) -> None:
+        super().__init__(legs, None)
+        self.number = 0
 
     def stage(self, permit: Permit | None, ending: bool) -> bool:
         self._leg.stage(messages.SYNC)
-        self._leg.answers.ask(Step.SYNC, 0, (), None, False, None)
+        self._leg.answers.ask(Step.SYNC, self.number, (), None, False, None)
         return True
 
 

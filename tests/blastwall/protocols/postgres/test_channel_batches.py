@@ -237,3 +237,24 @@ async def test_a_sync_that_does_not_read_is_an_error_and_inside_a_batch_the_end(
             assert types(heard)[-1] == "E" and b"SFATAL" in heard and play.task.done()
         else:
             assert types(heard) == "EZ" and sent == messages.query(b"SELECT 2")
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("end", [ALL + messages.SYNC, ALL_TOO + messages.SYNC, ALL + messages.FLUSH])
+async def test_what_fails_as_late_as_at_sync_is_told_of_the_statement_before_it(end: bytes, masked: bool) -> None:
+    net = Net(detectors(), lambda mask, text: text, Plan) if masked else None
+    failed = messages.error_response("ERROR", "23505", "duplicate key value violates unique constraint")
+    async with Playbook(net=net) as play:
+        sent = await play.say(messages.parse(b"", b"INSERT x") + messages.bind(b"", b"") + end)
+        done = messages.PARSE_COMPLETE + messages.BIND_COMPLETE + messages.NO_DATA * types(sent).count("D")
+        await play.answer(done + messages.command_complete("INSERT 0 1"))
+        if end.endswith(messages.FLUSH):
+            await play.say(messages.SYNC)
+        await play.answer(failed + messages.ready_for_query(b"I"))
+        assert [(chunk.statement, chunk.tag, chunk.error) for chunk in play.chunks if chunk.tag or chunk.error] == [
+            (2, "INSERT 0 1", ""),
+            (2, "", "23505"),
+        ]
+        await play.say(messages.SYNC)
+        await play.answer(messages.error_response("ERROR", "XX000", "of nothing") + messages.ready_for_query(b"I"))
+        assert play.chunks[-1].statement == 0, "an empty batch has no statement"
