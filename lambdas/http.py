@@ -23,7 +23,7 @@ def served(
     try:
         request = from_event(event)
         method = request.method
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         response = Response(400, b"not understood\n", TEXT)
     else:
         try:

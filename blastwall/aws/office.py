@@ -27,6 +27,8 @@ from blastwall.model import ApprovalState, ApprovalStatus, Denial, Principal, Se
 Answer = dict[str, Any]
 
 STEPS: Mapping[str, Kind] = {"ask": Kind.ASKED, "escalate": Kind.ESCALATED}
+#: What reading JSON of another shape raises; JSON also has numbers that no machine number holds.
+MISSHAPEN = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
 #: How a wait ended that no decision ended, and what that makes of a request nobody has decided.
 ENDINGS: Mapping[str, tuple[Event, str]] = {
     "timeout": (Event.EXPIRE, ""),
@@ -63,7 +65,7 @@ class Office:
             return {"status": status_document(status)}
         except ClientFault as fault:
             return fault_of("policy", fault)
-        except (ValueError, KeyError, TypeError) as fault:
+        except MISSHAPEN as fault:
             return fault_of("ours", OurFault(f"not an approval request: {fault}"))
         except Fault as fault:
             return fault_of("ours", fault)
@@ -103,7 +105,7 @@ class Office:
             return self.count(str(event["id"]), approver, ballot_of(event))
         except TokenFault as fault:
             return fault_of("token", fault)
-        except (ValueError, KeyError, TypeError) as fault:
+        except MISSHAPEN as fault:
             return fault_of("policy", ClientFault(f"not a decision: {fault}"))
         except UpstreamFault as fault:
             return fault_of("upstream", fault)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from blastwall.approvals import Ballot, Event
+from blastwall.approvals import Ballot, Event, to_document
 from blastwall.approvals.view import view_of
 from blastwall.aws.approvals import AwsApprovals
 from blastwall.model import ApprovalRequest, ApprovalState, Principal
@@ -158,6 +158,12 @@ def test_an_input_of_another_version_ends_at_once(rig: Machine) -> None:
     assert rig.over(asked)["status"] == "FAILED"
 
 
+@pytest.mark.parametrize("change", [{"principal": 1e308}, {"expires_at": float("inf")}, {"statement": []}])
+def test_what_is_no_request_is_told_and_not_raised_to_the_gateway(rig: Machine, change: dict[str, Any]) -> None:
+    answer = rig.call(request, to_document(rig.ask()) | change)
+    assert answer["fault"]["kind"] == "ours" and "not an approval request" in answer["fault"]["message"]
+
+
 def test_the_token_is_stored_sealed_and_in_no_message(rig: Machine) -> None:
     asked = rig.ask()
     rig.file(asked)
@@ -177,6 +183,8 @@ def test_the_token_is_stored_sealed_and_in_no_message(rig: Machine) -> None:
     [
         pytest.param({"token": "not a token"}, "token", id="no token"),
         pytest.param({"approve": "yes"}, "policy", id="not a decision"),
+        pytest.param({"rows": float("inf")}, "policy", id="more rows than there are numbers"),
+        pytest.param({"grant_seconds": 10**400}, "policy", id="longer than there are numbers"),
         pytest.param({"shown": None}, "policy", id="APR-015 another text than was shown"),
         pytest.param({"id": "a-aaaaaaaaaaaaaaaa"}, "policy", id="APR-014 a guessed id"),
         pytest.param({"id": "b#" + "0" * 64}, "policy", id="APR-014 the name of a pointer"),

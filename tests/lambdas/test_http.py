@@ -46,11 +46,12 @@ def test_a_request_is_answered_counted_and_not_written_down(capsys: pytest.Captu
     assert "s3cret" not in out.out + out.err + json.dumps(counted)
 
 
-def test_what_is_no_request_reaches_nobody() -> None:
+@pytest.mark.parametrize("event", [{"requestContext": {}}, {"requestContext": [0]}, {**EVENT, "headers": 1}])
+def test_what_is_no_request_reaches_nobody(event: dict[str, Any]) -> None:
     def answer(request: Request) -> Response:
         raise AssertionError("it was asked")
 
-    given, counted = serve({"requestContext": {}}, answer)
+    given, counted = serve(event, answer)
     assert given["statusCode"] == 400 and "door_400" in counted
 
 
