@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from blastwall.masking.plan import Mask, Plan
 from blastwall.model import Facts
-from blastwall.sql.catalogue import Catalogue, Relation, clip
+from blastwall.sql.catalogue import TEMP_SCHEMA, Catalogue, Relation, clip
 from blastwall.sql.masking.values import table
 from blastwall.sql.resolve import Found
 from blastwall.sql.surroundings import Surroundings
@@ -62,14 +62,39 @@ def concerned(
         return True
     if any(
         isinstance(each, Found)
-        and each.relation is not None
-        and (each.relation.oid in plan.relations or each.relation.oid in plan.opaque)
-        for each in found.values()
+        and (
+            (each.relation is not None and (each.relation.oid in plan.relations or each.relation.oid in plan.opaque))
+            or (not written and hides(each, name, surroundings))
+        )
+        for (_, written, name), each in found.items()
     ):
         return True
     if kind in _RESOLVED:
         return changes and _answers(found, surroundings)
     return mentions(message, surroundings)
+
+
+def hides(found: Found, name: str, surroundings: Surroundings) -> bool:
+    """Whether a name without a schema means a relation of the session's own, and a masked one once that is gone: by
+    DROP, DISCARD, ROLLBACK or another search path, perhaps in this very text, or before a prepared statement is run.
+    """
+    return found.kind in ("temporary", "made") and clip(name) in _masked_names(surroundings)
+
+
+_NAMES: WeakKeyDictionary[Catalogue, tuple[str, frozenset[str]]] = WeakKeyDictionary()
+
+
+def _masked_names(surroundings: Surroundings) -> frozenset[str]:
+    """Names of masked and opaque relations, whatever schema they are in; of those that stay when a session ends."""
+    plan, catalogue = surroundings.plan, surroundings.catalogue
+    if catalogue is None:
+        return frozenset()
+    version, names = _NAMES.get(catalogue, ("", frozenset()))
+    if version != plan.version or not version:
+        known = (catalogue.relation_by_oid(oid) for oid in {*plan.relations, *plan.opaque})
+        names = frozenset(each.name for each in known if each is not None and each.schema != TEMP_SCHEMA)
+        _NAMES[catalogue] = (plan.version, names)
+    return names
 
 
 def reaches(found: Mapping[tuple[str, str, str], object], surroundings: Surroundings, *, changes: bool) -> bool:

@@ -14,6 +14,7 @@ from functools import lru_cache
 from blastwall.sql import grammar
 from blastwall.sql.masking.binder import Binder, Grouping, Star
 from blastwall.sql.masking.changes import spelled
+from blastwall.sql.masking.concern import hides
 from blastwall.sql.masking.values import Cell, Refused, Scan, Value, table
 from blastwall.sql.resolve import look_up
 from blastwall.sql.tree import NODE, Message, unwrap
@@ -216,6 +217,8 @@ def unfollowed(binder: Binder, message: Message) -> str:
             continue
         if type(node).__name__ == "RangeVar":
             found = look_up(binder.walk, node) if id(node) not in binder.bound else None
+            if found is not None and not node.schemaname and hides(found, node.relname, binder.walk.surroundings):
+                return str(node.relname)
             relation = found.relation if found is not None else None
             if relation is not None and (relation.oid in binder.plan.relations or relation.oid in binder.plan.opaque):
                 return f"{relation.schema}.{relation.name}"

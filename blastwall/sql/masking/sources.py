@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from blastwall.sql.catalogue import clip
 from blastwall.sql.columns import column_name
 from blastwall.sql.masking.binder import JOIN, Binder
+from blastwall.sql.masking.concern import hides
 from blastwall.sql.masking.conditions import restrict
 from blastwall.sql.masking.expressions import use_all, value_of
 from blastwall.sql.masking.levels import Level
@@ -122,6 +123,11 @@ def relation(
             item = Item(alias or clip(name.relname), renamed(entries, aliases))
             return Opened([item], [item])
     found = look_up(binder.walk, name)
+    if not name.schemaname and hides(found, name.relname, binder.walk.surroundings):
+        raise Refused(
+            f"Means a relation of this session's own by {name.relname}, which is also the name of a masked one; write "
+            f"pg_temp.{name.relname}, or choose another name."
+        )
     if found.relation is None or found.problem:
         what = f"{found.name}, which {found.problem}" if found.problem else found.name
         raise Refused(f"Uses {what} together with masked columns, and the gateway cannot tell what that is.")

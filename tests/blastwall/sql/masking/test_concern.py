@@ -11,7 +11,7 @@ from blastwall.protocols.postgres.classify import classify
 from blastwall.sql.catalogue import ForeignKey
 from blastwall.sql.surroundings import Surroundings
 from tests.blastwall.sql.judging import INT4, TEXT, column, corpus, shop, table
-from tests.blastwall.sql.masking.masks import found, plan_of
+from tests.blastwall.sql.masking.masks import corpus_plan, found, plan_of
 
 
 @pytest.mark.parametrize(
@@ -250,3 +250,37 @@ def test_errors_that_would_quote_masked_rows_are_reduced_where_the_text_names_no
 @pytest.mark.parametrize("text", ["SELECT id, note FROM open", "SELECT id FROM whole", "SELECT id FROM nested"])
 def test_errors_of_reading_what_is_not_masked_stay(text: str) -> None:
     assert not classify(text, _quoting()).treatment.touches
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT upper(ssn) FROM customers",
+        "DROP TABLE customers; SELECT upper(ssn) FROM customers",
+        "ROLLBACK; SELECT upper(ssn) FROM customers",
+        "DISCARD ALL; SELECT 1 FROM orders WHERE EXISTS (SELECT upper(ssn) FROM customers)",
+        "PREPARE p AS SELECT upper(ssn) FROM customers",
+        "UPDATE customers SET ssn = 'a' WHERE id = 1",
+        "COPY (SELECT * FROM customers) TO STDOUT",
+    ],
+)
+def test_a_table_of_the_sessions_own_does_not_lend_its_name_to_a_masked_one(text: str) -> None:
+    # Once it is gone the same words read the masked table: a statement later, or when what was prepared is run.
+    finding = classify(text, corpus(plan=corpus_plan(), temp=frozenset({"customers"})))
+    assert "also the name of a masked one" in finding.facts.refusal
+
+
+def test_a_table_that_the_text_makes_itself_does_not_either() -> None:
+    for made in ("CREATE TEMP TABLE customers (ssn text)", "SELECT 1 AS ssn INTO TEMP customers"):
+        finding = classify(
+            f"{made}; DROP TABLE customers; SELECT upper(ssn) FROM customers", corpus(plan=corpus_plan())
+        )
+        assert "also the name of a masked one" in finding.facts.refusal
+
+
+@pytest.mark.parametrize(
+    "text", ["SELECT upper(ssn) FROM pg_temp.customers", "SELECT ssn FROM mine", "DROP TABLE customers"]
+)
+def test_by_its_own_name_it_is_read_as_it_stands(text: str) -> None:
+    finding = classify(text, corpus(plan=corpus_plan(), temp=frozenset({"customers", "mine"})))
+    assert not finding.facts.refusal and finding.masked is None
