@@ -162,6 +162,7 @@ class _Statement:
     def copy(self, message: Message) -> None:
         if kind_of(message.query):
             self.carry(message.query)
+            self._refuse_files(message)
             return
         found = look_up(self.binder.walk, message.relation)
         if message.is_from:
@@ -192,6 +193,12 @@ class _Statement:
         message.query.CopyFrom(made.query)
         self.binder.changed = True
         self.carry(message.query)
+        self._refuse_files(message)
+
+    def _refuse_files(self, message: Message) -> None:
+        """What the server writes itself passes no sink, and is there for whoever reads files."""
+        if message.filename or message.is_program:
+            self._refuse_copies("a file or program of the server")
 
     def _copy_in(self, message: Message, found: Found) -> None:
         from blastwall.sql.masking.changes import note_written

@@ -41,6 +41,8 @@ from tests.blastwall.sql.masking.masks import found, masked, refusal
         "SELECT 'a' AS a INTO mine UNION ALL SELECT ssn FROM customers",
         "EXPLAIN ANALYZE SELECT ssn INTO mine FROM customers UNION ALL SELECT ssn FROM customers",
         "CREATE TEMP TABLE mine AS TABLE customers",
+        "COPY customers TO '/tmp/customers'",
+        "COPY (SELECT id, ssn FROM customers) TO PROGRAM 'cat'",
         "CREATE VIEW mine AS SELECT ssn FROM customers",
         "CREATE VIEW mine AS SELECT count(ssn) FROM customers",
         "CREATE MATERIALIZED VIEW mine AS SELECT x FROM v_customers",
