@@ -52,8 +52,9 @@ def _transaction_options(walk: Walk, options: Iterable[Message]) -> None:
         if name not in _TRANSACTION_OPTIONS or not known:
             walk.unknown(f"Uses the transaction option {name}, which is not listed.", "unlisted")
         elif name == "transaction_read_only" and str(value).lower() in _OFF:
+            # What SQLAlchemy and psycopg send when a connection that was read-only is so no more.
             walk.ledger.raise_to(
-                Effect.ADMINISTER, "Asks for a transaction that may write; leave READ WRITE out.", "read_write"
+                Effect.SESSION, "Asks for a transaction that may write; leave READ WRITE out.", "read_write"
             )
 
 

@@ -52,9 +52,9 @@ def _spelled(node: ast.expr) -> Any:
 
 
 def outcome(facts: Facts) -> str:
-    """What a plain policy makes of facts: reads pass, changes wait for a person, the rest is refused."""
+    """What the corpus' policy makes of facts: reads pass, changes wait for a person, the rest is refused."""
     if facts.effect in (Effect.SESSION, Effect.READ):
-        return "deny" if "reset" in facts.flags else "allow"
+        return "deny" if facts.flags & {"reset", "read_write"} else "allow"
     return "approve" if facts.effect in (Effect.WRITE, Effect.DEFINE) else "deny"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Iterator
 from typing import Any
 
@@ -84,6 +85,21 @@ def test_reflection_and_core(engine: sa.Engine) -> None:
         assert len(rows) == 5
         streamed = connection.execution_options(stream_results=True, yield_per=100).execute(sa.select(orders.c.id))
         assert sum(1 for _ in streamed) == 1000
+
+
+def test_a_pooled_connection_that_was_read_only_is_used_again(shop: Stack) -> None:
+    """Put back into the pool it asks for READ WRITE: psycopg in each BEGIN from then on, pg8000 for the session."""
+    pg8000 = sa.make_url(shop.uri()).set(drivername="postgresql+pg8000", password=shop.token(), query={})
+    context = ssl.create_default_context(cafile=shop.ca)
+    for engine in (
+        engine_of(shop, pool_size=1, max_overflow=0),
+        sa.create_engine(pg8000, connect_args={"ssl_context": context}, pool_size=1, max_overflow=0),
+    ):
+        with engine.connect().execution_options(postgresql_readonly=True) as connection:
+            assert connection.scalar(sa.text("SHOW transaction_read_only")) == "on"
+        with engine.connect() as connection:
+            assert connection.scalar(sa.text("SHOW transaction_read_only")) == "off"
+        engine.dispose()
 
 
 def test_the_orm_reads_writes_and_deletes_with_a_person_in_between(shop: Stack) -> None:

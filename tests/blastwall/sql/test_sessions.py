@@ -16,7 +16,7 @@ ORDERS = ObjectRef("table", "public.orders", "read")
     [
         ("BEGIN", S, "begin"),
         ("BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY", S, "begin"),
-        ("BEGIN READ WRITE", A, "begin"),
+        ("BEGIN READ WRITE", S, "begin"),
         ("COMMIT", S, "commit"),
         ("ROLLBACK", S, "rollback"),
         ("SAVEPOINT a", S, "savepoint"),
@@ -24,14 +24,15 @@ ORDERS = ObjectRef("table", "public.orders", "read")
         ("PREPARE TRANSACTION 'x'", A, "prepare transaction"),
         ("COMMIT PREPARED 'x'", A, "commit prepared"),
         ("SET TRANSACTION READ ONLY", S, "set transaction"),
-        ("SET TRANSACTION READ WRITE", A, "set transaction"),
+        ("SET TRANSACTION READ WRITE", S, "set transaction"),
         ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", S, "set session characteristics"),
-        ("SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE", A, "set session characteristics"),
+        ("SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE", S, "set session characteristics"),
     ],
 )
 def test_transactions(text: str, effect: Effect, verb: str) -> None:
     facts = judged(text)
     assert (facts.effect, facts.verb) == (effect, verb)
+    assert ("read_write" in facts.flags) == ("READ WRITE" in text), "policy can tell it"
 
 
 @pytest.mark.parametrize(
