@@ -58,9 +58,17 @@ def judge(text: str, bounds: Bounds, resolved: Mapping[str, str] | None = None) 
         reason=judged[worst].reason,
         fingerprint=_fingerprint(commands),
     )
-    named = asked(touched for each in uses for touched in each.paths)
+    named = asked(touched for each in uses for touched in (*each.paths, *_probes(each)))
     guarded = tuple(_guarded(command, each) for command, each in zip(commands, uses, strict=True))
     return Line(facts, write(guarded), named)
+
+
+def _probes(found: Use) -> Iterator[tuple[str, str]]:
+    """What the target must be asked besides the paths, to know where things come to stand."""
+    for place, probe in found.places:
+        if probe:
+            yield place, "write"
+            yield probe, "read"
 
 
 def asked(touched: Iterable[tuple[str, str]]) -> tuple[str, ...]:
@@ -82,9 +90,16 @@ def judge_paths(
     *,
     contents: bool,
     flag: str,
+    moves: bool = False,
 ) -> Facts:
-    """Facts of one operation on files that is no shell line: (path, "read" or "write") pairs in ``touched``."""
-    found = _placed(Use(effect, flags=frozenset({flag}), paths=touched, contents=contents), bounds, resolved)
+    """Facts of one operation on files that is no shell line: (path, "read" or "write") pairs in ``touched``.
+
+    ``moves``: it gives the first path, with what is below it, the name of the second.
+    """
+    named = tuple(path for path, _ in touched)
+    taken, places = (named[:1], ((named[1], ""),)) if moves else ((), ())
+    use = Use(effect, flags=frozenset({flag}), paths=touched, contents=contents, taken=taken, places=places)
+    found = _placed(use, bounds, resolved)
     return Facts(
         effect=found.effect,
         verb=verb,
@@ -96,8 +111,7 @@ def judge_paths(
 
 
 def _guarded(command: Command, found: Use) -> Command:
-    program, *arguments = command.words
-    return replace(command, words=(program, *map(Word, found.guards), *arguments))
+    return command if found.sent is None else replace(command, words=(command.words[0], *map(Word, found.sent)))
 
 
 def _with_redirections(command: Command, found: Use) -> Use:
@@ -129,6 +143,7 @@ def _placed(found: Use, bounds: Bounds, resolved: Mapping[str, str] | None) -> U
         if (
             found.recursive
             and found.contents
+            and access == "read"
             and (paths.above_secrets(path) or paths.above_secrets(paths.plain(written)))
         ):
             reason = f"Descends from {written} into places where secrets are kept; name a directory further down."
@@ -141,6 +156,30 @@ def _placed(found: Use, bounds: Bounds, resolved: Mapping[str, str] | None) -> U
         places = {path, paths.itself(written, resolved)} if access == "write" else {path}
         if any(paths.escapes(place) or not paths.within(place, allowed) for place in places):
             reason = f"{written} is outside the paths that may be {'read' if access == 'read' else 'written'} here."
+            return _raised(found, Effect.ADMINISTER, reason, "outside_paths")
+    return _moved(found, bounds, resolved)
+
+
+def _moved(found: Use, bounds: Bounds, resolved: Mapping[str, str] | None) -> Use:
+    """The use, raised by what it brings along and where that comes to stand: ``cp -r bin ~`` makes ``~/bin``."""
+    for written in found.taken:
+        if paths.strips_secrets(paths.plain(written, resolved)) or paths.strips_secrets(paths.plain(written)):
+            reason = f"{written} holds secrets that are known by where they are; name what is below it."
+            return _raised(found, Effect.ADMINISTER, reason, "secret_path")
+    for written, probe in found.places:
+        if resolved is not None and bool(probe) != any(probe in resolved for _, probe in found.places if probe):
+            continue  # the last operand is a directory, or it is none
+        spelled = {paths.plain(written, resolved), paths.plain(written)}
+        if any(map(paths.secret, spelled)):
+            return _raised(found, Effect.ADMINISTER, f"Secrets are kept at {written}.", "secret_path")
+        above = found.taken and any(map(paths.above_startup, spelled - ({paths.HOME} if resolved is None else set())))
+        if above or any(map(paths.runs_later, spelled)):
+            reason = f"What is written to {written}, or below it, runs later, and nobody judges it then."
+            return _raised(found, Effect.ADMINISTER, reason, "startup_path")
+        if probe and (
+            paths.escapes(places := paths.plain(written, resolved)) or not paths.within(places, bounds.writable)
+        ):
+            reason = f"{written} is outside the paths that may be written here."
             return _raised(found, Effect.ADMINISTER, reason, "outside_paths")
     return found
 

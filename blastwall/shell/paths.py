@@ -66,8 +66,17 @@ def above_secrets(path: str) -> bool:
     """Whether descending from that plain path comes to where secrets usually lie."""
     if path == HOME or any(pattern.fullmatch(path) for pattern in _homes()):
         return True
-    below = path.rstrip("/") + "/"
-    return any(place.startswith(below) for place in _placed())
+    return any(pattern.fullmatch(path) for pattern in _above("trees", "secret", anchored=True))
+
+
+def strips_secrets(path: str) -> bool:
+    """Whether that plain path is part of what secrets below it are known by: moved elsewhere they would not be."""
+    return above_secrets(path) or any(pattern.fullmatch(path) for pattern in _above("trees", "secret", anchored=False))
+
+
+def above_startup(path: str) -> bool:
+    """Whether a tree at that plain path may bring along what runs later."""
+    return any(pattern.fullmatch(path) for pattern in _above("startup", anchored=False))
 
 
 @cache
@@ -98,10 +107,20 @@ def _homes() -> tuple[re.Pattern[str], ...]:
 
 
 @cache
-def _placed() -> tuple[str, ...]:
-    """Where secrets lie that have a path of their own, as far as it is the same on every host."""
-    table = _table()
-    return tuple(place.partition("*")[0] for place in (*table["trees"], *table["secret"]) if place.startswith("/"))
+def _above(*kinds: str, anchored: bool) -> tuple[re.Pattern[str], ...]:
+    """Directories above the places of these kinds, as far as a place's own spelling tells; ``anchored``: of those that
+    have a path of their own, which begins with a slash."""
+    found: dict[str, None] = {}
+    for place in (place for kind in kinds for place in _table()[kind]):
+        if place.startswith("/") or not anchored:
+            names = place.split("/")
+            for length in range(1, len(names)):
+                above = "/".join(names[:length]) or "/"
+                if not above.endswith("**"):
+                    found[above] = None
+                elif anchored and above != "**":
+                    found[above.removesuffix("/**")] = found[f"{above}/*"] = None
+    return tuple(re.compile(_expression(above)) for above in found)
 
 
 @cache

@@ -6,6 +6,8 @@ anywhere), but no abbreviation of a long option is accepted: a word that is not 
 
 from __future__ import annotations
 
+import posixpath
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +23,10 @@ from blastwall.shell import paths
 class Use:
     """What a command's arguments come to. ``paths`` are (path as written, "read" or "write"); ``contents`` tells that
     what is in the files read comes out; ``reason`` says what is wrong when the effect is administer or unknown;
-    ``guards`` are words to put in front of the arguments, so that it passes over secrets among what it finds itself."""
+    ``sent`` are the arguments as they are sent, when they are others: with words by which it passes over secrets among
+    what it finds itself. ``taken`` are paths that come along with everything below them, and ``places`` where something
+    comes to stand, each with what tells whether it does: ``("d", "")`` where ``d`` is no directory or is merged with,
+    ``("d/a", "d/.")`` where it is one."""
 
     effect: Effect
     reason: str = ""
@@ -29,7 +34,9 @@ class Use:
     paths: tuple[tuple[str, str], ...] = ()
     contents: bool = False
     recursive: bool = False
-    guards: tuple[str, ...] = ()
+    sent: tuple[str, ...] | None = None
+    taken: tuple[str, ...] = ()
+    places: tuple[tuple[str, str], ...] = ()
 
 
 class _Unlisted(Exception):
@@ -38,10 +45,11 @@ class _Unlisted(Exception):
 
 @dataclass(slots=True)
 class _Found:
-    """Options (letters and words) with their values, and operands, in order."""
+    """Options (letters and words) with their values, and operands, in order; ``words`` are the options as written."""
 
     options: list[tuple[str, str]] = field(default_factory=list)
     operands: list[str] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
 
     def has(self, names: list[str]) -> bool:
         return any(name in names for name, _ in self.options)
@@ -60,6 +68,8 @@ def use(name: str, arguments: tuple[str, ...]) -> Use:
     try:
         if schema.get("style") == "expression":
             return _expression(schema, arguments)
+        if schema.get("style") == "lines":
+            return _whole(schema, arguments)
         return _judged(name, schema, arguments)
     except _Unlisted as unlisted:
         return Use(Effect.UNKNOWN, f"{name}: {unlisted}.", frozenset({"unlisted_option"}))
@@ -77,7 +87,7 @@ def _table() -> Mapping[str, Any]:
 def _schemas() -> Mapping[str, Mapping[str, Any]]:
     found: dict[str, Mapping[str, Any]] = {}
     for name, schema in _table().items():
-        if name != "refused":
+        if name not in ("refused", "pieces"):
             found.update(dict.fromkeys((name, *schema.get("same", ())), schema))
     return found
 
@@ -90,6 +100,14 @@ def _refused() -> Mapping[str, str]:
 def _judged(name: str, schema: Mapping[str, Any], arguments: tuple[str, ...]) -> Use:
     found = _Found(operands=list(arguments)) if schema.get("loose") else _read(schema, arguments)
     operands = _operands(schema, found)
+    suffixes = tuple(schema.get("suffixes", ("",)))
+    for operand in operands:
+        if not operand.endswith(suffixes):
+            raise _Unlisted(
+                f"{operand!r} does not end with one of {', '.join(suffixes)}, and it would look for one that does"
+            )
+    if found.has(schema.get("recursive", [])) and found.has(schema.get("follows", [])):
+        raise _Unlisted("it would follow links below a directory to what nobody judged")
     most = schema.get("most", len(operands))
     if len(operands) > most:
         raise _Unlisted(f"more than {most} operand(s)")
@@ -99,15 +117,68 @@ def _judged(name: str, schema: Mapping[str, Any], arguments: tuple[str, ...]) ->
     effect = _effect(schema, found, operands)
     guarded = schema.get("guarded", [])
     always = guarded == "always"
-    guards = tuple(_guards(schema["guards"])) if always or found.has(guarded) else ()
+    sent = None
+    if always or found.has(guarded):
+        # Behind every option, as the last word on a file's name counts, and before what can be taken for none.
+        sent = (*found.words, *_guards(schema["guards"]), "--", *found.operands)
     recursive = always or found.has(schema.get("recursive", []))
     _values(schema, found)
+    _scripts(schema, found)
     paths = tuple(_paths(schema, found, operands))
+    taken, places = _moved(schema, found, operands, recursive)
     reason = ""
     if effect is Effect.ADMINISTER:
         reason = f"{name} with these arguments changes more than files, or shows what is kept from users."
     flags = frozenset({"recursive"}) if recursive else frozenset[str]()
-    return Use(effect, reason, flags, paths, bool(schema.get("contents")), recursive, guards)
+    return Use(effect, reason, flags, paths, bool(schema.get("contents")), recursive, sent, taken, places)
+
+
+def _moved(
+    schema: Mapping[str, Any], found: _Found, operands: list[str], recursive: bool
+) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """What comes along with all that is below it, and where it comes to stand when the last operand is a directory."""
+    if schema.get("moves") is None or not operands:
+        return (), ()
+    *sources, last = operands
+    places = [(last, "")]
+    if not found.has(["T", "no-target-directory"]):
+        places += [(f"{last}/{posixpath.basename(source.rstrip('/'))}", f"{last}/.") for source in sources]
+    trees = schema["moves"] == "trees" or recursive
+    return tuple(sources) if trees else (), tuple(places)
+
+
+def _scripts(schema: Mapping[str, Any], found: _Found) -> None:
+    """A program in a small language of its own must be, as a whole, one of those listed."""
+    listed = schema.get("scripts")
+    if listed is None:
+        return
+    given = [value for name, value in found.options if name in schema["patterns"]] or found.operands[:1]
+    for script in given:
+        if not any(each.fullmatch(script) for each in _patterns(tuple(listed))):
+            raise _Unlisted(f"the program {script[:60]!r} is not of a listed form ({schema['note']})")
+
+
+def _whole(schema: Mapping[str, Any], arguments: tuple[str, ...]) -> Use:
+    """Programs with a grammar of their own: the arguments, joined by spaces, are one of the listed lines."""
+    text = " ".join(arguments)
+    if any(" " in word for word in arguments) or not any(
+        each.fullmatch(text) for each in _patterns(tuple(schema["lines"]))
+    ):
+        raise _Unlisted(f"{text[:60]!r} is not listed ({schema['note']})")
+    return Use(Effect(schema["effect"]), contents=bool(schema.get("contents")))
+
+
+@cache
+def _patterns(listed: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
+    """The listed forms, with the names of [pieces] in place of <name>."""
+    pieces: Mapping[str, str] = _table()["pieces"]
+
+    def written(form: str) -> str:
+        while (found := re.search("<([a-z]+)>", form)) is not None:
+            form = form.replace(found[0], f"(?:{pieces[found[1]]})")
+        return form
+
+    return tuple(re.compile(written(form), re.ASCII) for form in listed)
 
 
 def _guards(words: list[str]) -> Iterator[str]:
@@ -129,9 +200,10 @@ def _read(schema: Mapping[str, Any], arguments: tuple[str, ...]) -> _Found:
     found = _Found()
     waiting = list(arguments)
     while waiting:
+        before = list(waiting)
         word = waiting.pop(0)
-        if word == "--":
-            found.operands += waiting
+        if word == "--" or (schema.get("ordered") and not (word.startswith("-") and len(word) > 1)):
+            found.operands += waiting if word == "--" else before
             break
         if word.startswith("--"):
             _long(schema, word, waiting, found)
@@ -141,6 +213,8 @@ def _read(schema: Mapping[str, Any], arguments: tuple[str, ...]) -> _Found:
             _letters(schema, word, waiting, found)
         else:
             found.operands.append(word)
+            continue
+        found.words += before[: len(before) - len(waiting)]
     return found
 
 
@@ -166,7 +240,7 @@ def _long(schema: Mapping[str, Any], word: str, waiting: list[str], found: _Foun
 
 
 def _letters(schema: Mapping[str, Any], word: str, waiting: list[str], found: _Found) -> None:
-    if schema.get("numbers") and word[1:].isdigit():
+    if schema.get("numbers") and re.fullmatch(r"[0-9]+f?", word[1:]):  # tail -50f
         found.options.append(("n", word[1:]))
         return
     rest = word[1:]
@@ -178,6 +252,8 @@ def _letters(schema: Mapping[str, Any], word: str, waiting: list[str], found: _F
             found.options.append((letter, rest or waiting.pop(0)))
             return
         if letter in schema.get("short_optional", ""):
+            if not rest and letter in schema.get("signed", "") and waiting and re.fullmatch("-[0-9]+", waiting[0]):
+                rest = waiting.pop(0)
             found.options.append((letter, rest))
             return
         if letter not in schema.get("short", ""):
@@ -233,6 +309,8 @@ def _expression(schema: Mapping[str, Any], arguments: tuple[str, ...]) -> Use:
     """find(1): paths, then tests and actions, each of them listed."""
     waiting = list(arguments)
     paths: list[str] = []
+    while waiting and waiting[0] in schema["leading"]:
+        waiting.pop(0)
     while waiting and not waiting[0].startswith("-") and waiting[0] not in ("!", "(", ")", ","):
         paths.append(waiting.pop(0))
     while waiting:

@@ -28,6 +28,7 @@ from blastwall.shell.paths import directory
 EXEC: Final = "exec: "
 SHELL: Final = "shell"
 SFTP: Final = "sftp: "
+TWO_PATHS: Final = 2
 SETSTAT: Final = "setstat"
 FORWARD: Final = "channel: direct-tcpip "
 ARROW: Final = " -> "
@@ -147,7 +148,8 @@ def _sftp(text: str, bounds: Bounds, resolved: Mapping[str, str] | None) -> Requ
         for path, access in zip(paths, accesses, strict=True)
         for each in (("read", "write") if access == "both" else (access,))
     )
-    facts = judge_paths(f"sftp {operation}", effect, touched, bounds, resolved, contents=contents, flag="file_transfer")
+    verb, moves = f"sftp {operation}", len(accesses) == TWO_PATHS
+    facts = judge_paths(verb, effect, touched, bounds, resolved, contents=contents, flag="file_transfer", moves=moves)
     if operation == SETSTAT:
         effect, reason = attributes.judged(settings)
         if SEVERITY[effect] > SEVERITY[facts.effect]:

@@ -48,7 +48,7 @@ class Places:
         """Paths as written to where they really are; ``named`` has the bytes of each.
 
         One that does not exist yet is placed in its real directory; one whose directory does not exist either is left
-        out, as nothing can be there. Raises Unplaced.
+        out, as nothing can be there; so is "x/." where x is no directory. Raises Unplaced.
         """
         try:
             async with asyncio.timeout(RESOLVE_SECONDS):
@@ -86,7 +86,8 @@ class Places:
 
 
 async def _real(client: asyncssh.SFTPClient, path: bytes) -> str | None:
-    for directory, rest in ((path, b""), (posixpath.dirname(path) or b".", posixpath.basename(path))):
+    above = (posixpath.dirname(path) or b".", posixpath.basename(path))
+    for directory, rest in ((path, b""),) if above[1] in (b".", b"..") else ((path, b""), above):
         try:
             real = await client.realpath(directory)
         except _ENDED:

@@ -8,7 +8,7 @@ import pytest
 
 from blastwall.model import Effect, ObjectRef
 from blastwall.policy.vocabulary import FLAGS
-from blastwall.shell.facts import Bounds, judge
+from blastwall.shell.facts import Bounds, judge, judge_paths
 
 BOUNDS = Bounds()
 ELSEWHERE = "/".join(("", "home", "web"))  # somebody's home directory by its absolute name
@@ -166,3 +166,57 @@ def test_what_is_written_to_run_later_is_no_plain_write(line: str) -> None:
     assert facts.flags <= FLAGS
     reads = judge("cat .bashrc app/.git/hooks/pre-commit", BOUNDS).facts
     assert (reads.effect, reads.flags) == (Effect.READ, frozenset())
+
+
+@pytest.mark.parametrize(
+    ("line", "resolved", "flag"),
+    [
+        ("cp -r bin .", {"bin": "/tmp/bin", ".": "~", "./.": "~", "./bin": "~/bin"}, "startup_path"),
+        ("mv systemd d", {"d": "~/.config", "d/.": "~/.config", "d/systemd": "~/.config/systemd"}, "startup_path"),
+        ("mv x d", {"d": "~/.config", "x": "~/x"}, "startup_path"),  # no directory yet: x takes its name
+        ("cp -r g/. d", {"d": "~/r/.git", "d/.": "~/r/.git", "g": "~/g", "g/.": "~/g"}, "startup_path"),
+        ("cp -rT g d", {"d": "~/.local", "g": "~/g"}, "startup_path"),
+        ("ln -s /tmp/x d", {"d": "~/.local"}, "startup_path"),
+        ("cp evil d", {"d": "~/d", "d/.": "~/d", "d/evil": "~/.bashrc"}, "startup_path"),  # d/evil is a link
+        ("cp evil d", {"d": "~/d", "d/.": "~/d", "d/evil": "/etc/x"}, "outside_paths"),
+        ("mv d x", {"d": "~/.config", "x": "~/x"}, "secret_path"),  # ~/.config/gcloud would be ~/x/gcloud
+        ("grep -r x d", {"d": "/proc/4711"}, "secret_path"),
+        ("diff a d", {"a": "/tmp/environ", "d": "/proc/4711"}, "secret_path"),
+        ("grep -r x d", {"d": "/var/lib/cloud/instances"}, "secret_path"),
+        ("awk '{print}' /inet/tcp/0/example.com/80", {}, "secret_path"),
+    ],
+)
+def test_what_comes_along_and_where_it_comes_to_stand_counts(line: str, resolved: dict[str, str], flag: str) -> None:
+    facts = judge(line, Bounds(), resolved).facts
+    assert (facts.effect, flag in facts.flags) == (Effect.ADMINISTER, True), facts
+
+
+@pytest.mark.parametrize(
+    ("line", "resolved"),
+    [
+        ("cp .bashrc d", {"d": "~/d", ".bashrc": "~/.bashrc"}),  # a copy under another name
+        ("mv a .", {"a": "/tmp/a", ".": "~", "./.": "~", "./a": "~/a"}),
+        ("cp -r a d", {"a": "~/a", "d": "~/d", "d/.": "~/d", "d/a": "~/d/a"}),
+        ("cp -r a .", {"a": "/srv/a", ".": "~", "./.": "~", "./a": "~/a"}),
+        ("ln -s a b", {"b": "~/b"}),
+        ("mv a b", {"a": "~/a", "b": "~/b"}),
+    ],
+)
+def test_moving_things_about_is_a_write(line: str, resolved: dict[str, str]) -> None:
+    assert judge(line, Bounds(), resolved).facts.effect is Effect.WRITE
+
+
+def test_a_rename_by_sftp_brings_everything_along() -> None:
+    touched = (("a", "write"), ("b", "write"))
+    for resolved, flag in (
+        ({"a": "~/a", "b": "~/r.git"}, "startup_path"),
+        ({"a": "~/.config", "b": "~/b"}, "secret_path"),
+    ):
+        facts = judge_paths(
+            "sftp rename", Effect.WRITE, touched, Bounds(), resolved, contents=False, flag="x", moves=True
+        )
+        assert (facts.effect, flag in facts.flags) == (Effect.ADMINISTER, True)
+
+
+def test_the_host_is_asked_where_things_come_to_stand() -> None:
+    assert set(judge("cp -r a sub/b d", Bounds()).named) == {"a", "sub/b", "d", ".", "d/.", "d/a", "d/b"}

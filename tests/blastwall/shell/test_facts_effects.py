@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import random
+import shlex
 import shutil
+import string
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,14 +18,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from blastwall.model import Effect, Facts
 from blastwall.shell.facts import Bounds, judge
 from blastwall.shell.grammar import parse, write
 from blastwall.shell.paths import HOME
-from blastwall.shell.programs import _schemas
+from blastwall.shell.programs import _patterns, _schemas
 from rig import account
 
+PRINTABLE = st.sampled_from(string.ascii_letters + string.digits + string.punctuation + " ")
 LINES = 130  # of each kind
 RUN_AT_LEAST = 40  # of those
 SECONDS = 10.0
@@ -57,7 +62,7 @@ NAMES = (
     "sub/../b.txt",
     "nope",
 )
-VALUES = ("1", "3", "c", "canary", "a.txt", "new", "-", ".env", "=", "10", "sub", "f", "d")
+VALUES = ("1", "3", "c", "*", "*.pem", "canary", "a.txt", "new", "-", ".env", "=", "10", "sub", "f", "d")
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,8 @@ class Sandbox:
         """As the gateway asks the host: where the paths really are, from the home directory on."""
         found = {}
         for path in named:
+            if path.endswith("/.") and not (self.home / path).is_dir():
+                continue
             real = Path(os.path.realpath(self.home / path))
             found[path] = f"{HOME}/{real.relative_to(self.home)}" if real.is_relative_to(self.home) else str(real)
             found[path] = found[path].removesuffix("/.")
@@ -242,3 +249,38 @@ def test_what_a_line_does_is_what_its_facts_say(sandbox: Sandbox, names: tuple[s
                 assert below(name, read), f"{name} was read: {told}"
     assert sum(ran.values()) >= RUN_AT_LEAST, ran
     assert all(ran.values()), ran
+
+
+@pytest.mark.parametrize("wanted", [".env", "*.pem", "*"])
+def test_no_pattern_for_names_brings_a_secret_back(sandbox: Sandbox, wanted: str) -> None:
+    judged = judge(f"grep -r --include='{wanted}' . sub other", Bounds(readable=(HOME,), writable=(HOME,)))
+    assert judged.facts.effect is Effect.READ
+    printed = sandbox.run(judged.text)
+    assert not [name for name in SECRETS if canary(name) in printed]
+    assert (canary("sub/c.txt") in printed) == (wanted == "*")
+
+
+def test_a_pattern_for_names_leaves_the_others_out(sandbox: Sandbox) -> None:
+    (sandbox.home / "sub" / "x.py").write_text("import sys\n")
+    printed = sandbox.run(judge("grep -r --include='*.py' . sub", Bounds()).text)
+    assert printed == "sub/x.py:import sys\n"
+
+
+@pytest.mark.parametrize("program", ["sed", "awk"])
+def test_listed_forms_of_small_programs_change_nothing(sandbox: Sandbox, program: str) -> None:
+    forms = _patterns(tuple(_schemas()[program]["scripts"]))
+    tried = 0
+
+    @settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(st.one_of(*(st.from_regex(form, fullmatch=True, alphabet=PRINTABLE) for form in forms)))
+    def run(script: str) -> None:
+        nonlocal tried
+        judged = judge(f"{program} {shlex.quote(script)} a.txt b.txt", Bounds())
+        assert judged.facts.effect is Effect.READ
+        sandbox.run(f"timeout 5 {judged.text}")
+        tried += 1
+
+    before = sandbox.seen()
+    run()
+    assert sandbox.seen() == before
+    assert tried > 10
