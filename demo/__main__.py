@@ -14,6 +14,10 @@ from demo.stage import Stage, StageFault
 from demo.story import Story
 
 WIDTH = 110
+ABOUT = """\
+Blastwall is a gateway: an AI agent connects to it instead of the database, with the clients it has. Here the agent's \
+own role owns every table of a shop, so the database would let it do anything.
+Each ✓ was looked up: in the database, past the gateway, or in what was recorded."""
 
 
 def main() -> int:
@@ -21,9 +25,9 @@ def main() -> int:
     console = Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else WIDTH)
     promises = Promises(console)
     began = time.monotonic()
-    console.print(Panel(Text("An agent's database role owns every table of a shop. Blastwall stands between them.")))
+    console.print(Panel(Text(ABOUT)))
     try:
-        with Stage() as stage:
+        with Stage(console.width) as stage:
             seconds = time.monotonic() - began
             console.print(f"blastwall up: PostgreSQL, issuer, certificates and gateway, ready after {seconds:.1f} s")
             Story(stage, promises, console).tell()
@@ -46,7 +50,7 @@ def main() -> int:
 
 
 def _deployed(promises: Promises, console: Console) -> None:
-    title = "10. The same as AWS gets it: our stacks, functions, state machine and roles, in an emulated account"
+    title = "10. As AWS gets it: our own stacks and roles, in an emulated account"
     console.print()
     console.rule(Text(title, style="bold"), align="left")
     if sys.platform != "linux":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -102,8 +103,13 @@ class _Act:
         """The command line, as a person uses it: their AWS credentials find the deployment, their token decides."""
         issuer = self.stack.issuer
         token = issuer.mint(OWNER, ("owners",), ttl=600, aud=issuer.approver_audience)
-        self.console.print(Text(f"$ blastwall {' '.join(arguments)}", style="bold cyan"))
-        environment = {**os.environ, **self.stack.account.environment(), "BLASTWALL_APPROVER_TOKEN": token}
+        self.console.print(Text(f"$ blastwall {shlex.join(arguments)}", style="bold cyan"))
+        environment = {
+            **os.environ,
+            **self.stack.account.environment(),
+            "COLUMNS": str(self.console.width),
+            "BLASTWALL_APPROVER_TOKEN": token,
+        }
         command = [sys.executable, "-m", "cli", *arguments]
         done = subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False

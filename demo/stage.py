@@ -33,11 +33,15 @@ class StageFault(Exception):
 
 
 class Stage:
-    """``with Stage() as stage`` runs ``blastwall up`` on a state directory of its own, which is removed afterwards."""
+    """``with Stage(width) as stage`` runs ``blastwall up`` on a state directory of its own, removed afterwards.
+
+    ``width`` is the columns that people's commands have.
+    """
 
     running: Running
 
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
+        self._width = width
         self.state = Path(tempfile.mkdtemp(prefix="blastwall-demo-"))
         self._up: subprocess.Popen[str] | None = None
 
@@ -135,7 +139,7 @@ class Stage:
         """The command line, as people use it."""
         verb = arguments[:2] if arguments[0] in ("approvals", "recordings", "audit") else arguments[:1]
         command = [sys.executable, "-m", "cli", *verb, "--state", str(self.state), *arguments[len(verb) :]]
-        environment = {**os.environ, "COLUMNS": "110"}
+        environment = {**os.environ, "COLUMNS": str(self._width)}
         return subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from subprocess import CompletedProcess
 from typing import Any
@@ -87,7 +88,7 @@ class Story:
         self.promises.check("no row is gone", self.stage.count("carts"), before)
 
     def delete_with_approval(self) -> None:
-        """5. The agent deletes what it was asked to: held until a person approves, then run once"""
+        """5. The agent deletes what it was asked to: held for a person, then run once"""
         before, self.deleted = self.stage.count("carts"), self.stage.count(OLD_CARTS)
         self._show(CLEAN_UP)
         with self.stage.connect(self.token) as connection:
@@ -100,14 +101,16 @@ class Story:
             done = self._person("approvals", "approve", held.ticket, "--as", OWNER, "--group", "owners")
             self.promises.check("the owner could approve", done.returncode, 0)
             outcome = held.finish()
+            self.console.print(Text(f"{AGENT} is told: DELETE {outcome.rows}", style="dim"))
         self.promises.check("then it ran", (outcome.rows, outcome.message), (self.deleted, ""))
         self.promises.check("exactly those rows are gone", self.stage.count("carts"), before - self.deleted)
         self.promises.check("and there were some", self.deleted > 0, True)
 
     def ask_again(self) -> None:
-        """6. The same session sends the identical statement again: that takes a new approval"""
+        """6. The identical statement again: that takes a new approval"""
         self.stage.truth("INSERT INTO carts VALUES (9001, 1, 'abandoned', '2026-09-02')")
         with self.stage.connect(self.token) as connection:
+            self._show(CLEAN_UP)
             held = HeldStatement(connection, CLEAN_UP)
             self.promises.check("it is held again", held.waits and bool(held.ticket), True)
             self.promises.check("under another ticket", held.ticket != self.ticket, True)
@@ -115,6 +118,7 @@ class Story:
                 "approvals", "deny", held.ticket, "--as", OWNER, "--group", "owners", "--note", "once was enough"
             )
             outcome = held.finish()
+            self.console.print(Text(f"{AGENT} is told: {outcome.message}", style="dim"))
         self.promises.check("the owner's no reaches the agent", "once was enough" in outcome.message, True)
         self.promises.check("the row it would have taken is there", self.stage.count(OLD_CARTS), 1)
 
@@ -123,6 +127,7 @@ class Story:
         head, _, signature = self.token.rpartition(".")
         swapped = signature[:10] + ("A" if signature[10] != "A" else "B") + signature[11:]
         done = self.stage.psql("SELECT 1", f"{head}.{swapped}")
+        self.console.print(Text(done.stderr.rstrip(), style="dim"))
         self.promises.check("psql could not connect", done.returncode, 2)
         self.promises.check(
             "the gateway says why", "blastwall: this token does not open a session" in done.stderr, True
@@ -175,7 +180,7 @@ class Story:
     def _psql(self, sql: str) -> CompletedProcess[str]:
         self._show(sql)
         done = self.stage.psql(sql, self.token)
-        self.console.print(Text((done.stdout + done.stderr).rstrip(), style="dim"))
+        self.console.print(Text((done.stderr + done.stdout).rstrip(), style="dim"))  # notices come before rows
         return done
 
     def _show(self, sql: str) -> None:
@@ -183,7 +188,7 @@ class Story:
         self.console.print(Syntax(sql, "postgresql", background_color="default", word_wrap=True))
 
     def _person(self, *arguments: str) -> CompletedProcess[str]:
-        self.console.print(Text(f"$ blastwall {' '.join(arguments)}", style="bold cyan"))
+        self.console.print(Text(f"$ blastwall {shlex.join(arguments)}", style="bold cyan"))
         done = self.stage.blastwall(*arguments)
         self.console.print(Text((done.stdout + done.stderr).rstrip(), style="dim"))
         return done

@@ -6,8 +6,10 @@ Recorded lines stand behind a bar of their own, so that a statement cannot look 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -21,6 +23,7 @@ MAX_COLUMNS = 20
 MAX_CELL = 120
 MAX_STATEMENT = 4_000
 MAX_LINE = 500
+MAX_FIELD, DEEPEST_FIELD = 80, 4  # of one field of an event
 
 MASKED = "magenta"  # what the agent saw in a value's place
 VERDICTS = {"permit": "green", "observed": "yellow", "held": "bold yellow", "denied": "bold red"}
@@ -44,8 +47,8 @@ def render(shown: Shown) -> Iterator[RenderableType]:
         case Done():
             yield Indented(Text(neutral(shown.tag, MAX_LINE), style="dim"))
         case Happened():
-            fields = json.dumps(dict(shown.fields), default=str, ensure_ascii=False)
-            line = Text.assemble(("· ", "cyan"), neutral(shown.name, 100), (f"  {neutral(fields, MAX_LINE)}", "dim"))
+            fields = neutral(_told(dict(shown.fields)), MAX_LINE)
+            line = Text.assemble(("· ", "cyan"), neutral(shown.name, 100), (f"  {fields}", "dim"))
             yield Indented(line, "  ")
         case Opaque():
             yield Indented(Text(f"{shown.size:,} bytes: {neutral(shown.note, MAX_LINE)}", style="dim italic"))
@@ -53,6 +56,27 @@ def render(shown: Shown) -> Iterator[RenderableType]:
             totals = ", ".join(f"{neutral(str(value), 20)} {neutral(name, 40)}" for name, value in shown.totals.items())
             last = neutral(shown.reason, MAX_LINE) + (f" ({totals})" if totals else "")
             yield Indented(Text(last, style="bold"), "  ", "■ ")
+
+
+_PLAIN = re.compile(r"[\w@.:/-]+", re.ASCII)
+
+
+def _told(fields: dict[str, Any], depth: int = 0) -> str:
+    """An event's fields for people: what is empty is left out, what is long is cut. JSON lines have all of it."""
+    kept = [(name, value) for name, value in fields.items() if value not in ("", None, [], {}, ())]
+    return ", ".join(f"{name} {_brief(value, depth)}" for name, value in kept)
+
+
+def _brief(value: object, depth: int) -> str:
+    if isinstance(value, dict | list | tuple) and depth >= DEEPEST_FIELD:
+        return "…"
+    if isinstance(value, dict):
+        return f"({_told(value, depth + 1)})"
+    if isinstance(value, list | tuple):
+        return " + ".join(_brief(item, depth + 1) for item in value)[:MAX_FIELD]
+    plain = isinstance(value, str) and _PLAIN.fullmatch(value)  # anything else is quoted: it could look like a field
+    text = str(value) if plain else json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= MAX_FIELD else f"{text[:MAX_FIELD]}…"
 
 
 def _opened(shown: Opened) -> Text:

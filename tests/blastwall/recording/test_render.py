@@ -142,3 +142,26 @@ def test_the_beginning_names_who_and_the_reason_for_breaking_the_glass():
     assert "bot for ana at shop, 2027-01-15 08:00:00 UTC  session s-1" in line
     assert "BREAK GLASS" not in line
     assert "BREAK GLASS: outage" in printed(Opened(0, 0, {**header, "break_glass": "outage"}), width=200)
+
+
+def test_an_events_fields_are_told_briefly_and_cannot_look_like_others():
+    fields = {
+        "approval": "a-1",
+        "by": ["ana@example.test", "bo"],
+        "note": "fine, state approved",
+        "person": "",
+        "blast": {"rows": 25, "known": True, "blocked": []},
+        "questions": ["SELECT " + "x" * 500],
+    }
+    text = " ".join(line.strip() for line in printed(Happened(0, 0, "decided", fields)).splitlines())
+    assert text.startswith(
+        '· decided  approval a-1, by ana@example.test + bo, note "fine, state approved", blast (rows 25, known true), quest'
+    )
+    assert text.count("x") < 100
+
+
+def test_an_event_of_any_depth_is_told():
+    deep: object = "end"
+    for _ in range(5000):
+        deep = [deep]
+    assert "…" in printed(Happened(0, 0, "odd", {"deep": deep, "tree": {"a": {"b": {"c": {"d": {"e": 1}}}}}}))
