@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from dataclasses import replace
@@ -125,3 +126,16 @@ async def test_sessions_are_forgotten_a_month_after_their_time_and_no_earlier(se
     await sessions.open(later, replace(TARGET, name="other"))
     assert await sessions.show(first.id) is None and await sessions.usage(first) == {}
     assert await sessions.show(live.id) is not None
+
+
+async def test_a_session_ends_by_the_clock_on_the_wall_also_while_the_machine_slept(sessions, clock, monkeypatch):
+    """Its time passes and the loop's does not: as when a machine sleeps, or its clock is put right."""
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
+    session = await sessions.open(AGENT, TARGET)
+    await sessions.attach(session, "c-1")
+    ended = asyncio.ensure_future(sessions.ended(session))
+    await asyncio.sleep(0.05)
+    assert not ended.done()
+    clock.advance(AGENT.expires_at - NOW)
+    async with asyncio.timeout(30):
+        assert await ended == "the session's time is up"
