@@ -27,7 +27,7 @@ SWEEP_EVERY = 5.0  # seconds between two looks for processes that are gone
 FORGET_EVERY = 3600.0  # seconds between two looks for what nobody asks about any more
 KEPT_SECONDS = 30 * 86_400.0  # after the end of its time a session is forgotten, and that its token was barred with it
 MAX_REASON = 500  # characters of a break-glass reason
-LOOK_SECONDS = 15.0  # how often the clock is looked at: it may be set, and a machine that sleeps does not count the time
+LOOK_SECONDS = 15.0  # how often the clock is looked at: it may be set, and a sleeping machine does not count the time
 ATTACH_WITHIN = 60.0  # seconds that an opened session waits for its connection, however short it lingers after one
 
 
