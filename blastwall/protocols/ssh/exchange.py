@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import re
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -26,8 +27,9 @@ from blastwall.protocols.ssh.sheet import QUIET_SECONDS, QUIET_TERMINAL_SECONDS,
 READ_BYTES: Final = 128 * 1024
 ECHO_BYTES: Final = 4  # so little, on a terminal and out of the blue, is what a key gave
 AHEAD: Final = 4  # pieces read ahead of what the other side has taken
-#: Environment that goes up; the rest is dropped (LD_PRELOAD and its kind decide what runs).
-ENVIRONMENT: Final = ("LANG", "LANGUAGE")
+#: Environment that goes up; the rest is dropped (LD_PRELOAD and its kind decide what runs). A language with a slash
+#: would have programs take their messages, which are formats, from a file that an agent has written.
+ENVIRONMENT: Final = re.compile(r"(?:LANG|LANGUAGE|LC_[A-Z]{1,20})=[A-Za-z0-9_.@:-]{0,64}", re.ASCII)
 _SIGNALS: Final = frozenset(
     {"ABRT", "ALRM", "HUP", "INT", "KILL", "PIPE", "QUIT", "TERM", "USR1", "USR2", "WINCH", "TSTP", "CONT"}
 )
@@ -177,10 +179,10 @@ class SessionExchange:
     async def _start(self, text: str) -> tuple[Any, Any, Any]:
         channel = self._in.channel
         wanted = channel.get_environment()
-        env = {name: value for name, value in wanted.items() if name in ENVIRONMENT or name.startswith("LC_")}
+        env = {name: value for name, value in wanted.items() if ENVIRONMENT.fullmatch(f"{name}={value}")}
         is_command = text.startswith(EXEC)
         streams = await self._upstream.open_session(
-            command=text.removeprefix(EXEC) if is_command else None,
+            command=(text.removeprefix(EXEC) or " ") if is_command else None,  # the library takes "" for a shell
             term_type=() if is_command else channel.get_terminal_type() or (),
             term_size=channel.get_terminal_size(),
             env=env,
@@ -212,10 +214,14 @@ class SessionExchange:
             if not data:
                 await found.put((Piece.END_OF_INPUT, b""))
                 return
-            if self._prompts is not None and self._prompts.hides(data):
-                self._unrecorded.append(data.replace(b"\r", b"\n") if self._bare else data)
-                await found.put((Piece.UNRECORDED, str(len(data)).encode()))
-            elif self._bare:
+            hidden = 0 if self._prompts is None else self._prompts.hides(data)
+            if hidden:
+                answer, data = data[:hidden], data[hidden:]
+                self._unrecorded.append(answer.replace(b"\r", b"\n") if self._bare else answer)
+                await found.put((Piece.UNRECORDED, str(hidden).encode()))
+            if not data:
+                continue
+            if self._bare:
                 for piece in terminal.typed(data):
                     await found.put(piece)
             else:

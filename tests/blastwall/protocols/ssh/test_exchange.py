@@ -11,6 +11,7 @@ import pytest
 from blastwall.masking.rules import Rules
 from blastwall.model import Effect
 from blastwall.protocols.ssh import arrival, exchange, upstream
+from blastwall.protocols.ssh.exchange import ENVIRONMENT
 from blastwall.protocols.ssh.frames import Piece, pack
 from tests.blastwall.protocols.ssh.gate import client, gate
 
@@ -207,3 +208,34 @@ async def test_a_client_that_does_not_answer_any_more_is_let_go(
         door = through.conversations[0]._door
         assert door is not None
         await asyncio.wait_for(door.gone.wait(), 10)
+
+
+class Empty(str):
+    """A command of no characters, that the library's client sends as one all the same."""
+
+    def __bool__(self) -> bool:
+        return True
+
+
+async def test_an_empty_command_is_no_shell(tmp_path: Path) -> None:
+    async with gate(tmp_path) as through, client(through) as agent:
+        through.permits = frozenset({Effect.READ, Effect.UNKNOWN})
+        done = await agent.run(Empty(), input="ls\n")
+        assert done.exit_status == 1, "the host was asked to run a command"
+        assert "$" not in str(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "passes"),
+    [
+        ("LANG", "de_DE.UTF-8@euro", True),
+        ("LANGUAGE", "de:en", True),
+        ("LC_ALL", "C", True),
+        ("LANGUAGE", "../../../tmp/evil", False),
+        ("LC_X/Y", "C", False),
+        ("LC_ALL", "C\nLD_PRELOAD=x", False),
+        ("PATH", "x", False),
+    ],
+)
+def test_environment_names_a_language_and_no_file(name: str, value: str, passes: bool) -> None:
+    assert (ENVIRONMENT.fullmatch(f"{name}={value}") is not None) == passes

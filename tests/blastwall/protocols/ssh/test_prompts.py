@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from blastwall.protocols.ssh.prompts import Prompts
+from blastwall.protocols.ssh.prompts import MOST_BYTES, Prompts
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,19 @@ def test_the_rest_is_recorded(shown: bytes) -> None:
     prompts = Prompts()
     prompts.shown(shown)
     assert not prompts.hides(b"ls\r")
+
+
+def test_what_follows_an_answer_in_one_piece_is_recorded() -> None:
+    prompts = Prompts()
+    prompts.shown(b"Password: ")
+    assert prompts.hides(b"hunter2\rrm -rf x\r") == len(b"hunter2\r")
+    assert not prompts.hides(b"ls\r")
+
+
+def test_a_prompt_that_always_asks_hides_no_session() -> None:
+    prompts = Prompts()
+    hidden = 0
+    for number in range(100):
+        prompts.shown(b"\r\npassword: ")
+        hidden += prompts.hides(b"x" * 99 + (b"\r" if number % 2 else b""))
+    assert MOST_BYTES - 100 < hidden <= MOST_BYTES
