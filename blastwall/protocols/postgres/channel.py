@@ -18,28 +18,27 @@ from mypy_extensions import i64
 
 from blastwall.conversation import Road, Waiting
 from blastwall.errors import ProtocolViolation
-from blastwall.model import Chunk, Denial, Masked, Permit
+from blastwall.model import Chunk, Denial, Masked, Parameter, Permit
 from blastwall.protocols.postgres import requests
-from blastwall.protocols.postgres.exchange import PostgresExchange, Reader
+from blastwall.protocols.postgres.exchange import LONG_TEXT, Cold, PostgresExchange, Reader
 from blastwall.protocols.postgres.handlers import Detour, Handlers
 from blastwall.protocols.postgres.legs import Legs
 from blastwall.protocols.postgres.requests import Parse, Query
 from blastwall.wire.wire import Stepper
 
-#: Longer texts are read beside the event loop first, so that other sessions do not wait for them (bytes).
-LONG_TEXT: Final = 4096
+#: How often a text is read beside the event loop, when the session changes meanwhile, before it is read in place.
+PATIENCE: Final = 5
 #: What is done with bytes at hand before other sessions have their turn: messages of the client, chunks for it, and
 #: once more for each TURN_BYTES of a chunk. A leg holds half a megabyte unread, which may be 100,000 messages.
 TURN: Final = 32
 TURN_BYTES: Final = 8192
 
 
-def _long_text(event: requests.Event | None) -> bytes | None:
-    """The text of a message, where it is a long one."""
-    text = b""
+def _is_long(event: requests.Event | None) -> bool:
+    """Does the message bring a long text?"""
     if type(event) is Query or type(event) is Parse:
-        text = event.text
-    return text if len(text) > LONG_TEXT else None
+        return len(event.text) > LONG_TEXT
+    return False
 
 
 class PostgresChannel(Stepper):
@@ -54,6 +53,7 @@ class PostgresChannel(Stepper):
         self._road: Road | None = None
         self._rest: Awaitable[None] | None = None  # what must be awaited before more can be done
         self._event: requests.Event | None = None  # read, and not yet handled
+        self._warmed = 0  # how often, for this message
         self._following = False  # an exchange is on its way, to ReadyForQuery
         self._over = False
 
@@ -123,15 +123,19 @@ class PostgresChannel(Stepper):
                         self._event = None
                     else:
                         event = handlers.next_event()
-                        long = _long_text(event)
-                        if long is not None:
-                            self._event = event
-                            self._rest = self._reader.warm(long)
-                            return True
+                        self._warmed = 0
+                        handlers.patient = True
+                    if _is_long(event) and self._must_warm(event):
+                        self._event = event
+                        return True
                     exchange = None if event is None else handlers.handle(event)
                 except ProtocolViolation as violation:
                     handlers.end_with(violation)
                     continue
+                except Cold as cold:
+                    self._event = event
+                    self._warm(cold.text, cold.values, ())
+                    return True
                 except Detour:
                     self._rest = self._take_detour(PostgresExchange(legs, None))
                     return True
@@ -147,6 +151,31 @@ class PostgresChannel(Stepper):
                 continue
             legs.check()
             return False
+
+    def _must_warm(self, event: requests.Event | None) -> bool:
+        """Have the long text of a message read beside the event loop, if that has to be."""
+        if self._warmed >= PATIENCE:
+            return False
+        text = b""
+        type_ids: tuple[int, ...] = ()
+        if type(event) is Query:
+            text = event.text
+        elif type(event) is Parse:
+            text = event.text
+            type_ids = event.type_ids
+        try:
+            words = text.decode("utf-8")
+        except UnicodeDecodeError:
+            return False  # it is refused unread
+        if not self._reader.cold(words, (), type_ids):
+            return False
+        self._warm(words, (), type_ids)
+        return True
+
+    def _warm(self, text: str, values: tuple[Parameter, ...], type_ids: tuple[int, ...]) -> None:
+        self._warmed += 1
+        self._handlers.patient = self._warmed < PATIENCE
+        self._rest = self._reader.warm(text, values, type_ids)
 
     def _take(self, exchange: PostgresExchange) -> bool:
         """Take an exchange down the road; returns whether something has to be awaited for that."""

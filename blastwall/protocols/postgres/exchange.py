@@ -7,13 +7,26 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import mypyc_attr
 
-from blastwall.model import Chunk, Denial, Masked, Permit, Statement
+from blastwall.model import Chunk, Denial, Masked, Parameter, Permit, Statement
 from blastwall.protocols.postgres.legs import Legs
 from blastwall.protocols.postgres.names import Prepared
 from blastwall.road import Asked
 
 if TYPE_CHECKING:
     from blastwall.protocols.postgres.classify import Finding
+
+
+#: Longer texts are read beside the event loop first, so that other sessions do not wait for them (characters).
+LONG_TEXT: Final = 1024
+
+
+class Cold(Exception):
+    """A text is to be read beside the event loop before the message at hand is handled."""
+
+    def __init__(self, text: str, values: tuple[Parameter, ...]) -> None:
+        super().__init__()
+        self.text = text
+        self.values = values
 
 
 class Nothing:
@@ -144,7 +157,14 @@ class Reader:
     ) -> tuple[Callable[[], None] | None, ...]:
         raise AssertionError("whoever has it says what it does")
 
-    async def warm(self, text: bytes) -> None:
+    def cold(self, text: str, values: tuple[Parameter, ...], type_ids: tuple[int, ...]) -> bool:
+        """Would it take long to say what this text does? For texts above LONG_TEXT, which :meth:`warm` reads then;
+        with the values it is about to run with, or the types it is about to be prepared with.
+        """
+        raise AssertionError("whoever has it says what it does")
+
+    async def warm(self, text: str, values: tuple[Parameter, ...], type_ids: tuple[int, ...]) -> None:
+        """Read it beside the event loop. It may be cold again when the session has changed meanwhile."""
         raise AssertionError("whoever has it says what it does")
 
     async def refresh(self) -> None:

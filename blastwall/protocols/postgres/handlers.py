@@ -387,7 +387,8 @@ class Handlers:
         return self._sync_exchange
 
     def _flush(self, event: requests.Flush) -> None:
-        if not self._legs.answers.copying_in:
+        # At rest the server has nothing to flush, and whatever is staged keeps the gateway from asking it anything.
+        if not self._legs.answers.copying_in and not self._legs.answers.at_rest:
             self._legs.stage(messages.FLUSH)
 
     def copy_event(self) -> None:

@@ -16,15 +16,14 @@ from typing import Final
 from blastwall.errors import ClientFault, UpstreamFault
 from blastwall.masking.plan import Plan
 from blastwall.masking.rules import Rules
-from blastwall.model import Effect, Facts, Permit, Statement, StatementKind
+from blastwall.model import Effect, Facts, Parameter, Permit, Statement, StatementKind
 from blastwall.protocols.postgres import snapshot
+from blastwall.protocols.postgres.ahead import READERS, Ahead, measure, remembered, renamed
 from blastwall.protocols.postgres.answers import FAILED, IDLE
 from blastwall.protocols.postgres.classify import (
     Classifier,
     Finding,
     Surroundings,
-    classify,
-    classify_tree,
     declared,
 )
 from blastwall.protocols.postgres.consequences import consequence
@@ -36,13 +35,13 @@ from blastwall.protocols.postgres.remembered import REMEMBERED, Remembered, boun
 from blastwall.protocols.postgres.shelf import Shelf
 from blastwall.protocols.postgres.timeouts import raised
 from blastwall.road import Texts
+from blastwall.sql.additions import custom
 from blastwall.sql.amplification import BY_PARAMETER
 from blastwall.sql.catalogue import Catalogue
 from blastwall.sql.facts import unknown
 from blastwall.sql.masking import is_mask, with_views, written_back
 from blastwall.sql.parser import Tree
 from blastwall.sql.rename import Names as Touched
-from blastwall.sql.rename import names as touched_names
 from blastwall.sql.rename import rename
 from blastwall.sql.skeleton import fits, joined, pieces
 
@@ -57,8 +56,17 @@ _monotonic: Final = time.monotonic  # asked before each statement: through its m
 _OUTDATED: Final = (
     "What is masked changed after this was named, so it may show what it should not; prepare or declare it again."
 )
+#: Characters of the texts whose findings a connection remembers.
+KEPT_TEXT: Final = 512 * 1024
+#: Statements that have names of the gateway's own and are not staged yet: one at a time, and what was refused before.
+MINTED: Final = 64
 #: How often a catalogue that changes while it is read is read again.
 ATTEMPTS: Final = 5
+
+
+def _upstream(finding: Finding, tree: Tree) -> Tree:
+    """The tree of what goes upstream but for its names: the text's own, or that of the one with masks in it."""
+    return tree if finding.masked is None else Tree(finding.masked, tree.result)
 
 
 class SessionReader(Reader, Texts):
@@ -89,6 +97,8 @@ class SessionReader(Reader, Texts):
         self._bound_number = 0
         self._known: Surroundings | None = None
         self._exact: dict[str, Remembered] = {}  # of this very surroundings
+        self._exact_size = 0  # characters
+        self._ahead = Ahead()
         # The text read last, the object itself: each statement's is asked for several times. As good as what is exact.
         self._last_text: str | None = None
         self._last: Remembered | None = None
@@ -132,18 +142,51 @@ class SessionReader(Reader, Texts):
         finding = read.finding
         if not read.session_names or finding.tree is None:
             return self._fingerprint
-        used = [name for touched in touched_names(finding.tree) for name in touched.uses_statements]
+        used = [name for touched in read.touched for name in touched.uses_statements]
         known = [self._names.prepared[name] for name in used if name in self._names.prepared]
         texts = [f"{each.text}{each.type_ids or ''}" for each in known]
         return f"{self._fingerprint}/{hashlib.sha256(chr(0).join(texts).encode()).hexdigest()}"
 
-    async def warm(self, text: bytes) -> None:
-        """Read a long text beside the event loop; what it means is remembered for :meth:`find`."""
-        try:
-            words = text.decode("utf-8")
-        except UnicodeDecodeError:
+    def cold(self, text: str, values: tuple[Parameter, ...], type_ids: tuple[int, ...]) -> bool:
+        """Is there anything about a long text that :meth:`warm` should find out first?"""
+        self._settle()
+        if custom(type_ids) and not self._ahead.declares(text, type_ids):
+            return True
+        read = self._exact.get(text)
+        if read is None:
+            parts = pieces(text)
+            return parts is None or joined(parts) not in self._shapes
+        if values and BY_PARAMETER in read.finding.facts.flags and not self._ahead.measures(text, values):
+            return True
+        return read.named and not self._ahead.renames(text, self._names.version)
+
+    async def warm(self, text: str, values: tuple[Parameter, ...], type_ids: tuple[int, ...]) -> None:
+        """Find out beside the event loop what a long text does, and remember it for whoever asks next."""
+        around = self._settle()
+        run = asyncio.get_running_loop().run_in_executor
+        if custom(type_ids):
+            self._ahead.declared = (text, type_ids, await run(READERS, declared, text, around, type_ids))
+        read = self._exact.get(text)
+        if read is None:
+            read = await run(READERS, remembered, self._classifier, text, around)
+            if self._settle() is not around:
+                return
+            self._keep(text, read)
+        finding = read.finding
+        tree = finding.tree
+        if tree is None:
             return
-        await asyncio.to_thread(self._classifier.classify, words, self._settle())
+        if values and BY_PARAMETER in finding.facts.flags:
+            self._ahead.measured = (text, values, await run(READERS, measure, tree, text, around, values))
+        if read.named:
+            version = self._names.version
+            minted: dict[str, str] = {}
+            try:
+                prepared, cursors = self._mint(read, minted)
+                upstream: str | ClientFault = await run(READERS, renamed, _upstream(finding, tree), prepared, cursors)
+            except ClientFault as fault:
+                upstream = fault
+            self._ahead.renamed = (text, version, minted, upstream)
 
     def find(self, text: str) -> Finding:
         """What the text does, here and now."""
@@ -176,10 +219,18 @@ class SessionReader(Reader, Texts):
                 bounded(self._shapes)[shape] = read
         if read.pieces is not None:
             self._shape = read
-        bounded(self._exact)[text] = read
+        self._keep(text, read)
         self._last_text = text
         self._last = read
         return read
+
+    def _keep(self, text: str, read: Remembered) -> None:
+        """Remember what is exact. Of long texts no more than KEPT_TEXT: a tree is 30 times its text."""
+        self._exact_size += len(text)
+        if self._exact_size > KEPT_TEXT:
+            self._exact.clear()
+            self._exact_size = len(text)
+        bounded(self._exact)[text] = read
 
     def meet(self, words: str, text: bytes) -> None:
         """A text as the client sent it, of which will be asked next: most differ from the last in their numbers only.
@@ -202,6 +253,9 @@ class SessionReader(Reader, Texts):
 
     def declared(self, text: str, type_ids: tuple[int, ...]) -> str:
         """Why the text may not be named with parameters of these types (Parse's oids); "" when they change nothing."""
+        ahead = self._ahead.declared
+        if ahead is not None and self._ahead.declares(text, type_ids):
+            return ahead[2]
         return declared(text, self._settle(), type_ids)
 
     def classify(self, statement: Statement) -> Facts:
@@ -227,11 +281,11 @@ class SessionReader(Reader, Texts):
         """Facts of a text whose parameters say how much it asks for, once they are bound."""
         if statement.kind is not StatementKind.EXECUTE or not statement.parameters:
             return finding.facts
-        tree = finding.tree
-        if tree is not None and tree.text == statement.text:
-            facts = classify_tree(tree, self._settle(), statement.parameters).facts
+        ahead = self._ahead.measured
+        if ahead is not None and self._ahead.measures(statement.text, statement.parameters):
+            facts = ahead[2]
         else:
-            facts = classify(statement.text, self._settle(), statement.parameters).facts
+            facts = measure(finding.tree, statement.text, self._settle(), statement.parameters)
         # The same facts are the same object: what was decided and recorded for them is found by that.
         known = self._amounts.get(statement.text)
         if known == facts:
@@ -279,6 +333,8 @@ class SessionReader(Reader, Texts):
         )
         self._known = known
         self._exact.clear()
+        self._exact_size = 0
+        self._ahead.forget()
         self._last_text = self._last = self._shape = None
         self._known_version = self._names.version
         self._fingerprint = f"{self._database}/{self._user}/{known.fingerprint}"
@@ -300,9 +356,24 @@ class SessionReader(Reader, Texts):
         tree = finding.tree  # the text's own: what is named is not shared
         if tree is None or not read.named:
             return text
+        ahead = self._ahead.renamed
+        if ahead is not None and self._ahead.renames(statement.text, self._names.version):
+            self._ahead.renamed = None
+            if isinstance(ahead[3], ClientFault):
+                raise ahead[3]
+            self._note_minted(statement.number, ahead[2])
+            return ahead[3]
         minted: dict[str, str] = {}
+        prepared, cursors = self._mint(read, minted)
+        self._note_minted(statement.number, minted)
+        return rename(_upstream(finding, tree), prepared, cursors)
+
+    def _mint(self, read: Remembered, minted: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+        """Names for what a text names, into ``minted``; returns all of the session's (statements, cursors) with them.
+        Raises ClientFault for a name that is there already.
+        """
         prepared, cursors = (dict(mapping) for mapping in self._names.upstream_names())
-        for touched in touched_names(tree):
+        for touched in read.touched:
             self._judge_names(touched)
             if touched.defines_statement is not None:
                 minted["s" + touched.defines_statement] = prepared[touched.defines_statement] = self._names.mint(
@@ -312,8 +383,13 @@ class SessionReader(Reader, Texts):
                 minted["c" + touched.defines_cursor] = cursors[touched.defines_cursor] = self._names.mint(
                     touched.defines_cursor
                 )
-        self._minted[statement.number] = minted
-        return rename(tree if finding.masked is None else Tree(finding.masked, tree.result), prepared, cursors)
+        return prepared, cursors
+
+    def _note_minted(self, number: int, minted: Mapping[str, str]) -> None:
+        """Keep them until the statement is staged, which those that are refused never are."""
+        if len(self._minted) >= MINTED:
+            self._minted.clear()
+        self._minted[number] = minted
 
     def _judge_names(self, touched: Touched) -> None:
         name = touched.defines_statement
@@ -342,7 +418,7 @@ class SessionReader(Reader, Texts):
         finding = read.finding
         if finding.tree is None:
             return ()
-        touched = touched_names(finding.tree) if read.naming else (None,) * len(finding.statements)
+        touched = read.touched if read.naming else (None,) * len(finding.statements)
         return tuple(
             consequence(self._names, part, names, minted, text, finding.masked, permit, number, self._soil)
             for part, names in zip(finding.statements, touched, strict=True)

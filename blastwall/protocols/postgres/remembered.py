@@ -27,10 +27,11 @@ class Remembered(Value):
     and goes upstream written anew with the gateway's name; ``changing``: it may change the catalogue;
     ``session_names``: what it means depends on such names. All False for what does not parse. ``plain``: its facts are
     those of each run, whatever its parameters are and whatever the target allows to be set. ``pieces`` are those of its
-    text (see ``skeleton.pieces``) where the finding is that of every text with the same; none elsewhere.
+    text (see ``skeleton.pieces``) where the finding is that of every text with the same; none elsewhere. ``touched``
+    says of each of its statements what it names; empty where ``naming`` is False.
     """
 
-    __slots__ = ("changing", "finding", "named", "naming", "pieces", "plain", "session_names")
+    __slots__ = ("changing", "finding", "named", "naming", "pieces", "plain", "session_names", "touched")
     __match_args__ = ("finding", "naming", "changing", "session_names")
 
     def __init__(self, finding: Finding) -> None:
@@ -38,7 +39,8 @@ class Remembered(Value):
         self.finding = finding
         self.naming = parsed and may_name(finding)
         tree = finding.tree if self.naming else None
-        self.named = tree is not None and any(names_one(touched) for touched in touched_names(tree))
+        self.touched: tuple[Touched, ...] = () if tree is None else touched_names(tree)
+        self.named = any(names_one(touched) for touched in self.touched)
         self.changing = parsed and finding.changes_catalogue
         self.session_names = parsed and finding.session_names
         self.plain = finding.facts.flags.isdisjoint(BY_THE_RUN)

@@ -12,7 +12,7 @@ from typing import Any
 from blastwall.conversation import Exchange, Road, Waiting
 from blastwall.masking.mask import mask
 from blastwall.masking.plan import UNTOUCHED, Treatment
-from blastwall.model import Chunk, Denial, DenialCode, Effect, Facts, Masked, ObjectRef, Permit, Statement
+from blastwall.model import Chunk, Denial, DenialCode, Effect, Facts, Masked, ObjectRef, Parameter, Permit, Statement
 from blastwall.protocols.postgres import messages
 from blastwall.protocols.postgres.answers import Answers
 from blastwall.protocols.postgres.channel import PostgresChannel
@@ -81,6 +81,8 @@ class FakeReader(Reader):
 
     def __init__(self) -> None:
         self.spoiled: dict[int, str] = {}
+        self.colds: set[str] = set()
+        self.warmed: list[tuple[str, tuple[Parameter, ...], tuple[int, ...]]] = []
         self.treatments: dict[str, tuple[Treatment, ...]] = {}
 
     def find(self, text: str) -> Any:
@@ -109,7 +111,11 @@ class FakeReader(Reader):
     def surroundings(self, text: str) -> str:
         return "here"
 
-    async def warm(self, text: bytes) -> None: ...
+    def cold(self, text: str, values: tuple[Parameter, ...], type_ids: tuple[int, ...]) -> bool:
+        return text in self.colds
+
+    async def warm(self, text: str, values: tuple[Parameter, ...], type_ids: tuple[int, ...]) -> None:
+        self.warmed.append((text, values, type_ids))
 
     async def refresh(self) -> None: ...
 

@@ -289,6 +289,7 @@ async def test_timeouts_go_down_but_not_up(session: Desk) -> None:
 
 async def test_a_long_text_is_read_beside_the_loop_and_remembered(session: Desk) -> None:
     text = "SELECT " + " || ".join(["name"] * 500) + " FROM things"
-    await session.reader.warm(text.encode())
+    assert session.reader.cold(text, (), ())
+    await session.reader.warm(text, (), ())
+    assert not session.reader.cold(text, (), ())
     assert session.effect(text) is Effect.READ
-    await session.reader.warm(b"SELECT '\xc0'")
