@@ -19,6 +19,7 @@ demo: setup ## the whole story in a minute: real psql against a contained databa
 	@$(PY) -m demo
 
 test: setup ## run the tests (TESTS=tests/rig for a part, WORKERS=1 for one at a time)
+	@tools/browser.sh
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
 
 test-aws: setup ## test a deployment in a real account: BLASTWALL_TEST_ACCOUNT and _REGION name it (docs/real-account.md)

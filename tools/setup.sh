@@ -76,14 +76,5 @@ fi
 "$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation --editable .
 "$venv/bin/python" -m pip check
 
-# The approval page is tried in a real browser. Where none can be had, its other tests remain (tests/e2e/conftest.py).
-browser() { command -v chromium chromium-browser google-chrome-stable google-chrome >/dev/null 2>&1 || [[ -n ${BLASTWALL_CHROMIUM:-} ]]; }
-if ! browser && [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null 2>&1; then
-  echo "setup: installing chromium for the tests of the approval page"
-  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; } \
-    >/dev/null 2>&1 || true
-fi
-browser || echo "setup: no Chromium here: the approval page's browser tests will not run (apt-get install chromium, or set BLASTWALL_CHROMIUM)"
-
 wanted >"$stamp"
 echo "setup: ready"

@@ -14,7 +14,7 @@ from tests.e2e.hosts import Agent, arrive
 from tests.e2e.raw import ORDERS, Client
 from tests.e2e.stacks import ROOT, Change, Stack, begin, on_the_database_of
 
-#: The pages' own tests need a browser: tools/setup.sh gets one where it can, and says so where it cannot.
+#: The pages' own tests need a browser: tools/browser.sh gets one where it can, and says so where it cannot.
 collect_ignore = [] if find() else ["test_page.py", "test_saml_page.py"]
 
 CORPUS = ROOT / "tests" / "fixtures" / "corpus"
