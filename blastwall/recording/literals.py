@@ -21,6 +21,7 @@ _TABLE: dict[str, Any] = tomllib.loads(Path(__file__).with_name("redact.toml").r
 _AFTER = frozenset(_TABLE["names"]["after"])
 _BETWEEN = frozenset(_TABLE["names"]["between"])
 _FUNCTIONS = frozenset(_TABLE["functions"]["names"])
+_SETTING = frozenset(_TABLE["functions"]["setting"])
 _INSIDE = re.compile("|".join(f"(?:{pattern})" for pattern in _TABLE["inside"]["patterns"]), re.IGNORECASE)
 _VALUES = [re.compile(pattern, re.IGNORECASE) for pattern in _TABLE["inside"]["values"]]
 
@@ -85,6 +86,7 @@ class _Search:
         self._depth = depth
         self._armed = 0  # how many words may still stand between the name and its literal
         self._called = False  # the last token named a listed function
+        self._setting = 0  # 1: the last token named a function that sets what its first argument names, 2: that is next
         self._inside = 0  # bracket depth within a listed function's arguments
         self.spans: list[tuple[int, int, bytes]] = []
         self.parameters: set[int] = set()
@@ -105,17 +107,19 @@ class _Search:
         elif kind == _OPEN:
             if self._called or self._inside:
                 self._inside += 1
+            self._setting = 2 if self._setting == 1 else 0
             self._armed = max(self._armed - 1, 0)
         elif kind == _CLOSE:
             self._inside = max(self._inside - 1, 0)
             self._armed = 0
         else:
             name = plain_name(text)
-            if name in _AFTER:
+            if _last(name) in _AFTER:
                 self._armed = MAX_BETWEEN + 1
             else:
                 self._armed = self._armed - 1 if self._armed and name in _BETWEEN else 0
             self._called = name in _FUNCTIONS
+            self._setting = 1 if name in _SETTING else 0
             return
         self._called = False
 
@@ -124,6 +128,11 @@ class _Search:
         if self._armed or self._inside or self._secret(value):
             self._remove(value, start, end, b"'***'")
             return
+        if self._setting == 2:
+            self._setting = 0
+            if _last(value.decode("utf-8", "replace").lower()) in _AFTER:
+                self._inside = 1  # all up to the closing bracket
+                return
         inner = _DOLLARS.match(text)
         if inner is not None and self._depth < MAX_DEPTH:
             tag = len(inner.group())
@@ -149,6 +158,11 @@ class _Search:
         text = value.decode("utf-8", "replace")
         for pattern in _VALUES:
             self.values += [found.encode() for found in pattern.findall(text)]
+
+
+def _last(name: str) -> str:
+    """Of a setting's name in one piece ("app.password") what stands behind its last dot."""
+    return name.rpartition(".")[2]
 
 
 def plain_name(token: bytes) -> str:
