@@ -14,14 +14,17 @@ from blastwall.sql.tree import Message, constant, kind_of, literal, strings
 from blastwall.sql.truth import (
     ANY,
     AS_VALUE,
+    BY_A_MATCH,
     FALSE,
     LINKED,
+    MATCHED,
     NULL,
     OPPOSITE,
     OTHER,
     TARGET,
     TRUE,
     UNLINKED,
+    UNMATCHED,
     Owner,
     Term,
     Truth,
@@ -31,6 +34,7 @@ from blastwall.sql.truth import (
     anybody,
     bit,
     derived,
+    result_of,
     shape,
     spread,
     token,
@@ -52,12 +56,16 @@ from blastwall.sql.values import (
     as_number,
     moment_in,
     order,
+    spelled,
 )
 
 _DEPTH = 60  # conditions nested deeper are ANY
 _PARAMETER_NUMBER = 1_000_003
 _VOLATILE = frozenset({"random", "random_normal", "gen_random_uuid", "uuidv4", "uuidv7", "timeofday"})
 _ARITHMETIC = frozenset({"+", "-", "*", "/", "%", "^", "||"})
+_TEXT_TYPES = frozenset({"text", "varchar", "bpchar", "name"})
+_NUMBER_TYPES = frozenset({"int2", "int4", "int8", "numeric", "float4", "float8"})
+_OF_NULLS = frozenset({"coalesce", "concat"})  # what they give where an argument is NULL is not NULL
 _AND, _NOT = 1, 3
 _COLLECTIONS = ("array(", "row(")  # their length says nothing about what is in them
 
@@ -148,7 +156,7 @@ class Compiler:
                 return ANY
             if wanted == NULL:
                 result = TRUE if found == NULL else FALSE
-            elif found in (UNLINKED, LINKED):
+            elif found in BY_A_MATCH:
                 result = found if wanted == TRUE else OPPOSITE[found]
             else:
                 result = TRUE if found == wanted else FALSE
@@ -182,7 +190,7 @@ class Compiler:
                 if met in (TRUE, LINKED):
                     possible.append(result(sample))
                     break
-                if met in (ANY, UNLINKED):
+                if met == ANY or met in (MATCHED, UNLINKED, UNMATCHED):
                     possible.append(result(sample))
             else:
                 possible.append(otherwise(sample))
@@ -230,7 +238,21 @@ class Compiler:
             if moment is not None:
                 self.pool.add(moment)
                 return Term(f"={moment!r}", lambda sample: moment)
-        return self.term(node.arg, depth + 1)
+        term = self.term(node.arg, depth + 1)
+        if known or node.type_name.array_bounds:
+            return term
+        if names[-1] in _TEXT_TYPES:
+            found = derived(
+                f"text({term.key})",
+                [term],
+                lambda sample: spelled(term.value(sample)),
+                plain=term.plain,
+                link=term.link,
+            )
+            return replace(found, variable=term.variable)
+        if names[-1] in _NUMBER_TYPES and term.variable is not None and term.variable.kind == "boolean":
+            return derived(f"int({term.key})", [term], lambda sample: _as_one(term.value(sample)))
+        return term
 
     def _term_collate_clause(self, node: Message, depth: int) -> Term:
         return self.term(node.arg, depth + 1)
@@ -337,13 +359,18 @@ class Compiler:
                 if ANYTHING in values:
                     return ANYTHING
                 try:
-                    return None if None in values and name != "coalesce" else compute(values)
+                    return None if None in values and name not in _OF_NULLS else compute(values)
                 except (ArithmeticError, IndexError, TypeError, ValueError):
                     return ANYTHING
 
             return derived(key, terms, value, plain=plain, link=terms[0].link)
         if name in words().spreading and any(each.plain and not each.key.startswith(_COLLECTIONS) for each in terms):
-            return spread(key, terms, max(each.link for each in terms))
+            literals = [constant(each)[1] for each in node.args]
+            within = result_of(name, key, terms, literals[0], literals)
+            for end in (within.least, within.most):
+                if abs(end) < 2**50:
+                    self.pool.add(end)
+            return spread(key, terms, max(each.link for each in terms), within)
         tests = name in words().tests and any(each.plain and TARGET in each.of for each in terms[:1])
         if tests and constant(node.args[-1]) != (True, ""):
             return Term(key, lambda sample: bool(sample.chance(key) & 1), of, truth=bit(key))
@@ -367,6 +394,9 @@ class Compiler:
             return Term(shape(node), lambda sample: AS_VALUE[truth(sample)], truth=truth)
         if name in _ARITHMETIC:
             left, right = self.term(node.lexpr, depth + 1), self.term(node.rexpr, depth + 1)
+            if not (left.of or right.of or left.wild or right.wild):
+                row = Sample(0, self.pool)  # the same in every row
+                self.pool.add(arithmetic(name, left.value(row), right.value(row)))
             return derived(
                 f"({left.key}{name}{right.key})",
                 [left, right],
@@ -379,6 +409,10 @@ class Compiler:
             return spread(key, [left, right], left.link) if left.plain else wild(key)
         truth = self._truth_a_expr(node, depth)
         return Term(shape(node), lambda sample: AS_VALUE[truth(sample)], truth=truth)
+
+
+def _as_one(value: Value) -> Value:
+    return int(value.flag) if isinstance(value, Free) else value
 
 
 def _signed(value: Value, sign: int) -> Value:

@@ -17,6 +17,7 @@ _KINDS = {
     **dict.fromkeys(("text", "varchar", "bpchar", "name", "char"), "text"),
     **dict.fromkeys(("date", "timestamp", "timestamptz"), "time"),
     "bool": "boolean",
+    "uuid": "uuid",
 }
 NOTHING, LINK, LIMITED = 0, 1, 2  # what an equality with another relation's column means
 _CONSTANT_COLUMNS = frozenset({"tableoid"})  # the same in every row
@@ -36,7 +37,7 @@ class Owners:
         joined: Sequence[Source],
         scope: Scope,
         link: Callable[[Owners, Source], int],
-        origin: Callable[[Source, str], Variable | None] | None = None,
+        origin: Callable[[Source, str, str], Variable | None] | None = None,
         *,
         inner: Sequence[Source] = (),
         all_alike: bool = False,
@@ -46,7 +47,7 @@ class Owners:
         self.inner = tuple(inner)
         self.scope = scope
         self._link = link
-        self._origin = origin or (lambda source, name: variable_of(source, name, f"{id(source)}.{name}"))
+        self._origin = origin or (lambda source, name, key: variable_of(source, name, f"{key}.{name}"))
         self._all_alike = all_alike
         self._links: dict[int, int] = {}
 
@@ -69,7 +70,8 @@ class Owners:
             return None
         if source is self.target:
             return self._target_column(name)
-        variable = self._origin(source, name)
+        place = next(place for place, each in enumerate((*self.joined, *self.inner)) if each is source)
+        variable = self._origin(source, name, f"{place}")  # a key that is the same whenever the text is judged
         if variable is None:
             return None
         if self._all_alike:
@@ -118,5 +120,7 @@ def variable_of(source: Source, name: str, key: str) -> Variable:
     """The variable that stands for a stored column."""
     column = source.column(name)
     bound = _INTEGERS.get(column.type_name, 2**63) if column is not None else 2**63
-    kind = _KINDS.get(column.type_name, "") if column is not None else ""
-    return Variable(key, kind, -bound, bound - 1, positive=words().is_key(name), past=words().is_past(name))
+    kind = _KINDS.get(column.type_name, "other") if column is not None else ""
+    scaled = column is not None and column.type_name in ("numeric", "money")
+    keyed, past = words().is_key(name), words().is_past(name)
+    return Variable(key, kind, -bound, bound - 1, positive=keyed, past=past, scaled=scaled)

@@ -31,6 +31,7 @@ from blastwall.sql.tree import (
     unwrap,
 )
 from blastwall.sql.truth import (
+    ANY,
     FALSE,
     NULL,
     TARGET,
@@ -98,12 +99,11 @@ class Selections:
         tested = compiler.term(node.testexpr, depth + 1)
         if tested.of != {TARGET} or not tested.plain or tested.wild:
             return anybody
-        if self._is_empty(owners, select):
-            return always(FALSE)
         if self._correlates(owners, select):
             return anybody
         strength = self.strength(owners, select, owners.scope)
-        return linked(f"{tested.key} in {shape(node.subselect)}", strength) if strength else anybody
+        found = linked(f"{tested.key} in {shape(node.subselect)}", strength) if strength else anybody
+        return _unless_empty(found) if self._may_be_empty(owners, select) else found
 
     def _exists(self, owners: Owners, compiler: Compiler, select: Message) -> Truth:
         """``EXISTS (SELECT ... WHERE ...)``: true where its condition can be."""
@@ -111,8 +111,6 @@ class Selections:
             return anybody
         if aggregates(select):
             return always(TRUE)
-        if self._is_empty(owners, select):
-            return always(FALSE)
         inside, opened = self._inside(owners, select)
         clauses = [clause for each in (select.where_clause, *opened.required) for clause in conjuncts(each)]
         inside.limit(self.limited(inside, inside.inner[len(owners.inner) :], [select.where_clause], opened))
@@ -126,7 +124,7 @@ class Selections:
             found = condition(sample)
             return FALSE if found == NULL else found  # EXISTS is never NULL
 
-        return exists
+        return _unless_empty(exists) if self._may_be_empty(owners, select) else exists
 
     def _scalar(self, owners: Owners, compiler: Compiler, node: Message, select: Message, depth: int) -> Term:
         key = shape(node.subselect)
@@ -171,9 +169,9 @@ class Selections:
             return LIMITED if _is_spelled(source.function.functions) else NOTHING
         return NOTHING if not source.name or self._is_target(owners, source) else LINK
 
-    def origin(self, source: Source, name: str) -> Variable | None:
+    def origin(self, source: Source, name: str, key: str) -> Variable | None:
         """The variable behind a FROM item's column (origins.py)."""
-        return variable_within(self._walk, source, name, str(id(source)))
+        return variable_within(self._walk, source, name, key)
 
     def limited(
         self, owners: Owners, sources: Sequence[Source], conditions: Sequence[Message], opened: From
@@ -263,8 +261,8 @@ class Selections:
             return NOTHING
         return LIMITED if found and all(each in found for each in shown) else LINK
 
-    def _is_empty(self, owners: Owners, select: Message) -> bool:
-        """Whether a sub-query certainly selects nothing."""
+    def _may_be_empty(self, owners: Owners, select: Message) -> bool:
+        """Whether no sample is one that a sub-query selects: NOT IN and NOT EXISTS may then hold for every row."""
         if select.HasField("limit_count") and number(select.limit_count) == 0:
             return True
         if select.op > 1 or not kind_of(select.where_clause):
@@ -310,6 +308,11 @@ class Selections:
             return True
         relation, target = source.relation, owners.target.relation
         return relation is not None and target is not None and any(oid == target.oid for oid, _ in relation.reads)
+
+
+def _unless_empty(truth: Truth) -> Truth:
+    """The answer about a sub-query that may select nothing: nobody knows whether it ever holds."""
+    return lambda sample: min(truth(sample), ANY)
 
 
 def _meant(path: list[str], scope: Scope) -> list[Source]:

@@ -1,14 +1,16 @@
 """Answers of a condition on a sample row, and the terms they are computed from.
 
-There are six answers, from the best evidence that a row is spared to none: FALSE, NULL, UNLINKED (false, but
-only because no row of another relation matches), ANY (nobody knows: an adversary chooses), LINKED (true because such a
-row matches), TRUE.
+There are eight answers, from the best evidence that a row is spared to none: MATCHED (false, because a row of another
+relation matches), FALSE, NULL, UNLINKED (false, but only because no such row matches), ANY (nobody knows: an adversary
+chooses), LINKED (true because such a row matches), TRUE, UNMATCHED (true because none does). MATCHED and UNMATCHED are
+what NOT makes of LINKED and UNLINKED, and it makes those of them again.
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
@@ -16,11 +18,23 @@ from importlib.resources import files
 from zlib import crc32
 
 from blastwall.sql.tree import Message, everything_within
-from blastwall.sql.values import ANYTHING, NOW, Free, Pool, Sample, Value, Variable
+from blastwall.sql.values import ANYTHING, FUTURE, NOW, OLDEST, Free, Pool, Sample, Value, Variable, flag_in
 
-FALSE, NULL, UNLINKED, ANY, LINKED, TRUE = range(6)
-OPPOSITE = {FALSE: TRUE, NULL: NULL, UNLINKED: TRUE, ANY: ANY, LINKED: FALSE, TRUE: FALSE}
+MATCHED, FALSE, NULL, UNLINKED, ANY, LINKED, TRUE, UNMATCHED = range(-1, 7)
+OPPOSITE = {
+    MATCHED: LINKED,
+    FALSE: TRUE,
+    NULL: NULL,
+    UNLINKED: UNMATCHED,
+    ANY: ANY,
+    LINKED: MATCHED,
+    TRUE: FALSE,
+    UNMATCHED: UNLINKED,
+}
+BY_A_MATCH = frozenset({MATCHED, UNLINKED, LINKED, UNMATCHED})
 AS_VALUE: dict[int, Value] = {
+    MATCHED: ANYTHING,
+    UNMATCHED: ANYTHING,
     FALSE: False,
     NULL: None,
     UNLINKED: ANYTHING,
@@ -74,10 +88,13 @@ class Words:
     multiplying: frozenset[str]
     tests: frozenset[str]
     test_operators: frozenset[str]
+    never_empty: frozenset[str]
     field_operators: frozenset[str]
     matching_everything: frozenset[str]
     key_names: tuple[str, ...]
     past_names: tuple[str, ...]
+    parts: Mapping[str, tuple[int, int]]
+    results: Mapping[str, tuple[int, int]]
 
     def is_key(self, name: str) -> bool:
         """Whether a column of that name holds keys."""
@@ -88,12 +105,46 @@ class Words:
         return any(fnmatchcase(name.lower(), pattern) for pattern in self.past_names)
 
 
+def result_of(name: str, key: str, terms: Sequence[Term], first: Value, literals: Sequence[Value]) -> Variable:
+    """The variable for what a function of that name gives: within its bounds, and not empty where it never is.
+
+    ``first`` is its first argument and ``literals`` are all of them, where they are literals.
+    """
+    if name in ("date_part", "extract"):
+        moment = next((each.variable for each in terms if each.variable is not None), None)
+        part = first.lower() if isinstance(first, str) else ""
+        if moment is not None and part in ("epoch", "year", "isoyear"):
+            ends = [OLDEST, NOW if moment.past else FUTURE]
+            seconds, years = [int(each * 86400) for each in ends], [int(1970 + each / 365.2425) for each in ends]
+            least, most = seconds if part == "epoch" else years
+            return Variable(key, "number", least, most)
+        least, most = words().parts.get(part, (-(2**63), 2**63 - 1))
+        if moment is not None and moment.kind == "time" and part in ("century", "day", "month"):
+            least = 1  # an interval may have none
+        return Variable(key, "number", least, most)
+    if name in words().results:
+        least, most = words().results[name]
+        return Variable(key, "number", least, most)
+    texts = [each for each in literals if isinstance(each, str)]
+    filled = (
+        name in words().never_empty
+        or (name == "format" and bool(texts) and re.sub(r"%[-0-9$*]*[sIL]", "", texts[0]) != "")
+        or (name in ("lpad", "rpad") and any(isinstance(each, int) and each > 0 for each in literals))
+    )
+    return Variable(key, positive=filled)
+
+
 @cache
 def words() -> Words:
     """The lists, loaded once."""
     table = tomllib.loads(files("blastwall.sql").joinpath("predicates.toml").read_text("utf-8"))
     keys, past = tuple(table.pop("key_names")), tuple(table.pop("past_names"))
-    return Words(**{name: frozenset(names) for name, names in table.items()}, key_names=keys, past_names=past)
+    parts, results = (
+        {name: (int(least), int(most)) for name, (least, most) in table.pop(which).items()}
+        for which in ("parts", "results")
+    )
+    lists = {name: frozenset(names) for name, names in table.items()}
+    return Words(**lists, key_names=keys, past_names=past, parts=parts, results=results)
 
 
 def shape(node: Message) -> str:
@@ -136,9 +187,10 @@ def token(key: str) -> Term:
     return Term(key, lambda sample: value)
 
 
-def spread(key: str, terms: Sequence[Term], link: int) -> Term:
-    """A value made up from columns, as varied as they are."""
-    variable = Variable(key, past=any(each.variable is not None and each.variable.past for each in terms))
+def spread(key: str, terms: Sequence[Term], link: int, within: Variable | None = None) -> Term:
+    """A value made up from columns, as varied as they are, ``within`` the bounds of a variable called ``key``."""
+    past = any(each.variable is not None and each.variable.past for each in terms)
+    variable = Variable(key, past=past) if within is None else replace(within, past=past)
     made = derived(key, terms, lambda sample: sample.value(variable), plain=True, link=link)
     return replace(made, variable=variable, wild=False, guessed=True)
 
@@ -177,7 +229,7 @@ def truth_of(term: Term) -> Truth:
         if isinstance(found, Free) and of_target:
             return TRUE if found.flag else FALSE
         if isinstance(found, str):
-            return TRUE if found.strip().lower() in ("t", "true", "y", "yes", "on", "1") else FALSE
+            return TRUE if flag_in(found) else FALSE
         return ANY
 
     return test
@@ -192,7 +244,7 @@ def linked(key: str, strength: int) -> Truth:
 def both(answers: Iterable[int]) -> int:
     """AND. NULL AND ANY may be false, and its opposite then true: nobody knows."""
     found = set(answers)
-    for answer in (FALSE, UNLINKED, ANY, NULL, LINKED):
+    for answer in (FALSE, MATCHED, UNLINKED, ANY, NULL, LINKED, UNMATCHED):
         if answer in found:
             return answer
     return TRUE
@@ -201,10 +253,10 @@ def both(answers: Iterable[int]) -> int:
 def either(answers: Iterable[int]) -> int:
     """OR."""
     found = set(answers)
-    for answer in (TRUE, LINKED, ANY):
+    for answer in (TRUE, UNMATCHED, LINKED, ANY, UNLINKED, NULL, MATCHED):
         if answer in found:
             return answer
-    return UNLINKED if UNLINKED in found else NULL if NULL in found else FALSE
+    return FALSE
 
 
 def all_of(truths: Sequence[Truth]) -> Truth:

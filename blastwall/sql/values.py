@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from hashlib import md5
 from typing import Any, TypeAlias
 from zlib import crc32
@@ -24,7 +24,7 @@ class _Anything:
 
 ANYTHING = _Anything()
 Comparable: TypeAlias = Any  # two of the same kind: numbers, texts
-Value = Any  # int, float, str, bool, None (NULL), Moment, Free, tuple (a row), list (an array), ANYTHING
+Value = Any  # int, float, str, bool, None (NULL), Moment, Span, Free, tuple (a row), list (an array), ANYTHING
 
 NOW = 20_500.0  # days since 1970: the moment every sample is taken at
 OLDEST = 11_000.0  # about the year 2000: no ordinary row is older
@@ -32,12 +32,24 @@ FUTURE = 25_000.0
 _SOME_TIME_AGO = 19_500.0
 _LENGTHS = 60
 _GENERIC = (7919, -104_729, 0, 1, -3, 2)
+_UUIDS = (
+    "0f6f2c1e-58b1-4a7b-9d65-3a1f7c2e9b40",
+    "9b2d6f0a-7c41-4e0f-8a3d-5e6f70819243",
+    "e41c0d7b-2f63-4d8e-b1a9-c0d4e5f60718",
+)
 _TEXTS = ("zq7", "", "a", "Zebra", "0")
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
     """A date or time, in days since 1970."""
+
+    days: float
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The time between two moments, in days."""
 
     days: float
 
@@ -51,7 +63,7 @@ class Free:
     text: str
     days: float
     flag: bool
-    kind: str = ""  # number, text, time, boolean, or "" when unknown
+    kind: str = ""  # number, text, time, boolean, uuid, other, or "" when unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,7 @@ class Variable:
     most: int = 2**63 - 1
     positive: bool = False  # a key: numbers from 1, texts not empty
     past: bool = False  # a time that is over, as of created_at
+    scaled: bool = False  # a number that is written with digits behind the point
 
 
 class Pool:
@@ -83,6 +96,8 @@ class Pool:
             if abs(value) < 1e18:
                 whole = int(value)
                 self.numbers.update(dict.fromkeys((whole, whole - 1, whole + 1)))
+                if 0 <= whole <= NOW - OLDEST:
+                    self._ago(whole)
                 if 0 <= whole <= _LENGTHS:
                     self.texts["x" * whole] = None  # it may be compared with a length
         elif isinstance(value, str) and len(self.texts) < 500:
@@ -93,8 +108,16 @@ class Pool:
             moment = moment_in(value)
             if moment is not None:
                 self.add(moment)
+            length = interval_days(value)
+            if length is not None:
+                self._ago(length)
         elif isinstance(value, Moment):
             self.days.update(dict.fromkeys((value.days, value.days - 1.0, value.days + 1.0)))
+
+    def _ago(self, length: float) -> None:
+        """It may be compared with the days since a moment."""
+        if len(self.days) < 200:
+            self.add(Moment(NOW - length))
 
 
 class Sample:
@@ -114,7 +137,10 @@ class Sample:
 
     def chance(self, key: str) -> int:
         """A number that depends on this sample and ``key`` only."""
-        return crc32(f"{self.index}|{key}".encode())
+        chance = crc32(f"{self.index}|{key}".encode())
+        # A checksum alone is linear: between two keys of one length the same bits would differ in every sample.
+        chance = (chance ^ chance >> 16) * 0x45D9F3B & 0xFFFFFFFF
+        return chance ^ chance >> 15
 
     def value(self, variable: Variable) -> Free:
         """What the variable is in this row."""
@@ -128,20 +154,57 @@ class Sample:
         numbers = [each for each in self._numbers if variable.least <= each <= variable.most]
         if variable.positive:
             numbers = [each for each in numbers if each > 0]
-        texts = [each for each in self._texts if each] if variable.positive else self._texts
+        filled = variable.positive or variable.kind == "other"
+        texts = [each for each in self._texts if each] if filled else self._texts
+        if variable.kind == "uuid":
+            texts = [*_UUIDS, *(each for each in texts if _is_uuid(each) and not _is_edge(each))]
         highest = NOW if variable.past else FUTURE
         days = [each for each in self._days if OLDEST <= each <= highest and (not variable.past or each < NOW)]
         if not variable.past:
             days.append(NOW + 2000.5)
         number = numbers[chance % len(numbers)] if numbers else 1
-        return Free(
-            variable.key,
-            number,
-            str(number) if variable.kind == "number" else texts[(chance >> 8) % len(texts)],
-            days[(chance >> 16) % len(days)] if days else NOW - 0.5,
-            bool(chance >> 24 & 1),
-            variable.kind,
-        )
+        day = days[(chance >> 16) % len(days)] if days else NOW - 0.5
+        flag = bool(chance >> 24 & 1)
+        if variable.kind == "number":
+            text = f"{number}.{chance >> 8 & 1}5" if variable.scaled else str(number)
+        elif variable.kind == "time":
+            text = moment_text(day)
+        elif variable.kind == "boolean":
+            text = "true" if flag else "false"
+        else:
+            text = texts[(chance >> 8) % len(texts)]
+        return Free(variable.key, number, text, day, flag, variable.kind)
+
+
+def _is_uuid(text: str) -> bool:
+    return re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", text) is not None
+
+
+def _is_edge(text: str) -> bool:
+    """Whether this is the least or the greatest UUID, which no row has."""
+    return len(set(text)) == 2 and text[0] in "0f"
+
+
+def moment_text(days: float) -> str:
+    """A moment as the server writes it."""
+    moment = datetime(1970, 1, 1) + timedelta(days=days)  # noqa: DTZ001  # the zone is written, and the same for all
+    return f"{moment:%Y-%m-%d %H:%M:%S}+00"
+
+
+def spelled(value: Value) -> Value:
+    """A value cast to text."""
+    if isinstance(value, Free):
+        return value.text
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Moment):
+        try:
+            return moment_text(value.days)
+        except OverflowError:
+            return ANYTHING
+    if isinstance(value, (int, float)):
+        return str(value)
+    return value if value is None or isinstance(value, str) else ANYTHING
 
 
 def number_in(text: str) -> float | None:
@@ -172,6 +235,8 @@ def moment_in(text: str) -> Moment | None:
 def shifted(moment: float, sign: int, by: Value) -> Value:
     """A moment plus or minus an interval. An interval of unknown length is some hundred days."""
     length = interval_days(by) if isinstance(by, str) else float(by) if isinstance(by, (int, float)) else None
+    if isinstance(by, Span):
+        length = by.days
     if length is None:
         length = NOW - _SOME_TIME_AGO
     return Moment(moment + sign * length)
@@ -212,11 +277,18 @@ def order(left: Value, right: Value) -> int | None:
 
 def _alike(value: Value, with_: Value) -> Comparable:
     """``value`` in the type that comparing it with ``with_`` takes."""
-    if isinstance(value, Moment):
+    if isinstance(value, (Moment, Span)):
         return value.days
     if isinstance(value, Free):
         return _free_alike(value, with_)
     if isinstance(value, str):
+        if isinstance(with_, Span):
+            length = interval_days(value)
+            if length is None:
+                raise TypeError("no length of time")
+            return length
+        if isinstance(with_, Free) and with_.kind == "boolean":
+            return flag_in(value)
         if isinstance(with_, Moment) or (isinstance(with_, Free) and with_.kind == "time"):
             moment = moment_in(value)
             return moment.days if moment is not None else NOW
@@ -241,10 +313,17 @@ def _free_alike(value: Free, with_: Value) -> float | str:
         kinds = {value.kind, with_.kind}
         return value.days if "time" in kinds else value.text if "text" in kinds else value.number
     if isinstance(with_, str):
+        if value.kind == "boolean":
+            return value.flag
         if value.kind == "time" or (not value.kind and moment_in(with_) is not None):
             return value.days
         return value.number if value.kind == "number" else value.text
     return value.number
+
+
+def flag_in(text: str) -> bool:
+    """The boolean a text spells."""
+    return text.strip().lower() in ("t", "true", "y", "yes", "on", "1")
 
 
 def as_number(value: Value) -> float | None:
@@ -300,6 +379,19 @@ def _coalesce(values: Sequence[Value]) -> Value:
     return next((value for value in values if value is not None), None)
 
 
+def _age(values: Sequence[Value]) -> Value:
+    """age(moment), the time until today, and age(moment, moment)."""
+    moments = values if len(values) > 1 else [Moment(NOW), *values]
+    if not all(isinstance(each, (Moment, Free)) for each in moments):
+        return ANYTHING
+    return Span(moments[0].days - moments[1].days)
+
+
+def _joined(between: str | None, values: Sequence[Value]) -> Value:
+    texts = [as_text(value) for value in values if value is not None]
+    return ANYTHING if between is None or None in texts else between.join(text for text in texts if text is not None)
+
+
 def _power(values: Sequence[Value]) -> Value:
     base, exponent = as_number(values[0]), as_number(values[1])
     if base is None or exponent is None or abs(exponent) > 64:
@@ -345,7 +437,6 @@ def _repeated(values: Sequence[Value]) -> Value:
 # Functions that spread (predicates.toml), computed where all but their first argument are literal numbers: some numbers
 # leave nothing of it.
 CUT: Mapping[str, Callable[[Sequence[Value]], Value]] = {
-    "concat": _texts(str),
     "left": _head,
     "md5": _texts(lambda text: md5(text.encode(), usedforsecurity=False).hexdigest()),
     "repeat": _repeated,
@@ -379,6 +470,9 @@ COMPUTED: Mapping[str, Callable[[Sequence[Value]], Value]] = {
     "mod": _mod,
     "power": _power,
     "pow": _power,
+    "age": _age,
+    "concat": lambda values: _joined("", values),
+    "concat_ws": lambda values: _joined(as_text(values[0]), values[1:]),
     "num_nulls": lambda values: sum(value is None for value in values),
     "num_nonnulls": lambda values: sum(value is not None for value in values),
     "coalesce": _coalesce,
@@ -389,6 +483,8 @@ def arithmetic(name: str, left: Value, right: Value) -> Value:
     """``left name right`` for + - * / % ^ ||; ANYTHING when it cannot be computed."""
     if left is None or right is None:
         return None
+    if name == "-" and _is_moment(left) and _is_moment(right):
+        return Span(left.days - right.days)
     if isinstance(left, Moment) and right is ANYTHING and name in "+-":
         return shifted(left.days, 1 if name == "+" else -1, None)
     if left is ANYTHING or right is ANYTHING:
@@ -418,6 +514,10 @@ def arithmetic(name: str, left: Value, right: Value) -> Value:
         return one_number / other_number
     except (ArithmeticError, ValueError):
         return ANYTHING
+
+
+def _is_moment(value: Value) -> bool:
+    return isinstance(value, Moment) or (isinstance(value, Free) and value.kind == "time")
 
 
 def _numeric(value: Value) -> bool:

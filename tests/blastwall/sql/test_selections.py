@@ -34,6 +34,16 @@ from tests.blastwall.sql.judging import judged
         ("NOT EXISTS (SELECT 1 FROM customers WHERE false)", False),
         ("id = (SELECT max(id) FROM customers)", True),
         ("id = (SELECT id)", False),
+        ("NOT EXISTS (SELECT 1 FROM customers c WHERE c.id = customer_id)", True),
+        ("NOT NOT EXISTS (SELECT 1 FROM customers c WHERE c.id = customer_id)", False),
+        ("NOT (customer_id NOT IN (SELECT id FROM customers))", False),
+        ("EXISTS (SELECT 1 FROM customers c WHERE c.id = customer_id) IS NOT FALSE", False),
+        ("CASE WHEN NOT EXISTS (SELECT FROM customers c WHERE c.id = customer_id) THEN false ELSE true END", False),
+        (
+            "EXISTS (SELECT 1 FROM orders o WHERE o.id = orders.id AND o.status = orders.status AND o.total = orders.total"
+            " AND o.customer_id = orders.customer_id AND o.created_at = orders.created_at)",
+            False,
+        ),
         ("id = (SELECT 5)", True),
     ],
 )
@@ -53,6 +63,16 @@ def test_an_update_is_linked_by_rows_of_other_relations(condition: str, bounded:
     facts = judged(f"UPDATE orders SET total = 0 WHERE {condition}")
     assert facts.bounded is bounded
     assert ("joined_only" in facts.flags) is bounded
+
+
+def test_the_same_text_is_judged_the_same_each_time() -> None:
+    """Keys of samples must not depend on where objects lie in memory."""
+    inside = "SELECT 1 FROM customers a, customers b WHERE a.id = orders.customer_id AND b.balance = a.balance"
+    kept, found = [], set()
+    for number in range(200):
+        kept.append("x" * number)  # moves what is allocated next
+        found.add(judged(f"DELETE FROM orders WHERE EXISTS ({inside})").bounded)
+    assert found == {False}
 
 
 @pytest.mark.parametrize(("view", "bounded"), [("v_customers", False), ("orders", True)])

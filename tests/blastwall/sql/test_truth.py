@@ -1,4 +1,4 @@
-"""The six answers, and what a condition's least answer says."""
+"""The eight answers, and what a condition's least answer says."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from blastwall.sql.parser import parse
 from blastwall.sql.truth import (
     ANY,
     FALSE,
-    LINKED,
     NULL,
     OPPOSITE,
     TARGET,
@@ -67,8 +66,16 @@ def test_de_morgan_holds() -> None:
 
 def test_not_matching_is_as_good_as_a_value() -> None:
     """NOT IN another table's keys names certain rows; IN them may name all."""
-    assert OPPOSITE[LINKED] == FALSE
-    assert OPPOSITE[UNLINKED] == TRUE
+    assert least([negated(linked("a", 1))], Pool()) <= FALSE
+    assert OPPOSITE[UNLINKED] > TRUE
+
+
+def test_twice_not_is_nothing() -> None:
+    for answer, opposite in OPPOSITE.items():
+        assert OPPOSITE[opposite] == answer
+    for one, other in itertools.product(OPPOSITE, repeat=2):
+        assert OPPOSITE[OPPOSITE[both((one, other))]] == both((one, other))
+    assert least([negated(negated(linked("a", 1)))], Pool()) == UNLINKED
 
 
 def test_the_least_answer_is_the_best_evidence() -> None:
