@@ -30,12 +30,16 @@ _TOKEN: Final = rb"[A-Za-z0-9._%+/=@(\x80-\xff\\-]*\z"
 
 
 class Hit(NamedTuple):
-    """A value that was found: where, of which kind, whether to mask it, and whether it stands in hexadecimal."""
+    """A value that was found: where, of which kind, whether to mask it, and whether it stands in hexadecimal.
+
+    ``since`` is where the words begin by which it was known: its own start for most.
+    """
 
     start: int
     end: int
     kind: str
     masked: bool
+    since: int
     encoded: bool = False
 
 
@@ -150,7 +154,8 @@ class Detectors:
         for found in self._hex.finditer(text):
             start = found.start(1)
             for hit in self.scan(bytes.fromhex(found.group(1).decode("ascii"))):
-                yield Hit(start + 2 * hit.start, start + 2 * hit.end, hit.kind, hit.masked, True)
+                first, last = start + 2 * hit.start, start + 2 * hit.end
+                yield Hit(first, last, hit.kind, hit.masked, start + 2 * hit.since, True)
 
 
 class Stream:
@@ -208,9 +213,9 @@ class Stream:
             if word < cut and end - word <= MOST_HELD:
                 cut = word
         for hit in reversed(hits):
-            if hit.start < cut < hit.end:
-                if end - hit.start <= MOST_HELD:
-                    cut = hit.start
+            if hit.since < cut < hit.end:
+                if end - hit.since <= MOST_HELD:
+                    cut = hit.since
                 elif end - hit.end <= 8 and (body := self._detectors.body(hit.kind)) is not None:
                     self._open = body
                     return hit.end
@@ -285,17 +290,22 @@ def _find(kind: _Kind, text: bytes, before: bytes) -> Iterator[Hit]:
         for first, last in kind.check(text, start, end) if kind.check is not None else ((start, end),):
             previous = text[first - 1] if first else (before[0] if before else 0)
             following = text[last] if last < len(text) else 0
+            if kind.grouped:  # the pattern says what stands before it
+                previous = 0
             if previous not in kind.beside and following not in kind.beside:
-                yield Hit(first, last, kind.name, kind.masked)
+                yield Hit(first, last, kind.name, kind.masked, found.start() if kind.grouped else first)
 
 
 def _again(kind: _Kind, text: bytes) -> Iterator[re.Match[bytes]]:
-    """Matches, of which those that fail the check may overlap with the next."""
+    """Matches; the next begins behind the value that the check found in one, or behind its first byte if there is none.
+
+    A match may be longer than its value: the next one stands in it, after a blank.
+    """
     position = 0
     while (found := kind.exact.search(text, position)) is not None:
         yield found
-        good = kind.check is None or any(True for _ in kind.check(text, found.start(), found.end()))
-        position = max(found.end() if good else found.start() + 1, found.start() + 1)
+        values = kind.check(text, found.start(), found.end()) if kind.check is not None else ()
+        position = max((last for _, last in values), default=found.start() + 1)
 
 
 def _overwrite(text: bytes, hits: list[Hit], tally: Tally, document: bool) -> bytes:

@@ -120,6 +120,21 @@ def test_a_secret_key_is_known_by_the_word_before_it(engine: Detectors) -> None:
     assert tally.masked == {"aws_secret_key": 1}
 
 
+@pytest.mark.parametrize("before", ["AWS_SECRET_ACCESS_KEY=", "secret=", 'secret="', "secret: ", "secretAccessKey => "])
+def test_a_secret_key_is_known_however_the_word_before_it_is_joined(engine: Detectors, before: str) -> None:
+    assert engine.mask(f"{before}{SECRET}\n".encode(), Tally()) == f"{before}{'*' * 40}\n".encode()
+    assert engine.mask(f"{before}{SECRET}=\n".encode(), Tally()) == f"{before}{SECRET}=\n".encode()
+
+
+def test_values_that_stand_side_by_side_are_each_found(engine: Detectors) -> None:
+    for values in VALUES.values():
+        for one in values:
+            for other in values:
+                if "\n" not in one + other and not one.startswith("-----"):
+                    told = engine.mask(f"{one} {other} .".encode(), Tally()).decode()
+                    assert other not in told and one not in told, (one, other, told)
+
+
 def test_json_stays_json(engine: Detectors) -> None:
     document = json.dumps(
         {"card": 4111111111111111, "text": 'a "4111111111111111" \\', "list": [4111111111111111, 1.5], "key": PEM}
@@ -196,6 +211,7 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
 
 @settings(max_examples=400, deadline=None)
 @given(TEXTS, st.lists(st.integers(0, 10_000), max_size=12))
+@example(f"aws_secret_access_key = {SECRET}" + " b" * 72, [])  # cut behind the word by which it is known
 @example("x(415) 555-2671 " + "a" * 180, [])  # no telephone number: what is held must begin before the letter
 def test_a_value_in_pieces_is_masked_as_if_it_came_whole(text: str, cuts: list[int]) -> None:
     engine = detectors()
