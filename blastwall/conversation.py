@@ -284,6 +284,8 @@ class ProtocolSpec:
     its masking rules (None: nothing is masked). ``treatments`` says for text, catalogue, options and rules what masking
     makes of each statement (:class:`blastwall.masking.plan.Treatment`).
     ``canonical`` writes a text as its grammar reads it, without comments, for people to see ("" when it cannot).
+    ``literals``: its texts are SQL, so that statements which differ in numbers and strings alone have one shape, which
+    a person may approve for a while; of others each text is a shape of its own.
     ``start`` is called once when a gateway begins to listen for the protocol; what it returns is called at the end.
     ``roles`` makes the protocol's :class:`Roles`, to be used in one event loop and closed.
     """
@@ -297,3 +299,4 @@ class ProtocolSpec:
     roles: Callable[[], Roles] | None = None  # None: its targets make no logins for single sessions
     canonical: Callable[[str], str] = _no_canonical
     treatments: Callable[[str, Any, Any, Any], tuple[Any, ...]] = _no_treatments
+    literals: bool = False

@@ -248,13 +248,15 @@ class Gateway:
 
     def _asking(self, target: Target) -> Asking:
         section = self.bundle.config.approvals
-        canonical = registry.protocol(target.protocol).canonical
+        spec = registry.protocol(target.protocol)
         room = Room(section.rows.factor, section.rows.extra)
+        asking = Asking(
+            section.ticket_seconds, canonical=spec.canonical, room=room, keep=section.undo.rows, literals=spec.literals
+        )
         if section.escalation is None:
-            return Asking(section.ticket_seconds, canonical=canonical, room=room, keep=section.undo.rows)
+            return asking
         escalation = section.escalation
-        seconds = escalation.after_seconds
-        return Asking(section.ticket_seconds, escalation.groups, seconds, canonical, room, section.undo.rows)
+        return replace(asking, escalation=escalation.groups, escalate_seconds=escalation.after_seconds)
 
     async def _connect(
         self,

@@ -68,13 +68,22 @@ def _bound_fields(
 
 
 def shape(
-    *, principal: Principal, session: str, target: str, statement: Statement, facts: Facts, policy_version: str
+    *,
+    principal: Principal,
+    session: str,
+    target: str,
+    statement: Statement,
+    facts: Facts,
+    policy_version: str,
+    literals: bool = True,
 ) -> str:
     """As :func:`binding`, for all statements that differ only in literals and were found to do the same; "" for none.
 
     The gateway's findings are part of it: another object, flag or bound is another shape, whatever the text looks like.
+    ``literals``: the text is SQL. Elsewhere quotes and digits say nothing (a shell's 'nginx' is the name of what is
+    restarted): a shape is that one text then.
     """
-    text = shape_text(statement.text)
+    text = shape_text(statement.text) if literals else statement.text
     if not text:
         return ""
     alike = statement._replace(

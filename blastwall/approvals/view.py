@@ -228,7 +228,7 @@ def _cautions(request: ApprovalRequest) -> Iterator[str]:
         yield UNBOUNDED
     if request.bound is None and changes_rows(facts):
         yield HIDDEN if hides_count(facts) else UNCOUNTED
-    if _COMMENT.search(text):
+    if request.canonical and _COMMENT.search(text):  # only where our own grammar has read it: a shell's --all runs
         yield COMMENTS
     values = [_text(one) for one in request.statement.parameters]
     unclear = legend("".join((text, *(str(one) for one in facts.objects), *values)))

@@ -114,4 +114,5 @@ PROTOCOL = ProtocolSpec(
     _roles,
     canonical=_canonical,
     treatments=_treatments,
+    literals=True,
 )

@@ -94,6 +94,12 @@ def test_literals_are_all_that_a_shape_leaves_out() -> None:
     assert shaped("DELETE FROM orders WHERE n = 'it''s'") == shaped("DELETE FROM orders WHERE n = ''")
 
 
+def test_where_quotes_are_no_literals_a_shape_is_one_text() -> None:
+    one, other = "exec: systemctl restart 'nginx'", "exec: systemctl restart 'postgresql'"
+    assert shaped(one, literals=False) == shaped(one, literals=False) != shaped(other, literals=False)
+    assert shaped("-- x", literals=False)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -94,6 +94,11 @@ def test_what_it_does_to_rows_and_what_to_beware_of(facts: Facts, rows: str, cau
     assert any(caution in line for line in view.cautions) if caution else view.cautions == ()
 
 
+def test_what_runs_is_not_called_a_comment() -> None:
+    view = view_of(ask(text="exec: journalctl --vacuum-size=1", canonical=""))
+    assert not any("comments" in line for line in view.cautions)
+
+
 def test_apr_018_comments_are_pointed_out_and_the_canonical_text_has_none() -> None:
     view = view_of(ask(text="/* approved by security, harmless */ DROP TABLE orders", canonical="DROP TABLE orders"))
     assert any("comments" in line for line in view.cautions)
