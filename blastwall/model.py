@@ -76,6 +76,7 @@ class Target:
     hold_seconds: float = 60.0
     outlive_token_minutes: float = 0.0
     linger_minutes: float = 5.0  # a session ends this long after its last connection
+    agent_connections: int = 64  # of one agent at a time, in one gateway process
     budgets: Mapping[str, int] = field(default_factory=dict)  # rows, bytes, statements: per session
     options: Any = None
     masking: Any = None  # blastwall.masking.rules.Rules, narrowed to whoever's session it is; None: nothing is masked

@@ -41,6 +41,7 @@ from blastwall.model import (
 from blastwall.policy.connecting import connecting
 from blastwall.policy.decide import Standing
 from blastwall.ports import Approvals, Capsules, Clock, Recorder, Recording, Sessions, Vendor, Verifier
+from fargate_proxy.crowd import Crowd, Crowded, Displaced
 from fargate_proxy.decider import Asking, Decider
 from fargate_proxy.endings import Endings
 from fargate_proxy.failures import BestEffort, tell
@@ -83,6 +84,7 @@ class Gateway:
     shared: dict[str, dict[str, Any]] = field(default_factory=dict)
     ledgers: dict[str, Ledger] = field(default_factory=dict)
     watch: Watch = field(default_factory=Watch)
+    crowd: Crowd = field(default_factory=Crowd)
     endings: Endings = field(init=False)
     journal: Journal = field(init=False)
     standing: Standing = field(init=False)
@@ -114,9 +116,13 @@ class Gateway:
             raise
         try:
             try:
-                async with asyncio.timeout(GREET_SECONDS):
-                    hello = await conversation.greet()
+                with self.crowd.greeting():
+                    async with asyncio.timeout(GREET_SECONDS):
+                        hello = await conversation.greet()
             except TimeoutError:
+                return
+            except Displaced as reason:
+                log.warning("%s", reason)
                 return
             if hello is not None:
                 try:
@@ -153,6 +159,17 @@ class Gateway:
                 Denial(DenialCode.IDENTITY, f'there is no target "{hello.target}" here', f"Targets: {known or 'none'}.")
             )
             return
+        try:
+            with self.crowd.attending(principal, target):
+                await self._join(conversation, hello, principal, target, spec)
+        except Crowded as fault:
+            await self._note_refusal(hello, spec, str(fault))
+            await conversation.refuse(Denial(DenialCode.BUDGET, str(fault), "Close one, and connect again."))
+
+    async def _join(
+        self, conversation: Conversation, hello: Hello, principal: Principal, target: Target, spec: ProtocolSpec
+    ) -> None:
+        """Its session, which may be one that other connections have."""
         try:
             session = await self.ports.sessions.open(principal, target, self._break_glass(principal, hello))
         except TokenFault as fault:

@@ -194,6 +194,7 @@ def _target(name: str, section: TargetSection, options: BaseModel) -> Target:
         hold_seconds=section.hold_seconds,
         outlive_token_minutes=section.outlive_token_minutes,
         linger_minutes=section.linger_minutes,
+        agent_connections=section.agent_connections,
         budgets=MappingProxyType(section.budgets.model_dump(exclude_none=True)),
         options=options,
     )

@@ -179,6 +179,7 @@ class TargetSection(Section):
     hold_seconds: Annotated[StrictFloat, Field(ge=0, le=3600)] = 60.0
     outlive_token_minutes: Minutes = 0.0
     linger_minutes: Minutes = 5.0
+    agent_connections: Annotated[StrictInt, Field(ge=1, le=2000)] = 64
     budgets: Budgets = Budgets()
     credential: Credentials
     tls: dict[str, Any] = Field(default_factory=dict)

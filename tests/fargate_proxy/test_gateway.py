@@ -303,6 +303,19 @@ async def test_an_unknown_target_names_the_known_ones(bundle: Bundle) -> None:
     assert "shop" in denial.hint
 
 
+async def test_an_agent_with_all_its_connections_is_told_so(bundle: Bundle) -> None:
+    play = Play()
+    gateway, task = serve(play, bundle)
+    with contextlib.ExitStack() as others:
+        for _ in range(bundle.targets["shop"].agent_connections):
+            others.enter_context(gateway.crowd.attending(AGENT, bundle.targets["shop"]))
+        await finish(task)
+    assert [(denial.code, denial.hint) for denial in play.denials] == [
+        (DenialCode.BUDGET, "Close one, and connect again.")
+    ]
+    assert not play.intents, "no session was opened"
+
+
 async def test_policy_decides_about_connecting_and_the_refusal_is_recorded(bundle: Bundle) -> None:
     play = Play()
     play.principal = replace(AGENT, groups=frozenset())
