@@ -22,6 +22,12 @@ ROOT = Path(__file__).resolve().parent
 
 
 def main() -> int:
+    if len(sys.argv) > 1:  # the CDK's command line takes them, and passes none on
+        sys.stderr.write(
+            "app.py takes no arguments: choices go to the CDK (npx aws-cdk synth -c topology=dev), or into\n"
+        )
+        sys.stderr.write('CDK_CONTEXT_JSON=\'{"topology": "dev"}\'\n')
+        return 2
     output = os.environ.get("CDK_OUTDIR") or str(ROOT / "cdk.out")
     app = App(context=context(ROOT, os.environ), outdir=output, analytics_reporting=False)
     try:

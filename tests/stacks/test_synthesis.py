@@ -28,3 +28,11 @@ def test_a_mistake_is_told_without_a_traceback(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "nothing was synthesized:\ncdk context topology: choose one of dev, nat, isolated" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_choices_that_would_not_be_heard_are_refused(tmp_path: Path) -> None:
+    environ = {**os.environ, "CDK_OUTDIR": str(tmp_path)}
+    command = [sys.executable, "app.py", "-c", "topology=dev"]
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "takes no arguments" in done.stderr
+    assert not list(tmp_path.iterdir())
