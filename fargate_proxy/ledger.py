@@ -43,10 +43,13 @@ class Ledger:
         self.statements += 1
 
     def relayed(self, masked: Masked) -> None:
-        """Count a chunk. Raises BudgetSpent when it would take the session past its rows or bytes."""
+        """Count a chunk. Raises BudgetSpent when it would take the session past its rows or bytes.
+
+        What holds no row is not stopped for rows used up before: by then policy decides, and refuses in words.
+        """
         self.rows += masked.rows
         self.bytes += len(masked.data)
-        if self._row_limit is not None and self.rows > self._row_limit:
+        if self._row_limit is not None and self.rows > self._row_limit and masked.rows:
             raise BudgetSpent("rows", self._row_limit)
         if self._byte_limit is not None and self.bytes > self._byte_limit:
             raise BudgetSpent("bytes", self._byte_limit)

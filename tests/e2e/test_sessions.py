@@ -190,8 +190,12 @@ def test_a_budget_of_rows_counts_over_connections_and_stops_a_result_midway(vari
         with pytest.raises(psycopg.OperationalError, match="budget of 100 rows is used up"):
             connection.execute("SELECT id FROM orders")
         assert connection.closed
-    with variants.connect(token, target="small") as connection, pytest.raises(errors.ConfigurationLimitExceeded):
-        connection.execute("SELECT 1")
+    with variants.connect(token, target="small") as connection:
+        with pytest.raises(errors.ConfigurationLimitExceeded, match="budget-spent") as spent:
+            connection.execute("SELECT 1")
+        assert "larger budget" in (spent.value.diag.message_hint or "")
+        connection.rollback()
+        assert not connection.closed, "what comes too late is refused in words, and ends nothing"
 
 
 def test_a_budget_of_bytes(variants: Stack) -> None:

@@ -29,6 +29,14 @@ def test_a_result_is_stopped_when_it_passes_the_budget(name: str) -> None:
         ledger.relayed(Masked(b"x", rows=1))
 
 
+def test_what_holds_no_row_is_not_stopped_for_rows_that_were_used_up_before() -> None:
+    ledger = Ledger({"rows": 10}, {"rows": 11})
+    ledger.relayed(Masked(b"ROLLBACK"))
+    assert ledger.exhausted == {"rows"}, "and policy refuses the rest in words"
+    with pytest.raises(BudgetSpent, match="rows"):
+        ledger.relayed(Masked(b"x", rows=1))
+
+
 def test_the_store_is_told_each_use_once() -> None:
     ledger = Ledger({}, {"rows": 5})
     ledger.relayed(Masked(b"abc", rows=2))
