@@ -153,6 +153,11 @@ class PostgresConversation:
             raise NotOffered(
                 f'database "{database}" is not open to agents at {target.name}: use {" or ".join(options.databases)}'
             )
+        user = arrival.hello.database_user
+        if user is not None and options.database_users and user not in options.database_users:
+            raise NotOffered(
+                f'user "{user}" is not open to agents at {target.name}: use {" or ".join(options.database_users)}'
+            )
         tls = options.tls
         self._route = Route(target.host, target.port, tls.mode, str(tls.ca_file) if tls.ca_file else None)
         parameters = self._parameters(arrival, options, database)

@@ -33,7 +33,8 @@ class Tls(_Section):
 
 
 class Options(_Section):
-    """Settings of one target. Empty lists of databases or users mean: any name, the server decides.
+    """Settings of one target. Without ``databases`` any may be named, without ``database_users`` any of the target's
+    credentials; who names no user gets the first credential's.
 
     ``allowed_functions`` are user functions (``schema.name``) an owner vouches for: they then count as harmless reads.
     ``catalogue_file`` is a snapshot for judging statements without a connection. ``attribution`` says where the

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from blastwall.conversation import Hello, Host
-from blastwall.errors import UpstreamFault
+from blastwall.errors import NotOffered, UpstreamFault
 from blastwall.model import Credential, Secret, Target
 from blastwall.protocols.postgres import messages
 from blastwall.protocols.postgres.arrival import Arrival
@@ -132,3 +132,25 @@ async def test_a_server_that_did_not_take_a_pin_gets_no_session(report: dict[str
     told._arrival = None  # this wire cannot be closed
     await told.close()
     server.close()
+
+
+@pytest.mark.parametrize(
+    ("user", "database", "said"),
+    [
+        ("owner", "shop", 'user "owner" is not open to agents at t: use reader or writer'),
+        ("reader", "postgres", 'database "postgres" is not open to agents at t: use shop'),
+    ],
+)
+async def test_other_users_and_databases_than_the_configurations_are_not_offered(
+    user: str, database: str, said: str
+) -> None:
+    options = Options(databases=("shop",), database_users=("reader", "writer"), tls=Tls(mode="disable"))
+    told = conversation()
+    signal = Signal(asyncio.get_running_loop())
+    hello = Hello(Secret("x" * 20), "t", user, {"database": database})
+    told._arrival = Arrival(Downstream(), deaf_wire(signal), signal, hello, {}, 0)
+    with pytest.raises(NotOffered) as refused:
+        await told.connect(Target("t", "postgres", "127.0.0.1", 9, options=options), Credential(user, None, "static"))
+    assert str(refused.value) == said
+    told._arrival = None  # this wire cannot be closed
+    await told.close()
