@@ -6,7 +6,7 @@ apart, judged word by word, and sent on as a text of our own making (:func:`writ
 
     line    := command ( '|' command )*
     command := word+ redirection*
-    word    := ( bare | '...' | "..." )+        without a space in between they are one word
+    word    := [ ~ | ~/ ] ( bare | '...' | "..." )*   without a space in between they are one word
     bare    := [A-Za-z0-9_@%+=:,./-]+
     redirection := 2>&1 | [2]>/dev/null | [2]>/dev/stdout ... | > word | >> word | < word
 
@@ -38,10 +38,15 @@ class Unreadable(ClientFault):
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """``text`` is what the program gets as one argument; ``quoted`` tells that any of it stood in quotes."""
+    """``text`` is what the program gets as one argument; ``quoted`` tells that any of it stood in quotes.
+
+    ``home``: it began with an unquoted tilde; the program gets the home directory's name in place of the dot with which
+    ``text`` begins then. A command runs in that directory, so both name the same file.
+    """
 
     text: str
     quoted: bool = False
+    home: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +90,19 @@ def write(commands: tuple[Command, ...]) -> str:
 
 
 def _written(command: Command) -> str:
-    words = [shlex.quote(word.text) for word in command.words]
+    words = [_word(word) for word in command.words]
     for redirection in command.redirections:
         number = "" if redirection.descriptor == _usual(redirection.operator) else str(redirection.descriptor)
         target = redirection.target if redirection.operator == ">&" else shlex.quote(redirection.target)
         words.append(f"{number}{redirection.operator}{target}")
     return " ".join(words)
+
+
+def _word(word: Word) -> str:
+    if not word.home:
+        return shlex.quote(word.text)
+    rest = word.text.removeprefix(".").removeprefix("/")
+    return "~" if word.text == "." else f"~/{shlex.quote(rest) if rest else ''}"
 
 
 def _usual(operator: str) -> int:
@@ -153,6 +165,12 @@ class _Reader:
         parts: list[str] = []
         quoted = False
         start = self._at
+        home = self._text[start : start + 1] == "~"
+        if home:
+            self._at += 1
+            if self._text[self._at : self._at + 1] not in ("", "/", *" \t|<>"):
+                raise self._stop("follows a tilde", "Name the directory; only your own, ~ or ~/..., is read.")
+            parts.append(".")
         while self._at < len(self._text):
             character = self._text[self._at]
             if character in _BARE:
@@ -172,7 +190,7 @@ class _Reader:
             raise self._stop("redirects a descriptor that is not 0, 1 or 2", "Leave it out.")
         if self._at < len(self._text) and self._text[self._at] not in " \t|<>":
             raise self._stop("has a meaning to the shell", "Put single quotes around the word if it is meant as text.")
-        return Word("".join(parts), quoted)
+        return Word("".join(parts), quoted, home)
 
     def _quoted(self, quote: str, forbidden: frozenset[str]) -> str:
         end = self._text.find(quote, self._at + 1)

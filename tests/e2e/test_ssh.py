@@ -26,6 +26,8 @@ from tests.e2e.stacks import ROOT, Stack, begin
 def test_a_command_runs_as_on_the_host(agent: Agent) -> None:
     done = agent.ssh("cat notes/numbers.txt | sort -r | head -n 2")
     assert (done.returncode, done.stdout) == (0, b"two\nthree\n"), done.stderr
+    assert agent.ssh("cat ~/notes/numbers.txt | sed -n 2p").stdout == b"two\n"
+    assert agent.ssh("awk '/error/ {print $2}' app.log").stdout == b"disk\n"
     assert agent.ssh("ls nope").returncode == 2
     assert agent.ssh("id -un", user="deploy@web").returncode == 0
 

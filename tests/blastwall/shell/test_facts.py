@@ -218,5 +218,15 @@ def test_a_rename_by_sftp_brings_everything_along() -> None:
         assert (facts.effect, flag in facts.flags) == (Effect.ADMINISTER, True)
 
 
+def test_a_tilde_names_what_a_relative_path_does() -> None:
+    assert judge("cat ~/.env", BOUNDS).facts.effect is Effect.ADMINISTER
+    assert judge("ls > ~/.bashrc", BOUNDS).facts.effect is Effect.ADMINISTER
+    line = judge("grep -r x ~/notes ~", BOUNDS)
+    assert line.facts.effect is Effect.ADMINISTER, "the home directory itself holds secrets"
+    assert judge("grep -r x ~/notes", BOUNDS).text.endswith("-- x ./notes")
+    assert judge("cat ~/a", BOUNDS).named == ("./a",)
+    assert [each.name for each in judge("cat ~/a", BOUNDS).facts.objects] == ["cat", "~/a"]
+
+
 def test_the_host_is_asked_where_things_come_to_stand() -> None:
     assert set(judge("cp -r a sub/b d", Bounds()).named) == {"a", "sub/b", "d", ".", "d/.", "d/a", "d/b"}
