@@ -25,7 +25,8 @@ class Surroundings:
     made in this session. ``prepared`` and ``cursors`` map the client's own names (SQL's and the wire's: one namespace
     each) to the facts of their texts. ``allowed_functions`` are functions, operators and types that are not
     PostgreSQL's own and that the target's owner trusts: "schema.name", or "schema.*" for all of a schema. ``plan`` says
-    which columns are masked; the treatments are those of what ``prepared`` and ``cursors`` name.
+    which columns are masked; the treatments are those of what ``prepared`` and ``cursors`` name. ``uncommitted``: the
+    catalogue is one that only this session's open transaction sees; ``undone``: meanwhile it was rolled back, perhaps.
     """
 
     catalogue: Catalogue | None = None
@@ -36,6 +37,8 @@ class Surroundings:
     prepared: Mapping[str, Facts] = field(default_factory=dict)
     cursors: Mapping[str, Facts] = field(default_factory=dict)
     in_transaction: bool = False
+    uncommitted: bool = False
+    undone: bool = False
     allowed_functions: frozenset[str] = frozenset()
     plan: Plan = _UNMASKED
     prepared_treatments: Mapping[str, Treatment] = field(default_factory=dict)
@@ -68,6 +71,8 @@ class Surroundings:
             *sorted(self.allowed_functions),
             "",
             self.plan.version,
+            *(("uncommitted",) if self.uncommitted else ()),
+            *(("undone",) if self.undone else ()),
         )
         return hashlib.sha256("\0".join(parts).encode("utf-8")).hexdigest()[:32]
 

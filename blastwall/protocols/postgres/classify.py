@@ -28,6 +28,7 @@ __all__ = [
     "classify_tree",
     "declared",
     "offline",
+    "undoes",
 ]
 
 StatementFinding = Judgement  # one statement of a text
@@ -35,6 +36,11 @@ _NUMBERS_SINCE: Final = 16  # before, 0x1F and 1_000 were a number and an alias
 _HINT: Final = "/*+"  # pg_hint_plan runs SET from such comments
 _PASSING: Final = frozenset({"53000", "54001"})  # no worker free, killed while parsing: another time it may be well
 _REACHING: Final = Treatment(touches=True)  # no column of it is masked, but what the database says of it may quote rows
+_UNDOING: Final = frozenset({"rollback", "rollback to", "prepare transaction"})
+_UNDONE: Final = (
+    "Comes in one text or batch behind the end of a transaction that changed definitions, and nothing tells yet which "
+    "columns are masked now; send it by itself."
+)
 _EMPTY: Final = Facts(Effect.SESSION, "empty", reason="", fingerprint="")
 
 
@@ -192,6 +198,8 @@ class _Masking:
     ) -> Judgement:
         """The judgement with what masking adds to it."""
         around = goes_around(one.facts)
+        if surroundings.undone and one.facts.effect is not Effect.SESSION:
+            around = _UNDONE
         if around:
             return replace(one, facts=replace(one.facts, refusal=around))
         if one.reaches_masks:
@@ -226,8 +234,15 @@ def _made_unknown(facts: Facts, reason: str, flag: str) -> Facts:
     return replace(facts, effect=Effect.UNKNOWN, flags=facts.flags | {flag}, reason=reason)
 
 
+def undoes(one: StatementFinding, surroundings: Surroundings) -> bool:
+    """Whether the catalogue at hand may be gone once the statement has run: it holds what its transaction made."""
+    return surroundings.uncommitted and one.kind == "transaction" and one.facts.verb in _UNDOING
+
+
 def _after(one: StatementFinding, surroundings: Surroundings) -> Surroundings:
     """The surroundings of the next statement of the same text."""
+    if undoes(one, surroundings):
+        return replace(surroundings, undone=True)
     if one.kind == "prepare":
         return replace(
             surroundings,

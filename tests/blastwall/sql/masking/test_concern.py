@@ -284,3 +284,21 @@ def test_a_table_that_the_text_makes_itself_does_not_either() -> None:
 def test_by_its_own_name_it_is_read_as_it_stands(text: str) -> None:
     finding = classify(text, corpus(plan=corpus_plan(), temp=frozenset({"customers", "mine"})))
     assert not finding.facts.refusal and finding.masked is None
+
+
+@pytest.mark.parametrize(
+    ("text", "refused"),
+    [
+        ("ROLLBACK; SELECT 1 FROM orders", True),
+        ("ROLLBACK TO a; SELECT 1 FROM orders", True),
+        ("SELECT 1 FROM orders; ROLLBACK AND CHAIN; UPDATE orders SET status = 'x' WHERE id = 1", True),
+        ("ROLLBACK; BEGIN; SET search_path = public", False),
+        ("SELECT 1 FROM orders; ROLLBACK", False),
+        ("COMMIT; SELECT 1 FROM orders", False),
+        ("RELEASE a; SELECT 1 FROM orders", False),
+    ],
+)
+def test_behind_the_rollback_of_changed_definitions_nothing_is_known(text: str, refused: bool) -> None:
+    assert bool(found(text, uncommitted=True).facts.refusal) is refused
+    assert not found(text).facts.refusal
+    assert not classify(text, corpus(plan=Plan(), uncommitted=True)).facts.refusal
