@@ -124,16 +124,15 @@ class Credential:
 class Revocation:
     """A credential that was taken back at its session's end, and what showed that it opens nothing any more.
 
-    ``verified`` False: it may still work; ``proof`` says what is known. ``seconds`` since the session's end.
-    ``connections`` of it were ended there; ``left`` says in words what it owned and who has it now.
+    ``verified`` False: it may still work; ``proof`` says what is known, ``left`` what it owned and who has it now.
     """
 
     user: str
     kind: str
     verified: bool
     proof: str
-    seconds: float
-    connections: int = 0
+    seconds: float  # since the session's end
+    connections: int = 0  # of it, ended there
     left: tuple[str, ...] = ()
 
 

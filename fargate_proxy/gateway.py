@@ -17,7 +17,7 @@ from blastwall.approvals.bounds import Room
 from blastwall.audit.journal import Journal
 from blastwall.config.bundle import Bundle
 from blastwall.config.vending import all_targets
-from blastwall.conversation import Channel, Conversation, Foresighted, Hello, Host, ProtocolSpec, SelfDriven
+from blastwall.conversation import Conversation, Foresighted, Hello, Host, ProtocolSpec
 from blastwall.errors import (
     AgentLocked,
     ClientFault,
@@ -41,6 +41,7 @@ from blastwall.model import (
 from blastwall.policy.connecting import connecting
 from blastwall.policy.decide import Standing
 from blastwall.ports import Approvals, Capsules, Clock, Recorder, Recording, Sessions, Vendor, Verifier
+from fargate_proxy.channels import drive_all
 from fargate_proxy.crowd import Crowd, Crowded, Displaced
 from fargate_proxy.decider import Asking, Decider
 from fargate_proxy.endings import Endings
@@ -303,7 +304,7 @@ class Gateway:
 
     async def _follow(self, conversation: Conversation, road: Road, session: Session, recording: Recording) -> str:
         """Run the connection's channels until it ends, its session ends, or the gateway drains. Returns why."""
-        work: asyncio.Future[Any] = asyncio.ensure_future(_run(conversation, road))
+        work: asyncio.Future[Any] = asyncio.ensure_future(drive_all(conversation, road))
         ended: asyncio.Future[Any] = asyncio.ensure_future(self.ports.sessions.ended(session))
         try:
             with self.watch.following(recording) as stopping:
@@ -405,49 +406,6 @@ def _narrowed(target: Target, principal: Principal) -> Target:
         return target
     rules = target.masking.for_groups(principal.groups)
     return target if rules is target.masking else replace(target, masking=rules)
-
-
-async def _run(conversation: Conversation, road: Road) -> None:
-    """Drive each channel in a task of its own, each strictly in order; the first that fails ends them all."""
-    driven: set[asyncio.Future[None]] = set()
-    coming = conversation.channels()
-    arrival: asyncio.Future[Channel | SelfDriven] | None = None
-    try:
-        while True:
-            if arrival is None:
-                arrival = asyncio.ensure_future(anext(coming))
-            waiting: set[asyncio.Future[Any]] = {arrival, *driven}
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for done in [task for task in driven if task.done()]:
-                driven.discard(done)
-                done.result()
-            if arrival.done():
-                try:
-                    channel = arrival.result()
-                except StopAsyncIteration:
-                    break
-                arrival = None
-                driven.add(asyncio.ensure_future(_drive(channel, road)))
-        while driven:
-            finished, driven = await asyncio.wait(driven, return_when=asyncio.FIRST_COMPLETED)
-            for done in finished:
-                done.result()
-    finally:
-        left: list[asyncio.Future[Any]] = [task for task in driven if not task.done()]
-        if arrival is not None and not arrival.done():
-            left.append(arrival)
-        for task in left:
-            task.cancel()
-        if left:
-            await asyncio.wait(left)
-
-
-async def _drive(channel: Channel | SelfDriven, road: Road) -> None:
-    if isinstance(channel, SelfDriven):
-        await channel.drive(road)
-        return
-    async for exchange in channel.exchanges():
-        await road.run(exchange)
 
 
 def _told(hello: Hello, client: str) -> Hello:

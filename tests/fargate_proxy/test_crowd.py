@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
-from blastwall.model import Principal, Target
+from blastwall.config.bundle import Bundle
+from blastwall.model import DenialCode, Principal, Target
 from fargate_proxy import crowd as module
 from fargate_proxy.crowd import Crowd, Crowded, Displaced
+from tests.fargate_proxy.test_gateway import AGENT as ROBOT
+from tests.fargate_proxy.test_gateway import Play, bundle, finish, serve
+
+__all__ = ["bundle"]
 
 TARGET = Target("shop", "postgres", "127.0.0.1", 5432, agent_connections=2)
 AGENT, OTHER = (Principal("issuer", name, name) for name in ("robot", "other"))
@@ -58,3 +64,16 @@ async def test_an_agent_has_so_many_connections_to_a_target() -> None:
         with crowd.attending(AGENT, TARGET):
             pass
     assert not crowd._agents, "nothing is remembered of who has left"
+
+
+async def test_an_agent_with_all_its_connections_is_told_so(bundle: Bundle) -> None:
+    play = Play()
+    gateway, task = serve(play, bundle)
+    with contextlib.ExitStack() as others:
+        for _ in range(bundle.targets["shop"].agent_connections):
+            others.enter_context(gateway.crowd.attending(ROBOT, bundle.targets["shop"]))
+        await finish(task)
+    (denial,) = play.closed
+    assert denial is not None and denial.code is DenialCode.BUDGET
+    assert "64 connections to shop" in denial.reason
+    assert not play.intents, "no session was opened"

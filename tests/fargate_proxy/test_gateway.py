@@ -244,7 +244,7 @@ async def test_a_session_that_ends_is_closed_although_its_work_does_not_stop(
             with contextlib.suppress(asyncio.CancelledError):
                 await let.wait()
 
-    monkeypatch.setattr(module, "_run", stubborn)
+    monkeypatch.setattr(module, "drive_all", stubborn)
     play.killed.set_result("killed by carol")
     _, task = serve(play, bundle)
     try:
@@ -301,19 +301,6 @@ async def test_an_unknown_target_names_the_known_ones(bundle: Bundle) -> None:
     assert denial is not None
     assert "nowhere" in denial.reason
     assert "shop" in denial.hint
-
-
-async def test_an_agent_with_all_its_connections_is_told_so(bundle: Bundle) -> None:
-    play = Play()
-    gateway, task = serve(play, bundle)
-    with contextlib.ExitStack() as others:
-        for _ in range(bundle.targets["shop"].agent_connections):
-            others.enter_context(gateway.crowd.attending(AGENT, bundle.targets["shop"]))
-        await finish(task)
-    assert [(denial.code, denial.hint) for denial in play.denials] == [
-        (DenialCode.BUDGET, "Close one, and connect again.")
-    ]
-    assert not play.intents, "no session was opened"
 
 
 async def test_policy_decides_about_connecting_and_the_refusal_is_recorded(bundle: Bundle) -> None:

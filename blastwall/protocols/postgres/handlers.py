@@ -387,8 +387,8 @@ class Handlers:
         return self._sync_exchange
 
     def _flush(self, event: requests.Flush) -> None:
-        # At rest the server has nothing to flush, and whatever is staged keeps the gateway from asking it anything.
-        if not self._legs.answers.copying_in and not self._legs.answers.at_rest:
+        answers = self._legs.answers
+        if not answers.copying_in and not answers.at_rest:  # what is staged keeps the gateway from asking anything
             self._legs.stage(messages.FLUSH)
 
     def copy_event(self) -> None:
@@ -440,13 +440,7 @@ COPY_EVENTS: Final = frozenset(
 )
 
 HANDLERS: Final[Mapping[type, Handler]] = {
-    requests.Query: Handlers._query,
-    requests.Parse: Handlers._parse,
-    requests.Bind: Handlers._bind,
-    requests.Describe: Handlers._describe,
-    requests.Execute: Handlers._execute,
     requests.Close: Handlers._close,
-    requests.Sync: Handlers._sync,
     requests.Flush: Handlers._flush,
     requests.CopyData: lambda handlers, event: inflow.data(handlers._legs, event),
     requests.CopyDone: lambda handlers, event: inflow.done(handlers._legs),

@@ -6,7 +6,6 @@ DDL changed is read anew before the next statement is judged.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +17,7 @@ from blastwall.masking.plan import Plan
 from blastwall.masking.rules import Rules
 from blastwall.model import Effect, Facts, Parameter, Permit, Statement, StatementKind
 from blastwall.protocols.postgres import snapshot
-from blastwall.protocols.postgres.ahead import READERS, Ahead, measure, remembered, renamed
+from blastwall.protocols.postgres.ahead import Ahead, measure, renamed
 from blastwall.protocols.postgres.answers import FAILED, IDLE
 from blastwall.protocols.postgres.classify import (
     Classifier,
@@ -35,14 +34,10 @@ from blastwall.protocols.postgres.remembered import REMEMBERED, Remembered, boun
 from blastwall.protocols.postgres.shelf import Shelf
 from blastwall.protocols.postgres.timeouts import raised
 from blastwall.road import Texts
-from blastwall.sql.additions import custom
 from blastwall.sql.amplification import BY_PARAMETER
 from blastwall.sql.catalogue import Catalogue
 from blastwall.sql.facts import unknown
 from blastwall.sql.masking import is_mask, with_views, written_back
-from blastwall.sql.parser import Tree
-from blastwall.sql.rename import Names as Touched
-from blastwall.sql.rename import rename
 from blastwall.sql.skeleton import fits, joined, pieces
 
 #: A hold inside a transaction ends this long before the server would end the session for idling (seconds).
@@ -56,17 +51,11 @@ _monotonic: Final = time.monotonic  # asked before each statement: through its m
 _OUTDATED: Final = (
     "What is masked changed after this was named, so it may show what it should not; prepare or declare it again."
 )
-#: Characters of the texts whose findings a connection remembers.
+#: Characters of texts that a connection remembers; statements with minted names, staged or refused, whose names it does.
 KEPT_TEXT: Final = 512 * 1024
-#: Statements that have names of the gateway's own and are not staged yet: one at a time, and what was refused before.
 MINTED: Final = 64
 #: How often a catalogue that changes while it is read is read again.
 ATTEMPTS: Final = 5
-
-
-def _upstream(finding: Finding, tree: Tree) -> Tree:
-    """The tree of what goes upstream but for its names: the text's own, or that of the one with masks in it."""
-    return tree if finding.masked is None else Tree(finding.masked, tree.result)
 
 
 class SessionReader(Reader, Texts):
@@ -150,43 +139,22 @@ class SessionReader(Reader, Texts):
     def cold(self, text: str, values: tuple[Parameter, ...], type_ids: tuple[int, ...]) -> bool:
         """Is there anything about a long text that :meth:`warm` should find out first?"""
         self._settle()
-        if custom(type_ids) and not self._ahead.declares(text, type_ids):
-            return True
         read = self._exact.get(text)
         if read is None:
             parts = pieces(text)
             return parts is None or joined(parts) not in self._shapes
-        if values and BY_PARAMETER in read.finding.facts.flags and not self._ahead.measures(text, values):
-            return True
-        return read.named and not self._ahead.renames(text, self._names.version)
+        return self._ahead.lacks(read, text, values, type_ids, self._names.version)
 
     async def warm(self, text: str, values: tuple[Parameter, ...], type_ids: tuple[int, ...]) -> None:
         """Find out beside the event loop what a long text does, and remember it for whoever asks next."""
         around = self._settle()
-        run = asyncio.get_running_loop().run_in_executor
-        if custom(type_ids):
-            self._ahead.declared = (text, type_ids, await run(READERS, declared, text, around, type_ids))
         read = self._exact.get(text)
         if read is None:
-            read = await run(READERS, remembered, self._classifier, text, around)
+            read = await self._ahead.read(text, self._classifier, around)
             if self._settle() is not around:
                 return
             self._keep(text, read)
-        finding = read.finding
-        tree = finding.tree
-        if tree is None:
-            return
-        if values and BY_PARAMETER in finding.facts.flags:
-            self._ahead.measured = (text, values, await run(READERS, measure, tree, text, around, values))
-        if read.named:
-            version = self._names.version
-            minted: dict[str, str] = {}
-            try:
-                prepared, cursors = self._mint(read, minted)
-                upstream: str | ClientFault = await run(READERS, renamed, _upstream(finding, tree), prepared, cursors)
-            except ClientFault as fault:
-                upstream = fault
-            self._ahead.renamed = (text, version, minted, upstream)
+        await self._ahead.find_out(read, text, around, values, type_ids, self._names)
 
     def find(self, text: str) -> Finding:
         """What the text does, here and now."""
@@ -356,48 +324,18 @@ class SessionReader(Reader, Texts):
         tree = finding.tree  # the text's own: what is named is not shared
         if tree is None or not read.named:
             return text
-        ahead = self._ahead.renamed
-        if ahead is not None and self._ahead.renames(statement.text, self._names.version):
-            self._ahead.renamed = None
-            if isinstance(ahead[3], ClientFault):
-                raise ahead[3]
-            self._note_minted(statement.number, ahead[2])
-            return ahead[3]
-        minted: dict[str, str] = {}
-        prepared, cursors = self._mint(read, minted)
+        ahead = self._ahead.take_renamed(statement.text, self._names.version)
+        minted, words = ahead or renamed(read, tree, self._names)
         self._note_minted(statement.number, minted)
-        return rename(_upstream(finding, tree), prepared, cursors)
-
-    def _mint(self, read: Remembered, minted: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-        """Names for what a text names, into ``minted``; returns all of the session's (statements, cursors) with them.
-        Raises ClientFault for a name that is there already.
-        """
-        prepared, cursors = (dict(mapping) for mapping in self._names.upstream_names())
-        for touched in read.touched:
-            self._judge_names(touched)
-            if touched.defines_statement is not None:
-                minted["s" + touched.defines_statement] = prepared[touched.defines_statement] = self._names.mint(
-                    touched.defines_statement
-                )
-            if touched.defines_cursor is not None:
-                minted["c" + touched.defines_cursor] = cursors[touched.defines_cursor] = self._names.mint(
-                    touched.defines_cursor
-                )
-        return prepared, cursors
+        if isinstance(words, ClientFault):
+            raise words
+        return words
 
     def _note_minted(self, number: int, minted: Mapping[str, str]) -> None:
         """Keep them until the statement is staged, which those that are refused never are."""
         if len(self._minted) >= MINTED:
             self._minted.clear()
         self._minted[number] = minted
-
-    def _judge_names(self, touched: Touched) -> None:
-        name = touched.defines_statement
-        if name is not None and name in self._names.prepared:
-            raise ClientFault(f'prepared statement "{name}" already exists: deallocate it first')
-        name = touched.defines_cursor
-        if name is not None and name in self._names.portals:
-            raise ClientFault(f'cursor "{name}" already exists: close it first')
 
     def bound(self, number: int, prepared: Prepared) -> None:
         """The statement runs a prepared text: what goes upstream was settled when it was named."""

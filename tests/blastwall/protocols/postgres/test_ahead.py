@@ -10,8 +10,8 @@ import pytest
 
 from blastwall.errors import ClientFault
 from blastwall.model import Effect, Parameter, Permit, Statement, StatementKind
+from blastwall.protocols.postgres import ahead as module
 from blastwall.protocols.postgres import messages
-from blastwall.protocols.postgres import reading as reading_module
 from blastwall.protocols.postgres.ahead import Ahead
 from blastwall.protocols.postgres.answers import Answers
 from blastwall.protocols.postgres.channel import PATIENCE
@@ -82,7 +82,7 @@ async def test_names_of_the_session_are_put_into_a_long_text_elsewhere(
 ) -> None:
     text = f"PREPARE mine AS SELECT '{'x' * LONG_TEXT}'"
     await room.reader.warm(text, (), ())
-    monkeypatch.setattr(reading_module, "rename", None)  # here it would be called
+    monkeypatch.setattr(module, "rename", None)  # here it would be called
     assert not room.reader.cold(text, (), ())
     statement = Statement(text, number=1)
     assert "blastwall_1" in room.reader.rewrite(statement)

@@ -446,14 +446,3 @@ def test_hostile_bytes_raise_violations_only_and_are_never_hoarded(
                 if violation.fatal:
                     assert engine.state == "closed"
         assert engine.buffered < 20_000
-
-
-def test_who_waits_for_a_message_looks_at_what_is_new_only() -> None:
-    down = downstream()
-    down.receive(messages.FLUSH * 3 + messages.FLUSH[:2])
-    offset = down.search(b"X", 0)
-    assert offset == 3 * len(messages.FLUSH)
-    down.receive(messages.FLUSH[2:] + messages.FLUSH)
-    assert down.search(b"X", offset) == 5 * len(messages.FLUSH)
-    down.receive(messages.TERMINATE)
-    assert down.search(b"X", offset) == -1 and down.holds(b"X")

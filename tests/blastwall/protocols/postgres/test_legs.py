@@ -12,6 +12,7 @@ from blastwall.masking.plan import Plan
 from blastwall.model import Direction, Masked
 from blastwall.protocols.postgres import messages
 from blastwall.protocols.postgres.answers import Expected, Step
+from blastwall.protocols.postgres.downstream import Downstream
 from blastwall.protocols.postgres.legs import ASKING, ClientGone
 from blastwall.protocols.postgres.net import Net
 from blastwall.protocols.postgres.skim import CHUNK_BYTES
@@ -135,3 +136,17 @@ async def test_a_held_client_that_cancels_or_leaves_is_noticed() -> None:
     play.down_wire.closed = True
     play.signal.set()
     assert await asyncio.wait_for(gone, 5) == "disconnected"
+
+
+def test_who_waits_for_a_message_looks_at_what_is_new_only() -> None:
+    down = Downstream()
+    down.receive(messages.startup({"user": "a"}))
+    down.next_event()
+    down.authenticated()
+    down.receive(messages.FLUSH * 3 + messages.FLUSH[:2])
+    offset = down.search(b"X", 0)
+    assert offset == 3 * len(messages.FLUSH)
+    down.receive(messages.FLUSH[2:] + messages.FLUSH)
+    assert down.search(b"X", offset) == 5 * len(messages.FLUSH)
+    down.receive(messages.TERMINATE)
+    assert down.search(b"X", offset) == -1 and down.holds(b"X")
