@@ -23,11 +23,11 @@ from tests.blastwall.sql.judging import corpus, corpus_catalogue
         ("SELECT set_config('jit', pg_read_file('/etc/passwd'), false)", Effect.ADMINISTER),
         ("SELECT set_config('jit', (SELECT ssn FROM customers LIMIT 1), false)", Effect.READ),  # the read it is
         ("SELECT evil.set_config('jit', 'off', false)", Effect.UNKNOWN),
-        # pgjdbc's setTransactionIsolation, psycopg2's set_session
+        # pgjdbc's setTransactionIsolation, psycopg2's set_session; what was read-only is put back, too
         ("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE", Effect.SESSION),
         ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY, DEFERRABLE", Effect.SESSION),
-        ("SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE", Effect.ADMINISTER),
-        ("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ WRITE", Effect.ADMINISTER),
+        ("SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE", Effect.SESSION),
+        ("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ WRITE", Effect.SESSION),
         # SQLAlchemy's and Django's integer keys
         ("CREATE TABLE notes (id SERIAL PRIMARY KEY, big bigserial NOT NULL)", Effect.DEFINE),
         ("ALTER TABLE orders ADD COLUMN number serial4", Effect.DEFINE),
