@@ -198,6 +198,7 @@ def _values(schema: Mapping[str, Any], found: _Found) -> None:
 
 def _read(schema: Mapping[str, Any], arguments: tuple[str, ...]) -> _Found:
     found = _Found()
+    heads: list[str] = []
     waiting = list(arguments)
     while waiting:
         before = list(waiting)
@@ -215,6 +216,13 @@ def _read(schema: Mapping[str, Any], arguments: tuple[str, ...]) -> _Found:
             found.operands.append(word)
             continue
         found.words += before[: len(before) - len(waiting)]
+        heads.append(word)
+    alone = [head for head in heads if head in schema.get("exclusive", ())]
+    others = [head for head in heads if not head.startswith(("--", *schema.get("beside", ())))]
+    if alone and others != alone[:1]:
+        raise _Unlisted(
+            f"{alone[0]} does not stand beside other options, but for {', '.join(schema['beside'])} and long ones"
+        )
     return found
 
 
