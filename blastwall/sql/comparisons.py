@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from blastwall.sql.tree import Message, constant, kind_of, strings
+from blastwall.sql.tree import MESSAGES, Message, constant, kind_of, strings
 from blastwall.sql.truth import (
     ANY,
     FALSE,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from blastwall.sql.compiler import Compiler
 
 _OP, _OP_ANY, _OP_ALL, _DISTINCT, _NOT_DISTINCT, _NULLIF, _IN, _LIKE, _ILIKE, _SIMILAR, _BETWEEN = range(1, 12)
+_ANY_LINK, _ARRAY_LINK = 3, 7  # kinds of a SubLink
 _ITEMS = 10_000  # of an IN list; a longer one limits nothing by itself
 
 _ORDERED: dict[str, Callable[[int], bool]] = {
@@ -80,6 +81,9 @@ def compare(left: Term, right: Term, name: str, test: Callable[[Value, Value], i
         return _of_truths(left, right, name)
     if OTHER in of:
         return _link(left, right, name)
+    for single, column in ((left, right), (right, left)):
+        if name == "=" and single.single and column.plain and not column.wild and TARGET in column.of:
+            return bit(f"{column.key}={single.key}")
     if left.wild or right.wild or (left.columns & right.columns and (left.guessed or right.guessed)):
         return anybody
     if not of and not _both_literal(left, right):
@@ -237,6 +241,8 @@ def _with_list(compiler: Compiler, node: Message, name: str, depth: int) -> Trut
     test = _by_order(_ORDERED[name])
     every = (node.kind == _IN and name == "<>") or node.kind == _OP_ALL
     items = _items(node)
+    if items is None and name == "=" and not every and kind_of(node.rexpr) == "sub_link":
+        return _in_array(compiler, node, depth)
     if items is None:
         array = compiler.term(node.rexpr, depth + 1)
         whole = left.plain and left.of == {TARGET} and not array.of and not array.wild
@@ -250,6 +256,18 @@ def _with_list(compiler: Compiler, node: Message, name: str, depth: int) -> Trut
     if not answers:
         return always(TRUE if every else FALSE)
     return all_of(answers) if every else any_of(answers)
+
+
+def _in_array(compiler: Compiler, node: Message, depth: int) -> Truth:
+    """``x = ANY (ARRAY(SELECT ...))`` is ``x IN (SELECT ...)``."""
+    array = node.rexpr.sub_link
+    if array.sub_link_type != _ARRAY_LINK:
+        return anybody
+    link = MESSAGES["SubLink"](sub_link_type=_ANY_LINK)
+    link.testexpr.CopyFrom(node.lexpr)
+    link.subselect.CopyFrom(array.subselect)
+    found = compiler.sub_link(compiler, link, depth)
+    return anybody if isinstance(found, Term) else found
 
 
 def _items(node: Message) -> Sequence[Message | Term] | None:

@@ -401,7 +401,7 @@ class Compiler:
                 f"({left.key}{name}{right.key})",
                 [left, right],
                 lambda sample: arithmetic(name, left.value(sample), right.value(sample)),
-                plain=name in "+-||" and left.plain != right.plain,
+                plain=left.plain or right.plain if name == "||" else name in "+-" and left.plain != right.plain,
             )
         if name in words().field_operators:
             left, right = self.term(node.lexpr, depth + 1), self.term(node.rexpr, depth + 1)

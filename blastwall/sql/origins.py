@@ -43,8 +43,8 @@ def _variable_at(walk: Walk, query: Message, scope: Scope, place: int, key: str,
         arms = [_variable_at(walk, arm, scope, place, key, depth + 1) for arm in (query.larg, query.rarg)]
         known = [each for each in arms if each is not None]
         return Variable(f"{key}#{place}", positive=all(each.positive for each in known)) if len(known) == 2 else None
-    if query.values_lists:
-        return Variable(f"{key}#{place}")
+    if query.values_lists or not query.from_clause:
+        return Variable(f"{key}#{place}")  # spelled out, or no relation's: selections.py limits what makes it up
     inside = From(walk, scope, visit=False).open(query.from_clause)
     for target in query.target_list:
         value = target.res_target.val
@@ -88,6 +88,9 @@ def _expressed(
         if len(owners) != 1:
             return None
         return variable_within(walk, owners[0], path[-1], f"{key}/{owners[0].alias}", depth + 1)
+    if which == "a_expr" and strings(value.a_expr.name)[-1] in words().field_operators:
+        whole = _expressed(walk, value.a_expr.lexpr, inside, unnamed, key, depth + 1) if depth < _DEPTH else None
+        return None if whole is None else Variable(f"{unnamed}{whole.key}")
     if which == "func_call":
         name = strings(value.func_call.funcname)[-1]
         if name in _COUNTS:

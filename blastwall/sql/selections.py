@@ -7,7 +7,8 @@ the target unfiltered says nothing (``id IN (SELECT id FROM the_same_table)``), 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from blastwall.sql.amplification import aggregates, few
 from blastwall.sql.catalogue import clip
@@ -17,7 +18,7 @@ from blastwall.sql.origins import variable_within
 from blastwall.sql.owners import LIMITED, LINK, NOTHING, Owners
 from blastwall.sql.queries import From, open_with
 from blastwall.sql.scope import Scope, Source
-from blastwall.sql.ties import limited
+from blastwall.sql.ties import limited, names_only, tied_to
 from blastwall.sql.tree import (
     Message,
     called,
@@ -33,6 +34,7 @@ from blastwall.sql.tree import (
 from blastwall.sql.truth import (
     ANY,
     FALSE,
+    LINKED,
     NULL,
     TARGET,
     TRUE,
@@ -113,9 +115,15 @@ class Selections:
             return always(TRUE)
         inside, opened = self._inside(owners, select)
         clauses = [clause for each in (select.where_clause, *opened.required) for clause in conjuncts(each)]
-        inside.limit(self.limited(inside, inside.inner[len(owners.inner) :], [select.where_clause], opened))
+        own = inside.inner[len(owners.inner) :]
+        inside.limit(self.limited(inside, own, [select.where_clause], opened))
         inner = self.compiler(inside, compiler.pool)
         truths = [inner.truth(each) for each in clauses]
+        if any(tied_to(inside, each, own) for each in clauses):
+            # Rows that match and meet conditions of their own are as good as rows that match, if there can be any.
+            for place, each in enumerate(clauses):
+                if names_only(inside, each, own, self._outer(inside)) and self._is_possible(inside, each):
+                    truths[place] = always(LINKED)
         if not truths:
             return anybody
         condition = all_of(truths)
@@ -129,29 +137,34 @@ class Selections:
     def _scalar(self, owners: Owners, compiler: Compiler, node: Message, select: Message, depth: int) -> Term:
         key = shape(node.subselect)
         if self._reads_target(owners, select, owners.scope):
-            return wild(key)
+            return wild(key) if self._correlates(owners, select) else replace(wild(key), single=True)
         if not select.from_clause and select.op <= 1 and not select.values_lists and len(select.target_list) == 1:
             if kind_of(select.where_clause):
                 return wild(key)
             return compiler.term(select.target_list[0].res_target.val, depth + 1)
         return wild(key) if self._correlates(owners, select) else token(key)
 
+    def _outer(self, owners: Owners) -> Callable[[Message], Iterable[Source]]:
+        return lambda select: self._correlated(owners, select)
+
     def _correlates(self, owners: Owners, select: Message) -> bool:
-        """Whether a sub-query names a column from around it, as the server would find it."""
+        return any(True for _ in self._correlated(owners, select))
+
+    def _correlated(self, owners: Owners, select: Message) -> Iterator[Source]:
+        """The FROM items around a sub-query of which it names columns, as the server would find them."""
         around = {id(source) for source in (owners.target, *owners.joined, *owners.inner)}
-        waiting = [(select, owners.scope)]
+        waiting: list[tuple[Message, Scope]] = [(unwrap(select), owners.scope)]
         while waiting:
             message, scope = waiting.pop()
             kind = type(message).__name__
             if kind == "ColumnRef":
-                if any(id(source) in around for source in _meant(strings(message.fields), scope)):
-                    return True
+                yield from (each for each in _meant(strings(message.fields), scope) if id(each) in around)
             elif kind == "SelectStmt":
                 if message.HasField("with_clause"):
                     scope = open_with(self._walk, message.with_clause, scope, visit=False)
                 scope = Scope(scope, From(self._walk, scope, visit=False).open(message.from_clause))
-            waiting.extend((each, scope) for each in messages_within(message))
-        return False
+            if message is not None:
+                waiting.extend((each, scope) for each in messages_within(message))
 
     def _inside(self, owners: Owners, select: Message) -> tuple[Owners, From]:
         scope = Scope(owners.scope)
@@ -182,9 +195,10 @@ class Selections:
             compiler = self.compiler(owners.alike())
             return least([compiler.truth(clause)], compiler.pool) <= NULL
 
-        return limited(
-            owners, sources, conditions, opened, is_limit, lambda source: self.link_of(owners, source) == LIMITED
-        )
+        def is_limited(source: Source) -> bool:
+            return self.link_of(owners, source) == LIMITED
+
+        return limited(owners, sources, conditions, opened, is_limit, is_limited, self._outer(owners))
 
     def _defined(self, owners: Owners, source: Source, scope: Scope, depth: int) -> int:
         """How the rows of a sub-query or WITH query in FROM limit what is compared with them."""
@@ -250,16 +264,21 @@ class Selections:
 
         conditions = [select.where_clause, select.having_clause]
         own = [source for source in sources if self._is_itself(source)]
-        tied = limited(alike, sources, conditions, opened, lambda clause: False, lambda source: source in own)
+        outer = self._outer(alike)
+        tied = limited(alike, sources, conditions, opened, lambda clause: False, lambda source: source in own, outer)
         if own and not any(source.name for source in tied):
             return NOTHING  # a recursion that makes its rows up
-        found = limited(alike, sources, conditions, opened, is_limit, is_limited)
+        found = limited(alike, sources, conditions, opened, is_limit, is_limited, outer)
         shown = _shown(alike, select, sources)
         if _makes_rows(select) or any(
             not each.name and each.definition is None and each not in found for each in shown
         ):
             return NOTHING
         return LIMITED if found and all(each in found for each in shown) else LINK
+
+    def _is_possible(self, owners: Owners, clause: Message) -> bool:
+        alike = self.compiler(owners.alike())
+        return possible(alike.truth(clause), alike.pool)
 
     def _may_be_empty(self, owners: Owners, select: Message) -> bool:
         """Whether no sample is one that a sub-query selects: NOT IN and NOT EXISTS may then hold for every row."""

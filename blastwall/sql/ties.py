@@ -6,12 +6,12 @@ together but limits none of them: the rows that do not meet it are kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from blastwall.sql.owners import Owners
 from blastwall.sql.queries import From
 from blastwall.sql.scope import Source
-from blastwall.sql.tree import Message, column_paths, conjuncts, kind_of, strings
+from blastwall.sql.tree import Message, conjuncts, kind_of, messages_within, strings, unwrap
 from blastwall.sql.truth import words
 
 _EQUALS = 1  # A_Expr of an operator
@@ -26,11 +26,13 @@ def limited(
     opened: From,
     is_limit: Callable[[Message], bool],
     is_limited: Callable[[Source], bool],
+    outer: Callable[[Message], Iterable[Source]],
 ) -> tuple[Source, ...]:
     """Those of ``sources`` (opened by ``opened``) of which not every row can be there.
 
     ``conditions`` are those of WHERE and HAVING. ``is_limit`` tells whether a part of one can be false when all columns
-    count alike, ``is_limited`` whether a FROM item is limited by itself.
+    count alike, ``is_limited`` whether a FROM item is limited by itself. ``outer`` gives the FROM items around a
+    sub-query that it names.
     """
     groups = _Groups()
     for clause in _parts((*conditions, *opened.conditions)):
@@ -41,10 +43,10 @@ def limited(
     here = {id(source) for source in sources}
     found = {groups.of(source) for source in sources if is_limited(source)}
     for clause in _parts((*conditions, *opened.required)):
-        named = _named(owners, clause)
+        named = _named(owners, clause, outer)
         if not named or not {id(each) for each in named} <= here or len({groups.of(each) for each in named}) > 1:
             continue
-        if _is_apart(owners, clause, len(named)) and is_limit(clause):
+        if _is_apart(owners, clause, len(named), outer) and is_limit(clause):
             found.add(groups.of(named[0]))
     return tuple(source for source in sources if groups.of(source) in found)
 
@@ -70,11 +72,48 @@ class _Groups:
         self._groups.update({key: least for key, group in self._groups.items() if group in merged})
 
 
-def _named(owners: Owners, node: Message) -> tuple[Source, ...]:
+def _named(
+    owners: Owners, node: Message, outer: Callable[[Message], Iterable[Source]] | None = None
+) -> tuple[Source, ...]:
     """The FROM items whose columns a tree names, each once; () when one of them cannot be told."""
-    found = {id(source): source for source in map(owners.source, column_paths(node)) if source is not None}
-    known = all(owners.source(path) is not None for path in column_paths(node))
-    return tuple(found.values()) if known else ()
+    found: dict[int, Source] = {}
+    for each in _outside(node):
+        kind = type(each).__name__
+        if kind == "ColumnRef":
+            source = owners.source(strings(each.fields))
+            if source is None:
+                return ()
+            found[id(source)] = source
+        elif kind == "SubLink":
+            if outer is None:
+                return ()
+            found.update({id(source): source for source in outer(each.subselect)})
+    return tuple(found.values())
+
+
+def _outside(node: Message) -> Iterator[Message]:
+    """A tree without what is inside its sub-queries."""
+    waiting = [node]
+    while waiting:
+        message = unwrap(waiting.pop())
+        if message is None:
+            continue
+        yield message
+        waiting.extend([message.testexpr] if type(message).__name__ == "SubLink" else messages_within(message))
+
+
+def tied_to(owners: Owners, clause: Message, sources: Sequence[Source]) -> bool:
+    """Whether a clause is an equality of one of ``sources`` with a FROM item around them."""
+    both = _tied(owners, clause)
+    return len(both) == 2 and sum(any(each is source for source in sources) for each in both) == 1
+
+
+def names_only(
+    owners: Owners, clause: Message, sources: Sequence[Source], outer: Callable[[Message], Iterable[Source]]
+) -> bool:
+    """Whether all that a clause names are columns of ``sources``."""
+    named = _named(owners, clause, outer)
+    return bool(named) and all(any(each is source for source in sources) for each in named)
 
 
 def _tied(owners: Owners, clause: Message) -> tuple[Source, ...]:
@@ -107,7 +146,7 @@ def _is_column(node: Message, depth: int = 0) -> bool:
     return False
 
 
-def _is_apart(owners: Owners, clause: Message, count: int) -> bool:
+def _is_apart(owners: Owners, clause: Message, count: int, outer: Callable[[Message], Iterable[Source]]) -> bool:
     """Whether each comparison in a condition is about one FROM item: ``a.x <> b.y`` may hold for all rows of both."""
     if count == 1:
         return True
@@ -117,7 +156,7 @@ def _is_apart(owners: Owners, clause: Message, count: int) -> bool:
         if kind_of(node) == "bool_expr":
             waiting.extend(node.bool_expr.args)
             continue
-        named = _named(owners, node)
+        named = _named(owners, node, outer)
         if len(named) > 1:
             return False
         seen.update(each.name or each.alias for each in named)

@@ -65,6 +65,7 @@ class Term:
     wild: bool = False
     columns: frozenset[str] = frozenset()
     guessed: bool = False
+    single: bool = False  # wild, but the same in every row
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,20 @@ def test_a_column_is_what_it_is_made_of(within: str, condition: str, bounded: bo
         assert judged(text).bounded is bounded, text
 
 
+@pytest.mark.parametrize(
+    ("using", "bounded"),
+    [
+        ("(SELECT $1::int AS id, $2::text AS name) v", True),
+        ("(VALUES (1, 'a')) AS v(id, name)", True),
+        ("(SELECT (x->>'id')::int AS id, x->>'name' AS name FROM jsonb_array_elements($1::jsonb) x) v", True),
+        ("(SELECT id, name FROM products) v", False),
+    ],
+)
+def test_rows_that_are_spelled_out_limit_a_merge(using: str, bounded: bool) -> None:
+    text = f"MERGE INTO products p USING {using} ON p.id = v.id WHEN MATCHED THEN UPDATE SET name = v.name"
+    assert judged(text).bounded is bounded
+
+
 def test_a_query_is_read_in_its_own_scope() -> None:
     hidden = "WITH orders AS (SELECT 5 AS id) SELECT id FROM a"
     text = f"DELETE FROM orders WHERE id IN (WITH a AS (SELECT id FROM orders) SELECT id FROM ({hidden}) z)"
