@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,7 +48,8 @@ def ask(directory: Path, sql: str, *, since: str = "", limit: int = 1000, second
     not installed. Ctrl-C ends it at once.
     """
     try:
-        import duckdb
+        with ThreadPoolExecutor(1) as importing:  # an interrupt in the midst of its initialisation aborts the process
+            duckdb = importing.submit(import_module, "duckdb").result()
     except ModuleNotFoundError as error:
         raise OurFault("SQL over audit events needs DuckDB: pip install 'blastwall[query]'.") from error
     files = sorted(path for path in directory.glob("*.jsonl") if _is_from(path, since))
