@@ -98,12 +98,12 @@ def _table() -> Mapping[str, list[str]]:
 
 @cache
 def _startup() -> tuple[re.Pattern[str], ...]:
-    return tuple(re.compile(_expression(place) + "(?:/.*)?") for place in _table()["startup"])
+    return tuple(_compiled(_expression(place) + "(?:/.*)?") for place in _table()["startup"])
 
 
 @cache
 def _homes() -> tuple[re.Pattern[str], ...]:
-    return tuple(re.compile(_expression(home)) for home in _table()["homes"])
+    return tuple(_compiled(_expression(home)) for home in _table()["homes"])
 
 
 @cache
@@ -120,14 +120,19 @@ def _above(*kinds: str, anchored: bool) -> tuple[re.Pattern[str], ...]:
                     found[above] = None
                 elif anchored and above != "**":
                     found[above.removesuffix("/**")] = found[f"{above}/*"] = None
-    return tuple(re.compile(_expression(above)) for above in found)
+    return tuple(_compiled(_expression(above)) for above in found)
 
 
 @cache
 def _patterns() -> tuple[re.Pattern[str], ...]:
     table = _table()
     trees = (_expression(tree) + "(?:/.*)?" for tree in table["trees"])
-    return tuple(re.compile(each) for each in (*trees, *map(_expression, table["secret"])))
+    return tuple(_compiled(each) for each in (*trees, *map(_expression, table["secret"])))
+
+
+def _compiled(expression: str) -> re.Pattern[str]:
+    """Without regard to case: on some hosts .ENV is .env, and on the others nobody means anything else by it."""
+    return re.compile(expression, re.IGNORECASE)
 
 
 def _expression(pattern: str) -> str:

@@ -39,6 +39,9 @@ def test_leaving_home_is_nowhere() -> None:
     [
         "/etc/shadow",
         "/etc/shadow-",
+        "~/.ENV",
+        "/Users/x/.SSH/id_rsa",
+        "~/SERVER.PEM",
         "/etc/sudoers.d/x",
         "/proc/1/environ",
         "/proc/self/environ",
