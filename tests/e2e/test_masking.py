@@ -41,6 +41,8 @@ CREATE VIEW names AS SELECT id, name FROM people;
 CREATE TABLE elder (id integer, name text NOT NULL);
 CREATE TABLE younger (ssn text) INHERITS (elder);
 INSERT INTO younger VALUES (1, 'Ada', 'CANARY-ssn-1');
+CREATE TABLE lent (id integer, ssn text);
+INSERT INTO lent VALUES (1, 'CANARY-ssn-1');
 CREATE TABLE decoy (id integer PRIMARY KEY, name text NOT NULL, ssn text NOT NULL, email varchar(80), token uuid, note text);
 INSERT INTO decoy VALUES (9, 'Zoe', 'CANARY-decoy', 'canary.decoy@example.test', 'ca9a2100-0000-4000-8000-000000000009', '');
 CREATE TABLE deferred (id integer PRIMARY KEY, ssn text, CONSTRAINT one UNIQUE (ssn) DEFERRABLE INITIALLY DEFERRED);
@@ -90,6 +92,8 @@ def people(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Stack:
 
     stack = start("people", config, "shop", at_once)
     stack.direct(SETUP)
+    stack.direct("ALTER TABLE lent OWNER TO shop_agent")
+    stack.direct("GRANT CREATE ON SCHEMA public TO shop_agent")
     stack.direct("GRANT ALL ON people, names, elder, younger, decoy, deferred, notes TO shop_agent")
     return stack
 
@@ -356,3 +360,46 @@ def test_the_recording_has_the_masks_and_says_where_they_are(people: Stack) -> N
     told = people.blastwall("recordings", "play", entry.id, "--speed", "1000")
     assert "▒ ***" in told
     assert "values masked by the gateway" in told
+
+
+# ------------------------------------------------------------ names that mean something else by then
+
+HIDDEN = ["BEGIN", "SAVEPOINT s", "DROP TABLE lent", "CREATE TABLE lent (id integer)"]
+WANTED = "SELECT upper(ssn) FROM lent"
+
+
+@pytest.mark.parametrize("back", ["ROLLBACK", "ROLLBACK TO s", "ROLLBACK AND CHAIN"])
+def test_what_a_rollback_brings_back_is_masked_again(people: Stack, tap: Tap, back: str) -> None:
+    """In the transaction the name means a table without a masked column; behind its end it means the old one."""
+    for heard in (tap.ask(query(text)) for text in HIDDEN):
+        assert not codes(heard)
+    assert codes(tap.ask(query(f"{back}; {WANTED}"))) == ["42501"]
+    tap.ask(query("ROLLBACK"))
+    for text in HIDDEN:
+        tap.ask(query(text))
+    batch = parse(back) + bind() + execute() + parse(WANTED) + bind() + execute() + SYNC
+    assert codes(tap.ask(batch)) == ["42501"]
+    tap.ask(query("ROLLBACK"))
+    for text in (*HIDDEN, back):
+        tap.ask(query(text))
+    assert codes(tap.ask(query(WANTED))) == ["42501"], "and in a message of its own"
+    tap.ask(query("ROLLBACK"))
+    shown = [frame.values for frame in tap.ask(query("SELECT id, ssn FROM lent")) if frame.kind == "D"]
+    assert shown == [[b"1", b"***"]]
+
+
+def test_a_table_of_the_sessions_own_does_not_lend_its_name(tap: Tap) -> None:
+    for made, gone in (
+        (["CREATE TEMP TABLE lent (ssn text)"], "DROP TABLE pg_temp.lent"),
+        (["CREATE TEMP TABLE lent (ssn text)"], "DISCARD ALL"),
+        (["BEGIN", "CREATE TEMP TABLE lent (ssn text)"], "ROLLBACK"),
+        (["CREATE TEMP VIEW lent AS SELECT 'a' AS ssn"], "SET search_path = public, pg_temp"),
+    ):
+        for text in made:
+            tap.ask(query(text))
+        assert codes(tap.ask(query(f"{gone}; {WANTED}"))) == ["42501"] or gone == "DISCARD ALL"
+        tap.ask(query(gone))
+        assert codes(tap.ask(query(WANTED))) == ["42501"]
+        tap.ask(query("ROLLBACK"))
+        tap.ask(query("DROP VIEW IF EXISTS pg_temp.lent"))
+        tap.ask(query("RESET search_path"))

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Final
 
-from blastwall.masking.plan import UNTOUCHED, Treatment
-from blastwall.model import Effect, Facts, Parameter
+from blastwall.masking.plan import UNTOUCHED, Plan, Treatment
+from blastwall.model import Effect, Facts, Parameter, Statement
 from blastwall.protocols.postgres.amounts import numbers
 from blastwall.sql.additions import custom
 from blastwall.sql.catalogue import Catalogue
 from blastwall.sql.facts import unknown, worst
 from blastwall.sql.judge import Judgement, judge
-from blastwall.sql.masking import goes_around, masked_text, treat
+from blastwall.sql.masking import goes_around, is_mask, masked_text, treat, written_back
 from blastwall.sql.parser import Tree, Unparsed, parse
 from blastwall.sql.surroundings import Surroundings
 
@@ -28,7 +28,8 @@ __all__ = [
     "classify_tree",
     "declared",
     "offline",
-    "undoes",
+    "undoing",
+    "written",
 ]
 
 StatementFinding = Judgement  # one statement of a text
@@ -234,14 +235,18 @@ def _made_unknown(facts: Facts, reason: str, flag: str) -> Facts:
     return replace(facts, effect=Effect.UNKNOWN, flags=facts.flags | {flag}, reason=reason)
 
 
-def undoes(one: StatementFinding, surroundings: Surroundings) -> bool:
-    """Whether the catalogue at hand may be gone once the statement has run: it holds what its transaction made."""
-    return surroundings.uncommitted and one.kind == "transaction" and one.facts.verb in _UNDOING
+def undoing(finding: Finding) -> bool:
+    """Whether a catalogue that holds what its transaction made may be gone once the text has run."""
+    return any(_undoes(one) for one in finding.statements)
+
+
+def _undoes(one: StatementFinding) -> bool:
+    return one.kind == "transaction" and one.facts.verb in _UNDOING
 
 
 def _after(one: StatementFinding, surroundings: Surroundings) -> Surroundings:
     """The surroundings of the next statement of the same text."""
-    if undoes(one, surroundings):
+    if surroundings.uncommitted and _undoes(one):
         return replace(surroundings, undone=True)
     if one.kind == "prepare":
         return replace(
@@ -282,6 +287,16 @@ def declared(text: str, surroundings: Surroundings, type_ids: Sequence[int]) -> 
         return ""
     facts = classify(text, surroundings, [Parameter(None, type_id=each) for each in type_ids]).facts
     return facts.reason if facts.effect is Effect.UNKNOWN else ""
+
+
+def written(finding: Finding, facts: Facts, statement: Statement, plan: Plan) -> Facts:
+    """Facts of a write to masked columns whose bound values are known now: none may be a mask that goes back."""
+    for part in finding.statements:
+        for number, mask in part.treatment.stores:
+            given = statement.parameters[number - 1].value if number <= len(statement.parameters) else None
+            if given is not None and is_mask(given.decode("utf-8", "replace"), mask, plan):
+                return replace(facts, refusal=written_back(mask.column))
+    return facts
 
 
 class Classifier:

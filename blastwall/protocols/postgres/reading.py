@@ -24,6 +24,8 @@ from blastwall.protocols.postgres.classify import (
     Finding,
     Surroundings,
     declared,
+    undoing,
+    written,
 )
 from blastwall.protocols.postgres.consequences import consequence
 from blastwall.protocols.postgres.exchange import Reader
@@ -37,7 +39,7 @@ from blastwall.road import Texts
 from blastwall.sql.amplification import BY_PARAMETER
 from blastwall.sql.catalogue import Catalogue
 from blastwall.sql.facts import unknown
-from blastwall.sql.masking import is_mask, with_views, written_back
+from blastwall.sql.masking import with_views
 from blastwall.sql.skeleton import fits, joined, pieces
 
 #: A hold inside a transaction ends this long before the server would end the session for idling (seconds).
@@ -51,7 +53,7 @@ _monotonic: Final = time.monotonic  # asked before each statement: through its m
 _OUTDATED: Final = (
     "What is masked changed after this was named, so it may show what it should not; prepare or declare it again."
 )
-#: Characters of texts that a connection remembers; statements with minted names, staged or refused, whose names it does.
+#: Characters of texts that a connection remembers; statements with minted names, whether staged or refused.
 KEPT_TEXT: Final = 512 * 1024
 MINTED: Final = 64
 #: How often a catalogue that changes while it is read is read again.
@@ -103,6 +105,7 @@ class SessionReader(Reader, Texts):
         self._server_version = 0
         self._soiled = True  # this session's own statements may have changed the catalogue
         self._dirty_transaction = False  # the catalogue is one that only this session's open transaction sees
+        self._undone = False  # and that may be gone by now
         self._freshness = ""
         self._looked_at = 0.0
         self.look_seconds: float = LOOK_SECONDS
@@ -243,7 +246,7 @@ class SessionReader(Reader, Texts):
         facts = finding.facts
         if BY_PARAMETER in facts.flags:
             facts = self._measured(finding, statement)
-        return self._written(finding, facts, statement) if "writes_masked" in facts.flags else facts
+        return written(finding, facts, statement, self._plan) if "writes_masked" in facts.flags else facts
 
     def _measured(self, finding: Finding, statement: Statement) -> Facts:
         """Facts of a text whose parameters say how much it asks for, once they are bound."""
@@ -261,15 +264,6 @@ class SessionReader(Reader, Texts):
         if len(self._amounts) >= REMEMBERED:
             self._amounts.clear()
         self._amounts[statement.text] = facts
-        return facts
-
-    def _written(self, finding: Finding, facts: Facts, statement: Statement) -> Facts:
-        """Facts of a write to masked columns whose bound values are known now: none may be a mask that goes back."""
-        for part in finding.statements:
-            for number, mask in part.treatment.stores:
-                given = statement.parameters[number - 1].value if number <= len(statement.parameters) else None
-                if given is not None and is_mask(given.decode("utf-8", "replace"), mask, self._plan):
-                    return replace(facts, refusal=written_back(mask.column))
         return facts
 
     def place(self) -> tuple[Surroundings, str, tuple[str, ...]]:
@@ -298,6 +292,8 @@ class SessionReader(Reader, Texts):
             plan=self._plan,
             prepared_treatments=dict(self._names.prepared_treatments),
             cursor_treatments=dict(self._names.cursor_treatments),
+            uncommitted=self._dirty_transaction,
+            undone=self._undone,
         )
         self._known = known
         self._exact.clear()
@@ -351,6 +347,9 @@ class SessionReader(Reader, Texts):
     ) -> tuple[Callable[[], None] | None, ...]:
         """For each statement of the text what its completion changes here; () when nothing."""
         read = self._read(text)
+        if self._dirty_transaction and undoing(read.finding):  # also for what is judged before it has run
+            self._soiled = self._undone = True
+            self._known_version = -1
         if not read.naming and not read.changing:
             return ()
         finding = read.finding
@@ -391,7 +390,7 @@ class SessionReader(Reader, Texts):
         self._known_version = -1
         self._shapes.clear()
         self._shape = None
-        self._soiled = False
+        self._soiled = self._undone = False
         self._dirty_transaction = not shared
         self._looked_at = time.monotonic()
         if shared and not self._temp:
