@@ -125,14 +125,24 @@ def run(arguments: list[str]) -> int:
         if sys.stdout is not output:
             return BROKEN_PIPE
         raise
-    except Exception as error:  # noqa: BLE001  # the last resort of a program: say what to report instead of a stack
-        click.echo(f"blastwall: internal error: {type(error).__name__}: {error}", err=True)
-        if os.environ.get("BLASTWALL_TRACEBACK"):
-            traceback.print_exception(error)
-        else:
-            click.echo("Set BLASTWALL_TRACEBACK=1 and run it again to see where; please report it.", err=True)
+    except OSError as fault:  # a disk that is full, a directory where a file was: no defect of ours
+        if fault.filename is None or os.environ.get("BLASTWALL_TRACEBACK"):
+            return _unforeseen(fault)
+        click.echo(f"blastwall: {harmless(str(fault.filename))} cannot be used: {fault.strerror}", err=True)
         return INTERNAL_ERROR
+    except Exception as error:  # noqa: BLE001  # the last resort of a program: say what to report instead of a stack
+        return _unforeseen(error)
     return result if isinstance(result, int) and not isinstance(result, bool) else 0
+
+
+def _unforeseen(error: Exception) -> int:
+    """Tell of an error that nobody foresaw, and what to report."""
+    click.echo(f"blastwall: internal error: {type(error).__name__}: {error}", err=True)
+    if os.environ.get("BLASTWALL_TRACEBACK"):
+        traceback.print_exception(error)
+    else:
+        click.echo("Set BLASTWALL_TRACEBACK=1 and run it again to see where; please report it.", err=True)
+    return INTERNAL_ERROR
 
 
 def main() -> None:

@@ -133,7 +133,12 @@ def verify(id: str | None, every: bool, keys: tuple[Path, ...], form: str, state
     if not meant:
         click.echo(f"no recordings in {state / 'recordings'}: nothing was verified", err=True)
     for entry in meant:
-        verdict = entry.verify(trusted)
+        try:
+            verdict = entry.verify(trusted)
+        except FormatFault as fault:  # one that is none must not keep the others from being looked at
+            whole = False
+            _unreadable(entry, fault, form)
+            continue
         going_on = every and verdict.state is State.TRUNCATED and entry.live()
         whole = whole and (verdict.state is State.INTACT or going_on)
         if form == "json":
@@ -152,6 +157,14 @@ def verify(id: str | None, every: bool, keys: tuple[Path, ...], form: str, state
             line.append(" It is still being written.")
         Console(soft_wrap=True).print(line, highlight=False)
     return 0 if whole else 1
+
+
+def _unreadable(entry: Entry, fault: FormatFault, form: str) -> None:
+    if form == "json":
+        click.echo(json.dumps({"id": entry.id, "state": "unreadable", "reason": str(fault)}, sort_keys=True))
+    else:
+        line = Text.assemble(entry.id, "  ", ("unreadable", STATES["unreadable"]), f"  {neutral(str(fault))}")
+        Console(soft_wrap=True).print(line, highlight=False)
 
 
 def _meant(id: str | None, state: Path) -> list[Entry]:

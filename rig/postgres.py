@@ -161,7 +161,11 @@ class EmbeddedPostgres:
 
     @property
     def password(self) -> str:
-        return self.password_file.read_text()
+        try:
+            return self.password_file.read_text()
+        except UnicodeDecodeError:
+            told = f"{self.password_file} is damaged, so nobody can open this server"
+            raise RigFault(f"{told}: remove the directory it is in (its data go with it)") from None
 
     def dsn(self, database: str = "postgres", *, user: str | None = None, password: str | None = None) -> str:
         """A connection URI; the superuser and its password unless told otherwise."""

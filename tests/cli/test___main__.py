@@ -144,6 +144,18 @@ def test_an_internal_error_shows_its_stack_only_when_asked(
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_a_file_that_cannot_be_used_is_named_and_no_defect(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stand_in(monkeypatch, IsADirectoryError(21, "Is a directory", "state/tls/ca.key"))
+    monkeypatch.delenv("BLASTWALL_TRACEBACK", raising=False)
+    assert cli.run(["doctor"]) == 3
+    assert capsys.readouterr().err == "blastwall: state/tls/ca.key cannot be used: Is a directory\n"
+    stand_in(monkeypatch, OSError("of no file"))
+    assert cli.run(["doctor"]) == 3
+    assert "internal error" in capsys.readouterr().err
+
+
 def test_a_command_may_return_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
     @click.command()
     def command() -> int:

@@ -139,6 +139,18 @@ def test_a_wrong_state_directory_is_not_one_where_all_is_well(state, capsys, arg
     assert not (state / "typo").exists()
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_what_is_no_recording_is_said_and_the_others_are_still_verified(state, capsys, form):
+    first, broken, last = record(state), record(state), record(state)
+    (file,) = state.glob(f"recordings/*/{broken.id}.bwr")
+    file.write_bytes(b"{}" + file.read_bytes())
+    code, out, err = call(capsys, "verify", "--all", "--format", form)
+    assert (code, err) == (1, "")
+    lines = {line.split('"id": "')[-1][:16]: line for line in out.splitlines()}
+    assert "unreadable" in lines[broken.id] and "magic" in lines[broken.id]
+    assert "intact" in lines[first.id] and "intact" in lines[last.id]
+
+
 def test_verifying_nothing_says_that_it_was_nothing(state, capsys):
     code, out, err = call(capsys, "verify", "--all")
     assert (code, out, "nothing was verified" in err) == (0, "", True)

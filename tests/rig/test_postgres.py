@@ -109,6 +109,10 @@ def test_data_and_password_survive_a_restart_and_two_users_exclude_each_other(
     with server:
         server.psql("CREATE TABLE kept AS SELECT 42 AS answer")
         password = server.password
+        server.password_file.write_bytes(b"\xae")
+        with pytest.raises(RigFault, match=r"superuser\.password is damaged"):
+            server.dsn()
+        server.password_file.write_text(password)
         assert server.password_file.stat().st_mode & 0o777 == 0o600
         monkeypatch.setattr("rig.postgres.LOCK_SECONDS", 0.2)
         with pytest.raises(RigFault, match="in use by another process"):
