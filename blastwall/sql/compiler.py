@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from blastwall.sql.comparisons import comparison, equality
+from blastwall.sql.computed import COMPUTED, CUT, arithmetic
 from blastwall.sql.tree import Message, constant, kind_of, literal, strings
 from blastwall.sql.truth import (
     ANY,
@@ -44,15 +45,12 @@ from blastwall.sql.truth import (
 )
 from blastwall.sql.values import (
     ANYTHING,
-    COMPUTED,
-    CUT,
     NOW,
     Free,
     Moment,
     Pool,
     Sample,
     Value,
-    arithmetic,
     as_number,
     moment_in,
     order,

@@ -8,16 +8,12 @@ import pytest
 
 from blastwall.sql.values import (
     ANYTHING,
-    COMPUTED,
-    CUT,
     NOW,
     Free,
     Moment,
     Pool,
     Sample,
-    Span,
     Variable,
-    arithmetic,
     as_number,
     as_text,
     interval_days,
@@ -133,31 +129,6 @@ def test_moments_and_numbers_in_texts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "left", "right", "expected"),
-    [
-        ("+", 1, 2, 3),
-        ("-", AGE, AGE, 0),
-        ("*", AGE, 0, 0),
-        ("%", 7, 0, ANYTHING),
-        ("/", 1, 0, ANYTHING),
-        ("^", 2, 1000, ANYTHING),
-        ("+", None, 1, None),
-        ("||", NAME, "!", "ann!"),
-        ("-", Moment(NOW), "30 days", Moment(NOW - 30)),
-        ("+", BORN, "1 day", Moment(12_001.0)),
-        ("*", "a", 2, ANYTHING),
-    ],
-)
-def test_arithmetic(name: str, left: object, right: object, expected: object) -> None:
-    assert arithmetic(name, left, right) == expected
-
-
-def test_an_unknown_interval_goes_some_way() -> None:
-    assert arithmetic("-", Moment(NOW), ANYTHING).days < NOW
-    assert arithmetic("+", Moment(NOW), ANYTHING).days > NOW
-
-
-@pytest.mark.parametrize(
     ("text", "pattern", "expected"),
     [
         ("", "%", True),
@@ -179,52 +150,6 @@ def test_a_hostile_pattern_takes_no_time() -> None:
     before = time.perf_counter()
     assert like("a" * 200, "%a" * 99 + "b") is False
     assert time.perf_counter() - before < 0.5
-
-
-@pytest.mark.parametrize(
-    ("name", "values", "expected"),
-    [
-        ("length", ["abc"], 3),
-        ("lower", [NAME], "ann"),
-        ("abs", [-5], 5),
-        ("sign", [-5], -1),
-        ("coalesce", [None, 3], 3),
-        ("num_nulls", [None, 1], 1),
-        ("strpos", ["abc", "b"], 2),
-        ("position", ["abc", ""], 1),
-        ("mod", [7, 4], 3),
-        ("power", [7, 0], 1),
-        ("power", [7, 10_000], ANYTHING),
-        ("length", [None], ANYTHING),
-        ("abs", ["x"], ANYTHING),
-    ],
-)
-def test_computed_functions(name: str, values: list[object], expected: object) -> None:
-    assert COMPUTED[name](values) == expected
-
-
-@pytest.mark.parametrize(
-    ("name", "values", "expected"),
-    [
-        ("left", ["abc", 2], "ab"),
-        ("left", ["abc", 0], ""),
-        ("left", ["abc", -1], "ab"),
-        ("right", ["abc", 2], "bc"),
-        ("right", ["abc", 0], ""),
-        ("right", ["abc", -1], "bc"),
-        ("substr", ["abc", 2], "bc"),
-        ("substr", ["abc", 0, 2], "a"),
-        ("substr", ["abc", 1, 0], ""),
-        ("substring", ["abc", -5, 3], ""),
-        ("repeat", ["ab", 2], "abab"),
-        ("repeat", ["ab", 0], ""),
-        ("repeat", ["ab", 10_000], ANYTHING),
-        ("md5", ["a"], "0cc175b9c0f1b6a831c399e269772661"),
-        ("left", [None, 1], ANYTHING),
-    ],
-)
-def test_cut_texts_are_what_the_server_makes(name: str, values: list[object], expected: object) -> None:
-    assert CUT[name](values) == expected
 
 
 def test_booleans_are_neither_numbers_nor_texts() -> None:
@@ -265,15 +190,6 @@ def test_uuids_are_ordinary_ones() -> None:
     texts = {Sample(index, pool).value(Variable("u", "uuid")).text for index in range(60)}
     assert given in texts
     assert not texts & {*edges, "no uuid", ""}
-
-
-def test_time_between_moments_is_compared_with_intervals_and_days() -> None:
-    span = arithmetic("-", Moment(NOW), Moment(NOW - 30))
-    assert span == Span(30)
-    assert [order(span, each) for each in ("29 days", "1 mon", "31 days", 30)] == [1, 0, -1, 0]
-    assert arithmetic("+", Moment(NOW - 30), span) == Moment(NOW)
-    with pytest.raises(TypeError):
-        order(span, "soon")
 
 
 def test_samples_of_two_variables_vary_independently() -> None:
