@@ -92,7 +92,7 @@ def _readable(shelf: Shelf, reader: Reader, limit: int, everything: bool) -> tup
         try:
             with entry.open() as file:
                 header = read_header(file)
-        except FormatFault:
+        except (FormatFault, RecordingFault):
             found.append(entry.summary())  # it says that it cannot be read
         else:
             if header.protocol == JOURNAL and not everything:
@@ -135,7 +135,10 @@ def verify(id: str | None, every: bool, keys: tuple[Path, ...], form: str, state
     for entry in meant:
         try:
             verdict = entry.verify(trusted)
-        except FormatFault as fault:  # one that is none must not keep the others from being looked at
+        except (
+            FormatFault,
+            RecordingFault,
+        ) as fault:  # one that is none, or not to be read, must not keep the others from being looked at
             whole = False
             _unreadable(entry, fault, form)
             continue
@@ -159,7 +162,7 @@ def verify(id: str | None, every: bool, keys: tuple[Path, ...], form: str, state
     return 0 if whole else 1
 
 
-def _unreadable(entry: Entry, fault: FormatFault, form: str) -> None:
+def _unreadable(entry: Entry, fault: FormatFault | RecordingFault, form: str) -> None:
     if form == "json":
         click.echo(json.dumps({"id": entry.id, "state": "unreadable", "reason": str(fault)}, sort_keys=True))
     else:
@@ -258,7 +261,7 @@ def _connections(shelf: Shelf, session: str) -> list[Entry]:
         try:
             with entry.open() as file:
                 header = read_header(file)
-        except FormatFault:
+        except (FormatFault, RecordingFault):
             continue
         if header.session == session and header.protocol != JOURNAL:
             found.append((header.started_at, entry.id, entry))

@@ -78,6 +78,8 @@ class Entry:
             totals = _mapping(manifest.get("totals")) if manifest else self._count()
         except FormatFault as fault:
             return {"id": self.id, "state": "live" if self.live() else "unreadable", "problem": str(fault)}
+        except RecordingFault as fault:  # it cannot even be opened
+            return {"id": self.id, "state": "unreadable", "problem": str(fault)}
         return {
             "id": self.id,
             "session": header["session"],

@@ -151,6 +151,21 @@ def test_what_is_no_recording_is_said_and_the_others_are_still_verified(state, c
     assert "intact" in lines[first.id] and "intact" in lines[last.id]
 
 
+def test_what_cannot_be_opened_hides_nothing_else(state, capsys):
+    whole, gone = record(state), record(state)
+    (file,) = state.glob(f"recordings/*/{gone.id}.bwr")
+    file.unlink()
+    file.mkdir()
+    code, out, _ = call(capsys, "verify", "--all")
+    assert code == 1 and f"{whole.id}  intact" in out and f"{gone.id}  unreadable" in out
+    code, out, _ = call(capsys, "ls", "--format", "json")
+    assert code == 0
+    assert {line["id"]: line["state"] for line in map(json.loads, out.splitlines())} == {
+        whole.id: "complete",
+        gone.id: "unreadable",
+    }
+
+
 def test_verifying_nothing_says_that_it_was_nothing(state, capsys):
     code, out, err = call(capsys, "verify", "--all")
     assert (code, out, "nothing was verified" in err) == (0, "", True)
