@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from blastwall.errors import ClientFault, UpstreamFault
 from blastwall.model import Chunk, Direction, Masked, Sheet
 from blastwall.protocols.postgres import messages, replies
-from blastwall.protocols.postgres.answers import COMPLETE, COPY_DATA, ERROR, ROW, Answers, Expected, Step
+from blastwall.protocols.postgres.answers import COMPLETE, COPY_DATA, ERROR, NOTICE, ROW, Answers, Expected, Step
 from blastwall.protocols.postgres.downstream import Downstream
 from blastwall.protocols.postgres.skim import CHUNK_BYTES, skim
 from blastwall.protocols.postgres.upstream import Run, Upstream
@@ -157,7 +157,7 @@ class Legs:
                 assert isinstance(event, Run)
                 run = event
             kind = run.type
-            if kind in (ROW, COMPLETE, ERROR, COPY_DATA):
+            if kind in (ROW, COMPLETE, ERROR, NOTICE, COPY_DATA):
                 owner = answers.number
                 # A chunk tells of one completion, or the trail would know of a text's last statement only.
                 if (number and owner != number) or (tag and parts and kind in (COMPLETE, ERROR)):

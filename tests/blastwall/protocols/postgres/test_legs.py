@@ -58,6 +58,17 @@ async def test_each_statement_of_a_text_has_its_completion_told(masks: bool, fai
     assert b"".join(chunk.data for chunk in chunks) == said + IDLE
 
 
+async def test_a_notice_is_told_of_the_statement_that_runs() -> None:
+    """The recording takes out of it what it took out of the statement."""
+    play = await quiet()
+    notice = messages.notice_response("NOTICE", "00000", "as you said: hunter2")
+    play.answers.expect(Expected(Step.QUERY, 7))
+    play.up.receive(notice)
+    assert [chunk.statement async for chunk in play.legs.results(False)] == [7]
+    play.up.receive(messages.command_complete("DO") + IDLE + notice)
+    assert [(chunk.statement, chunk.tag) async for chunk in play.legs.results(False)] == [(7, "DO"), (0, "")]
+
+
 async def test_a_large_result_travels_in_bounded_chunks() -> None:
     play = await quiet()
     play.answers.expect(Expected(Step.QUERY, 1))
