@@ -27,8 +27,8 @@ class Owners:
     """``link`` tells what an equality with a joined FROM item's column means (selections.py).
 
     ``origin`` gives the variable behind another FROM item's column, None where that may hold anything (origins.py).
-    ``joined`` stand beside the target; ``inner`` belong to a sub-query around the name and hide both. With
-    ``all_alike`` every column counts as the target's own.
+    ``joined`` stand beside the target; ``inner`` belong to a sub-query around the name and hide both. Columns of the
+    FROM items in ``alike`` (by identity) count as the target's own.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Owners:
         origin: Callable[[Source, str, str], Variable | None] | None = None,
         *,
         inner: Sequence[Source] = (),
-        all_alike: bool = False,
+        alike: frozenset[int] = frozenset(),
     ) -> None:
         self.target = target
         self.joined = tuple(joined)
@@ -48,19 +48,18 @@ class Owners:
         self.scope = scope
         self._link = link
         self._origin = origin or (lambda source, name, key: variable_of(source, name, f"{key}.{name}"))
-        self._all_alike = all_alike
+        self._alike = alike
         self._links: dict[int, int] = {}
 
     def within(self, inner: Sequence[Source], scope: Scope) -> Owners:
         """The same seen from a sub-query with these FROM items."""
         around = (*self.inner, *inner)
-        return Owners(
-            self.target, self.joined, scope, self._link, self._origin, inner=around, all_alike=self._all_alike
-        )
+        return Owners(self.target, self.joined, scope, self._link, self._origin, inner=around, alike=self._alike)
 
     def alike(self) -> Owners:
-        """The same, with every column counted as the target's own."""
-        return Owners(self.target, self.joined, self.scope, self._link, self._origin, inner=self.inner, all_alike=True)
+        """The same, with the columns of all these FROM items counted as the target's own; not those of sub-queries."""
+        alike = frozenset(id(source) for source in (*self.joined, *self.inner))
+        return Owners(self.target, self.joined, self.scope, self._link, self._origin, inner=self.inner, alike=alike)
 
     def find(self, path: list[str]) -> Owner | None:
         """The owner of a column path; None when nobody here has it, or when it is the same in every row."""
@@ -74,7 +73,7 @@ class Owners:
         variable = self._origin(source, name, f"{place}")  # a key that is the same whenever the text is judged
         if variable is None:
             return None
-        if self._all_alike:
+        if id(source) in self._alike:
             return Owner(TARGET, variable)
         found = self._links.get(id(source))
         if found is None:

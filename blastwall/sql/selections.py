@@ -153,18 +153,22 @@ class Selections:
     def _correlated(self, owners: Owners, select: Message) -> Iterator[Source]:
         """The FROM items around a sub-query of which it names columns, as the server would find them."""
         around = {id(source) for source in (owners.target, *owners.joined, *owners.inner)}
-        waiting: list[tuple[Message, Scope]] = [(unwrap(select), owners.scope)]
+        waiting: list[tuple[Message, Scope, Scope]] = [(unwrap(select), owners.scope, owners.scope)]
         while waiting:
-            message, scope = waiting.pop()
+            message, scope, outside = waiting.pop()
             kind = type(message).__name__
+            if message is None:
+                continue
             if kind == "ColumnRef":
                 yield from (each for each in _meant(strings(message.fields), scope) if id(each) in around)
             elif kind == "SelectStmt":
+                outside = scope
                 if message.HasField("with_clause"):
-                    scope = open_with(self._walk, message.with_clause, scope, visit=False)
-                scope = Scope(scope, From(self._walk, scope, visit=False).open(message.from_clause))
-            if message is not None:
-                waiting.extend((each, scope) for each in messages_within(message))
+                    outside = open_with(self._walk, message.with_clause, scope, visit=False)
+                scope = Scope(outside, From(self._walk, outside, visit=False).open(message.from_clause))
+            elif kind == "WithClause" or (kind == "RangeSubselect" and not message.lateral):
+                scope = outside  # what stands in FROM beside it is not in its sight
+            waiting.extend((each, scope, outside) for each in messages_within(message))
 
     def _inside(self, owners: Owners, select: Message) -> tuple[Owners, From]:
         scope = Scope(owners.scope)
@@ -250,7 +254,7 @@ class Selections:
         sources = opened.open(select.from_clause)
         if not sources:
             return NOTHING
-        alike = Owners(_NOBODY, sources, Scope(scope, sources), self.link_of, self.origin, all_alike=True)
+        alike = Owners(_NOBODY, sources, Scope(scope, sources), self.link_of, self.origin).alike()
         deeper = Selections(self._walk, self._depth + 1, self._known)
 
         def is_limit(clause: Message) -> bool:

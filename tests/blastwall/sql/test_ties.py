@@ -25,6 +25,12 @@ from tests.blastwall.sql.judging import judged
         ("USING customers c, customers d WHERE o.customer_id = c.id AND c.id = d.id AND c.id <= d.id", False),
         ("USING orders p WHERE o.id = p.id AND p.status = 'x'", True),
         ("USING orders p WHERE o.id = p.id", False),
+        ("USING orders p WHERE o.id = p.id AND EXISTS (SELECT 1 FROM orders q WHERE q.id = p.id)", False),
+        ("USING orders p WHERE o.id = p.id AND p.id IN (SELECT id FROM orders)", False),
+        ("USING orders p WHERE o.id = p.id AND p.id IN (SELECT id FROM products WHERE name = 'x')", True),
+        ("USING customers c WHERE o.customer_id = c.id AND EXISTS (SELECT 1 FROM products WHERE id = 5)", False),
+        ("USING unnest(ARRAY(SELECT id FROM orders)) AS u(id) WHERE u.id = o.id", False),
+        ("USING unnest($1::int[]) AS u(id) WHERE u.id = o.id", True),
         ("USING orders p WHERE (o.id, 1) = (p.id, 1) AND p.status = 'x'", True),
     ],
 )
