@@ -329,3 +329,27 @@ def test_the_corpus_rows_about_statements_are_redacted(begin, sink, records):
         writer.intent(Statement(text, number=number), facts, Denial(DenialCode.POLICY, "No."))
     writer.commit()
     assert b"secret" not in sink.data
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"eyJ" * 1_000_000, b"eyJ" * 1_000_000 + b".!", b"eyJaaaaaaaaa.!" * 100_000, b"sk_live_" * 300_000],
+)
+def test_a_value_that_nearly_has_a_shape_a_million_times_is_looked_at_once(value: bytes) -> None:
+    """Tried from each of its characters to its end, the first of these would take hours, and the gateway with it."""
+    assert not Redactor().suspects_value(value)
+
+
+@pytest.mark.parametrize(
+    "literal", ["x" * 900_000, "a://" * 200_000, "password " * 100_000, "password" + " " * 900_000, "://a:" * 180_000]
+)
+def test_a_literal_that_nearly_holds_a_secret_a_million_times_is_looked_at_once(literal: str) -> None:
+    text = f"SELECT 'passw', '{literal}'"
+    assert Redactor().redact(text, (), parsed=True).text == text
+
+
+@pytest.mark.parametrize("before", ["", "t=", "token_", "x", "a.b.", '"'])
+def test_a_token_is_known_wherever_it_begins(before: str) -> None:
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"
+    found = Redactor().redact(f"SELECT '{before}{token}'", (), parsed=True)
+    assert "eyJ" not in found.text
