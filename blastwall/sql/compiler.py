@@ -240,14 +240,7 @@ class Compiler:
         if known or node.type_name.array_bounds:
             return term
         if names[-1] in _TEXT_TYPES:
-            found = derived(
-                f"text({term.key})",
-                [term],
-                lambda sample: spelled(term.value(sample)),
-                plain=term.plain,
-                link=term.link,
-            )
-            return replace(found, variable=term.variable)
+            return _as_text(term)
         if names[-1] in _NUMBER_TYPES and term.variable is not None and term.variable.kind == "boolean":
             return derived(f"int({term.key})", [term], lambda sample: _as_one(term.value(sample)))
         return term
@@ -345,6 +338,8 @@ class Compiler:
         if name in ("now", "transaction_timestamp", "statement_timestamp", "clock_timestamp") and not node.args:
             return Term("now", lambda sample: Moment(NOW))
         terms = [self.term(each, depth + 1) for each in node.args]
+        if name in _TEXT_TYPES and len(terms) == 1 and not constant(node.args[0])[0]:
+            return _as_text(terms[0])  # text(x) is x::text
         of = frozenset().union(*(each.of for each in terms))
         key = f"{name}({','.join(each.key for each in terms)})"
         cut = name in CUT and all(isinstance(constant(each)[1], int) for each in node.args[1:])
@@ -407,6 +402,12 @@ class Compiler:
             return spread(key, [left, right], left.link) if left.plain else wild(key)
         truth = self._truth_a_expr(node, depth)
         return Term(shape(node), lambda sample: AS_VALUE[truth(sample)], truth=truth)
+
+
+def _as_text(term: Term) -> Term:
+    value, key = term.value, f"text({term.key})"
+    found = derived(key, [term], lambda sample: spelled(value(sample)), plain=term.plain, link=term.link)
+    return replace(found, variable=term.variable)
 
 
 def _as_one(value: Value) -> Value:

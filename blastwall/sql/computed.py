@@ -43,6 +43,17 @@ def _joined(between: str | None, values: Sequence[Value]) -> Value:
     return ANYTHING if between is None or None in texts else between.join(text for text in texts if text is not None)
 
 
+def _padded(values: Sequence[Value], *, left: bool) -> Value:
+    """lpad and rpad: a text of that very length."""
+    text, length = as_text(values[0]), int(values[1])
+    filling = " " if len(values) < 3 else as_text(values[2])
+    if text is None or filling is None or length > _LENGTHS:
+        return ANYTHING
+    missing = max(length - len(text), 0) if filling else 0
+    added = (filling * missing)[:missing]
+    return (added + text[: max(length, 0)]) if left else (text + added)[: max(length, 0)]
+
+
 def _power(values: Sequence[Value]) -> Value:
     base, exponent = as_number(values[0]), as_number(values[1])
     if base is None or exponent is None or abs(exponent) > 64:
@@ -122,6 +133,8 @@ COMPUTED: Mapping[str, Callable[[Sequence[Value]], Value]] = {
     "power": _power,
     "pow": _power,
     "age": _age,
+    "lpad": lambda values: _padded(values, left=True),
+    "rpad": lambda values: _padded(values, left=False),
     "concat": lambda values: _joined("", values),
     "concat_ws": lambda values: _joined(as_text(values[0]), values[1:]),
     "num_nulls": lambda values: sum(value is None for value in values),

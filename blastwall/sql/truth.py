@@ -127,10 +127,8 @@ def result_of(name: str, key: str, terms: Sequence[Term], first: Value, literals
         least, most = words().results[name]
         return Variable(key, "number", least, most)
     texts = [each for each in literals if isinstance(each, str)]
-    filled = (
-        name in words().never_empty
-        or (name == "format" and bool(texts) and re.sub(r"%[-0-9$*]*[sIL]", "", texts[0]) != "")
-        or (name in ("lpad", "rpad") and any(isinstance(each, int) and each > 0 for each in literals))
+    filled = name in words().never_empty or (
+        name == "format" and bool(texts) and re.sub(r"%[-0-9$*]*[sIL]", "", texts[0]) != ""
     )
     return Variable(key, positive=filled)
 

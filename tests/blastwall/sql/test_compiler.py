@@ -41,6 +41,8 @@ from tests.blastwall.sql.judging import judged
         ("concat_ws('-', status, id) = 'new-5'", "concat_ws('-', status, id) <> ''"),
         ("format('%s x', status) = 'new x'", "format('%s x', status) <> ''"),
         ("lpad(status, 3) = 'new'", "lpad(status, 3) <> ''"),
+        ("rpad(status, 3, '.') = 'new'", "rpad(status, 0, '.') = ''"),
+        ("text(id) = '5'", "text(id) <> ''"),
         ("ascii(status) = 110", "ascii(status) >= 0"),
         ("hashtext(status) > 5", "hashtext(status) >= -2147483648"),
         ("md5(status || id::text) LIKE 'a%'", "md5(status || id::text) LIKE '%'"),

@@ -98,3 +98,25 @@ def test_time_between_moments_is_compared_with_intervals_and_days() -> None:
     assert arithmetic("+", Moment(NOW - 30), span) == Moment(NOW)
     with pytest.raises(TypeError):
         order(span, "soon")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("lpad", ["ab", 4], "  ab"),
+        ("lpad", ["abc", 2, "x"], "ab"),
+        ("lpad", ["ab", 5, "xy"], "xyxab"),
+        ("lpad", ["ab", 0], ""),
+        ("rpad", ["ab", 5, "xy"], "abxyx"),
+        ("rpad", ["abc", -1], ""),
+        ("rpad", ["ab", 4, ""], "ab"),
+        ("rpad", ["ab", 10_000], ANYTHING),
+        ("concat", [7, None, "x"], "7x"),
+        ("concat_ws", ["-", 7, None, "x"], "7-x"),
+        ("age", [Moment(NOW - 3)], Span(3)),
+        ("age", [Moment(NOW), Moment(NOW - 3)], Span(3)),
+        ("age", ["x"], ANYTHING),
+    ],
+)
+def test_texts_and_times_are_what_the_server_makes(name: str, values: list[object], expected: object) -> None:
+    assert COMPUTED[name](values) == expected
