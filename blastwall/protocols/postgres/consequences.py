@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from blastwall.errors import ProtocolViolation
 from blastwall.model import Permit
 from blastwall.protocols.postgres.classify import StatementFinding
-from blastwall.protocols.postgres.names import Names, Portal, Prepared
+from blastwall.protocols.postgres.names import Names, Portal, Prepared, TooMany
 from blastwall.sql.rename import Names as Touched
 
 
@@ -34,7 +35,7 @@ def consequence(
         if name is not None and "s" + name in minted:
             prepared = Prepared(name, minted["s" + name], text, part.facts, (), permit.upstream_text)
             prepared.masked, prepared.treatment = masked, part.carried
-            actions.append(lambda: names.prepare(prepared))
+            actions.append(lambda: _prepare(names, prepared))
         name = touched.defines_cursor
         if name is not None and "c" + name in minted:
             portal = Portal(name, minted["c" + name], part.facts, permit, number, (), part.carried)
@@ -57,3 +58,11 @@ def consequence(
             action()
 
     return act
+
+
+def _prepare(names: Names, prepared: Prepared) -> None:
+    """The server has it already: a connection that holds too many ends."""
+    try:
+        names.prepare(prepared)
+    except TooMany as fault:
+        raise ProtocolViolation(str(fault), code="53400") from None

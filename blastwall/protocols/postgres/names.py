@@ -28,6 +28,10 @@ PREFIX: Final = "blastwall_"
 #: Bounds what one connection may make the gateway remember. Drivers that cache keep some hundreds.
 MAX_PREPARED: Final = 10_000
 MAX_PORTALS: Final = 10_000
+#: Characters of their texts: a gateway that remembers 10,000 megabytes for one connection has none for others.
+MAX_PREPARED_TEXT: Final = 8 * 1024 * 1024
+#: Names that were minted and stand for nothing, because what they were for was refused or failed.
+MAX_IDLE: Final = 1_000
 _NONE: Final[Mapping[str, str]] = {}
 # By names of this module's own: through another module each costs a look-up.
 _UNTOUCHED: Final = UNTOUCHED
@@ -213,6 +217,7 @@ class Names:
         self._last: Prepared | None = None
         self._count = 0
         self._clients: dict[str, str] = {}  # upstream name -> client's name, for error texts
+        self._text = 0  # characters of prepared texts
         self.prepared_facts: dict[str, Facts] = {}
         self.cursor_facts: dict[str, Facts] = {}
         self.prepared_treatments: dict[str, Treatment] = {}
@@ -225,13 +230,29 @@ class Names:
             return ""
         self._count += 1
         upstream = f"{PREFIX}{self._count}"
+        if len(self._clients) > 2 * (len(self.prepared) + len(self.portals) + MAX_IDLE):
+            self._forget_idle()
         self._clients[upstream] = client
         return upstream
 
+    def _forget_idle(self) -> None:
+        """Keep names that stand for something, and the last ones, whose answers may still come."""
+        live = {each.upstream for each in self.prepared.values()} | {each.upstream for each in self.portals.values()}
+        late = max(0, len(self._clients) - MAX_IDLE)
+        kept = enumerate(self._clients.items())
+        self._clients = {name: client for place, (name, client) in kept if place >= late or name in live}
+
     def prepare(self, prepared: Prepared) -> None:
         """The statement is known from now on. Raises TooMany."""
-        if len(self.prepared) >= MAX_PREPARED and prepared.client not in self.prepared:
+        before = self.prepared.get(prepared.client)
+        if before is None and len(self.prepared) >= MAX_PREPARED:
             raise TooMany(f"this connection holds {MAX_PREPARED} prepared statements: close some of them")
+        size = self._text + len(prepared.text) - (len(before.text) if before is not None else 0)
+        if size > MAX_PREPARED_TEXT and prepared.client:
+            raise TooMany(
+                f"this connection's prepared statements hold over {MAX_PREPARED_TEXT >> 20} MiB of text: close some"
+            )
+        self._text = size
         self.prepared[prepared.client] = prepared
         if prepared.client:
             self._forget()
@@ -268,6 +289,7 @@ class Names:
         if prepared is None:
             return
         del self.prepared[client]
+        self._text -= len(prepared.text)
         if prepared.kept is not None:
             prepared.kept.unmade = None  # it knows the portal: a circle
             prepared.kept = None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from blastwall.errors import ProtocolViolation
 from blastwall.model import Permit
+from blastwall.protocols.postgres import names as module
 from blastwall.protocols.postgres.classify import classify, offline
 from blastwall.protocols.postgres.consequences import consequence
 from blastwall.protocols.postgres.names import Names, Portal, Prepared
@@ -47,3 +49,18 @@ def test_it_happens_at_completion(
     if act is not None:
         act()
     assert (sorted(names.prepared), sorted(names.portals), len(soil)) == (prepared, portals, soiled)
+
+
+def test_too_many_prepared_in_sql_end_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_PREPARED", 1)
+    text = "PREPARE q AS SELECT 1"
+    permit = Permit(text)
+    names = _names(permit)
+    finding = classify(text, offline(None))
+    assert finding.tree is not None
+    (touched,) = touched_names(finding.tree)
+    act = consequence(names, finding.statements[0], touched, {"sq": "b"}, text, None, permit, 2, lambda: None)
+    assert act is not None
+    with pytest.raises(ProtocolViolation, match="close some") as raised:
+        act()
+    assert raised.value.code == "53400"

@@ -122,3 +122,28 @@ def test_both_maps_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TooMany, match="close some"):
         names.open(Portal("c", "c", READ, Permit("x"), 1))
     names.prepare(Prepared("a", "a2", "SELECT 2", READ))  # replacing one is not one more
+
+
+def test_the_texts_of_prepared_statements_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_PREPARED_TEXT", 20)
+    names = Names()
+    names.prepare(Prepared("a", "a", "x" * 20, READ))
+    names.prepare(Prepared("", "", "x" * 10, READ))  # the unnamed one is one
+    with pytest.raises(TooMany, match="text: close some"):
+        names.prepare(Prepared("b", "b", "x", READ))
+    names.unprepare("")
+    names.prepare(Prepared("a", "a2", "x" * 19, READ))
+    names.prepare(Prepared("b", "b", "x", READ))
+    names.unprepare_all()
+    names.prepare(Prepared("b", "b", "x" * 20, READ))
+
+
+def test_names_that_stand_for_nothing_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_IDLE", 10)
+    names = Names()
+    kept = names.mint("kept")
+    names.prepare(Prepared("kept", kept, "SELECT 1", READ))
+    for number in range(100):
+        last = names.mint(f"refused{number}")
+    assert len(names._clients) <= 2 * (1 + 10) + 1
+    assert names.client_text(f'"{kept}" "{last}"') == '"kept" "refused99"'
