@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from blastwall.recording.terminal import neutral
 from cli import place, strings
 from rig.desk import login_link
 from rig.hosts import SshKeys
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from rig.cloud.up import CloudStack
 
 CHECK_SECONDS = 0.25
+MOST_NEWS, LONGEST_NEWS = 1024 * 1024, 1000  # bytes of the log at one look, characters of a line
 
 
 class _Interrupted(Exception):
@@ -43,6 +45,38 @@ class _Signals:
         self.stop.set()
         if self.starting and not again:
             raise _Interrupted
+
+
+class _News:
+    """What the gateway's log says of its configuration: whoever edits it looks at this terminal, and not at the log.
+
+    Only what is written after this was made. A line that does not begin with a year goes on with the one before it.
+    """
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._at = log.stat().st_size if log.exists() else 0
+        self._rest = b""
+        self._ours = False
+
+    def take(self) -> list[str]:
+        """The lines since the last time; none while there is no log."""
+        try:
+            with self._log.open("rb") as file:
+                file.seek(self._at)
+                new = file.read(MOST_NEWS)
+        except OSError:
+            return []
+        self._at += len(new)
+        *lines, self._rest = (self._rest + new).split(b"\n")
+        told = []
+        for line in (one.decode("utf-8", "replace") for one in lines):
+            if line[:4].isdecimal():
+                self._ours = " blastwall.watch " in line and " configuration " in line
+                line = line.partition(" blastwall.watch ")[2]
+            if self._ours:
+                told.append(neutral(line, LONGEST_NEWS))
+        return told
 
 
 def _listen(address: str | None, port: int | None) -> dict[str, str]:
@@ -101,8 +135,11 @@ def command(config: Path, state: Path, port: int | None, listen: str | None, clo
             signals.starting = False
             click.echo(f"sign in once as {place.user()}: {login_link(running.page, state, place.user(), ('owners',))}")
             click.echo(announcement(running, state))
+            news = _News(state / "gateway.log")
             while not signals.stop.wait(CHECK_SECONDS):
                 stack.check()
+                for line in news.take():
+                    click.echo(line)
                 if signals.reload.is_set():
                     signals.reload.clear()
                     stack.reload()

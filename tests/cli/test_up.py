@@ -148,3 +148,29 @@ def test_the_emulated_account_chooses_its_own_port(state: Path) -> None:
     process = start(state, "--cloud")
     _, said = process.communicate(timeout=60)
     assert process.returncode == 2 and "--cloud listens where it finds a free port" in said
+
+
+def test_what_becomes_of_a_changed_configuration_is_told_here(tmp_path: Path) -> None:
+    log = tmp_path / "gateway.log"
+    log.write_text("2026-01-01 00:00:00,000 ERROR blastwall.watch the new configuration is invalid: long ago\n")
+    news = up._News(log)
+    assert news.take() == []
+    with log.open("a") as file:
+        file.write(
+            "2026-01-01 00:00:01,000 ERROR blastwall.watch the new configuration is invalid, so the old one stays:\n"
+        )
+        file.write(
+            "config/policies/a.cedar:3: not a Cedar policy: \x1b[31minvalid token\n2026-01-01 00:00:02,000 INFO bla"
+        )
+        file.flush()
+        first = news.take()
+        file.write("stwall.gateway client fault: odd\nits second line\n")
+        file.write("2026-01-01 00:00:03,000 INFO blastwall.watch the new configuration is in force\n")
+    assert first[0] == "the new configuration is invalid, so the old one stays:"
+    assert first[1].startswith("config/policies/a.cedar:3: not a Cedar policy: ") and "\x1b" not in first[1]
+    assert len(first) == 2
+    assert news.take() == ["the new configuration is in force"]
+
+
+def test_a_log_that_is_not_there_yet_says_nothing(tmp_path: Path) -> None:
+    assert up._News(tmp_path / "gateway.log").take() == []
