@@ -23,7 +23,7 @@ from blastwall.model import (
     StatementKind,
 )
 from blastwall.recording.records import Event, Intent, Relayed
-from blastwall.recording.redact import Redactor
+from blastwall.recording.redact import SHORT, Redactor
 
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhZ2VudC03In0.c2lnbmF0dXJl"
 PARSED = Facts(Effect.ADMINISTER, "any", fingerprint="f" * 16)
@@ -353,3 +353,15 @@ def test_a_token_is_known_wherever_it_begins(before: str) -> None:
     token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"
     found = Redactor().redact(f"SELECT '{before}{token}'", (), parsed=True)
     assert "eyJ" not in found.text
+
+
+@pytest.mark.parametrize("size", [0, SHORT])
+def test_values_of_any_length_are_known_by_their_shape(size: int) -> None:
+    for token in (
+        b"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln",
+        b"sk_live_0123456789abcdef",
+        b"ghp_0123456789abcdefghij",
+        b"xoxb-0123456789-abc",
+        b"-----BEGIN RSA PRIVATE KEY-----\nMIIE",
+    ):
+        assert Redactor().suspects_value(b" " * size + token)
