@@ -36,6 +36,7 @@ from blastwall.policy.decide import Policies, Question, Standing
 from blastwall.policy.question import is_light
 from blastwall.ports import Approvals, Clock, Recording
 from fargate_proxy.ledger import Ledger
+from fargate_proxy.overtaken import overtaken
 
 log = logging.getLogger("blastwall.gateway")
 
@@ -60,7 +61,6 @@ class Asking:
     identical statement. ``escalation`` groups may decide ``escalate_seconds`` after the request (no groups: never).
     ``canonical`` writes a text in the grammar's own spelling, without comments ("" when it cannot). ``room`` says how
     many rows more than were counted a change may touch, ``keep`` up to how many of them are kept to be undone.
-    ``literals``: see ``ProtocolSpec``.
     """
 
     ticket_seconds: float = 900.0
@@ -69,7 +69,7 @@ class Asking:
     canonical: Callable[[str], str] = field(default=lambda text: "")
     room: Room = SHIPPED
     keep: int = 0
-    literals: bool = True
+    literals: bool = True  # see ProtocolSpec
 
 
 class Known:
@@ -251,9 +251,9 @@ class Decider:
         if exchange is not None and exchange.interactive:
             status = await self._hold(status, exchange, decision)
             if status.state is ApprovalState.APPROVED:
-                overtaken = self._overtaken(policies, question, decision)
-                if overtaken is not None:
-                    return overtaken
+                refusal = overtaken(self._standing.policies, policies, question, decision)
+                if refusal is not None:
+                    return refusal
                 permit = await self._redeem(binding, shape, self._standing.policies, question, decision)
                 if permit is not None:
                     return permit
@@ -317,24 +317,6 @@ class Decider:
         if isinstance(decision, Pending):
             return Denial(DenialCode.POLICY, "policy changed while the approval was given", policies=decision.policies)
         return decision
-
-    def _overtaken(self, asked: Policies, question: Question, pending: Pending) -> Denial | None:
-        """Why an approval under the policies of then is none under those of now: they ask other people, or more."""
-        policies = self._standing.policies
-        if policies.version == asked.version:
-            return None
-        decision = policies.decide(question._replace(hour=self._hour(), exhausted=self._ledger.exhausted))
-        if not isinstance(decision, Pending):
-            return decision if isinstance(decision, Denial) else None
-        if decision.quorum <= pending.quorum and set(pending.approvers) <= set(decision.approvers):
-            return None
-        return Denial(
-            DenialCode.POLICY,
-            "policy changed while it was held, and asks for other approvals by now",
-            _ANEW,
-            decision.policies,
-            decision.risk,
-        )
 
     def _counted(self, found: Blast | None, facts: Facts) -> Guard | None:
         """What a statement is held to that rules let run for the few rows it changes: by now there may be more."""

@@ -40,7 +40,7 @@ def test_leaving_home_is_nowhere() -> None:
         "/etc/shadow",
         "/etc/shadow-",
         "~/.ENV",
-        "/Users/x/.SSH/id_rsa",
+        "/users/x/.SSH/id_rsa",
         "~/SERVER.PEM",
         "/etc/sudoers.d/x",
         "/proc/1/environ",
