@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from blastwall.sql.amplification import aggregates, few
-from blastwall.sql.catalogue import clip
+from blastwall.sql.catalogue import Relation, clip
 from blastwall.sql.compiler import Compiler
 from blastwall.sql.functions import function_table
 from blastwall.sql.origins import variable_within
@@ -309,28 +309,31 @@ class Selections:
         return False
 
     def _view_reads(self, owners: Owners, name: Message) -> bool:
-        """Whether a relation is a view that reads the target."""
         catalogue = self._walk.surroundings.catalogue
-        target = owners.target.relation
+        if catalogue is None:
+            return False
+        path = self._walk.surroundings.search_path
+        return self._reads(owners, catalogue.relation(name.schemaname or None, name.relname, path))
+
+    def _is_target(self, owners: Owners, source: Source) -> bool:
+        return source.name == owners.target.name or self._reads(owners, source.relation)
+
+    def _reads(self, owners: Owners, relation: Relation | None) -> bool:
+        """Whether a relation has the target's rows: it is the target, one that it is a part of, or a view on these."""
+        catalogue, target = self._walk.surroundings.catalogue, owners.target.relation
         if catalogue is None or target is None:
             return False
-        waiting = [catalogue.relation(name.schemaname or None, name.relname, self._walk.surroundings.search_path)]
+        waiting = [relation]
         seen = set()
         while waiting:
             found = waiting.pop()
             if found is None or found.oid in seen:
                 continue
             seen.add(found.oid)
-            if found.oid == target.oid:
+            if found.oid == target.oid or any(each.oid == target.oid for each in catalogue.children(found.oid)):
                 return True
             waiting.extend(catalogue.relation_by_oid(oid) for oid, _ in found.reads)
         return False
-
-    def _is_target(self, owners: Owners, source: Source) -> bool:
-        if source.name == owners.target.name:
-            return True
-        relation, target = source.relation, owners.target.relation
-        return relation is not None and target is not None and any(oid == target.oid for oid, _ in relation.reads)
 
 
 def _unless_empty(truth: Truth) -> Truth:

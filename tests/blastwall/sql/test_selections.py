@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.blastwall.sql.judging import judged
+from tests.blastwall.sql.judging import INT4, column, judged, shop, table
 
 
 @pytest.mark.parametrize(
@@ -94,3 +94,17 @@ def test_the_same_text_is_judged_the_same_each_time() -> None:
 @pytest.mark.parametrize(("view", "bounded"), [("v_customers", False), ("orders", True)])
 def test_a_view_on_the_target_says_nothing_about_it(view: str, bounded: bool) -> None:
     assert judged(f"UPDATE customers SET name = 'x' WHERE id IN (SELECT id FROM {view})").bounded is bounded
+
+
+def test_what_a_relation_is_a_part_of_and_views_on_views_say_nothing_about_it() -> None:
+    part, whole = (
+        table(20011, "part", column(1, "id", INT4, "int4")),
+        table(20010, "whole", column(1, "id", INT4, "int4")),
+    )
+    one = table(20012, "one", column(1, "id", INT4, "int4"), kind="v", reads=((20010, 1),))
+    two = table(20013, "two", column(1, "id", INT4, "int4"), kind="v", reads=((20012, 1),))
+    family = shop(relations=(whole, part, one, two), inherits=((20010, 20011),))
+    for name in ("whole", "one", "two"):
+        assert not judged(f"UPDATE part SET id = 1 WHERE id IN (SELECT id FROM {name})", family).bounded, name
+        assert not judged(f"UPDATE part SET id = 1 FROM {name} w WHERE w.id = part.id", family).bounded, name
+    assert judged("UPDATE whole SET id = 1 WHERE id IN (SELECT id FROM part)", family).bounded
