@@ -106,8 +106,8 @@ class Binder:
         self.opened += columns
         if self.opened > MOST_COLUMNS:
             raise Refused(
-                f"Takes up more than {MOST_COLUMNS:,} columns beside masked ones, counted as often as a table, query or "
-                "star repeats them; name the columns that are needed."
+                f"Takes up more than {MOST_COLUMNS:,} columns beside masked ones, counted as often as a table, query "
+                "or star repeats them; name the columns that are needed."
             )
 
     @property
