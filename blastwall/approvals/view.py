@@ -24,6 +24,7 @@ VERSION = "blastwall view 1"
 UNSEEN = "The gateway does not understand this statement. What is said above is all it knows: read the text yourself."
 UNBOUNDED = "No condition limits which rows it changes."
 COMMENTS = "It holds comments. They say what the agent wants you to read; nothing in them runs."
+PERHAPS = "It may hold comments. They would say what the agent wants you to read."
 UNCOUNTED = "Nobody knows how many rows it changes: approve it with the number that it may change at most."
 HIDDEN = "The server does not tell how many rows it changes, so no number can be held against it."
 CHARACTERS = "It holds characters that do not show, or that look like others:"
@@ -31,6 +32,7 @@ CHARACTERS = "It holds characters that do not show, or that look like others:"
 _READING = frozenset({"select", "values", "table", "copy to", "explain"})
 _REASON = re.compile(r"\s*(?:/\*+\s*reason:(.*?)\*/|(?:--|#)[ \t]*reason:([^\n]*))", re.IGNORECASE | re.DOTALL)
 _COMMENT = re.compile(r"/\*|--")
+_PERHAPS = re.compile(r"/\*|--(?!\S)")  # where our own grammar has not read it: a shell's --all is no comment
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,8 +230,10 @@ def _cautions(request: ApprovalRequest) -> Iterator[str]:
         yield UNBOUNDED
     if request.bound is None and changes_rows(facts):
         yield HIDDEN if hides_count(facts) else UNCOUNTED
-    if request.canonical and _COMMENT.search(text):  # only where our own grammar has read it: a shell's --all runs
+    if request.canonical and _COMMENT.search(text):
         yield COMMENTS
+    elif not request.canonical and _PERHAPS.search(text):
+        yield PERHAPS
     values = [_text(one) for one in request.statement.parameters]
     unclear = legend("".join((text, *(str(one) for one in facts.objects), *values)))
     if unclear:

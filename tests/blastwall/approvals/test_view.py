@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blastwall.approvals.view import agent_reason, folded, headline, lines_of, moment, standing, titled, view_of
+from blastwall.approvals.view import (
+    COMMENTS,
+    PERHAPS,
+    agent_reason,
+    folded,
+    headline,
+    lines_of,
+    moment,
+    standing,
+    titled,
+    view_of,
+)
 from blastwall.blast import Blast, Rows
 from blastwall.model import ApprovalState, ApprovalStatus, Effect, Facts, ObjectRef, Parameter, Statement
 from tests.blastwall.approvals.asking import REQUEST, ask
@@ -97,6 +108,12 @@ def test_what_it_does_to_rows_and_what_to_beware_of(facts: Facts, rows: str, cau
 def test_what_runs_is_not_called_a_comment() -> None:
     view = view_of(ask(text="exec: journalctl --vacuum-size=1", canonical=""))
     assert not any("comments" in line for line in view.cautions)
+
+
+@pytest.mark.parametrize("text", ["/* approved */ DROP TABLE", "DROP TABLE -- approved", "DROP TABLE --"])
+def test_of_what_was_not_read_nobody_says_that_its_comments_do_not_run(text: str) -> None:
+    cautions = view_of(ask(text=text, canonical="")).cautions
+    assert PERHAPS in cautions and COMMENTS not in cautions
 
 
 def test_apr_018_comments_are_pointed_out_and_the_canonical_text_has_none() -> None:
