@@ -11,6 +11,7 @@ import importlib.metadata
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -65,12 +66,22 @@ class Verbs(click.Group):
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Ctrl-C waits until a verb is loaded: libraries call back from where an exception is printed and forgotten."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Ctrl-C waits until a verb is loaded: libraries call back from where an exception is printed and forgotten.
+
+    A handler, because a mask is no help where another thread takes the signal: Python runs its handlers in this one.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    pressed: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, before)
+        if pressed:
+            raise KeyboardInterrupt
 
 
 def version() -> str:
