@@ -40,7 +40,7 @@ class Conversation:
 
 async def test_it_is_over_when_every_channel_is() -> None:
     first, second = Channel(), Channel()
-    task = asyncio.create_task(drive_all(Conversation(first, second), None))  # type: ignore[arg-type]
+    task = asyncio.create_task(drive_all(Conversation(first, second), None))  # type: ignore[arg-type]  # no road
     second.go.set()
     while not second.ended:  # noqa: ASYNC110  nobody else is told
         await asyncio.sleep(0)
@@ -51,7 +51,7 @@ async def test_it_is_over_when_every_channel_is() -> None:
 
 async def test_the_first_that_fails_ends_all() -> None:
     first, second = Channel(), Channel(UpstreamFault("it is gone"))
-    task = asyncio.create_task(drive_all(Conversation(first, second), None))  # type: ignore[arg-type]
+    task = asyncio.create_task(drive_all(Conversation(first, second), None))  # type: ignore[arg-type]  # no road
     second.go.set()
     with pytest.raises(UpstreamFault):
         await asyncio.wait_for(task, 30)

@@ -374,7 +374,7 @@ async def test_an_approval_by_fewer_than_policy_asks_for_by_now_is_too_small(des
     )
     standing = Standing(load_bundle(config).policies)
     clock = ManualClock(now)
-    decider = Decider(desk.session, desk.target, standing, desk.people, desk.log, Ledger({}, {}), clock)  # type: ignore[arg-type]
+    decider = Decider(desk.session, desk.target, standing, desk.people, desk.log, Ledger({}, {}), clock)  # type: ignore[arg-type]  # stand-ins
 
     async def ask() -> Permit | Denial:
         text = "DELETE FROM orders WHERE id = 1"

@@ -52,7 +52,7 @@ class Files(asyncssh.SFTPServer):
 
     def __init__(
         self,
-        chan: Any,  # noqa: ANN401
+        chan: Any,  # noqa: ANN401  asyncssh does not tell
         begin: Begin,
         upstream: Callable[[], Awaitable[asyncssh.SFTPClient]],
         open_channel: Callable[[SshChannel], Awaitable[None]],
@@ -74,7 +74,7 @@ class Files(asyncssh.SFTPServer):
         self._opened: set[OpenFile] = set()
 
     async def _do(self, operation: str, paths: tuple[bytes, ...], name: str, *arguments: object) -> Any:  # noqa: ANN401
-        async def run() -> Any:  # noqa: ANN401
+        async def run() -> Any:  # noqa: ANN401  as the operation
             return await getattr(await self._upstream(), name)(*arguments)
 
         return await self._run(operation, paths, run)
@@ -85,7 +85,7 @@ class Files(asyncssh.SFTPServer):
         paths: tuple[bytes, ...],
         run: Callable[[], Awaitable[Any]],
         settings: tuple[str, ...] = (),
-    ) -> Any:  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401  as the operation
         statement = await self._begin(operation, paths, settings)
         exchange = Operation(statement, self.channel, run, self._moved)
         if not self._announced:
@@ -100,7 +100,7 @@ class Files(asyncssh.SFTPServer):
             operation = "update" if pflags & asyncssh.FXF_READ else "write"
         statement = await self._begin(operation, (path,), ())
 
-        async def opening() -> Any:  # noqa: ANN401
+        async def opening() -> Any:  # noqa: ANN401  as the operation
             client = await self._upstream()
             made = attributes.created(attrs)
             return await client.open(path, pflags, made, encoding=None, block_size=None, max_requests=1)

@@ -29,6 +29,19 @@ from blastwall.wire.wire import Signal, Wire
 
 PINNED = {"client_encoding": "UTF8", "standard_conforming_strings": "on"}
 
+#: What a server may say without having been asked, or somebody in its place.
+UNASKED = (
+    messages.notice_response("NOTICE", "00000", "by the way"),
+    messages.error_response("ERROR", "22012", "division by zero"),
+    messages.error_response("FATAL", "57P01", "going away"),
+    messages.parameter_status("application_name", "x"),
+    messages.parameter_status("client_encoding", "LATIN1"),
+    messages.copy_response(b"G", 0, (0,)),
+    messages.copy_response(b"H", 0, (0,)),
+    messages.copy_data(b"1\tx\n"),
+    messages.COPY_DONE,
+)
+
 
 class Ear(asyncio.Transport):
     """The other end of a wire: it keeps what it is told."""

@@ -31,7 +31,7 @@ from blastwall.recording.reader import Reader
 from blastwall.recording.records import Intent, Record, Relayed
 from blastwall.recording.redact import Redactor
 from blastwall.recording.writer import Writer
-from tests.blastwall.protocols.postgres.playbook import Playbook, frames, written
+from tests.blastwall.protocols.postgres.playbook import UNASKED, Playbook, frames, written
 
 SESSION = Session("s-1", Principal("https://idp", "a-1", "agent"), "t", 0.0, 1e10)
 TARGET = Target("t", "postgres", "127.0.0.1", 5432)
@@ -50,15 +50,7 @@ BROKEN = (
 )
 #: What nobody asked for, or what is none.
 ODD = (
-    messages.notice_response("NOTICE", "00000", "by the way"),
-    messages.error_response("ERROR", "22012", "division by zero"),
-    messages.error_response("FATAL", "57P01", "going away"),
-    messages.parameter_status("application_name", "x"),
-    messages.parameter_status("client_encoding", "LATIN1"),
-    messages.copy_response(b"G", 0, (0,)),
-    messages.copy_response(b"H", 0, (0,)),
-    messages.copy_data(b"1\tx\n"),
-    messages.COPY_DONE,
+    *UNASKED,
     ROW,
     messages.command_complete("SELECT 1"),
     messages.ready_for_query(b"T"),

@@ -14,6 +14,7 @@ from blastwall.protocols.postgres.answers import COMPLETE, ROW, STEPS, Answers, 
 from blastwall.protocols.postgres.names import Names
 from blastwall.protocols.postgres.skim import CHUNK_BYTES, skim
 from blastwall.protocols.postgres.upstream import Ready, Run, Upstream
+from tests.blastwall.protocols.postgres.playbook import UNASKED
 
 IDLE = messages.ready_for_query(b"I")
 EMPTY = messages.EMPTY_QUERY_RESPONSE
@@ -33,15 +34,7 @@ GOOD = {
 }
 #: What a server, or somebody in its place, may put between.
 OTHER = [
-    messages.notice_response("NOTICE", "00000", "by the way", detail=None),
-    messages.error_response("ERROR", "22012", "division by zero"),
-    messages.error_response("FATAL", "57P01", "going away"),
-    messages.parameter_status("application_name", "x"),
-    messages.parameter_status("client_encoding", "LATIN1"),
-    messages.copy_response(b"G", 0, (0,)),
-    messages.copy_response(b"H", 0, (0,)),
-    messages.copy_data(b"1\tx\n"),
-    messages.COPY_DONE,
+    *UNASKED,
     DATA,
     ONE,
     IDLE,
