@@ -94,8 +94,8 @@ def set_variable(walk: Walk, node: Message, scope: Scope) -> None:
     problem = objection(name, values, walk.surroundings.search_path)
     if problem:
         ledger.raise_to(Effect.ADMINISTER, f"Sets {name}{problem}.")
-    elif flag_of(name):
-        ledger.flags.add(flag_of(name))
+    elif flag := flag_of(name, values):
+        ledger.flags.add(flag)
 
 
 def show(walk: Walk, node: Message, scope: Scope) -> None:

@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 Literal: TypeAlias = str | int | float | bool  # as the parser reads them
 
 _TEXT_CHARACTERS = 256
-_BOOLEANS = frozenset({"on", "off", "true", "false", "yes", "no", "1", "0", "t", "f"})
+_ON = frozenset({"on", "true", "yes", "1", "t"})
+_BOOLEANS = _ON | {"off", "false", "no", "0", "f"}
 _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(us|ms|s|min|h|d)?\s*", re.ASCII)
 
 
@@ -54,9 +55,12 @@ def may_reset(name: str) -> bool:
     return name.lower() in settings().reset
 
 
-def flag_of(name: str) -> str:
-    """The flag a permitted SET sets besides "setting"; "" for most."""
-    return str(settings().rules.get(name.lower(), {}).get("flag", ""))
+def flag_of(name: str, values: Sequence[Literal]) -> str:
+    """The flag a permitted SET to those values sets besides "setting"; "" for most."""
+    rule = settings().rules.get(name.lower(), {})
+    if "off_flag" in rule and _spelled(values[0]).strip().lower() not in _ON:
+        return str(rule["off_flag"])
+    return str(rule.get("flag", ""))
 
 
 def objection(name: str, values: Sequence[Literal], search_path: Sequence[str]) -> str:

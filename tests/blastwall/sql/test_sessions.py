@@ -47,6 +47,8 @@ def test_transactions(text: str, effect: Effect, verb: str) -> None:
         ("SET statement_timeout = 0", A),
         ("RESET ALL", S),
         ("RESET session_authorization", A),
+        ("SET default_transaction_read_only TO 'on'", S),
+        ("RESET default_transaction_isolation", S),
         ("SHOW server_version", R),
         ("SHOW hba_file", A),
         ("DISCARD ALL", S),

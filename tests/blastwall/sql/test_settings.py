@@ -32,6 +32,9 @@ PATH = ("public", "Sales")
         ("lock_timeout", ["1ms"]),
         ("search_path", ["public", "Sales"]),
         ("transaction_isolation", ["Repeatable Read"]),
+        ("default_transaction_read_only", ["on"]),
+        ("default_transaction_read_only", [False]),
+        ("default_transaction_deferrable", ["off"]),
         ("bytea_output", ["hex"]),
         ("intervalstyle", ["iso_8601"]),
     ],
@@ -47,7 +50,7 @@ def test_harmless_values_pass(name: str, values: list[object]) -> None:
         ("role", ["postgres"]),
         ("app.tenant", ["7"]),
         ("row_security", ["on"]),
-        ("default_transaction_read_only", ["on"]),
+        ("default_transaction_read_only", ["maybe"]),
         ("application_name", ["a" * 257]),
         ("application_name", ["a\nb"]),
         ("application_name", ["a", "b"]),
@@ -79,9 +82,16 @@ def test_everything_else_meets_an_objection(name: str, values: list[object]) -> 
 
 
 def test_limits_in_time_are_flagged_for_whoever_enforces_them() -> None:
-    assert flag_of("Statement_Timeout") == "timeout"
-    assert flag_of("application_name") == ""
-    assert {flag_of(name) for name in settings().rules} - {""} <= FLAGS
+    assert flag_of("Statement_Timeout", ["5s"]) == "timeout"
+    assert flag_of("application_name", ["x"]) == ""
+    assert {flag_of(name, [value]) for name in settings().rules for value in ("on", "off")} - {""} <= FLAGS
+
+
+@pytest.mark.parametrize(
+    ("value", "flag"), [("off", "read_write"), (False, "read_write"), (" F ", "read_write"), ("ON", "")]
+)
+def test_turning_read_only_off_is_flagged_as_read_write_is(value: str | bool, flag: str) -> None:
+    assert flag_of("Default_Transaction_Read_Only", [value]) == flag
 
 
 @pytest.mark.parametrize("name", ["search_path", "SERVER_VERSION", "transaction_isolation", "TimeZone"])
