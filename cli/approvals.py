@@ -47,7 +47,7 @@ def list_requests(everything: bool, where: Where, form: str) -> None:
     else:
         found = _with(where.state, lambda approvals: approvals.ls(live=not everything))
     if form == "json":
-        place.echo_json([_document(filed) for filed in found])
+        place.echo_json(*map(_document, found))
         return
     rows = []
     for filed in found:

@@ -37,7 +37,7 @@ def command() -> None:
 @click.option("--decision", type=click.Choice(sorted(DECISIONS)), help="Only statements decided so.")
 @click.option("--since", metavar="TIME", help="Since 2026-11-22, 2026-11-22T10:00, or for the last 90s, 15m, 2h, 7d.")
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=100, show_default=True, help="The newest so many.")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@place.format_option("table", "json")
 @place.state_option
 def ls(
     agent: str | None,
@@ -56,8 +56,7 @@ def ls(
     chosen = _chosen(trail.events(), agent, target, decision, after)
     newest = deque(chosen, limit)
     if form == "json":
-        for event in newest:
-            click.echo(json.dumps(event, sort_keys=True))
+        place.echo_json(*newest)
         return
     if not newest:
         click.echo("no such audit events", err=True)
@@ -71,7 +70,7 @@ def ls(
 @click.option("--since", default="", metavar="DAY", help="Look at the days from this one on (2026-11-22), no others.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=1000, show_default=True, help="Rows at most.")
 @click.option("--timeout", type=click.FloatRange(0.1, 3600), default=30.0, show_default=True, help="Seconds at most.")
-@click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
+@place.format_option("table", "json", "csv")
 @place.state_option
 def query(sql: str, since: str, limit: int, timeout: float, form: str, state: Path) -> None:
     """Answer one SELECT over the table audit_events, the same as in Athena; docs/queries.md has the usual questions."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -60,7 +59,7 @@ def command(
     else:
         findings = examine(Place(config, state, time.time()))
     if as_json or form == "json":
-        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+        place.echo_json(*map(asdict, findings))
     else:
         place.console().print(table(findings))
     return 1 if any(finding.verdict is Verdict.FAIL for finding in findings) else 0

@@ -34,10 +34,15 @@ state_option = click.option(
 )
 
 
-def format_option(default: str, other: str) -> Callable[[Callable[..., object]], Callable[..., object]]:
-    """``--format``, of two."""
+def format_option(default: str, *others: str) -> Callable[[Callable[..., object]], Callable[..., object]]:
+    """``--format``; json is among them."""
     return click.option(
-        "--format", "form", type=click.Choice([default, other]), default=default, show_default=True, help="The output."
+        "--format",
+        "form",
+        type=click.Choice([default, *others]),
+        default=default,
+        show_default=True,
+        help="The output; json: an object a line.",
     )
 
 
@@ -101,9 +106,13 @@ def user() -> str:
         return "operator"
 
 
-def echo_json(value: object) -> None:
-    """ASCII only: no character of an agent's reaches the terminal as itself."""
-    click.echo(json.dumps(value, indent=2, sort_keys=True))
+def echo_json(*values: object) -> None:
+    """What ``--format json`` writes, of every verb: an object a line, so that lists and streams read alike.
+
+    ASCII only: no character of an agent's reaches the terminal as itself.
+    """
+    for value in values:
+        click.echo(json.dumps(value, sort_keys=True, default=str))
 
 
 def console() -> Console:

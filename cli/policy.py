@@ -24,6 +24,7 @@ from blastwall.errors import ConfigFault, Fault, Problem
 from blastwall.masking.plan import Treatment
 from blastwall.model import Denial, DenialCode, Facts, Pending, Permit, Principal, Secret, StatementKind, Target
 from blastwall.policy.decide import Question
+from cli import place
 
 LONGEST_LINE = 8 * 1024 * 1024  # bytes of one line of input
 HERE = "command-line"  # the issuer of principals that the command line makes up
@@ -35,7 +36,7 @@ _config = click.option(
     show_default=True,
     help="The configuration directory: gateway.yaml and policies.",
 )
-_format = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+_format = place.format_option("text", "json")
 
 
 @click.group(short_help="Check policies, run their cases, judge statements.")
@@ -80,7 +81,7 @@ def check(
     if form == "json":
         found = [{"file": problem.file, "line": problem.line, "message": problem.message} for problem in problems]
         version = bundle.version if bundle is not None else None
-        click.echo(json.dumps({"ok": not problems, "version": version, "problems": found}))
+        place.echo_json({"ok": not problems, "version": version, "problems": found})
     elif bundle is not None and not problems:
         rules, targets = len(bundle.policies.rules), len(bundle.targets)
         click.echo(f"{config}: {rules} rules for {targets} target(s), no problems; version {bundle.version[:12]}")
@@ -132,7 +133,7 @@ def test(ctx: click.Context, config: Path, form: str, cases: Path | None, catalo
     quiet = untouched(outcomes, bundle)
     if form == "json":
         rows = [_row(outcome) for outcome in outcomes]
-        click.echo(json.dumps({"ok": not failed, "cases": rows, "rules_without_case": list(quiet)}))
+        place.echo_json({"ok": not failed, "cases": rows, "rules_without_case": list(quiet)})
     else:
         for line in _table(outcomes):
             click.echo(line)

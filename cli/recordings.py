@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.util
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,7 +58,7 @@ def command() -> None:
 
 
 @command.command("ls")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@place.format_option("table", "json")
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True, help="The newest so many.")
 @click.option("--all", "everything", is_flag=True, help="Those too that only tell that a recording was read.")
 @place.state_option
@@ -72,8 +71,7 @@ def ls(form: str, limit: int, everything: bool, state: Path, reader: Reader) -> 
     if hidden:
         click.echo(f"{hidden} others are not for you to read", err=True)
     if form == "json":
-        for summary in found:
-            click.echo(json.dumps(summary, sort_keys=True, default=str))
+        place.echo_json(*found)
         return
     if not found:
         click.echo(f"no recordings in {state / 'recordings'}", err=True)
@@ -116,7 +114,7 @@ def _readable(shelf: Shelf, reader: Reader, limit: int, everything: bool) -> tup
     multiple=True,
     help=f"A public key to trust (PEM) instead of STATE/keys/{PUBLIC}; may be given again.",
 )
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@place.format_option("text", "json")
 @place.state_option
 def verify(id: str | None, every: bool, keys: tuple[Path, ...], form: str, state: Path) -> int:
     """Check a recording against its hash chain and its signature: intact, unsigned, truncated, or tampered (and where).
@@ -145,7 +143,7 @@ def verify(id: str | None, every: bool, keys: tuple[Path, ...], form: str, state
         going_on = every and verdict.state is State.TRUNCATED and entry.live()
         whole = whole and (verdict.state is State.INTACT or going_on)
         if form == "json":
-            click.echo(json.dumps({**asdict(verdict), "id": entry.id, "live": entry.live()}, sort_keys=True))
+            place.echo_json({**asdict(verdict), "id": entry.id, "live": entry.live()})
             continue
         line = Text.assemble(
             entry.id, "  ", (str(verdict.state), VERDICTS[verdict.state]), f"  {neutral(verdict.reason)}"
@@ -164,7 +162,7 @@ def verify(id: str | None, every: bool, keys: tuple[Path, ...], form: str, state
 
 def _unreadable(entry: Entry, fault: FormatFault | RecordingFault, form: str) -> None:
     if form == "json":
-        click.echo(json.dumps({"id": entry.id, "state": "unreadable", "reason": str(fault)}, sort_keys=True))
+        place.echo_json({"id": entry.id, "state": "unreadable", "reason": str(fault)})
     else:
         line = Text.assemble(entry.id, "  ", ("unreadable", STATES["unreadable"]), f"  {neutral(str(fault))}")
         Console(soft_wrap=True).print(line, highlight=False)
@@ -194,7 +192,7 @@ def _find(shelf: Shelf, id: str) -> Entry:
 @click.option("--speed", type=click.FloatRange(0.01, 1000), default=1.0, show_default=True, help="Times as fast.")
 @click.option("--no-wait", is_flag=True, help="All at once.")
 @click.option("--idle", type=click.FloatRange(0), default=5.0, show_default=True, help="The longest pause, in seconds.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@place.format_option("text", "json")
 @rows_option
 @place.state_option
 @options
@@ -210,7 +208,7 @@ def play_(id: str, speed: float, no_wait: bool, idle: float, form: str, rows: in
 
 @command.command("follow")
 @click.argument("id", metavar="ID|SESSION")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@place.format_option("text", "json")
 @rows_option
 @place.state_option
 @options
@@ -312,7 +310,7 @@ def fetch(id: str, bucket: str, state: Path, reader: Reader) -> None:
     type=click.Choice(["asciicast", "csv", "html", "json"]),
     default="asciicast",
     show_default=True,
-    help="asciicast v2 for asciinema; csv: the statements; html: a page without scripts; json: one value a line.",
+    help="asciicast v2 for asciinema; csv: the statements; html: a page without scripts; json: an object a line.",
 )
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="A new file [default: stdout].")
 @rows_option

@@ -27,7 +27,7 @@ def list_sessions(everything: bool, where: Where, form: str) -> None:
     """List sessions, the newest first."""
     rows = where.sessions(lambda sessions: sessions.ls(live=not everything))
     if form == "json":
-        place.echo_json([_document(row) for row in rows])
+        place.echo_json(*map(_document, rows))
         return
     lines = []
     for row in rows:

@@ -356,9 +356,9 @@ def test_the_list_has_live_requests_and_on_demand_all(rig, capsys):
     assert rig.call("deny", "a-2", "--as", "bob") == 0
     capsys.readouterr()
     assert rig.call("ls", "--format", "json") == 0
-    assert [row["request"]["id"] for row in json.loads(capsys.readouterr().out)] == ["a-1"]
+    assert [row["request"]["id"] for row in map(json.loads, capsys.readouterr().out.splitlines())] == ["a-1"]
     assert rig.call("ls", "--all", "--format", "json") == 0
-    assert [row["request"]["id"] for row in json.loads(capsys.readouterr().out)] == ["a-2", "a-1"]
+    assert [row["request"]["id"] for row in map(json.loads, capsys.readouterr().out.splitlines())] == ["a-2", "a-1"]
     assert rig.call("ls") == 0
     assert "a-1" in capsys.readouterr().out
 

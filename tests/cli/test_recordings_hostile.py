@@ -191,7 +191,9 @@ def check_terminal(text):
 
 
 def check_json(text):
+    """An object a line, whatever the verb."""
     assert text.isascii()
+    assert all(isinstance(json.loads(line), dict) for line in text.splitlines())
     check_terminal(text)
 
 
@@ -211,7 +213,8 @@ def check_html(text):
 def check_cast(text):
     for line in text.splitlines()[1:]:
         check_terminal(json.loads(line)[2].replace("\r\n", "\n"))
-    check_json(text)
+    assert text.isascii()
+    check_terminal(text)
 
 
 SQL = "SELECT time_dt, message, query_info.query_string, actor.user.name, CAST(unmapped AS VARCHAR) FROM audit_events"

@@ -70,7 +70,7 @@ def call(gateway, *arguments: str) -> int:
 def test_the_list_shows_live_sessions(gateway, capsys):
     session = gateway.open()
     assert call(gateway, "ls", "--format", "json") == 0
-    (row,) = json.loads(capsys.readouterr().out)
+    row = json.loads(capsys.readouterr().out)
     assert (row["id"], row["principal"]["agent"], row["connections"]) == (session.id, "reporter", ["c-1"])
     assert call(gateway, "ls") == 0
     assert session.id in capsys.readouterr().out
@@ -83,9 +83,9 @@ def test_killing_ends_the_session_and_says_why(gateway, capsys):
     assert call(gateway, "show", session.id) == 0
     assert "runaway loop" in capsys.readouterr().out
     assert call(gateway, "ls", "--format", "json") == 0
-    assert json.loads(capsys.readouterr().out) == []
+    assert capsys.readouterr().out == ""
     assert call(gateway, "ls", "--all", "--format", "json") == 0
-    assert json.loads(capsys.readouterr().out)[0]["reason"].endswith("runaway loop")
+    assert json.loads(capsys.readouterr().out)["reason"].endswith("runaway loop")
     with pytest.raises(TokenFault, match="runaway loop"):
         gateway.open()
 

@@ -116,8 +116,13 @@ def said(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> str:
     return found.out + found.err
 
 
+def listed(capsys: pytest.CaptureFixture[str], *words: str) -> list[Any]:
+    return [json.loads(line) for line in said(capsys, *words, "--format", "json").splitlines()]
+
+
 def told(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
-    return json.loads(said(capsys, *words, "--format", "json"))
+    (found,) = listed(capsys, *words)
+    return found
 
 
 def test_sessions_are_listed_and_shown_with_what_was_vended(cloud: Cloud, capsys: Any) -> None:
@@ -125,7 +130,7 @@ def test_sessions_are_listed_and_shown_with_what_was_vended(cloud: Cloud, capsys
     lease = Lease(first.id, "bw_x", "shop", "role", "agent", "task-1", time.time(), time.time() + 60)
     asyncio.run(cloud.leases.write(lease))
     asyncio.run(cloud.leases.close(lease, time.time(), "the target refuses it"))
-    rows = told(capsys, "sessions", "ls")
+    rows = listed(capsys, "sessions", "ls")
     assert {row["id"] for row in rows} == {first.id, second.id}
     assert {row["principal"]["agent"]: row["connections"] for row in rows}["first"] == ["c-first"]
     shown = told(capsys, "sessions", "show", first.id)
@@ -136,8 +141,8 @@ def test_sessions_are_listed_and_shown_with_what_was_vended(cloud: Cloud, capsys
         capsys, "sessions", "show", "s-none", code=1
     )
     cloud.table.kill(second.id, "enough", "carol")
-    assert [row["id"] for row in told(capsys, "sessions", "ls")] == [first.id]
-    assert len(told(capsys, "sessions", "ls", "--all")) == 2
+    assert [row["id"] for row in listed(capsys, "sessions", "ls")] == [first.id]
+    assert len(listed(capsys, "sessions", "ls", "--all")) == 2
 
 
 @pytest.mark.parametrize("order", ["kill", "lock"])
@@ -207,4 +212,4 @@ def test_names_in_the_environment_need_no_stack(cloud: Cloud, capsys: Any, monke
     session = cloud.open("bot")
     for name, table in (("SESSIONS", stage.SESSIONS), ("LEASES", stage.LEASES), ("APPROVALS", stage.TABLE)):
         monkeypatch.setenv(f"BLASTWALL_{name}_TABLE", table)
-    assert [row["id"] for row in told(capsys, "sessions", "ls", "--stack", "Elsewhere")] == [session.id]
+    assert [row["id"] for row in listed(capsys, "sessions", "ls", "--stack", "Elsewhere")] == [session.id]

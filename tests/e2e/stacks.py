@@ -123,8 +123,13 @@ class Stack:
         return done.stdout + done.stderr
 
     def ask(self, *words: str) -> Any:
-        """The same, for verbs that answer in JSON."""
-        return json.loads(self.blastwall(*words, "--format", "json"))
+        """The same, for verbs that answer with one object."""
+        (found,) = self.listed(*words)
+        return found
+
+    def listed(self, *words: str) -> list[Any]:
+        """The same, for verbs that list."""
+        return [json.loads(line) for line in self.blastwall(*words, "--format", "json").splitlines()]
 
     @property
     def gateway(self) -> int:
@@ -133,7 +138,7 @@ class Stack:
 
     def session(self, agent: str) -> dict[str, Any]:
         """The agent's one live session, as ``blastwall sessions ls`` tells it."""
-        (found,) = [row for row in self.ask("sessions", "ls") if row["principal"]["agent"] == agent]
+        (found,) = [row for row in self.listed("sessions", "ls") if row["principal"]["agent"] == agent]
         assert isinstance(found, dict)
         return found
 

@@ -73,7 +73,7 @@ def held(start: Start, policy: str, tmp_path_factory: pytest.TempPathFactory) ->
 
 def asked(stack: Stack, agent: str) -> str:
     """The id of the agent's one request that waits."""
-    (found,) = [one for one in stack.ask("approvals", "ls") if one["request"]["principal"]["agent"] == agent]
+    (found,) = [one for one in stack.listed("approvals", "ls") if one["request"]["principal"]["agent"] == agent]
     return str(found["request"]["id"])
 
 

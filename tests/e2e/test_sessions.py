@@ -86,7 +86,7 @@ def test_connections_of_one_token_share_a_session(shop: Stack) -> None:
     ids = {item["header"]["session"] for item in shop.recorded("shares") if item["type"] == "opened"}
     assert ids == {row["id"]}
     with shop.connect(shop.token("shares")):
-        assert len([row for row in shop.ask("sessions", "ls") if row["principal"]["agent"] == "shares"]) == 2
+        assert len([row for row in shop.listed("sessions", "ls") if row["principal"]["agent"] == "shares"]) == 2
 
 
 def test_a_killed_session_ends_at_once_and_its_token_opens_no_other(shop: Stack) -> None:
@@ -143,7 +143,7 @@ def test_a_session_ends_with_its_token(shop: Stack) -> None:
         assert (ended.value.sqlstate, ended.value.diag.severity) == (SQLSTATES[DenialCode.IDENTITY], "FATAL")
         assert "new token" in (ended.value.diag.message_hint or "")
         assert connection.closed
-    (row,) = [row for row in shop.ask("sessions", "ls", "--all") if row["principal"]["agent"] == "brief"]
+    (row,) = [row for row in shop.listed("sessions", "ls", "--all") if row["principal"]["agent"] == "brief"]
     assert row["reason"] == "the session's time is up"
 
 
