@@ -5,15 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+from fargate_proxy.proxied import FIXED, NotProxied, size
+
 PATH = b"/ready"
 READ_SECONDS = 5.0
 LARGEST = 8 * 1024  # bytes of one request's head
 
+_END = b"\r\n\r\n"  # of a head, and how a PROXY header begins
 _ANSWER = b"HTTP/1.1 %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
 
 
 class Health:
-    """Answers ``GET /ready``: 200 while ready, 503 before :meth:`ready` and after :meth:`drain`; 404 for all else."""
+    """Answers ``GET /ready``: 200 while ready, 503 before :meth:`ready` and after :meth:`drain`; 404 for all else.
+
+    A PROXY header, version 2, may come first: where a load balancer sends it to targets, it sends it with its health
+    checks, too (Network Load Balancers, "Proxy protocol"). What it says is not looked at.
+    """
 
     def __init__(self) -> None:
         self._ready = False
@@ -37,9 +44,14 @@ class Health:
             await self._server.wait_closed()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
+        with contextlib.suppress(
+            OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError, NotProxied
+        ):
             async with asyncio.timeout(READ_SECONDS):
-                head = await reader.readuntil(b"\r\n\r\n")
+                head = await reader.readuntil(_END)
+                if head == _END:
+                    await reader.readexactly(size(head + await reader.readexactly(FIXED - len(_END))))
+                    head = await reader.readuntil(_END)
                 writer.write(self._said(head.split(b"\r\n", 1)[0]))
                 await writer.drain()
         writer.close()

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
+#: AWS's sends the header with its own health checks, too, with no addresses in it.
+LOCAL = SIGNATURE + b"\x20\x00\x00\x00"
 CONNECT_SECONDS = 5.0
 HEALTH_SECONDS = 2.0
 INTERVAL_SECONDS = 0.5
@@ -104,7 +106,7 @@ async def _healthy(place: Place) -> bool:
         async with asyncio.timeout(HEALTH_SECONDS):
             reader, writer = await asyncio.open_connection(place.host, place.health_port)
             try:
-                writer.write(b"GET /ready HTTP/1.1\r\nHost: task\r\nConnection: close\r\n\r\n")
+                writer.write(LOCAL + b"GET /ready HTTP/1.1\r\nHost: task\r\nConnection: close\r\n\r\n")
                 return (await reader.readline()).split(b" ")[1:2] == [b"200"]
             finally:
                 writer.close()

@@ -58,3 +58,29 @@ async def test_head_has_no_body(health: Health) -> None:
     health.ready()
     assert (await asked(port, b"HEAD /ready HTTP/1.1\r\n\r\n")).endswith(b"\r\n\r\n")
     await health.close()
+
+
+#: As a load balancer that speaks PROXY protocol to its targets begins its own connections: LOCAL, with an extension.
+LOCAL = b"\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x07\x04\x00\x04abcd"
+
+
+@pytest.mark.parametrize("pieces", [[LOCAL], [LOCAL[:4], LOCAL[4:]], [LOCAL[:13], LOCAL[13:18], LOCAL[18:]]])
+async def test_a_load_balancers_own_header_may_come_first(health: Health, pieces: list[bytes]) -> None:
+    port = await health.listen("127.0.0.1", 0)
+    health.ready()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for piece in [*pieces, b"GET /ready HTTP/1.1\r\n\r\n"]:
+        writer.write(piece)
+        await writer.drain()
+    assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 200")
+    writer.close()
+    assert (await asked(port, LOCAL + b"GET / HTTP/1.1\r\n\r\n")).startswith(b"HTTP/1.1 404")
+    await health.close()
+
+
+@pytest.mark.parametrize("start", [b"\r\n\r\nGET /ready HTTP/1.1\r\n\r\n", LOCAL[:12] + b"\x20\x00\xff\xff"])
+async def test_what_only_begins_like_one_is_not_answered(health: Health, start: bytes) -> None:
+    port = await health.listen("127.0.0.1", 0)
+    health.ready()
+    assert await asked(port, start) == b""
+    await health.close()
