@@ -211,7 +211,7 @@ def declare(walk: Walk, node: Message, scope: Scope) -> None:
         walk.ledger.raise_to(
             Effect.ADMINISTER,
             f"Opens the cursor {node.portalname} WITH HOLD, whose query runs when the transaction ends, where no time "
-            "limit counts. Open it in a transaction and leave WITH HOLD out (Django: atomic() around iterator(), or the "
+            "limit counts. Leave it out, inside a transaction (Django: atomic() around iterator(), or the "
             "database setting DISABLE_SERVER_SIDE_CURSORS).",
             "with_hold",
         )
