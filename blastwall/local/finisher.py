@@ -11,6 +11,7 @@ one takes up. What is damaged is left as it is and named again at every run: no 
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from blastwall.recording.manifest import Signer
 
 ABANDONED_SECONDS = 30.0  # on this machine, where the lock tells
 NAME = "finisher"
-RECENT_DAYS = 2  # after its first run a finisher looks at the latest days only
+RECENT_DAYS = 2  # after its first run a finisher looks at the latest days, and at what had no end in older ones
 
 
 @dataclass(slots=True)
@@ -60,19 +61,27 @@ class Finisher:
         self._abandoned = abandoned_seconds
         self._name = name
         self._looked = False
+        self._endless: dict[Path, Entry] = {}  # what had no end when it was last looked at, however old
 
     def run(self, seconds: float = 60.0) -> Report:
         """Complete what can be completed within so many seconds."""
         report = Report()
         deadline = self._clock.monotonic() + seconds
         days = RECENT_DAYS if self._looked else None
-        for entry in self._shelf.entries(days=days):
+        seen: set[Path] = set()
+        older = list(self._endless.values())
+        for entry in itertools.chain(self._shelf.entries(days=days), older):
             if self._clock.monotonic() > deadline:
                 report.unfinished = True
                 return report
-            if entry.manifest_path.exists():
+            if entry.path in seen:
                 continue
-            self._look(entry, report)
+            seen.add(entry.path)
+            if not entry.manifest_path.exists():
+                self._endless[entry.path] = entry
+                self._look(entry, report)
+            if entry.path in self._endless and (entry.manifest_path.exists() or not entry.path.exists()):
+                del self._endless[entry.path]
         self._looked = True
         return report
 

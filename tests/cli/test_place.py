@@ -22,9 +22,9 @@ def test_moments_are_told_in_utc():
     assert place.moment(1_800_000_000.9) == "2027-01-15 08:00:00 UTC"
 
 
-def test_json_is_ascii(capsys):
-    place.echo_json({"b": "\u202e", "a": 1})
-    assert capsys.readouterr().out == '{\n  "a": 1,\n  "b": "\\u202e"\n}\n'
+def test_json_is_ascii_and_an_object_a_line(capsys):
+    place.echo_json({"b": "\u202e", "a": 1}, {})
+    assert capsys.readouterr().out == '{"a": 1, "b": "\\u202e"}\n{}\n'
 
 
 def test_a_table_keeps_ids_whole_and_brackets_as_they_are(capsys, monkeypatch):

@@ -100,6 +100,19 @@ def test_one_that_was_written_to_a_moment_ago_is_left_for_now(state, begin, fini
     assert finisher.run().completed == [id]
 
 
+def test_what_was_left_for_now_is_completed_later_however_old_its_day_is(state, begin, finisher):
+    path = Shelf(state).find(abandon(begin())).path
+    old = path.parent.with_name("2001-01-01")
+    path.parent.rename(old)
+    for day in ("2002-01-01", "2002-01-02", "2002-01-03"):
+        (old.parent / day).mkdir()
+    assert finisher.run().completed == []
+    long_ago = time.time() - ABANDONED_SECONDS - 1
+    os.utime(old / path.name, (long_ago, long_ago))
+    assert finisher.run().completed == [path.name.removesuffix(".bwr")]
+    assert finisher.run().completed == []
+
+
 def test_a_clock_that_was_set_back_does_not_keep_it_open(state, begin, finisher):
     id = abandon(begin())
     age(state, id, -365 * 86_400)
