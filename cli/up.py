@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from rig.cloud.up import CloudStack
 
 CHECK_SECONDS = 0.25
+#: pgjdbc and what is built on it take no password from the environment.
+NO_ENVIRONMENT = "(JDBC, so DBeaver and DataGrip, want the token in the password field; or use `blastwall proxy TARGET`)"
+    "(JDBC clients, DBeaver and DataGrip among them, want it in their password field; or use `blastwall proxy`)"
+)
 MOST_NEWS, LONGEST_NEWS = 1024 * 1024, 1000  # bytes of the log at one look, characters of a line
 
 
@@ -187,6 +191,7 @@ def cloud_announcement(stack: CloudStack) -> str:
             "",
             "The user is TARGET, the password is a token:",
             f"  export PGPASSWORD=$(blastwall token --state {place_of_state} --agent my-agent --group agents)",
+            f"  {NO_ENVIRONMENT}",
             "the account, as its root, for the AWS command line and `blastwall ... --aws`:",
             f"  export {shown}",
             f"log: {stack.state / 'tasks'}/*/gateway.log; what is real here: docs/rig.md",
@@ -222,6 +227,7 @@ def announcement(running: Running, state: Path) -> str:
     if "postgres" in running.listening:
         lines += ["", "The user is TARGET or DATABASE_USER@TARGET, the password is a token:"]
         lines += [f"  export PGPASSWORD=$(blastwall token{option} --agent my-agent --group agents)"]
+        lines += [f"  {NO_ENVIRONMENT}"]
     lines += [
         "or let blastwall do all that:",
         f"  blastwall connect{option} {next(iter(running.targets), 'TARGET')}",
