@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 
 CHECK_SECONDS = 0.25
 #: pgjdbc and what is built on it take no password from the environment.
-NO_ENVIRONMENT = "(JDBC, so DBeaver and DataGrip, want the token in the password field; or use `blastwall proxy TARGET`)"
-    "(JDBC clients, DBeaver and DataGrip among them, want it in their password field; or use `blastwall proxy`)"
-)
+NO_ENVIRONMENT = "(JDBC, so DBeaver and DataGrip, want it in the password field; or use `blastwall proxy TARGET`)"
 MOST_NEWS, LONGEST_NEWS = 1024 * 1024, 1000  # bytes of the log at one look, characters of a line
 
 
