@@ -41,6 +41,11 @@ class Foundation:
         """Fixed, so that functions can know of each other without depending on each other."""
         return f"{self.blueprint.name}-{row.replace('_', '-')}".lower()
 
+    @property
+    def alarms_topic_name(self) -> str:
+        """Fixed, too: alarms stand beside what they watch, and the topic in the stack that comes last."""
+        return f"{self.blueprint.name}-alarms".lower()
+
 
 class FunctionStack(Stack):
     """Exposes ``functions`` by their names in the table.

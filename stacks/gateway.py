@@ -27,12 +27,14 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3_assets as s3_assets
 from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from blastwall import registry
 from stacks.function_stack import Foundation
 from stacks.grants import grant
 from stacks.network import HEALTH_PORT
+from stacks.parts.alarm import AlarmProps, alarm
 from stacks.parts.function import NAMESPACE
 from stacks.parts.lake import LakeChannel
 from stacks.ports import inside
@@ -55,8 +57,8 @@ _ECR = re.compile(
 
 
 class GatewayStack(Stack):
-    """Exposes ``balancer``, ``cluster``, ``service``, ``task`` (its definition), ``log_group`` and ``groups``,
-    the load balancer's targets by protocol."""
+    """Exposes ``balancer``, ``cluster``, ``service``, ``task`` (its definition), ``log_group``, ``groups`` (the load
+    balancer's targets by protocol), and the names of their ``alarms``."""
 
     def __init__(self, scope: Construct, id: str, ground: Foundation) -> None:
         super().__init__(scope, id, description="Blastwall: the gateway", analytics_reporting=False)
@@ -86,6 +88,8 @@ class GatewayStack(Stack):
             enforce_security_group_inbound_rules_on_private_link_traffic=False,  # its clients have no address here
         )
         self.groups = {manifest.name: self._listen(manifest.name, manifest.port) for manifest in self._served()}
+        self.alarms: dict[str, str] = {}
+        self._watch()
         self._scale()
         self._tell()
         if ground.blueprint.endpoint_principals:
@@ -341,6 +345,26 @@ class GatewayStack(Stack):
             default_target_groups=[group],
         )
         return group
+
+    def _watch(self) -> None:
+        """Alarms of each protocol's targets. They go with the protocol, so they stand here, and are known by name."""
+        arn = self.format_arn(service="sns", resource=self._ground.alarms_topic_name)
+        topic = sns.Topic.from_topic_arn(self, "Alarms", arn)
+        for name, group in self.groups.items():
+            title, minute = name.capitalize(), Duration.minutes(1)
+            unhealthy = group.metrics.un_healthy_host_count(period=minute, statistic=cloudwatch.Stats.MAXIMUM)
+            healthy = group.metrics.healthy_host_count(period=minute, statistic=cloudwatch.Stats.MAXIMUM)
+            for id, metric, about, below in (
+                (
+                    f"{title}Unhealthy",
+                    unhealthy,
+                    f"tasks do not answer their health check, so {name} connections end",
+                    False,
+                ),
+                (f"{title}Unserved", healthy, f"no task takes {name} connections", True),
+            ):
+                self.alarms[id] = f"{self.stack_name}-{id}"
+                alarm(self, id, AlarmProps(metric, 1, about, topic, minutes=3, below=below, name=self.alarms[id]))
 
     def _scale(self) -> None:
         topology, table = self._ground.blueprint.topology, TABLE["scaling"]

@@ -1,4 +1,8 @@
-"""What is watched: the alarms of ``alarms.toml`` and of the parts themselves, told to one topic, and a dashboard."""
+"""What is watched: the alarms of ``alarms.toml`` and of the parts themselves, told to one topic, and a dashboard.
+
+What a configuration may drop again (a function, a protocol) is known here by its name, never by a reference: what this
+stack imports, no other can let go of before this one is deployed, which is last.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,6 @@ from typing import Any
 
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
@@ -21,13 +24,14 @@ from stacks.approvals import ApprovalsStack
 from stacks.audit import AuditStack
 from stacks.function_stack import Foundation, FunctionStack
 from stacks.gateway import SERVICE, GatewayStack
+from stacks.parts.alarm import AlarmProps, alarm
 from stacks.parts.function import NAMESPACE, Function
 
 ALARMS: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("alarms.toml").read_text("utf-8"))
 
 
 class MonitoringStack(Stack):
-    """Exposes ``topic``, ``alarms`` by name, and ``dashboard``."""
+    """Exposes ``topic``, ``alarms`` by name (those that other stacks made, too), and ``dashboard``."""
 
     def __init__(
         self,
@@ -41,7 +45,14 @@ class MonitoringStack(Stack):
     ) -> None:
         super().__init__(scope, id, description="Blastwall: alarms and dashboard", analytics_reporting=False)
         key = kms.Key.from_key_arn(self, "DataKey", ground.data.key.key_arn)
-        self.topic = sns.Topic(self, "Topic", display_name="Blastwall alarms", master_key=key, enforce_ssl=True)
+        self.topic = sns.Topic(
+            self,
+            "Topic",
+            topic_name=ground.alarms_topic_name,
+            display_name="Blastwall alarms",
+            master_key=key,
+            enforce_ssl=True,
+        )
         self.topic.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="AlarmsOfThisAccount",  # a topic with a policy of its own takes nothing that it does not name
@@ -55,7 +66,9 @@ class MonitoringStack(Stack):
             self.topic.add_subscription(subscriptions.EmailSubscription(ground.blueprint.alarm_email))
         functions = [function for stack in staffed for function in stack.functions.values()]
         present = {SERVICE, *(function.row.name for function in functions)}
-        self.alarms: dict[str, cloudwatch.Alarm] = {}
+        self.alarms: dict[str, cloudwatch.IAlarm] = {
+            id: cloudwatch.Alarm.from_alarm_name(self, id, name) for id, name in gateway.alarms.items()
+        }
         sources = {"gateway": gateway.log_group, "audit": audit.log_group}
         for name, row in ALARMS.items():
             if "log" in row:
@@ -65,8 +78,9 @@ class MonitoringStack(Stack):
             else:
                 continue
             self._alarm(name, metric, row["threshold"], row["about"])
-        for function in functions:
-            self._watch(function)
+        names = [ground.function_name(function.row.name) for function in functions]
+        for function, name in zip(functions, names, strict=True):
+            self._watch(function, name)
         self._alarm(
             "FunctionsThrottled",
             lambda_.Function.metric_all_throttles(period=Duration.minutes(5)),
@@ -80,23 +94,7 @@ class MonitoringStack(Stack):
                 1,
                 "an approval's execution failed",
             )
-        for name, group in gateway.groups.items():
-            self._alarm(
-                f"{name.capitalize()}Unhealthy",
-                group.metrics.un_healthy_host_count(period=Duration.minutes(1), statistic=cloudwatch.Stats.MAXIMUM),
-                1,
-                f"tasks do not answer their health check, so {name} connections end",
-                minutes=3,
-            )
-            self._alarm(
-                f"{name.capitalize()}Unserved",
-                group.metrics.healthy_host_count(period=Duration.minutes(1), statistic=cloudwatch.Stats.MAXIMUM),
-                1,
-                f"no task takes {name} connections",
-                minutes=3,
-                below=True,
-            )
-        self.dashboard = self._dashboard(functions, gateway)
+        self.dashboard = self._dashboard(names, gateway)
 
     def _counted(self, name: str, row: dict[str, Any], log: logs.ILogGroup) -> cloudwatch.Metric:
         """A metric of the lines of a log that match the row's pattern."""
@@ -111,42 +109,17 @@ class MonitoringStack(Stack):
         )
         return _own(row["metric"], "", row["period"])
 
-    def _watch(self, function: Function) -> None:
+    def _watch(self, function: Function, name: str) -> None:
         title, row = function.row.title, function.row
-        errors = function.function.metric_errors(period=Duration.minutes(5))
-        self._alarm(f"{title}Errors", errors, 1, f"{row.name} raised: {row.about}")
+        self._alarm(f"{title}Errors", _of_function("Errors", name), 1, f"{row.name} raised: {row.about}")
         if function.dead_letters is not None:
             waiting = function.dead_letters.metric_approximate_number_of_messages_visible(period=Duration.minutes(5))
             self._alarm(f"{title}Undelivered", waiting, 1, f"runs of {row.name} were given up")
 
-    def _alarm(
-        self,
-        name: str,
-        metric: cloudwatch.IMetric,
-        threshold: float,
-        about: str,
-        minutes: int = 1,
-        *,
-        below: bool = False,
-    ) -> None:
-        """``below``: it goes off under the threshold, and when there is no data."""
-        operators, missing = cloudwatch.ComparisonOperator, cloudwatch.TreatMissingData
-        alarm = cloudwatch.Alarm(
-            self,
-            name,
-            metric=metric,
-            threshold=threshold,
-            evaluation_periods=minutes,
-            comparison_operator=(
-                operators.LESS_THAN_THRESHOLD if below else operators.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
-            ),
-            treat_missing_data=missing.BREACHING if below else missing.NOT_BREACHING,
-            alarm_description=about,
-        )
-        alarm.add_alarm_action(actions.SnsAction(self.topic))
-        self.alarms[name] = alarm
+    def _alarm(self, name: str, metric: cloudwatch.IMetric, threshold: float, about: str) -> None:
+        self.alarms[name] = alarm(self, name, AlarmProps(metric, threshold, about, self.topic))
 
-    def _dashboard(self, functions: list[Function], gateway: GatewayStack) -> cloudwatch.Dashboard:
+    def _dashboard(self, functions: list[str], gateway: GatewayStack) -> cloudwatch.Dashboard:
         board = cloudwatch.Dashboard(self, "Dashboard", default_interval=Duration.hours(3))
         board.add_widgets(
             cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(self.alarms.values()), width=24, height=4)
@@ -157,8 +130,11 @@ class MonitoringStack(Stack):
             _graph("Refused statements", [_own("StatementDenied", "", 1)]),
         )
         board.add_widgets(
-            _graph("Functions: errors", [function.function.metric_errors() for function in functions]),
-            _graph("Functions: milliseconds", [function.function.metric_duration() for function in functions]),
+            _graph("Functions: errors", [_of_function("Errors", name) for name in functions]),
+            _graph(
+                "Functions: milliseconds",
+                [_of_function("Duration", name, cloudwatch.Stats.AVERAGE) for name in functions],
+            ),
             _graph("Load balancer", [gateway.balancer.metrics.new_flow_count()]),
         )
         return board
@@ -171,6 +147,16 @@ def _own(metric: str, service: str, minutes: int, statistic: str = cloudwatch.St
         dimensions_map={"service": service} if service else None,
         statistic=statistic,
         period=Duration.minutes(minutes),
+    )
+
+
+def _of_function(metric: str, name: str, statistic: str = cloudwatch.Stats.SUM) -> cloudwatch.Metric:
+    return cloudwatch.Metric(
+        namespace="AWS/Lambda",
+        metric_name=metric,
+        dimensions_map={"FunctionName": name},
+        statistic=statistic,
+        period=Duration.minutes(5),
     )
 
 

@@ -125,7 +125,7 @@ class DataStack(Stack):
         )
         self.key.add_to_resource_policy(
             iam.PolicyStatement(
-                sid="AlarmsAndSchedules",
+                sid="AlarmsAndSchedules",  # dead letters; to a topic EventBridge brings a role
                 principals=[
                     iam.ServicePrincipal("cloudwatch.amazonaws.com"),
                     iam.ServicePrincipal("events.amazonaws.com"),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stacks.deployment import Deployment, listed
+from tests.stacks.deployment import Deployment, listed, plain
 
 DEFINITION = (Path(__file__).parents[2] / "lambdas" / "approvals.asl.json").read_text()
 
@@ -90,3 +90,19 @@ def test_one_function_signs_tokens_and_those_that_verify_know_the_public_half(gi
     assert held["SamlAcsRole"] & {"KeepSessions", "KeepLeases", "KeepApprovals", "SignManifests"} == set()
     key = given.properties("AWS::KMS::Key", "Data")["GatewayKey"]
     assert (key["KeySpec"], key["KeyUsage"]) == ("ECC_NIST_P256", "SIGN_VERIFY")
+
+
+def test_a_broken_execution_is_told_with_a_role(every: list[Deployment]) -> None:
+    """In its own name EventBridge cannot publish where the key's policy asks for an account: it tells KMS of none."""
+    for deployment in every:
+        ((target,),) = [
+            rule["Targets"] for rule in deployment.properties("AWS::Events::Rule").values() if "EventPattern" in rule
+        ]
+        assert plain(target["Arn"]["Ref"]) == "Topic"
+        role = plain(target["RoleArn"]["Fn::GetAtt"][0])
+        assert deployment.actions(role) == {"sns:Publish", "kms:Decrypt", "kms:GenerateDataKey"}
+        (trust,) = deployment.properties("AWS::IAM::Role")[role]["AssumeRolePolicyDocument"]["Statement"]
+        assert trust["Principal"] == {"Service": "events.amazonaws.com"}
+        assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+        policies = json.dumps(deployment.properties("AWS::SNS::TopicPolicy", "Approvals"))
+        assert "events.amazonaws.com" not in policies

@@ -18,6 +18,11 @@ def alarms(deployment: Deployment) -> dict[str, dict]:
     return deployment.properties("AWS::CloudWatch::Alarm")
 
 
+def own(deployment: Deployment) -> dict[str, dict]:
+    """Those that stand beside the topic."""
+    return deployment.properties("AWS::CloudWatch::Alarm", "Monitoring")
+
+
 def test_every_alarm_tells_somebody_and_says_what_it_means(every: list[Deployment]) -> None:
     for deployment in every:
         for name, alarm in alarms(deployment).items():
@@ -30,7 +35,7 @@ def test_every_alarm_tells_somebody_and_says_what_it_means(every: list[Deploymen
 def test_alarms_may_publish_to_their_topic(every: list[Deployment]) -> None:
     """A topic that has a policy of its own (TLS only) takes nothing of CloudWatch's unless it says so."""
     for deployment in every:
-        told = {json.dumps(action) for alarm in alarms(deployment).values() for action in alarm["AlarmActions"]}
+        told = {json.dumps(action) for alarm in own(deployment).values() for action in alarm["AlarmActions"]}
         policies = [
             statement
             for policy in deployment.properties("AWS::SNS::TopicPolicy").values()
@@ -41,6 +46,18 @@ def test_alarms_may_publish_to_their_topic(every: list[Deployment]) -> None:
         for statement in policies:
             assert (statement["Effect"], statement["Action"]) == ("Allow", "sns:Publish")
             assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_alarms_of_other_stacks_tell_the_same_topic_by_its_name(every: list[Deployment]) -> None:
+    for deployment in every:
+        (topic,) = deployment.properties("AWS::SNS::Topic", "Monitoring").values()
+        elsewhere = deployment.properties("AWS::CloudWatch::Alarm", "Gateway")
+        assert elsewhere and not elsewhere.keys() & own(deployment).keys()
+        board = json.dumps(deployment.properties("AWS::CloudWatch::Dashboard"))
+        for alarm in elsewhere.values():
+            ((_, parts),) = [action["Fn::Join"] for action in alarm["AlarmActions"]]
+            assert parts[0] == "arn:" and parts[2] == ":sns:" and parts[-1] == f":{topic['TopicName']}"
+            assert alarm["AlarmName"] in board, "they are shown with the others"
 
 
 def test_a_protocol_that_nobody_serves_is_noticed(deployed: Deployment) -> None:

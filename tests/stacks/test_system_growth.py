@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from stacks.snapshot import readable
@@ -74,3 +76,44 @@ def test_those_who_answer_for_targets_may_log_in_to_it_and_nothing_else(given: D
 def test_nothing_else_changes(given: Deployment, grown: Deployment) -> None:
     for stack in ("Data", "Audit", "Approvals", "Gateway", "Monitoring"):
         assert differing(given, grown, stack) <= {"Configuration"}, stack
+
+
+def exported(deployment: Deployment) -> Mapping[str, set[str]]:
+    """What each stack exports."""
+    return {
+        stack: {output["Export"]["Name"] for output in template.get("Outputs", {}).values() if "Export" in output}
+        for stack, template in deployment.templates.items()
+    }
+
+
+def imported(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from [value] if key == "Fn::ImportValue" else imported(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from imported(value)
+
+
+#: By the page, what must be deployed first, alone, for these to go.
+SAML = {"GatewayKey", "SignInsTable"}
+
+
+def test_what_a_configuration_may_drop_again_holds_no_stack_up(given: Deployment, deployed: Deployment) -> None:
+    """CloudFormation lets nothing go that another stack imports, and the one that exports is deployed first.
+
+    ``given`` has a protocol, AWS roles and sign-in by SAML that the committed configuration lacks.
+    """
+    before, after = exported(given), exported(deployed)
+    held = {
+        name
+        for stack in before.keys() - {"Network"}  # another network is another deployment
+        for name in before[stack] - after[stack]
+        if any(name in imported(template) for template in given.templates.values())
+    }
+    assert held and {name for name in held if not any(part in name for part in SAML)} == set()
+    users = {stack for stack, template in given.templates.items() if held & set(imported(template))}
+    page = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
+    assert users == {"Credentials", "Approvals"}
+    assert all(f"Blastwall-{stack}" in page.partition("**Drop SAML.**")[2].partition("**")[0] for stack in users)
+    assert "in use" in page, json.dumps(sorted(held))
