@@ -28,7 +28,7 @@ VERBS: Mapping[str, str] = {
     "proxy": "Give clients that cannot send a token a local port that does.",
     "approvals": "See, approve and deny what agents ask for.",
     "undo": "Bring back what an approved change overwrote.",
-    "agents": "Lock an agent out, or let it in again.",
+    "agents": "See who has used the gateway; lock an agent out, or let it in again.",
     "sessions": "See and end live sessions.",
     "ssh": "Get certificates for stock ssh clients, and print their configuration.",
     "recordings": "List, verify, replay, follow and export recordings.",

@@ -53,7 +53,8 @@ def ls(
     after = 0.0 if since is None else moment(since, time.time())
     if (state / "recordings").is_dir():
         trail.catch_up()
-    chosen = _chosen(trail.events(), agent, target, decision, after)
+    day = datetime.fromtimestamp(max(after, 0.0), UTC).date().isoformat()
+    chosen = _chosen(trail.events(day), agent, target, decision, after)
     newest = deque(chosen, limit)
     if form == "json":
         place.echo_json(*newest)

@@ -94,12 +94,12 @@ class AuditTrail:
         except OSError as error:
             raise OurFault(f"Audit events that wait in {self.directory} cannot be kept: {error.strerror}.") from error
 
-    def events(self) -> Iterator[dict[str, Any]]:
-        """Yield the events in the order they were written, each once."""
+    def events(self, since: str = "") -> Iterator[dict[str, Any]]:
+        """Yield the events in the order they were written, each once; of the days from ``since`` (YYYY-MM-DD) on."""
         seen: set[str] = set()
         if not self.directory.is_dir():
             return
-        for path in sorted(path for path in self.directory.iterdir() if _DAY.match(path.name)):
+        for path in sorted(path for path in self.directory.iterdir() if _DAY.match(path.name) and path.stem >= since):
             with path.open("rb") as file:
                 while text := file.readline(MAX_LINE):
                     event = _parse(text)

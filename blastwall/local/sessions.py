@@ -195,6 +195,11 @@ class LocalSessions:
             lambda db: db.execute("DELETE FROM locks WHERE agent = ?", (agent,)).rowcount > 0, durable=True
         )
 
+    async def locks(self) -> Mapping[str, str]:
+        """The agents that are locked, and by whom and why in words."""
+        rows = await self._store.read(lambda db: db.execute("SELECT agent, by, reason FROM locks").fetchall())
+        return {agent: f"by {by}: {reason}" for agent, by, reason in rows}
+
     async def show(self, id: str) -> SessionRow | None:
         """One session, as it stands now; None if there is none of that id."""
         rows = await self._look("id = ?", (id,))

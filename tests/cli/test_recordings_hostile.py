@@ -237,6 +237,8 @@ LOOKS = [
     (check_terminal, ("approvals", "ls", "--all")),
     (check_terminal, ("approvals", "show", "ap-1")),
     (check_json, ("approvals", "show", "ap-1", "--format", "json")),
+    (check_terminal, ("agents", "ls")),
+    (check_json, ("agents", "ls", "--format", "json")),
     (check_terminal, ("sessions", "ls", "--all")),
     (check_json, ("sessions", "ls", "--all", "--format", "json")),
 ]

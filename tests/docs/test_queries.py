@@ -169,8 +169,8 @@ def answer(state, number):
     return [dict(zip(found.columns, row, strict=True)) for row in found.rows]
 
 
-def test_there_are_the_ten_questions_and_one():
-    assert sorted(SQL) == list(range(1, 12))
+def test_there_are_the_questions_and_no_others():
+    assert sorted(SQL) == list(range(1, 13))
 
 
 @pytest.mark.parametrize("number", sorted(SQL))
@@ -267,3 +267,12 @@ def test_11_what_might_be_missing(state):
         ("revocation_failed", "bw_7"),
         ("sink_failing", "s3"),
     }
+
+
+def test_12_who_uses_it(state):
+    rows = answer(state, 12)
+    names = ("agent", "sessions", "statements", "denied", "held", "first_seen", "last_seen")
+    assert [tuple(row[name] for name in names) for row in rows] == [
+        ("cleaning-agent", 1, 1, 0, 0, "2026-11-22T01:00:00.000Z", "2026-11-22T01:00:00.000Z"),
+        ("reporting-agent", 1, 5, 1, 1, "2026-11-21T08:30:00.000Z", "2026-11-21T11:59:00.000Z"),
+    ]
