@@ -23,6 +23,7 @@ from blastwall.model import ApprovalRequest, ApprovalState, ApprovalStatus, Effe
 VERSION = "blastwall view 1"
 UNSEEN = "The gateway does not understand this statement. What is said above is all it knows: read the text yourself."
 UNBOUNDED = "No condition limits which rows it changes."
+WEAK = "Its condition may hold for nearly every row: neither an equality, nor a list, nor a narrow range says which."
 COMMENTS = "It holds comments. They say what the agent wants you to read; nothing in them runs."
 PERHAPS = "It may hold comments. They would say what the agent wants you to read."
 UNCOUNTED = "Nobody knows how many rows it changes: approve it with the number that it may change at most."
@@ -192,7 +193,8 @@ def _predicate(request: ApprovalRequest) -> str:
     if facts.effect is Effect.UNKNOWN:
         return "not understood"
     if facts.effect is Effect.WRITE:
-        return _ROWS.get(facts.verb, _SOME) if facts.bounded else "all of them"
+        named = _ROWS.get(facts.verb, _SOME) if facts.bounded else "all of them"
+        return f"{named}, which may be nearly all" if "weak_limit" in facts.flags else named
     return "the object as a whole"
 
 
@@ -228,6 +230,8 @@ def _cautions(request: ApprovalRequest) -> Iterator[str]:
         yield UNSEEN
     if not facts.bounded:
         yield UNBOUNDED
+    elif "weak_limit" in facts.flags:
+        yield WEAK
     if request.bound is None and changes_rows(facts):
         yield HIDDEN if hides_count(facts) else UNCOUNTED
     if request.canonical and _COMMENT.search(text):

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    ValidationError,
+    field_validator,
+)
 
 from blastwall.blast import Blast, Lock, Rows
 from blastwall.config.bundle import Bundle
@@ -20,6 +30,15 @@ from blastwall.policy.vocabulary import FLAGS
 
 CASES = "policies/cases.yaml"
 NOBODY = "https://cases.invalid"  # the issuer of people who name none
+
+
+def _known(flags: frozenset[str]) -> frozenset[str]:
+    if unknown := flags - FLAGS:
+        raise ValueError(f"{', '.join(sorted(unknown))}: not in the vocabulary of flags")
+    return flags
+
+
+Flags = Annotated[frozenset[str], AfterValidator(_known)]
 
 
 class _Section(BaseModel):
@@ -42,20 +61,13 @@ class GivenFacts(_Section):
     effect: Effect
     verb: Text
     objects: tuple[Annotated[str, Field(pattern=r"^\S+ (\S+ )+\S+$")], ...] = ()
-    flags: frozenset[str] = frozenset()
+    flags: Flags = frozenset()
     bounded: StrictBool = True
     statements: StrictInt = 1
     reason: str = ""
     masked_columns: frozenset[Text] = frozenset()
     filters_masked: StrictBool = False
     refusal: str = ""
-
-    @field_validator("flags")
-    @classmethod
-    def _known(cls, flags: frozenset[str]) -> frozenset[str]:
-        if unknown := flags - FLAGS:
-            raise ValueError(f"{', '.join(sorted(unknown))}: not in the vocabulary of flags")
-        return flags
 
 
 class GivenBlast(_Section):
@@ -93,13 +105,14 @@ class Approve(_Section):
     """``as`` decides a request of ``requester`` that was routed to ``approvers``.
 
     ``grant_seconds`` above 0: not once, but for all statements of its shape for so long. ``unbounded``: it changes
-    rows, and nobody says how many at most.
+    rows, and nobody says how many at most. ``flags`` are those of what is asked for.
     """
 
     requester: Text
     approvers: tuple[Text, ...]
     grant_seconds: Annotated[StrictFloat, Field(ge=0, le=3600)] = 0.0
     unbounded: StrictBool = False
+    flags: Flags = frozenset()
 
 
 class Case(_Section):

@@ -154,7 +154,7 @@ def _request(approve: Approve, suite: Suite, target: Target) -> ApprovalRequest:
         principal=_principal(suite.people[approve.requester]),
         target=target.name,
         statement=Statement(""),
-        facts=Facts(Effect.WRITE, "update"),
+        facts=Facts(Effect.WRITE, "update", flags=approve.flags),
         risk=Risk(0),
         approvers=approve.approvers,
         policy_version="",

@@ -194,16 +194,16 @@ class Policies:
             "quorum": request.quorum,
             "environment": environment_of(target),
         }
+        limits = {"bounded": request.facts.bounded, "flags": sorted(request.facts.flags)}
         refusal = self._admit("approve", approver, target, context)
         if refusal is None and unbounded:
-            refusal = self._admit("unbounded", approver, target, context | {"bounded": request.facts.bounded})
+            refusal = self._admit("unbounded", approver, target, context | limits)
             if refusal is not None:
                 reason = f"nobody knows how many rows it changes, and {refusal.reason}"
                 refusal = replace(refusal, reason=reason, hint=HINTS["unbounded"])
         if refusal is not None or grant_seconds <= 0:
             return refusal
-        more = {"bounded": request.facts.bounded, "seconds": math.ceil(grant_seconds)}
-        return self._admit("grant", approver, target, context | more)
+        return self._admit("grant", approver, target, context | limits | {"seconds": math.ceil(grant_seconds)})
 
     def may_undo(self, person: Principal, owner: Principal, target: Target) -> Denial | None:
         """None: ``person`` may see and bring back what ``owner`` has overwritten at ``target``. No agent may."""

@@ -8,6 +8,7 @@ from blastwall.model import Effect
 from blastwall.sql.catalogue import clip
 from blastwall.sql.definitions import operator_class
 from blastwall.sql.expressions import MERGE
+from blastwall.sql.firmness import told
 from blastwall.sql.predicates import Limit, limit_of, limit_of_conflicts
 from blastwall.sql.queries import From, open_with
 from blastwall.sql.resolve import Found, source_of, write
@@ -136,7 +137,10 @@ def _limit(walk: Walk, found: Found | None, verb: str, limit: Limit) -> None:
     if limit.literals:
         ledger.literals = True
     if limit.bounded:
-        ledger.raise_to(Effect.WRITE, f"{verb} rows of {_name(found)}.")
+        weakly = f", limited {told(limit.weak)}" if limit.weak else ""
+        ledger.raise_to(Effect.WRITE, f"{verb} rows of {_name(found)}{weakly}.")
+        if limit.weak:
+            ledger.flags.update(("weak_limit", *(f"weak_limit:{way}" for way in limit.weak)))
         if limit.joined_only:
             ledger.flags.add("joined_only")
         return

@@ -11,6 +11,7 @@ from typing import Any
 
 from blastwall.sql.comparisons import comparison, equality
 from blastwall.sql.computed import COMPUTED, CUT, arithmetic
+from blastwall.sql.firmness import firm_comparison, firm_ranges
 from blastwall.sql.tree import Message, constant, kind_of, literal, strings
 from blastwall.sql.truth import (
     ANY,
@@ -72,12 +73,13 @@ _COLLECTIONS = ("array(", "row(")  # their length says nothing about what is in 
 class Compiler:
     """Compiles conditions. ``owner`` says whose a column is (None: nobody's); ``sub_link`` judges sub-queries.
 
-    ``numbers`` are known parameter values. ``pool`` gathers the literals that samples should try.
+    ``pool`` gathers the literals that samples should try. ``firmly``: only firm limits count (firmness.py).
     """
 
     owner: Callable[[list[str]], Owner | None]
     sub_link: Callable[[Compiler, Message, int], Truth | Term]
     pool: Pool = field(default_factory=Pool)
+    firmly: bool = False
 
     def truth(self, node: Message, depth: int = 0) -> Truth:
         """Compile a condition."""
@@ -88,7 +90,19 @@ class Compiler:
         rule = getattr(self, f"_truth_{which}", None)
         if rule is not None:
             return rule(inner, depth)  # type: ignore[no-any-return]  # the methods below, by name
-        return truth_of(self.term(node, depth))
+        term = self.term(node, depth)
+        if self.firmly and term.truth is None and (term.of or term.wild):
+            return anybody  # a yes or no
+        return truth_of(term)
+
+    def together(self, clauses: Sequence[Message], depth: int = 0) -> list[Truth]:
+        """Compile conditions that must all hold."""
+        truths = [self.truth(each, depth) for each in clauses]
+        return [*truths, *firm_ranges(self, clauses, depth)] if self.firmly else truths
+
+    def loosely(self, node: Message, depth: int) -> Truth:
+        """Compile a condition so that weak limits count as well."""
+        return replace(self, firmly=False).truth(node, depth)
 
     def term(self, node: Message, depth: int = 0) -> Term:
         """Compile a scalar."""
@@ -107,19 +121,19 @@ class Compiler:
     # Conditions
 
     def _truth_bool_expr(self, node: Message, depth: int) -> Truth:
+        if node.boolop == _AND:
+            return all_of(self.together(node.args, depth + 1))
         arms = [self.truth(each, depth + 1) for each in node.args]
         if node.boolop == _NOT:
             only = arms[0]
             return lambda sample: OPPOSITE[only(sample)]
-        if node.boolop == _AND:
-            return all_of(arms)
         return any_of(arms)
 
     def _truth_null_test(self, node: Message, depth: int) -> Truth:
         is_null = node.nulltesttype == 1
         if kind_of(node.arg) == "column_ref":
             owner = self.owner(strings(node.arg.column_ref.fields))
-            if owner is not None and owner.of == TARGET:
+            if owner is not None and owner.of == TARGET and not self.firmly:
                 if not owner.nullable:
                     return always(FALSE if is_null else TRUE)
                 key = owner.variable.key
@@ -129,6 +143,8 @@ class Compiler:
         known, literal = constant(node.arg)
         if known:
             return always(TRUE if (literal is None) == is_null else FALSE)
+        if self.firmly:
+            return anybody
         term = self.term(node.arg, depth + 1)
         if TARGET not in term.of and term.truth is None:
             return anybody
@@ -150,7 +166,7 @@ class Compiler:
 
         def test(sample: Sample) -> int:
             found = inner(sample)
-            if found == ANY:
+            if found == ANY or (self.firmly and wanted == NULL):
                 return ANY
             if wanted == NULL:
                 result = TRUE if found == NULL else FALSE
@@ -170,7 +186,8 @@ class Compiler:
         return always(FALSE)
 
     def _truth_a_expr(self, node: Message, depth: int) -> Truth:
-        return comparison(self, node, depth)
+        loose = comparison(self, node, depth)
+        return firm_comparison(self, node, loose, depth) if self.firmly else loose
 
     def _truth_case_expr(self, node: Message, depth: int) -> Truth:
         if node.HasField("arg"):
@@ -366,6 +383,8 @@ class Compiler:
             return spread(key, terms, max(each.link for each in terms), within)
         tests = name in words().tests and any(each.plain and TARGET in each.of for each in terms[:1])
         if tests and constant(node.args[-1]) != (True, ""):
+            if self.firmly:
+                return wild(key, of)
             return Term(key, lambda sample: bool(sample.chance(key) & 1), of, truth=bit(key))
         if not of and not any(each.wild for each in terms) and name not in _VOLATILE:
             return token(key)

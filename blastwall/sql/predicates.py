@@ -8,14 +8,15 @@ while ``id = $1`` is one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from blastwall.sql.firmness import ways
 from blastwall.sql.owners import LIMITED, LINK, Owners
 from blastwall.sql.queries import From
 from blastwall.sql.scope import SYSTEM_COLUMNS, Scope, Source
 from blastwall.sql.selections import Selections
-from blastwall.sql.tree import Message, conjuncts, everything_within, kind_of, strings
+from blastwall.sql.tree import Message, conjuncts, constant, everything_within, kind_of, strings
 from blastwall.sql.truth import NULL, TARGET, UNLINKED, least
 from blastwall.sql.walk import Walk
 
@@ -26,13 +27,15 @@ MOST_NODES = 6000  # of a condition: a larger one limits only by an equality at 
 class Limit:
     """``why`` completes "without a limit: ..." when not ``bounded``. ``joined_only``: only by a join with other rows.
 
-    ``literals`` tells that the values of literals were looked at.
+    ``weak`` are the ways (firmness.WAYS) with columns in which it is limited, where none of them is firm: nearly all
+    rows may be meant. ``literals`` tells that the values of literals were looked at.
     """
 
     bounded: bool
     why: str = ""
     joined_only: bool = False
     literals: bool = True
+    weak: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def limit_of(
@@ -55,10 +58,51 @@ def limit_of(
         return Limit(False, "it has no WHERE", literals=False)
     selections = Selections(walk)
     owners = Owners(target, joined, scope, selections.link_of, selections.origin)
-    if any(_is_equality(clause, owners) for clause in clauses):
+    equalities = [clause for clause in clauses if _is_equality(clause, owners)]
+    if any(_is_firm_equality(clause, owners) for clause in equalities):
         return Limit(True, literals=False)
+    if equalities:
+        return replace(_weakly(walk, target, joined, conditions, scope, opened, clauses), bounded=True)
     if sum(1 for clause in clauses for _ in everything_within(clause)) > MOST_NODES:
         return Limit(False, "its condition is too long to follow; add a plain condition on a key")
+    found = _limit(selections, owners, joined, conditions, opened, clauses, deletes=deletes)
+    if not found.bounded:
+        return found
+    weakly = _weakly(walk, target, joined, conditions, scope, opened, clauses)
+    return replace(found, weak=weakly.weak)
+
+
+def _weakly(
+    walk: Walk,
+    target: Source,
+    joined: Sequence[Source],
+    conditions: Sequence[Message],
+    scope: Scope,
+    opened: From,
+    clauses: Sequence[Message],
+) -> Limit:
+    """A limit with its weak ways, none where it is firm."""
+    selections = Selections(walk, firmly=True)
+    owners = Owners(target, joined, scope, selections.link_of, selections.origin)
+    compiler = selections.compiler(owners)
+    firm = least(compiler.together(clauses), compiler.pool) <= NULL
+    if not firm and joined:
+        owners.limit(selections.limited(owners, joined, conditions, opened))
+        compiler = selections.compiler(owners)
+        firm = least(compiler.together(clauses), compiler.pool) <= NULL
+    return Limit(True, weak={} if firm else ways(clauses))
+
+
+def _limit(
+    selections: Selections,
+    owners: Owners,
+    joined: Sequence[Source],
+    conditions: Sequence[Message],
+    opened: From,
+    clauses: Sequence[Message],
+    *,
+    deletes: bool,
+) -> Limit:
     compiler = selections.compiler(owners)
     seen = least([compiler.truth(clause) for clause in clauses], compiler.pool)
     if seen <= NULL:
@@ -83,18 +127,23 @@ def limit_of_conflicts(
     """
     if query.values_lists:
         return Limit(True, literals=False)
-    selections = Selections(walk)
-    strength = selections.strength(Owners(target, (), scope, selections.link_of, selections.origin), query, scope)
+    strength, firm = (_strength(walk, target, query, scope, firmly=firmly) for firmly in (False, True))
+    weak = {} if firm == LIMITED else {"rows": ()}
     if strength == LIMITED:
-        return Limit(True)
+        return Limit(True, weak=weak)
     if kind_of(condition):
         both = scope.of((target, excluded))
         limit = limit_of(walk, target, (excluded,), [condition], both, From(walk, scope, visit=False), deletes=False)
         if limit.bounded:
-            return limit
+            return limit if weak else replace(limit, weak={})
     if strength == LINK:
-        return Limit(True, joined_only=True)
+        return Limit(True, joined_only=True, weak=weak)
     return Limit(False, "it inserts whatever rows there are, and each may meet its like")
+
+
+def _strength(walk: Walk, target: Source, query: Message, scope: Scope, *, firmly: bool) -> int:
+    selections = Selections(walk, firmly=firmly)
+    return selections.strength(Owners(target, (), scope, selections.link_of, selections.origin), query, scope)
 
 
 def _is_equality(clause: Message, owners: Owners) -> bool:
@@ -111,3 +160,14 @@ def _is_equality(clause: Message, owners: Owners) -> bool:
             owner = owners.find(path)
             return owner is not None and owner.of == TARGET and path[-1] not in SYSTEM_COLUMNS
     return False
+
+
+def _is_firm_equality(clause: Message, owners: Owners) -> bool:
+    """Whether an equality is with one of many values: a boolean has two."""
+    if kind_of(clause) == "current_of_expr":
+        return True
+    for side in (clause.a_expr.lexpr, clause.a_expr.rexpr):
+        owner = owners.find(strings(side.column_ref.fields)) if kind_of(side) == "column_ref" else None
+        if (owner is not None and owner.variable.kind == "boolean") or isinstance(constant(side)[1], bool):
+            return False
+    return True

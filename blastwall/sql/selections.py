@@ -13,6 +13,7 @@ from dataclasses import replace
 from blastwall.sql.amplification import aggregates, few
 from blastwall.sql.catalogue import Relation, clip
 from blastwall.sql.compiler import Compiler
+from blastwall.sql.firmness import narrowing
 from blastwall.sql.functions import function_table
 from blastwall.sql.origins import variable_within
 from blastwall.sql.owners import LIMITED, LINK, NOTHING, Owners
@@ -65,20 +66,32 @@ _NOBODY = Source("", ())
 class Selections:
     """Judges the sub-queries of one statement's conditions."""
 
-    def __init__(self, walk: Walk, depth: int = 0, known: dict[int, tuple[Message, int | None]] | None = None) -> None:
+    def __init__(
+        self,
+        walk: Walk,
+        depth: int = 0,
+        known: dict[int, tuple[Message, int | None]] | None = None,
+        *,
+        firmly: bool = False,
+    ) -> None:
         self._walk = walk
         self._depth = depth
+        self._firmly = firmly  # whether only firm limits count (firmness.py)
         # Strengths of the queries that stand in FROM, by identity; None while one is being looked at.
         self._known = {} if known is None else known
 
     def compiler(self, owners: Owners, pool: Pool | None = None) -> Compiler:
         """A compiler for conditions on the columns of ``owners``. With ``pool`` its samples are another compiler's."""
-        deeper = Selections(self._walk, self._depth + 1, self._known)
+        deeper = self._deeper()
         return Compiler(
             owners.find,
             lambda compiler, node, depth: deeper.judge(owners, compiler, node, depth),
             Pool() if pool is None else pool,
+            self._firmly,
         )
+
+    def _deeper(self) -> Selections:
+        return Selections(self._walk, self._depth + 1, self._known, firmly=self._firmly)
 
     def judge(self, owners: Owners, compiler: Compiler, node: Message, depth: int) -> Truth | Term:
         """What a SubLink contributes to a condition."""
@@ -105,6 +118,8 @@ class Selections:
             return anybody
         strength = self.strength(owners, select, owners.scope)
         found = linked(f"{tested.key} in {shape(node.subselect)}", strength) if strength else anybody
+        if self._firmly:
+            found = narrowing(found)
         return _unless_empty(found) if self._may_be_empty(owners, select) else found
 
     def _exists(self, owners: Owners, compiler: Compiler, select: Message) -> Truth:
@@ -118,7 +133,7 @@ class Selections:
         own = inside.inner[len(owners.inner) :]
         inside.limit(self.limited(inside, own, [select.where_clause], opened))
         inner = self.compiler(inside, compiler.pool)
-        truths = [inner.truth(each) for each in clauses]
+        truths = inner.together(clauses)
         if any(tied_to(inside, each, own) for each in clauses):
             # Rows that match and meet conditions of their own are as good as rows that match, if there can be any.
             for place, each in enumerate(clauses):
@@ -255,7 +270,7 @@ class Selections:
         if not sources:
             return NOTHING
         alike = Owners(_NOBODY, sources, Scope(scope, sources), self.link_of, self.origin).alike()
-        deeper = Selections(self._walk, self._depth + 1, self._known)
+        deeper = self._deeper()
 
         def is_limit(clause: Message) -> bool:
             compiler = deeper.compiler(alike)
@@ -282,7 +297,7 @@ class Selections:
 
     def _is_possible(self, owners: Owners, clause: Message) -> bool:
         alike = self.compiler(owners.alike())
-        return possible(alike.truth(clause), alike.pool)
+        return possible(alike.loosely(clause, 0), alike.pool)
 
     def _may_be_empty(self, owners: Owners, select: Message) -> bool:
         """Whether no sample is one that a sub-query selects: NOT IN and NOT EXISTS may then hold for every row."""
@@ -291,7 +306,7 @@ class Selections:
         if select.op > 1 or not kind_of(select.where_clause):
             return False
         inner = self.compiler(self._inside(owners, select)[0].alike())
-        return not possible(inner.truth(select.where_clause), inner.pool)
+        return not possible(inner.loosely(select.where_clause, 0), inner.pool)
 
     def _reads_target(self, owners: Owners, select: Message, scope: Scope) -> bool:
         """Whether a sub-query reads the target's relation, also through WITH queries and views."""

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from blastwall.sql.owners import Owners
 from blastwall.sql.queries import From
 from blastwall.sql.scope import Source
-from blastwall.sql.tree import Message, conjuncts, kind_of, messages_within, strings, unwrap
+from blastwall.sql.tree import MESSAGES, Message, conjuncts, kind_of, messages_within, strings, unwrap
 from blastwall.sql.truth import words
 
 _EQUALS = 1  # A_Expr of an operator
+_AND = 1
 _SAME = frozenset({"lower", "upper", "btrim", "ltrim", "rtrim"})  # functions of a column that still tell rows apart
 _DEPTH = 20
 
@@ -42,13 +43,28 @@ def limited(
             groups.join((link[0], other))
     here = {id(source) for source in sources}
     found = {groups.of(source) for source in sources if is_limited(source)}
+    alone: dict[int, list[Message]] = {}  # what is said of one FROM item: two conditions may be the ends of a range
     for clause in _parts((*conditions, *opened.required)):
         named = _named(owners, clause, outer)
         if not named or not {id(each) for each in named} <= here or len({groups.of(each) for each in named}) > 1:
             continue
         if _is_apart(owners, clause, len(named), outer) and is_limit(clause):
             found.add(groups.of(named[0]))
+        elif len(named) == 1:
+            alone.setdefault(id(named[0]), []).append(clause)
+    for source in sources:
+        several = alone.get(id(source), [])
+        if len(several) > 1 and groups.of(source) not in found and is_limit(_all(several)):
+            found.add(groups.of(source))
     return tuple(source for source in sources if groups.of(source) in found)
+
+
+def _all(clauses: Sequence[Message]) -> Message:
+    both = MESSAGES["Node"]()
+    both.bool_expr.boolop = _AND
+    for clause in clauses:
+        both.bool_expr.args.append(clause)
+    return both
 
 
 def _parts(conditions: Iterable[Message]) -> list[Message]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from blastwall.approvals.view import (
     COMMENTS,
     PERHAPS,
+    WEAK,
     agent_reason,
     folded,
     headline,
@@ -30,6 +31,14 @@ def test_the_headline_says_what_would_happen_to_what_and_where() -> None:
     many = tuple(ObjectRef("table", f"public.t{n}", "write") for n in range(5))
     assert headline(ask(facts=Facts(Effect.WRITE, "update", many))).endswith("public.t2 and 2 more at shop")
     assert headline(ask(facts=Facts(Effect.UNKNOWN, "unknown"))) == "unknown at shop"
+
+
+def test_a_condition_that_may_hold_for_nearly_all_rows_is_said_to() -> None:
+    facts = Facts(Effect.WRITE, "delete", REQUEST.facts.objects, frozenset({"weak_limit", "weak_limit:range"}))
+    view = view_of(ask(facts=facts))
+    assert WEAK in view.cautions and WEAK not in view_of(REQUEST).cautions
+    assert dict(view.found)["which rows"] == "those that its condition names, which may be nearly all"
+    assert dict(view.found)["remarks"] == "weak_limit, weak_limit:range"
 
 
 def test_everything_found_is_in_it() -> None:
