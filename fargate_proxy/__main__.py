@@ -172,6 +172,7 @@ async def _run(settings: ProxySettings, bundle: Bundle, kept: Kept) -> None:
     lasts: list[tuple[str, Callable[[], Awaitable[None]]]] = [
         ("flushing", watch.flush_lazily),
         ("looking for changes", lambda: watch.reload_on_change(settings.config_path, reload)),
+        ("following the trail", parts.follower.keep),
     ]
     if not isinstance(parts, LocalParts):  # functions sweep, reclaim and finish there
         lasts.append(("the pulse", pulse.beat_for_ever))

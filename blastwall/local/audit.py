@@ -11,11 +11,13 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
+import logging
 import os
 import re
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -39,11 +41,15 @@ from blastwall.recording.codec import FormatFault
 from blastwall.recording.reader import Reader
 from blastwall.settings import AuditSettings
 
+log = logging.getLogger("blastwall.audit")
+
 MAX_LINE = 1 << 20  # bytes of one line that are read back
 PLACES = ".places"  # in the trail's directory: how far each recording was projected
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}\.jsonl\Z")
 PERIOD = 0.5  # seconds between two looks of the follower
 PROGRAM = "blastwall.local.audit"
+LOOK_SECONDS = 2.0  # how often a gateway looks whether its follower lives
+LONGEST_PAUSE = 60.0  # seconds between two starts of one that does not live long
 NICE = 10  # of the follower: about a tenth of what the data path gets where both want a processor
 
 
@@ -232,9 +238,40 @@ class Follower:
 
     def __init__(self, state: Path, program: str = PROGRAM) -> None:
         (state / AUDIT).mkdir(mode=0o700, parents=True, exist_ok=True)  # from now on nothing leaves the disk unread
-        command = [sys.executable, "-m", program, str(state)]
+        self._command = [sys.executable, "-m", program, str(state)]
+        self._process = self._start()
+        self._begun = time.monotonic()
+        self._pause = LOOK_SECONDS
+
+    def _start(self) -> subprocess.Popen[bytes]:
         # Its own program with fixed arguments; it lives as long as the pipe does.
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603
+        return subprocess.Popen(self._command, stdin=subprocess.PIPE)  # noqa: S603
+
+    def look(self) -> str:
+        """Start it anew if it has ended (a machine short of memory ends it first); "" if it lives, else what was.
+
+        What it has not done is done by the next, for all is on the disk. One that ends again and again is started less
+        and less often. Raises OSError when no process can be started.
+        """
+        status = self._process.poll()
+        if status is None or time.monotonic() - self._begun < self._pause:
+            return ""
+        lived, self._begun = time.monotonic() - self._begun, time.monotonic()
+        self._pause = LOOK_SECONDS if lived > self._pause + LONGEST_PAUSE else min(2 * self._pause, LONGEST_PAUSE)
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process = self._start()
+        return f"the process that makes audit events ended (status {status}); another goes on where it was"
+
+    async def keep(self) -> None:
+        """Runs for ever: no audit events are made, and none sent, while the process is not there."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                if told := self.look():
+                    log.error("%s", told)
+            except OSError as fault:
+                log.error("the process that makes audit events ended, and cannot be started again: %s", fault)
 
     def close(self) -> None:
         """Let it catch up once more and end; wait ten seconds at most."""
