@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
+from blastwall.asked import ApprovalState as ApprovalState
+from blastwall.asked import Demand as Demand
 from blastwall.secret import Secret as Secret
 from blastwall.value import Fixed, mypyc_attr
 from blastwall.value import Value as Value
@@ -290,13 +292,18 @@ class Permit(Fixed):
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A person must decide. ``approvers`` routes the request; whoever answers is authorised by policy again."""
+    """A person must decide. ``approvers`` routes the request; whoever answers is authorised by policy again.
+
+    ``demands`` are those of each rule that holds it, and all of them must be met; ``approvers`` and ``quorum`` sum them
+    up: all their groups, and the largest number.
+    """
 
     policies: tuple[str, ...] = ()
     approvers: tuple[str, ...] = ()  # groups, from @approvers annotations
     risk: Risk = Risk(0)
     reason: str = ""
     quorum: int = 1
+    demands: tuple[Demand, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,18 +393,6 @@ class Masked(Fixed):
         self.cells: Final = cells
 
 
-class ApprovalState(StrEnum):
-    """The life of an approval request; transitions are a table in ``blastwall.approvals``."""
-
-    REQUESTED = "requested"
-    APPROVED = "approved"
-    REDEEMED = "redeemed"
-    DENIED = "denied"
-    EXPIRED = "expired"
-    WITHDRAWN = "withdrawn"
-    SUPERSEDED = "superseded"
-
-
 @dataclass(frozen=True, slots=True)
 class ApprovalRequest:
     """What is asked of a person, bound to exactly one statement of one session.
@@ -407,6 +402,7 @@ class ApprovalRequest:
     ``canonical`` is the text as the gateway's own grammar writes it, without comments ("" when it cannot). From
     ``escalate_at`` on (0: never) the groups of ``escalation`` may decide, too. ``blast`` is what running it would do,
     as JSON values; None: not computed. ``bound`` is how many rows it may change unless whoever approves says another.
+    ``demands``: see :class:`Pending`.
     """
 
     id: str
@@ -428,6 +424,7 @@ class ApprovalRequest:
     escalate_at: float = 0.0
     blast: Mapping[str, Any] | None = None
     bound: int | None = None
+    demands: tuple[Demand, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,7 +432,8 @@ class ApprovalStatus:
     """Where a request stands; ``by`` and ``note`` belong to the last decision.
 
     ``uses`` it has in all until ``expires_at``, and ``used`` so far; ``same_shape``: for any statement of its shape.
-    ``bound``: how many rows each use may change, as it was approved (None: any number).
+    ``bound``: how many rows each use may change, as it was approved (None: any number). ``met`` is what was demanded of
+    those who approve, as :meth:`Approvals.redeem` and ``latest`` tell it.
     """
 
     id: str
@@ -448,3 +446,4 @@ class ApprovalStatus:
     same_shape: bool = False
     expires_at: float = 0.0
     bound: int | None = None
+    met: tuple[Demand, ...] = ()

@@ -14,7 +14,8 @@ import click
 
 from blastwall.approvals import LIVE, MAX_NOTE, Ballot, Filed, to_document
 from blastwall.approvals.bounds import MOST_ROWS
-from blastwall.approvals.rules import unknown
+from blastwall.approvals.demands import demands_of, missing, spelt
+from blastwall.approvals.rules import unknown, voices_of
 from blastwall.approvals.view import lines_of, rows_of, standing, view_of
 from blastwall.approvals.visible import block, one_line, visible
 from blastwall.errors import ClientFault
@@ -262,7 +263,10 @@ def _tell(filed: Filed) -> None:
 def _outcome(filed: Filed) -> str:
     if filed.status.state is ApprovalState.REQUESTED:
         have = sum(vote.approve for vote in filed.votes)
-        return f"{filed.request.id}: your approval counts; {have} of {filed.request.quorum} people have approved"
+        left = f"{have} of {filed.request.quorum} people have approved"
+        if len(demands_of(filed.request)) > 1:
+            left = f"{visible(spelt(missing(filed.request, voices_of(filed.votes))))} must approve besides"
+        return f"{filed.request.id}: your approval counts; {left}"
     return f"{filed.request.id}: {standing(filed.status)}"
 
 

@@ -36,7 +36,7 @@ from blastwall.policy.decide import Policies, Question, Standing
 from blastwall.policy.question import is_light
 from blastwall.ports import Approvals, Clock, Recording
 from fargate_proxy.ledger import Ledger
-from fargate_proxy.overtaken import overtaken
+from fargate_proxy.overtaken import outgrown, overtaken
 
 log = logging.getLogger("blastwall.gateway")
 
@@ -302,14 +302,8 @@ class Decider:
         status = await self._people.redeem(binding, shape)
         if status is None:
             return None
-        if len(status.by) < pending.quorum:
-            return Denial(
-                DenialCode.POLICY,
-                f"{len(status.by)} approved it, and {pending.quorum} must by now",
-                "Send it again to ask anew.",
-                pending.policies,
-                pending.risk,
-            )
+        if (refusal := outgrown(status, pending)) is not None:  # others like it may need less: then people are asked
+            return None if status.same_shape and not await self._own(binding) else refusal
         redeemed = {"approval": status.id, "by": list(status.by), "note": status.note, "same_shape": status.same_shape}
         self._recording.event("approval_redeemed", redeemed)
         now = question._replace(hour=self._hour(), exhausted=self._ledger.exhausted)
@@ -317,6 +311,11 @@ class Decider:
         if isinstance(decision, Pending):
             return Denial(DenialCode.POLICY, "policy changed while the approval was given", policies=decision.policies)
         return decision
+
+    async def _own(self, binding: str) -> bool:
+        """Whether an approval just redeemed is this very statement's, and no other's of its shape."""
+        latest = await self._people.latest(binding)
+        return latest is not None and latest.state in (ApprovalState.APPROVED, ApprovalState.REDEEMED)
 
     def _counted(self, found: Blast | None, facts: Facts) -> Guard | None:
         """What a statement is held to that rules let run for the few rows it changes: by now there may be more."""
@@ -357,6 +356,7 @@ class Decider:
             requested_at=now,
             expires_at=min(now + max(asking.ticket_seconds, self._target.hold_seconds), self._session.expires_at),
             quorum=pending.quorum,
+            demands=pending.demands,
             shape=shape,
             canonical=asking.canonical(statement.text),
             escalation=asking.escalation,

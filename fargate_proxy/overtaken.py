@@ -1,8 +1,9 @@
-"""Approvals that were given under policies which have been replaced since."""
+"""Approvals that are not enough by now: given under policies which have been replaced, or for less than is wanted."""
 
 from __future__ import annotations
 
-from blastwall.model import Denial, DenialCode, Pending
+from blastwall.approvals.demands import covers, demands_of, spelt
+from blastwall.model import ApprovalStatus, Denial, DenialCode, Pending
 from blastwall.policy.decide import Policies
 from blastwall.policy.question import Question
 
@@ -17,7 +18,7 @@ def overtaken(now: Policies, then: Policies, question: Question, pending: Pendin
     decision = now.decide(question)
     if not isinstance(decision, Pending):
         return decision if isinstance(decision, Denial) else None
-    if decision.quorum <= pending.quorum and set(pending.approvers) <= set(decision.approvers):
+    if covers(demands_of(pending), demands_of(decision)):
         return None
     return Denial(
         DenialCode.POLICY,
@@ -25,4 +26,17 @@ def overtaken(now: Policies, then: Policies, question: Question, pending: Pendin
         "Send it again to ask anew.",
         decision.policies,
         decision.risk,
+    )
+
+
+def outgrown(status: ApprovalStatus, pending: Pending) -> Denial | None:
+    """Why an approval is too small for what policy asks for by now (another hour, more rows); None: it is not."""
+    if covers(status.met, demands_of(pending)):
+        return None
+    return Denial(
+        DenialCode.POLICY,
+        f"{spelt(status.met)} approved it, and {spelt(demands_of(pending))} must by now",
+        "Send it again to ask anew.",
+        pending.policies,
+        pending.risk,
     )

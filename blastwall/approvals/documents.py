@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, TypeVar, cast
 
@@ -12,6 +12,7 @@ from blastwall.model import (
     ApprovalRequest,
     ApprovalState,
     ApprovalStatus,
+    Demand,
     Effect,
     Facts,
     ObjectRef,
@@ -22,7 +23,7 @@ from blastwall.model import (
     StatementKind,
 )
 
-T = TypeVar("T", Parameter, ObjectRef, Principal, Statement, Facts, Risk, ApprovalRequest, ApprovalStatus, Vote)
+T = TypeVar("T", Demand, Parameter, ObjectRef, Principal, Statement, Facts, Risk, ApprovalRequest, ApprovalStatus, Vote)
 
 
 def to_document(request: ApprovalRequest) -> dict[str, Any]:
@@ -71,7 +72,12 @@ def from_document(document: Mapping[str, Any]) -> ApprovalRequest:
         risk=_exact(Risk, document["risk"], reasons=reasons),
         approvers=tuple(document["approvers"]),
         escalation=tuple(document["escalation"]),
+        demands=_demands(document["demands"]),
     )
+
+
+def _demands(documents: Iterable[Mapping[str, Any]]) -> tuple[Demand, ...]:
+    return tuple(_exact(Demand, one, groups=tuple(one["groups"])) for one in documents)
 
 
 def _exact(shape: type[T], members: Mapping[str, Any], /, **converted: object) -> T:
@@ -101,7 +107,8 @@ def status_document(status: ApprovalStatus) -> dict[str, Any]:
 
 def status_of(document: Mapping[str, Any]) -> ApprovalStatus:
     """The inverse of :func:`status_document`. Raises ValueError, KeyError or TypeError for anything else."""
-    return _exact(ApprovalStatus, document, state=ApprovalState(document["state"]), by=tuple(document["by"]))
+    state, by, met = ApprovalState(document["state"]), tuple(document["by"]), _demands(document["met"])
+    return _exact(ApprovalStatus, document, state=state, by=by, met=met)
 
 
 def vote_document(vote: Vote) -> dict[str, Any]:

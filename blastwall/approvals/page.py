@@ -11,7 +11,8 @@ from html import escape
 from importlib.resources import files
 from urllib.parse import quote
 
-from blastwall.approvals.rules import Filed, decidable, routed_to
+from blastwall.approvals.demands import demands_of, missing, spelt
+from blastwall.approvals.rules import Filed, decidable, routed_to, voices_of
 from blastwall.approvals.view import View, Words, moment, rows_of, titled, view_of
 from blastwall.approvals.visible import visible
 from blastwall.model import ApprovalState
@@ -128,6 +129,8 @@ def _standing(filed: Filed, now: float) -> str:
     if status.state is ApprovalState.REQUESTED:
         have = sum(vote.approve for vote in filed.votes)
         of = f", {have} of {request.quorum} have approved" if request.quorum > 1 else ""
+        if len(demands_of(request)) > 1:
+            of = f", {escape(visible(spelt(missing(request, voices_of(filed.votes)))))} must approve"
         asked = escape(visible(" or ".join(routed_to(request, now)) or "an approver"))
         return f"{asked} asked{of}, {_left(request.expires_at - now)} left"
     by = f"by {escape(visible(', '.join(status.by)))} " if status.by else ""

@@ -9,6 +9,7 @@ from hmac import compare_digest
 from types import MappingProxyType
 
 from blastwall.approvals.bounds import MOST_ROWS, counted, settled
+from blastwall.approvals.demands import Voice, missing, spelt
 from blastwall.model import (
     ApprovalRequest,
     ApprovalState,
@@ -229,9 +230,14 @@ def routed_to(request: ApprovalRequest, now: float) -> tuple[str, ...]:
 
 
 def judge_vote(
-    request: ApprovalRequest, state: ApprovalState, votes: Sequence[Vote], approver: Principal, approve: bool
+    request: ApprovalRequest,
+    state: ApprovalState,
+    votes: Sequence[Vote],
+    approver: Principal,
+    approve: bool,
+    now: float = 0.0,
 ) -> ApprovalState | Denial:
-    """Where the vote takes the request (REQUESTED: the quorum is not met yet), or why it does not count.
+    """Where the vote takes the request (REQUESTED: somebody else must approve, too), or why it does not count.
 
     ``state`` is the state as of now, ``votes`` those counted before. Whether policy lets this person decide is the
     caller's question; here is what holds under every policy: an agent never votes, nobody decides what is done for
@@ -258,14 +264,19 @@ def judge_vote(
         )
     if not approve:
         return after
-    approved = {vote.approver.subject.casefold() for vote in votes if vote.approve}
-    if approver.subject.casefold() in approved:
+    voices = voices_of(votes)
+    if approver.subject.casefold() in {voice.person.subject.casefold() for voice in voices}:
         return Denial(
             DenialCode.POLICY,
             "you have approved this request already; one person is one vote",
-            hint=f"{request.quorum - len(approved)} more of {_approvers(request)} must approve",
+            hint=f"{spelt(missing(request, voices))} must approve besides",
         )
-    return after if len(approved) + 1 >= request.quorum else state
+    return state if missing(request, [*voices, Voice(approver, now)]) else after
+
+
+def voices_of(votes: Sequence[Vote]) -> list[Voice]:
+    """Those who approved."""
+    return [Voice(vote.approver, vote.at) for vote in votes if vote.approve]
 
 
 def unknown(id: str) -> Denial:

@@ -17,6 +17,7 @@ from typing import Any
 
 from blastwall.approvals import foreseen
 from blastwall.approvals.bounds import changes_rows, counted, hides_count
+from blastwall.approvals.demands import demands_of, spelt
 from blastwall.approvals.visible import block, legend, visible
 from blastwall.model import ApprovalRequest, ApprovalState, ApprovalStatus, Effect, Facts, Parameter
 
@@ -174,7 +175,7 @@ def _found(request: ApprovalRequest) -> Iterator[tuple[str, str]]:
     yield "groups", ", ".join(sorted(principal.groups)) or "none"
     yield "session", f"{request.session} at {request.target}"
     yield "settings", request.statement.surroundings or "-"
-    yield "approvers", f"{request.quorum} of {', '.join(request.approvers) or 'those whom policy lets'}"
+    yield "approvers", spelt(demands_of(request))
     if request.escalate_at:
         yield "escalates", f"to {', '.join(request.escalation)} at {moment(request.escalate_at)}"
     yield "asked", moment(request.requested_at)

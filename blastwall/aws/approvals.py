@@ -19,10 +19,12 @@ import asyncio
 import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from blastwall import approvals as rules
 from blastwall.approvals import Ballot, Event, Filed, Vote
+from blastwall.approvals.demands import demands_of
 from blastwall.approvals.documents import status_of, vote_document, vote_of
 from blastwall.approvals.fingerprints import binding_of, check_binding
 from blastwall.approvals.flood import Asked, Limits, excess
@@ -161,6 +163,8 @@ class ApprovalTable:
         for _ in range(ATTEMPTS):
             now = self.clock.now()
             item = self._pointed(f"b#{binding}")
+            if item is not None and _status(item, now).state is ApprovalState.DENIED:
+                return None  # who denied this very statement is not overruled by a grant for others like it
             if item is None or _status(item, now).state is not ApprovalState.APPROVED:
                 item = self._pointed(f"s#{shape}") if shape else None
                 if item is None or not item["same_shape"]["BOOL"]:
@@ -175,7 +179,7 @@ class ApprovalTable:
                 item, {"used": number(used), "state": {"S": str(after)}, "changed_at": number(now)}
             )
             if changed is not None:
-                return _status(changed, now)
+                return replace(_status(changed, now), met=demands_of(_request(changed)))
         return None
 
     def _time_box(self, item: Item, now: float) -> None:
@@ -187,7 +191,7 @@ class ApprovalTable:
     def latest(self, binding: str) -> ApprovalStatus | None:
         """The newest request with this binding in whatever state, or None."""
         item = self._pointed(f"b#{binding}")
-        return None if item is None else _status(item, self.clock.now())
+        return None if item is None else replace(_status(item, self.clock.now()), met=demands_of(_request(item)))
 
     # deciding
 
@@ -203,7 +207,7 @@ class ApprovalTable:
                 return refusal
             now = self.clock.now()
             state = _status(item, now).state
-            after = rules.judge_vote(request, state, votes, approver, ballot.approve)
+            after = rules.judge_vote(request, state, votes, approver, ballot.approve, now)
             if isinstance(after, Denial):
                 return after
             vote = Vote(approver, ballot.approve, ballot.note, now, ballot.grant_seconds, ballot.rows)

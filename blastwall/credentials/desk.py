@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from blastwall.approvals import binding
+from blastwall.approvals.demands import covers, demands_of
 from blastwall.credentials.lease import role_name
 from blastwall.credentials.logins import Sessions
 from blastwall.errors import ClientFault, ConfigFault, Fault, OurFault, TokenFault, UpstreamFault
@@ -141,7 +142,7 @@ class Desk:
         )
         status = None if self.approvals is None else await self.approvals.latest(bound)
         given = status is not None and status.state in (ApprovalState.APPROVED, ApprovalState.REDEEMED)
-        if status is None or not given or len(status.by) < decision.quorum:
+        if status is None or not given or not covers(status.met, demands_of(decision)):
             raise Refused("a person must approve this connection first", "Connect again once it is approved.")
         redeemed = policies.decide(question, approved=status.id)
         if not isinstance(redeemed, Permit):

@@ -6,10 +6,12 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from blastwall import approvals as rules
 from blastwall.approvals import Ballot, Event, Filed, Vote
+from blastwall.approvals.demands import demands_of
 from blastwall.approvals.documents import principal_document, principal_of
 from blastwall.approvals.fingerprints import binding_of, check_binding
 from blastwall.approvals.flood import Asked, Limits, excess
@@ -105,6 +107,8 @@ class LocalApprovals:
         def work(db: sqlite3.Connection) -> ApprovalStatus | None:
             _settle(db, now)
             row = _newest(db, binding)
+            if row is not None and row["state"] == ApprovalState.DENIED:
+                return None  # who denied this very statement is not overruled by a grant for others like it
             if row is None or row["state"] != ApprovalState.APPROVED:
                 granted = _rows(db, "shape = ? AND state = 'approved' AND same_shape = 1", shape, 1) if shape else []
                 if not granted:
@@ -113,21 +117,19 @@ class LocalApprovals:
             db.execute("UPDATE approvals SET used = used + 1 WHERE id = ?", (row["id"],))
             if row["used"] + 1 >= row["uses"]:
                 _move(db, row, Event.REDEEM, now)
-            status = _status(_row(db, row["id"]), now)
-            if status.same_shape:
-                (found,) = _filed(db, "id = ?", status.id, limit=1, now=now)
-                until = rules.opens_until(found.request, status)
-                if until is not None:
-                    end_by(db, found.request.session, until)
-            return status
+            (found,) = _filed(db, "id = ?", row["id"], limit=1, now=now)
+            until = rules.opens_until(found.request, found.status)
+            if until is not None:
+                end_by(db, found.request.session, until)
+            return replace(found.status, met=demands_of(found.request))
 
         return await self._store.write(work, durable=True)
 
     async def latest(self, binding: str) -> ApprovalStatus | None:
         """The newest request with this binding in whatever state, or None."""
         now = self._clock.now()
-        row = await self._store.read(lambda db: _newest(db, binding))
-        return None if row is None else _status(row, now)
+        filed = await self._store.read(lambda db: _filed(db, "binding = ?", binding, limit=1, now=now))
+        return replace(filed[0].status, met=demands_of(filed[0].request)) if filed else None
 
     async def withdraw(self, id: str, note: str) -> ApprovalStatus:
         """Take a live request back, or a connection's that was used: its session ends. One that is over stays as it is.
@@ -169,7 +171,7 @@ class LocalApprovals:
             _settle(db, now)
             row = _row(db, id)
             votes = _votes(db, id)
-            after = rules.judge_vote(filed.request, ApprovalState(row["state"]), votes, approver, ballot.approve)
+            after = rules.judge_vote(filed.request, ApprovalState(row["state"]), votes, approver, ballot.approve, now)
             if isinstance(after, Denial):
                 return after
             vote = Vote(approver, ballot.approve, ballot.note, now, ballot.grant_seconds, ballot.rows)

@@ -19,10 +19,12 @@ from typing import Final
 
 import cedarpy
 
+from blastwall.approvals.demands import demanded
 from blastwall.blast import NOTHING, Blast, unknown
 from blastwall.model import (
     ApprovalRequest,
     Decision,
+    Demand,
     Denial,
     DenialCode,
     Effect,
@@ -363,9 +365,12 @@ def _observe(decision: Decision, question: Question) -> Decision:
 
 def _pending(question: Question, holding: tuple[Rule, ...], risk: Risk) -> Pending:
     approvers = tuple(dict.fromkeys(group for rule in holding for group in rule.approvers))
+    demands = demanded([Demand(rule.approvers, rule.quorum) for rule in holding])
     asks = "asks" if len(holding) == 1 else "ask"
-    reason = f"{_listed(holding)} {asks} {' or '.join(approvers)} first: {_because(question.facts)}"
-    return Pending(_ids(holding), approvers, risk, reason, max((rule.quorum for rule in holding), default=1))
+    whom = " and ".join(" or ".join(demand.groups) for demand in demands)
+    reason = f"{_listed(holding)} {asks} {whom} first: {_because(question.facts)}"
+    quorum = max((demand.quorum for demand in demands), default=1)
+    return Pending(_ids(holding), approvers, risk, reason, quorum, demands)
 
 
 def _denial(question: Question, action: str, rules: tuple[Rule, ...], risk: Risk) -> Denial:

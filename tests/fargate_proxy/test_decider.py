@@ -385,7 +385,7 @@ async def test_an_approval_by_fewer_than_policy_asks_for_by_now_is_too_small(des
     await desk.vote(True)
     clock.advance(3600)
     refused = await ask()
-    assert isinstance(refused, Denial) and refused.reason == "1 approved it, and 2 must by now"
+    assert isinstance(refused, Denial) and refused.reason == "1 of owners approved it, and 2 of owners must by now"
     anew = await ask()
     assert isinstance(anew, Denial) and anew.code is DenialCode.PENDING
     assert [filed.request.quorum for filed in await desk.people.ls()] == [2, 1]

@@ -10,6 +10,7 @@ from blastwall.masking.patterns import names
 from blastwall.masking.plan import Strategy
 from blastwall.masking.rules import Rule, Rules
 from blastwall.model import (
+    Demand,
     Denial,
     DenialCode,
     Effect,
@@ -37,6 +38,7 @@ def test_what_would_be_permitted_if_approved_is_pending() -> None:
         Risk(30, (("effect write", 30),)),
         f"rule hold-write asks owners or dba first: {facts}",
         1,
+        (Demand(("owners", "dba")),),
     )
 
 
@@ -47,6 +49,7 @@ def test_a_forbid_that_yields_to_approval_is_pending_too_and_everybodys_quorum_c
         Risk(55, (("effect read", 10), ("verb risky", 45))),
         "rule risky asks security first: the effect of risky is read",
         3,
+        (Demand(("security",), 3),),
     )
     both = decided(effect=Effect.DEFINE, verb="risky")
     assert isinstance(both, Pending)
@@ -55,6 +58,8 @@ def test_a_forbid_that_yields_to_approval_is_pending_too_and_everybodys_quorum_c
         {"security", "owners"},
         3,
     )
+    assert set(both.demands) == {Demand(("security",), 3), Demand(("owners",), 2)}, "each rule's own people"
+    assert "owners and security" in both.reason or "security and owners" in both.reason
 
 
 def test_what_no_approval_would_change_is_denied_with_its_rule_reason_and_hint() -> None:
