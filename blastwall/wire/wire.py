@@ -13,6 +13,7 @@ from typing import Final, cast
 from mypy_extensions import i64, mypyc_attr
 
 from blastwall.wire.buffer import Engine
+from blastwall.wire.leaving import LEAVING
 
 #: Unread bytes at which a leg stops reading from its socket. One recv of 256 KiB may overshoot it: the bound is 2x.
 READ_HIGH: Final = 512 * 1024
@@ -125,6 +126,7 @@ class Wire(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._send: Callable[[bytes], None] | None = None  # the transport's write: looking it up costs as much again
         self._reading = True
+        self._lost = False
         self._came: i64 = 0  # bytes since the backlog was asked for, and what it was then
         self.closed = False
         self.error: BaseException | None = None
@@ -161,8 +163,9 @@ class Wire(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.closed = True
+        self.closed = self._lost = True
         self.choked = False
+        LEAVING.gone(self)
         self._signal.set()
 
     def pause_writing(self) -> None:
@@ -185,9 +188,11 @@ class Wire(asyncio.Protocol):
             self.transport.resume_reading()
 
     def close(self) -> None:
-        """Close after what is buffered was sent. Idempotent."""
+        """Close after what is buffered was sent, and soon in any case: :mod:`blastwall.wire.leaving`. Idempotent."""
         if self._transport is not None:
             self._transport.close()
+            if not self._lost:
+                LEAVING.add(self)
 
     def abort(self) -> None:
         """Drop the connection now."""
