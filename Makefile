@@ -7,7 +7,7 @@ WORKERS ?= 2
 KILLS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help cloud setup demo test test-compiled test-aws soak up check format compiled synth deploy image-check bench clean
+.PHONY: help cloud setup demo test test-compiled test-aws soak up check format compiled synth deploy lock image-check bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ synth: setup ## make the AWS templates in cdk.out, and show which of the committ
 deploy: setup ## cdk deploy --all (CONTEXT="-c topology=dev"), after asking the account (DOCTOR="--keys ssh=ARN")
 	@$(PY) -m cli doctor --aws --config $(CONFIG) $(DOCTOR)
 	npx --yes aws-cdk@2.1148.1 deploy --all $(CONTEXT)
+
+lock: setup ## after a change of pins: which very files pip may install in what ships (*.lock)
+	@$(PY) tools/lock.py
 
 image-check: setup ## everything the image does, without Docker: build, install, start as nobody
 	@tools/image_check.sh

@@ -18,14 +18,14 @@ from aws_cdk import aws_lambda as lambda_
 PYTHON = "3.13"
 PLATFORM = "manylinux2014_aarch64"
 PACKAGES = ("blastwall", "lambdas")
-REQUIREMENTS = Path("lambdas/requirements.txt")
+REQUIREMENTS = Path("lambdas/requirements.lock")
 PIP_SECONDS = 600
 CA_BUNDLE = "rds-ca.pem"  # in the asset
 _LEFT_OUT = ("__pycache__", "*.pyc", "*.so")
 
 
 def function_code(root: Path, cache: Path, authorities: tuple[str, str] = ("", "")) -> lambda_.Code:
-    """The asset. Its hash covers our sources, the pinned requirements and the platform, bundled or not.
+    """The asset. Its hash covers our sources, the locked requirements and the platform, bundled or not.
 
     ``authorities`` are where RDS's bundle is and its SHA-256 ("": none); it is put in only if it is that one.
     """
@@ -76,10 +76,13 @@ def staged(root: Path, cache: Path, digest: str) -> Path:
 
 
 def install(requirements: Path, target: Path) -> None:
-    """Install wheels for Lambda's platform into ``target``. Raises RuntimeError with pip's own last words."""
+    """Install wheels for Lambda's platform into ``target``, those of the lock file ``requirements`` and no other bytes.
+
+    Raises RuntimeError with pip's own last words.
+    """
     command = [
         *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"),
-        *("--requirement", str(requirements), "--target", str(target)),
+        *("--require-hashes", "--requirement", str(requirements), "--target", str(target)),
         *("--platform", PLATFORM, "--platform", "manylinux_2_28_aarch64", "--only-binary=:all:"),
         *("--implementation", "cp", "--python-version", PYTHON, "--no-deps"),
     ]

@@ -17,10 +17,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignor
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# What compiles is pinned in requirements.txt; a machine that developed us has it already.
+# What compiles is locked, too; a machine that developed us has it already.
 if ! "$python" -c 'import mypy, setuptools, wheel' 2>/dev/null && ! "$python" -c 'import mypy, setuptools' 2>/dev/null; then
-  grep -E '^[A-Za-z0-9_.-]+==' requirements.txt fargate_proxy/requirements.txt --no-filename >"$work/constraints.txt"
-  "$python" -m pip install --constraint "$work/constraints.txt" mypy setuptools
+  "$python" -m pip install --require-hashes --only-binary=:all: --requirement fargate_proxy/build.lock
 fi
 
 mkdir -p "$work/source" "$prefix/site" "$prefix/tools"
@@ -33,7 +32,7 @@ if command -v "${CC:-cc}" >/dev/null 2>&1; then compile=1; else echo "image: no 
   echo "image: the wheel cannot be built" >&2
   exit 1
 }
-"$python" -m pip install --no-compile --only-binary=:all: --no-deps --requirement fargate_proxy/requirements.txt --target "$prefix/site"
+"$python" -m pip install --no-compile --only-binary=:all: --no-deps --require-hashes --requirement fargate_proxy/requirements.lock --target "$prefix/site"
 "$python" -m pip install --no-compile --no-deps --target "$prefix/site" "$work"/wheel/*.whl
 "$python" -m compileall -q "$prefix/site" || true # one of a dependency's templates is no Python; nothing imports it
 cp tools/strip_image.py "$prefix/tools"

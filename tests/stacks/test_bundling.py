@@ -23,7 +23,7 @@ def small(tmp_path: Path) -> Path:
         "blastwall/__pycache__/x.pyc": "",
         "blastwall/fast.so": "",
         "lambdas/one/handler.py": "def handler(): ...",
-        "lambdas/requirements.txt": "",
+        "lambdas/requirements.lock": "",
         "cli/secret.py": "",
     }.items():
         file = tmp_path / "root" / name
@@ -40,7 +40,7 @@ def test_the_asset_holds_our_sources_and_nothing_compiled_or_foreign(tmp_path: P
         "blastwall/__init__.py",
         "blastwall/table.toml",
         "lambdas/one/handler.py",
-        "lambdas/requirements.txt",
+        "lambdas/requirements.lock",
     }
 
 
@@ -49,39 +49,52 @@ def test_the_hash_follows_sources_and_pins(tmp_path: Path) -> None:
     first = source_hash(root)
     (root / "cli" / "secret.py").write_text("changed")
     assert source_hash(root) == first
-    (root / "lambdas" / "requirements.txt").write_text("boto3==1.0")
+    (root / "lambdas" / "requirements.lock").write_text("boto3==1.0")
     pinned = source_hash(root)
     (root / "blastwall" / "table.toml").write_text("a = 2")
     assert len({first, pinned, source_hash(root)}) == 3
 
 
-def wheel(folder: Path, name: str, tag: str) -> None:
+def wheel(folder: Path, name: str, tag: str) -> str:
+    """Make a wheel; return its line in a lock."""
     folder.mkdir(exist_ok=True)
     with zipfile.ZipFile(folder / f"{name}-1.0-{tag}.whl", "w") as made:
         made.writestr(f"{name}.py", "value = 1\n")
         made.writestr(f"{name}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         made.writestr(f"{name}-1.0.dist-info/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: {tag}\n")
         made.writestr(f"{name}-1.0.dist-info/RECORD", "")
+    digest = hashlib.sha256((folder / f"{name}-1.0-{tag}.whl").read_bytes()).hexdigest()
+    return f"{name}==1.0 --hash=sha256:{digest}\n"
 
 
 def test_bundling_takes_wheels_for_lambda_and_not_for_this_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, links = small(tmp_path), tmp_path / "links"
-    wheel(links, "quick", "cp313-cp313-manylinux2014_aarch64")
+    lock = root / "lambdas" / "requirements.lock"
+    lock.write_text(wheel(links, "quick", "cp313-cp313-manylinux2014_aarch64"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(links))
-    (root / "lambdas" / "requirements.txt").write_text("quick==1.0\n")
     out = tmp_path / "out"
     out.mkdir()
-    assert WithPip(staged(root, tmp_path, source_hash(root)), root / "lambdas/requirements.txt").try_bundle(
-        str(out), {}
-    )
+    assert WithPip(staged(root, tmp_path, source_hash(root)), lock).try_bundle(str(out), {})
     assert (out / "quick.py").is_file() and (out / "lambdas" / "one" / "handler.py").is_file()
-    wheel(links, "elsewhere", "cp313-cp313-manylinux2014_x86_64")
-    (root / "lambdas" / "requirements.txt").write_text("elsewhere==1.0\n")
+    lock.write_text(wheel(links, "elsewhere", "cp313-cp313-manylinux2014_x86_64"))
     with pytest.raises(RuntimeError, match=r"dependencies cannot be installed:[^$]*elsewhere"):
-        install(root / "lambdas/requirements.txt", out)
+        install(lock, out)
+
+
+def test_a_wheel_of_that_version_with_other_bytes_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links, lock = tmp_path / "links", tmp_path / "requirements.lock"
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(links))
+    lock.write_text(wheel(links, "quick", "py3-none-any"))
+    with zipfile.ZipFile(links / "quick-1.0-py3-none-any.whl", "a") as made:
+        made.writestr("quick_too.py", "value = 2\n")
+    with pytest.raises(RuntimeError, match="DO NOT MATCH THE HASHES"):
+        install(lock, tmp_path / "out")
 
 
 def pins(name: str) -> dict[str, str]:
