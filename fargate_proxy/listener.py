@@ -8,6 +8,9 @@ import resource
 import socket
 from collections.abc import Awaitable, Callable
 
+from blastwall.wire import tcp
+from fargate_proxy.watch import lasting
+
 log = logging.getLogger("blastwall.listener")
 
 #: Connections beyond this are closed at once: each costs two sockets, two engines and at most about 2 MiB of buffers.
@@ -68,7 +71,7 @@ class Listener:
 
     def start(self) -> None:
         make_room()
-        self._accepting = asyncio.create_task(self._accept())
+        self._accepting = asyncio.create_task(lasting("accepting connections", self._accept))
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
@@ -83,8 +86,13 @@ class Listener:
                 log.warning("more than %d connections: one was closed unheard", MAX_CONNECTIONS)
                 sock.close()
                 continue
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            try:
+                sock.setblocking(False)
+                tcp.prepare(sock)
+            except OSError as fault:  # it has gone already
+                log.info("a connection was not taken: %s", fault)
+                sock.close()
+                continue
             task = asyncio.create_task(self._one(sock))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from blastwall.wire import tcp
 from fargate_proxy import listener as module
 from fargate_proxy.listener import Listener, address_of, bind
 
@@ -70,6 +71,53 @@ async def test_what_does_not_finish_in_time_is_cancelled() -> None:
     await listener.finish(0.01)
     assert cancelled.is_set()
     client.close()
+
+
+async def test_a_client_whose_machine_is_gone_is_noticed_by_the_kernel() -> None:
+    served: asyncio.Queue[socket.socket] = asyncio.Queue()
+
+    async def serve(sock: socket.socket) -> None:
+        served.put_nowait(sock)
+
+    sock = bind("127.0.0.1:0")
+    address = address_of(sock)
+    listener = Listener(sock, serve)
+    listener.start()
+    client = await connect(address)
+    taken = await asyncio.wait_for(served.get(), 30)
+    assert taken.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    assert taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == tcp.IDLE_SECONDS
+    listener.stop()
+    await listener.finish(1)
+    for one in (client, taken):
+        one.close()
+
+
+async def test_a_connection_that_is_gone_before_it_is_prepared_stops_no_other(monkeypatch) -> None:
+    """It did: whoever accepts had ended with it, and the port answered nobody any more."""
+    served: asyncio.Queue[socket.socket] = asyncio.Queue()
+    faults = [OSError(22, "Invalid argument")]
+
+    def prepare(sock: socket.socket) -> None:
+        if faults:
+            raise faults.pop()
+
+    async def serve(sock: socket.socket) -> None:
+        served.put_nowait(sock)
+
+    monkeypatch.setattr(module.tcp, "prepare", prepare)
+    sock = bind("127.0.0.1:0")
+    address = address_of(sock)
+    listener = Listener(sock, serve)
+    listener.start()
+    first = await connect(address)
+    assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(first, 1), 30) == b""
+    second = await connect(address)
+    taken = await asyncio.wait_for(served.get(), 30)
+    listener.stop()
+    await listener.finish(1)
+    for one in (first, second, taken):
+        one.close()
 
 
 def test_a_taken_address_is_named() -> None:

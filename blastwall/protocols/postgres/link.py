@@ -15,6 +15,7 @@ from blastwall.errors import UpstreamFault
 from blastwall.model import Credential
 from blastwall.protocols.postgres import messages
 from blastwall.protocols.postgres.upstream import Encryption, Ready, Upstream
+from blastwall.wire import tcp
 from blastwall.wire.tls import BUNDLE, verifying
 from blastwall.wire.wire import Signal, Wire
 
@@ -103,6 +104,7 @@ async def _connect(route: Route) -> socket.socket:
         sock.setblocking(False)
         try:
             await loop.sock_connect(sock, address)
+            tcp.prepare(sock)
         except OSError as fault:
             sock.close()
             problem = fault
@@ -110,8 +112,6 @@ async def _connect(route: Route) -> socket.socket:
             sock.close()
             raise
         else:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             return sock
     why = os.strerror(problem.errno) if problem is not None and problem.errno else str(problem)  # asyncio's are longer
     raise UpstreamFault(f"cannot reach the database at {route.host}:{route.port}: {why}", code="08001")

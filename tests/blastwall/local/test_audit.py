@@ -16,7 +16,7 @@ import pytest
 
 from blastwall.audit.project import project_all
 from blastwall.errors import OurFault
-from blastwall.local.audit import LONGEST_PAUSE, NICE, AuditTrail, Follower, follow
+from blastwall.local.audit import NICE, AuditTrail, Follower, follow
 from blastwall.local.clock import ManualClock, SystemClock
 from blastwall.local.outbox import Outbox
 from blastwall.local.recorder import LocalRecorder
@@ -413,39 +413,5 @@ def test_the_follower_lets_the_data_path_go_first(tmp_path):
         while os.getsid(pid) != pid and time.monotonic() < deadline:
             time.sleep(0.02)
         assert os.getsid(pid) == pid, "a nice value counts only within a session where the kernel shares by session"
-    finally:
-        follower.close()
-
-
-def test_a_follower_that_was_killed_is_started_anew_and_misses_nothing(tmp_path, recorder):
-    follower = Follower(tmp_path)
-    try:
-        assert follower.look() == ""
-        first = follower._process
-        first.kill()
-        first.wait()
-        recording = recorder.open(SESSION, TARGET, "c", {})
-        work(recording, 1, 10)
-        recording.close("end")
-        follower._begun = float("-inf")
-        assert "status -9" in follower.look()
-        assert follower._process is not first and follower.look() == ""
-    finally:
-        follower.close()
-    assert len(trail(tmp_path)) >= 9
-    assert trail(tmp_path) == reprojected(tmp_path)
-
-
-def test_a_follower_that_ends_at_once_is_started_less_and_less_often(tmp_path):
-    follower = Follower(tmp_path, "blastwall.no_such_module")
-    try:
-        starts = 0
-        for _ in range(8):
-            follower._process.wait()
-            assert follower.look() == "", "not again right away"
-            follower._begun -= follower._pause
-            starts += bool(follower.look())
-        assert starts == 8
-        assert follower._pause == LONGEST_PAUSE
     finally:
         follower.close()

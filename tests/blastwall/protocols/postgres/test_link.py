@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from blastwall.model import Credential, Secret
 from blastwall.protocols.postgres import messages, replies
 from blastwall.protocols.postgres.link import Link, Route, cancel, open_link
 from blastwall.protocols.postgres.upstream import Run
+from blastwall.wire.tcp import IDLE_SECONDS
 from blastwall.wire.wire import Signal
 from rig.certificates import Certificates, ensure_certificates
 from rig.postgres import EmbeddedPostgres
@@ -50,6 +52,8 @@ async def runs(link: Link, signal: Signal) -> list[Run]:
 async def test_a_verified_server_answers(postgres17: EmbeddedPostgres, certificates: Certificates) -> None:
     link, signal = await opened(postgres17, route(postgres17, "verify-full", certificates.ca))
     assert link.wire.transport.get_extra_info("ssl_object") is not None
+    own = link.wire.transport.get_extra_info("socket")
+    assert own.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == IDLE_SECONDS, "a server that is gone is noticed"
     link.wire.write(messages.query(b"SELECT 41 + 1"))
     rows = [replies.data_row(run.data) for run in await runs(link, signal) if run.type == ord("D")]
     assert rows == [(b"42",)]
