@@ -1,6 +1,6 @@
 """A shell line to facts, and the text that goes to the target in its place. Pure.
 
-The effect of a pipeline is the worst of its commands'. A line outside the grammar is UNKNOWN; if a person lets it run,
+The effect of a line is the worst of its commands'. A line outside the grammar is UNKNOWN; if a person lets it run,
 it runs as the exact bytes that the person saw.
 """
 
@@ -12,10 +12,14 @@ from dataclasses import dataclass, replace
 
 from blastwall.model import SEVERITY, Effect, Facts, ObjectRef
 from blastwall.shell import paths
-from blastwall.shell.grammar import Command, Unreadable, Word, parse, write
-from blastwall.shell.programs import Use, use
+from blastwall.shell.grammar import Command, Unreadable, commands, write
+from blastwall.shell.grammar import Line as Parsed
+from blastwall.shell.programs import Use
+from blastwall.shell.reading import parse
+from blastwall.shell.walk import Visit, Walk, located, program
 
 _JOINED = 2
+_MOVED = "unplaced_paths"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,38 +33,88 @@ class Bounds:
 @dataclass(frozen=True, slots=True)
 class Line:
     """A judged line. ``text`` is what goes upstream if it is permitted; ``named`` are the paths as written, whose real
-    places the target may be asked for."""
+    places the target may be asked for; ``wanted`` are directories whose names must be told before it can be judged."""
 
     facts: Facts
     text: str
     named: tuple[str, ...] = ()
+    wanted: tuple[str, ...] = ()
 
 
-def judge(text: str, bounds: Bounds, resolved: Mapping[str, str] | None = None) -> Line:
-    """Judge one line. ``resolved`` maps paths as written to what the target says they are. Never raises."""
+def judge(
+    text: str,
+    bounds: Bounds,
+    resolved: Mapping[str, str] | None = None,
+    listed: Mapping[str, tuple[str, ...]] | None = None,
+) -> Line:
+    """Judge one line. ``resolved`` maps paths as written to what the target says they are, ``listed`` directories to
+    the names in them. Never raises."""
+    walk = Walk(listed or {})
     try:
-        commands = parse(text)
+        read = parse(text)
+        sent = walk.line(read)[2]
     except Unreadable as unreadable:
         facts = Facts(Effect.UNKNOWN, "exec", flags=frozenset({"outside_grammar"}), reason=str(unreadable))
         return Line(facts, text)
-    uses = [_with_redirections(command, use(command.name, command.arguments)) for command in commands]
-    judged = [_placed(each, bounds, resolved) for each in uses]
+    uses = [located(visit.use, place) for visit in walk.visits for place in sorted(visit.places)]
+    visits = [visit for visit in walk.visits for _ in visit.places]
+    moved = _renamed(visits, uses, resolved)
+    judged = [
+        _placed(each, bounds, resolved) if number not in moved else _raised(each, Effect.UNKNOWN, moved[number], _MOVED)
+        for number, each in enumerate(uses)
+    ]
     worst = max(range(len(judged)), key=lambda number: (SEVERITY[judged[number].effect], -number))
     flags = frozenset[str]().union(*(each.flags for each in judged))
-    if len(commands) >= _JOINED:
+    if any(len(step.pipeline.parts) >= _JOINED for step in read):
         flags |= {"pipeline"}
+    if len(read) >= _JOINED or any(not isinstance(part, Command) for step in read for part in step.pipeline.parts):
+        flags |= {"list"}
     facts = Facts(
         effect=judged[worst].effect,
-        verb=commands[worst].name,
-        objects=tuple(dict.fromkeys(_objects(commands, judged, resolved))),
+        verb=_verb(visits, judged, worst) or program(next(commands(read)).name),
+        objects=tuple(dict.fromkeys(_objects(visits, judged, resolved))),
         flags=flags,
         bounded=not any(each.recursive and each.effect is not Effect.READ for each in judged),
         reason=judged[worst].reason,
-        fingerprint=_fingerprint(commands),
+        fingerprint=_fingerprint(read, walk.visits),
     )
     named = asked(touched for each in uses for touched in (*each.paths, *_probes(each)))
-    guarded = tuple(_guarded(command, each) for command, each in zip(commands, uses, strict=True))
-    return Line(facts, write(guarded), named)
+    return Line(facts, text if walk.wanted else write(sent), named, tuple(walk.wanted))
+
+
+def _verb(visits: Sequence[Visit], judged: Sequence[Use], worst: int) -> str:
+    """The program that does the worst; where others change something as well, what allows one allows no other."""
+    changing = {
+        visit.name
+        for visit, found in zip(visits, judged, strict=True)
+        if SEVERITY[found.effect] > SEVERITY[Effect.READ]
+    }
+    return "several" if len(changing) >= _JOINED else visits[worst].name
+
+
+def _renamed(visits: Sequence[Visit], uses: Sequence[Use], resolved: Mapping[str, str] | None) -> Mapping[int, str]:
+    """What cannot be judged since another command of the line gives names to links or trees: by number, the reason.
+
+    The host is asked where paths lead before the line runs; what ``mv`` brings there may be a link to anywhere.
+    """
+    brought: list[tuple[int, str]] = []
+    for number, found in enumerate(uses):
+        if found.taken:
+            for written, _ in found.places:
+                brought += ((number, place) for place in {paths.plain(written, resolved), paths.plain(written)})
+    moved: dict[int, str] = {}
+    for number, found in enumerate(uses):
+        for mover, place in brought:
+            if mover == number or visits[mover] is visits[number] or visits[mover].step > visits[number].step:
+                continue
+            for written, access in found.paths:
+                shown = found.contents or access == "write"
+                spelled = {paths.plain(written, resolved), paths.plain(written)}
+                if shown and any(paths.within(path, (place,)) for path in spelled):
+                    moved[number] = (
+                        f"What {written} is depends on what {visits[mover].name} puts there; send it on its own."
+                    )
+    return moved
 
 
 def _probes(found: Use) -> Iterator[tuple[str, str]]:
@@ -108,30 +162,6 @@ def judge_paths(
         reason=found.reason,
         fingerprint=hashlib.sha256(verb.encode()).hexdigest()[:32],
     )
-
-
-def _guarded(command: Command, found: Use) -> Command:
-    return command if found.sent is None else replace(command, words=(command.words[0], *map(Word, found.sent)))
-
-
-def _with_redirections(command: Command, found: Use) -> Use:
-    """Files that the shell opens for the command count as the command's own."""
-    opened = []
-    for redirection in command.redirections:
-        if redirection.operator != ">&":
-            opened.append((redirection.target, "read" if redirection.operator == "<" else "write"))
-    kept = [(path, access) for path, access in opened if access == "read" or path != "/dev/null"]
-    if not kept:
-        return found
-    effect = found.effect
-    if any(access == "write" for _, access in kept):
-        effect = max(effect, Effect.WRITE, key=SEVERITY.__getitem__)
-    if any(redirection.operator == ">" and redirection.target != "/dev/null" for redirection in command.redirections):
-        effect = max(effect, Effect.DESTROY, key=SEVERITY.__getitem__)
-    reason = found.reason or (
-        "Empties a file before it writes to it; use >> to append." if effect is Effect.DESTROY else ""
-    )
-    return replace(found, effect=effect, reason=reason, flags=found.flags | {"redirects"}, paths=(*found.paths, *kept))
 
 
 def _placed(found: Use, bounds: Bounds, resolved: Mapping[str, str] | None) -> Use:
@@ -189,11 +219,10 @@ def _raised(found: Use, effect: Effect, reason: str, flag: str) -> Use:
     return replace(found, effect=worst, reason=found.reason or reason, flags=found.flags | {flag})
 
 
-def _objects(
-    commands: Sequence[Command], judged: Sequence[Use], resolved: Mapping[str, str] | None
-) -> Iterator[ObjectRef]:
-    for command, found in zip(commands, judged, strict=True):
-        yield ObjectRef("program", command.name, "call")
+def _objects(visits: Sequence[Visit], judged: Sequence[Use], resolved: Mapping[str, str] | None) -> Iterator[ObjectRef]:
+    for visit, found in zip(visits, judged, strict=True):
+        if visit.name:
+            yield ObjectRef("program", visit.name, "call")
         yield from _path_objects(found, resolved)
 
 
@@ -205,7 +234,8 @@ def _path_objects(found: Use, resolved: Mapping[str, str] | None) -> Iterator[Ob
             yield ObjectRef("path", place, "destroy" if destroys else access)
 
 
-def _fingerprint(commands: Sequence[Command]) -> str:
-    """Equal for lines that differ only in operands: programs and their options, in order."""
-    shape = [[command.name, *(word for word in command.arguments if word.startswith("-"))] for command in commands]
-    return hashlib.sha256(repr(shape).encode()).hexdigest()[:32]
+def _fingerprint(line: Parsed, visits: Sequence[Visit]) -> str:
+    """Equal for lines that differ only in operands: programs and their options, in order, and how they are joined."""
+    shape = [[visit.name, *(word for word in visit.arguments if word.startswith("-"))] for visit in visits]
+    joints = [(step.operator, step.pipeline.negated, len(step.pipeline.parts)) for step in line]
+    return hashlib.sha256(repr((shape, joints)).encode()).hexdigest()[:32]

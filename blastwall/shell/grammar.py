@@ -1,23 +1,29 @@
-"""The small part of the shell's grammar that the gateway vouches for, and the same line written anew.
+"""The part of the shell's grammar that the gateway vouches for, and a line of it written anew.
 
 Filtering a shell string is hopeless: bash and dash evaluate arithmetic in subscripts, expand braces, and give words to
-programs that run words. So a line is accepted only in a form in which every character's meaning is settled, taken
-apart, judged word by word, and sent on as a text of our own making (:func:`write`), never as the client's bytes::
+programs that run words. So a line is accepted only in a form in which every character's meaning is settled
+(:mod:`blastwall.shell.reading`), taken apart, judged command by command, and sent on as a text of our own making
+(:func:`write`), never as the client's bytes::
 
-    line    := command ( '|' command )*
-    command := word+ redirection*
-    word    := [ ~ | ~/ ] ( bare | '...' | "..." )*   without a space in between they are one word
-    bare    := [A-Za-z0-9_@%+=:,./-]+
-    redirection := 2>&1 | [2]>/dev/null | [2]>/dev/stdout ... | > word | >> word | < word
+    line        := pipeline ( ( ';' | '&&' | '||' | line break ) pipeline )*
+    pipeline    := [ '!' ] part ( '|' part )*
+    part        := command | ( '(' line ')' | '{' line ';' '}' | if | for ) redirection*
+    if          := if line then line ( elif line then line )* [ else line ] fi
+    for         := for name in word+ ; do line done             sent as its body, once for each word
+    command     := ( NAME=word )* ( word | redirection )+
+    word        := [ ~ | ~/ ] ( bare | '...' | "..." | \\c | $name | wildcard )*      without a space they are one word
+    redirection := 2>&1 | [2]>/dev/null | [2]>/dev/stdout ... | > word | >> word | < word | &> word
 
-Inside double quotes ``$``, backtick, backslash and ``!`` are not accepted; nowhere is a control character, a line break
-or anything beyond ASCII. POSIX.1-2024, Shell Command Language, 2.2 Quoting, 2.7 Redirection, 2.9.2 Pipelines.
+``name=word;`` in the beginning gives a word a name; it is put in wherever ``$name`` stands, and not sent. What only the
+host knows stands in a word as a mark: the last status (``$?``), and what a line prints (``"$(line)"``). Nowhere is a
+control character, or anything beyond ASCII. POSIX.1-2024, Shell Command Language, 2.2 Quoting, 2.7 Redirection, 2.9.
 """
 
 from __future__ import annotations
 
+import re
 import shlex
-import string
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,10 +32,33 @@ from blastwall.errors import ClientFault
 LONGEST: Final = 8192  # characters of a line: what a person can still be asked to read
 MOST_WORDS: Final = 512
 MOST_COMMANDS: Final = 16  # in one pipeline
+MOST_OF_ALL: Final = 64  # commands in one line, loops counted out
 
-_BARE: Final = frozenset(string.ascii_letters + string.digits + "_@%+=:,./-")
-_LIVE_IN_DOUBLE: Final = frozenset('$`\\!"')
-_PRINTABLE: Final = frozenset(chr(code) for code in range(0x20, 0x7F))
+#: Stand in a word's text for what only the host knows: no line that is read holds these characters.
+STATUS: Final = "\x02"
+PRINTED: Final = "\x03"
+
+#: Words with a meaning of their own where a command begins (POSIX 2.4, and those of bash, ksh and zsh).
+_CLAUSES: Final = ("case", "coproc", "do", "done", "elif", "else", "end", "esac", "fi", "for", "foreach", "function")
+RESERVED: Final = frozenset(
+    (
+        *_CLAUSES,
+        "!",
+        "{",
+        "}",
+        "[[",
+        "]]",
+        "if",
+        "in",
+        "nocorrect",
+        "repeat",
+        "select",
+        "then",
+        "time",
+        "until",
+        "while",
+    )
+)
 
 
 class Unreadable(ClientFault):
@@ -41,29 +70,40 @@ class Word:
     """``text`` is what the program gets as one argument; ``quoted`` tells that any of it stood in quotes.
 
     ``home``: it began with an unquoted tilde; the program gets the home directory's name in place of the dot with which
-    ``text`` begins then. A command runs in that directory, so both name the same file.
+    ``text`` begins then. ``pattern``: it has wildcards, and is this one; whatever else in it means something in a
+    pattern stands behind a backslash. ``printed`` are the lines whose output stands at each mark ``PRINTED``, in order.
     """
 
     text: str
     quoted: bool = False
     home: bool = False
+    pattern: str = ""
+    printed: tuple[Line, ...] = ()
+
+    @property
+    def live(self) -> bool:
+        """Whether only the host knows what the word is."""
+        return STATUS in self.text or PRINTED in self.text
 
 
 @dataclass(frozen=True, slots=True)
 class Redirection:
-    """``descriptor`` is 0 to 2; ``operator`` ``>``, ``>>``, ``<`` or ``>&``; ``target`` a path, after ``>&`` 1 or 2."""
+    """``descriptor`` is 0 to 2; ``operator`` ``>``, ``>>``, ``<`` or ``>&``; ``target`` a path, after ``>&`` 1 or 2;
+    ``home`` as with words."""
 
     descriptor: int
     operator: str
     target: str
+    home: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One program with its arguments; ``words[0]`` names it."""
+    """One program with its arguments; ``words[0]`` names it. ``environment`` are words NAME=VALUE, for it alone."""
 
     words: tuple[Word, ...]
     redirections: tuple[Redirection, ...] = ()
+    environment: tuple[Word, ...] = ()
 
     @property
     def name(self) -> str:
@@ -74,176 +114,126 @@ class Command:
         return tuple(word.text for word in self.words[1:])
 
 
-def parse(text: str) -> tuple[Command, ...]:
-    """The commands of a pipeline. Raises Unreadable for everything the grammar above does not hold."""
-    if len(text) > LONGEST:
-        raise Unreadable(f"The line is longer than {LONGEST} characters; send the work as a file, or in steps.")
-    for place, character in enumerate(text):
-        if character not in _PRINTABLE and character != "\t":
-            raise Unreadable(f"Character {place + 1} (U+{ord(character):04X}) is not printable ASCII; leave it out.")
-    return _Reader(text).line()
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A line in parentheses (``apart``: in a shell of its own) or braces."""
+
+    line: Line
+    apart: bool
+    redirections: tuple[Redirection, ...] = ()
 
 
-def write(commands: tuple[Command, ...]) -> str:
-    """The pipeline as text that every POSIX shell reads back as exactly these words."""
-    return " | ".join(_written(command) for command in commands)
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """if, elif, else: conditions with what is run where they hold, and what is run where none does."""
+
+    branches: tuple[tuple[Line, Line], ...]
+    otherwise: Line = ()
+    redirections: tuple[Redirection, ...] = ()
 
 
-def _written(command: Command) -> str:
-    words = [_word(word) for word in command.words]
-    for redirection in command.redirections:
-        number = "" if redirection.descriptor == _usual(redirection.operator) else str(redirection.descriptor)
-        target = redirection.target if redirection.operator == ">&" else shlex.quote(redirection.target)
-        words.append(f"{number}{redirection.operator}{target}")
+Part = Command | Group | Choice
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    parts: tuple[Part, ...]
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A pipeline, and how it is joined to the one before it: ``;``, ``&&`` or ``||``."""
+
+    operator: str
+    pipeline: Pipeline
+
+
+Line = tuple[Step, ...]
+
+
+def commands(line: Line) -> Iterator[Command]:
+    """Every command of a line, in the order in which they stand."""
+    for step in line:
+        for part in step.pipeline.parts:
+            if isinstance(part, Command):
+                yield part
+            elif isinstance(part, Group):
+                yield from commands(part.line)
+            else:
+                for condition, body in part.branches:
+                    yield from commands(condition)
+                    yield from commands(body)
+                yield from commands(part.otherwise)
+
+
+def write(line: Line) -> str:
+    """The line as text that every POSIX shell reads back as exactly these words."""
+    written = ""
+    for step in line:
+        between = "" if not written else "; " if step.operator == ";" else f" {step.operator} "
+        written += between + _pipeline(step.pipeline)
+    return written
+
+
+def _pipeline(pipeline: Pipeline) -> str:
+    return ("! " if pipeline.negated else "") + " | ".join(map(_part, pipeline.parts))
+
+
+def _part(part: Part) -> str:
+    if isinstance(part, Command):
+        return _command(part)
+    if isinstance(part, Group):
+        inside = write(part.line)
+        text = f"( {inside} )" if part.apart else f"{{ {inside}; }}"
+    else:
+        pieces = [f"if {write(condition)}; then {write(body)}; " for condition, body in part.branches]
+        last = f"else {write(part.otherwise)}; " if part.otherwise else ""
+        text = "el".join(pieces) + last + "fi"
+    return " ".join((text, *map(_redirection, part.redirections)))
+
+
+def _command(command: Command) -> str:
+    words = [_setting(word) for word in command.environment]
+    first, *others = command.words
+    words.append(f"'{first.text}'" if first.text in RESERVED else written_word(first))
+    words += map(written_word, others)
+    words += map(_redirection, command.redirections)
     return " ".join(words)
 
 
-def _word(word: Word) -> str:
-    if not word.home:
+def _setting(word: Word) -> str:
+    name, _, value = word.text.partition("=")
+    return f"{name}={shlex.quote(value)}"
+
+
+def _redirection(redirection: Redirection) -> str:
+    number = "" if redirection.descriptor == usual(redirection.operator) else str(redirection.descriptor)
+    target = redirection.target
+    if redirection.operator != ">&":
+        target = written_word(Word(target, home=redirection.home))
+    return f"{number}{redirection.operator}{target}"
+
+
+def written_word(word: Word) -> str:
+    """The word in quotes where it needs them."""
+    if word.home:
+        rest = word.text.removeprefix(".").removeprefix("/")
+        return "~" if word.text == "." else f"~/{shlex.quote(rest) if rest else ''}"
+    if not word.live:
         return shlex.quote(word.text)
-    rest = word.text.removeprefix(".").removeprefix("/")
-    return "~" if word.text == "." else f"~/{shlex.quote(rest) if rest else ''}"
+    lines = iter(word.printed)
+    written = []
+    for piece in re.split(f"([{STATUS}{PRINTED}])", word.text):
+        if piece == STATUS:
+            written.append('"$?"')
+        elif piece == PRINTED:
+            written.append(f'"$( {write(next(lines))} )"')
+        elif piece:
+            written.append(shlex.quote(piece))
+    return "".join(written)
 
 
-def _usual(operator: str) -> int:
+def usual(operator: str) -> int:
+    """The descriptor that an operator without a number means."""
     return 0 if operator == "<" else 1
-
-
-class _Reader:
-    """One pass over the text, character by character."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._at = 0
-        self._words = 0
-
-    def line(self) -> tuple[Command, ...]:
-        commands = [self._command()]
-        while self._peek() == "|":
-            self._at += 1
-            if self._peek(raw=True) in ("|", "&"):
-                raise self._stop("only a plain pipe joins commands", "Send one command at a time.")
-            commands.append(self._command())
-            if len(commands) > MOST_COMMANDS:
-                raise Unreadable(f"More than {MOST_COMMANDS} commands in one pipeline; send the work in steps.")
-        if self._at < len(self._text):
-            raise self._stop("is not part of a word here", "Send one pipeline; put quotes around words with spaces.")
-        return tuple(commands)
-
-    def _command(self) -> Command:
-        words: list[Word] = []
-        redirections: list[Redirection] = []
-        while True:
-            character = self._peek()
-            if character in ("", "|"):
-                break
-            redirection = self._redirection()
-            if redirection is not None:
-                redirections.append(redirection)
-                continue
-            if redirections:
-                raise self._stop("follows a redirection", "Write redirections at the end of the command.")
-            word = self._word()
-            if word is None:
-                break
-            words.append(word)
-            self._words += 1
-            if self._words > MOST_WORDS:
-                raise Unreadable(f"More than {MOST_WORDS} words; send the work in steps.")
-        if not words:
-            if self._at < len(self._text) and self._text[self._at] != "|":
-                raise self._stop("cannot begin a command", "Begin with the program's name.")
-            raise Unreadable("A command is empty: name a program.")
-        name = words[0]
-        if "=" in name.text:
-            raise Unreadable(f"{name.text!r} sets a variable for a program; leave it out.")
-        if not name.text:
-            raise Unreadable("The program's name is empty.")
-        return Command(tuple(words), tuple(redirections))
-
-    def _word(self) -> Word | None:
-        parts: list[str] = []
-        quoted = False
-        start = self._at
-        home = self._text[start : start + 1] == "~"
-        if home:
-            self._at += 1
-            if self._text[self._at : self._at + 1] not in ("", "/", *" \t|<>"):
-                raise self._stop("follows a tilde", "Name the directory; only your own, ~ or ~/..., is read.")
-            parts.append(".")
-        while self._at < len(self._text):
-            character = self._text[self._at]
-            if character in _BARE:
-                parts.append(character)
-                self._at += 1
-            elif character == "'":
-                parts.append(self._quoted(character, frozenset()))
-                quoted = True
-            elif character == '"':
-                parts.append(self._quoted(character, _LIVE_IN_DOUBLE - {'"'}))
-                quoted = True
-            else:
-                break
-        if self._at == start:
-            return None
-        if not quoted and self._text[self._at : self._at + 1] in ("<", ">") and "".join(parts).isdigit():
-            raise self._stop("redirects a descriptor that is not 0, 1 or 2", "Leave it out.")
-        if self._at < len(self._text) and self._text[self._at] not in " \t|<>":
-            raise self._stop("has a meaning to the shell", "Put single quotes around the word if it is meant as text.")
-        return Word("".join(parts), quoted, home)
-
-    def _quoted(self, quote: str, forbidden: frozenset[str]) -> str:
-        end = self._text.find(quote, self._at + 1)
-        if end < 0:
-            raise Unreadable(f"The quote at character {self._at + 1} is not closed.")
-        inside = self._text[self._at + 1 : end]
-        for character in inside:
-            if character in forbidden:
-                raise Unreadable(
-                    f"{character!r} inside double quotes means something to the shell; use single quotes for text."
-                )
-        self._at = end + 1
-        return inside
-
-    def _redirection(self) -> Redirection | None:
-        at = self._at
-        descriptor = -1
-        if self._text[at] in "012" and self._text[at + 1 : at + 2] in ("<", ">") and self._text[at + 1 : at + 2]:
-            descriptor = int(self._text[at])
-            at += 1
-        if self._text[at : at + 1] not in ("<", ">") or not self._text[at : at + 1]:
-            return None
-        operator = self._text[at]
-        at += 1
-        if operator == ">" and self._text[at : at + 1] == ">":
-            operator, at = ">>", at + 1
-        elif operator == ">" and self._text[at : at + 1] == "&":
-            operator, at = ">&", at + 1
-        self._at = at
-        if descriptor < 0:
-            descriptor = _usual(operator)
-        if operator == ">&":
-            target = self._text[at : at + 1]
-            after = self._text[at + 1 : at + 2]
-            if target not in ("1", "2") or (after and after not in " \t|"):
-                raise self._stop("is not a descriptor that may be joined", "Only 2>&1 and 1>&2 are read.")
-            self._at += 1
-            return Redirection(descriptor, operator, target)
-        if (operator == "<") != (descriptor == 0):
-            raise self._stop("redirects a descriptor the other way round", "Read into 0, write from 1 or 2.")
-        while self._text[self._at : self._at + 1] in (" ", "\t"):
-            self._at += 1
-        word = self._word()
-        if word is None or not word.text:
-            raise self._stop("should be a file's name", "Here-documents and process substitution are not read.")
-        return Redirection(descriptor, operator, word.text)
-
-    def _peek(self, *, raw: bool = False) -> str:
-        """The next character that is not white space (``raw``: the next one), "" at the end."""
-        while not raw and self._text[self._at : self._at + 1] in (" ", "\t") and self._at < len(self._text):
-            self._at += 1
-        return self._text[self._at : self._at + 1]
-
-    def _stop(self, why: str, instead: str) -> Unreadable:
-        shown = repr(self._text[self._at]) if self._at < len(self._text) else "the end"
-        return Unreadable(f"Character {self._at + 1}, {shown}, {why}. {instead}")

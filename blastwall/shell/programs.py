@@ -17,6 +17,7 @@ from typing import Any
 
 from blastwall.model import SEVERITY, Effect
 from blastwall.shell import paths
+from blastwall.shell.grammar import STATUS
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +59,10 @@ class _Found:
 def use(name: str, arguments: tuple[str, ...]) -> Use:
     """What the program does with these arguments. Never raises."""
     why = _refused().get(name)
+    schema = _schemas().get(name)
     if why is not None:
         around = why in _AROUND
         return Use(Effect.ADMINISTER, f"{name} {why}.", frozenset({"around_gateway" if around else "runs_programs"}))
-    schema = _schemas().get(name)
     if schema is None:
         shown = "has a path: name programs without one" if "/" in name else "is not on the list of known programs"
         return Use(Effect.UNKNOWN, f"{name} {shown}.", frozenset({"unlisted_program"}))
@@ -70,9 +71,37 @@ def use(name: str, arguments: tuple[str, ...]) -> Use:
             return _expression(schema, arguments)
         if schema.get("style") == "lines":
             return _whole(schema, arguments)
+        if schema.get("style") == "test":
+            return _test(schema, arguments)
         return _judged(name, schema, arguments)
     except _Unlisted as unlisted:
         return Use(Effect.UNKNOWN, f"{name}: {unlisted}.", frozenset({"unlisted_option"}))
+
+
+def takes_live(name: str, arguments: tuple[str, ...]) -> bool:
+    """Whether the program may be given words that only the host knows: it prints or compares them, and no more."""
+    return bool(_schemas().get(name, {}).get("live"))
+
+
+def setting(text: str) -> bool:
+    """Whether NAME=VALUE may be set for a program: it changes how things are shown."""
+    return any(each.fullmatch(text) for each in _patterns(("<setting>",)))
+
+
+def wrapped(name: str, arguments: tuple[str, ...]) -> int | None:
+    """How many arguments are the wrapper's own, before the name of the program that it runs; None if it is no wrapper,
+    or none of the listed forms."""
+    form = _table()["wrappers"].get(name)
+    if form is None:
+        return None
+    pattern = _patterns((form,))[0]
+    for number, argument in enumerate(arguments):
+        own = arguments[:number]
+        if argument.startswith("-") or "=" in argument or any(" " in word for word in own):
+            continue
+        if pattern.fullmatch("".join(f"{word} " for word in own)):
+            return number
+    return None
 
 
 _AROUND = ("reaches another target around the gateway", "opens connections of its own")
@@ -87,7 +116,7 @@ def _table() -> Mapping[str, Any]:
 def _schemas() -> Mapping[str, Mapping[str, Any]]:
     found: dict[str, Mapping[str, Any]] = {}
     for name, schema in _table().items():
-        if name not in ("refused", "pieces"):
+        if name not in ("refused", "pieces", "wrappers"):
             found.update(dict.fromkeys((name, *schema.get("same", ())), schema))
     return found
 
@@ -122,6 +151,8 @@ def _judged(name: str, schema: Mapping[str, Any], arguments: tuple[str, ...]) ->
         # Behind every option, as the last word on a file's name counts, and before what can be taken for none.
         sent = (*found.words, *_guards(schema["guards"]), "--", *found.operands)
     recursive = always or found.has(schema.get("recursive", []))
+    if "first" in schema and not (operands and _patterns((schema["first"],))[0].fullmatch(operands[0])):
+        raise _Unlisted(f"its first word is not of the listed form ({schema['note']})")
     _values(schema, found)
     _scripts(schema, found)
     paths = tuple(_paths(schema, found, operands))
@@ -129,6 +160,8 @@ def _judged(name: str, schema: Mapping[str, Any], arguments: tuple[str, ...]) ->
     reason = ""
     if effect is Effect.ADMINISTER:
         reason = f"{name} with these arguments changes more than files, or shows what is kept from users."
+    elif effect is Effect.DESTROY:
+        reason = f"{name} with these arguments removes, empties or stops what it names."
     flags = frozenset({"recursive"}) if recursive else frozenset[str]()
     return Use(effect, reason, flags, paths, bool(schema.get("contents")), recursive, sent, taken, places)
 
@@ -143,8 +176,32 @@ def _moved(
     places = [(last, "")]
     if not found.has(["T", "no-target-directory"]):
         places += [(f"{last}/{posixpath.basename(source.rstrip('/'))}", f"{last}/.") for source in sources]
-    trees = schema["moves"] == "trees" or recursive
+    trees = schema["moves"] == "trees" or recursive or found.has(schema.get("links", []))
     return tuple(sources) if trees else (), tuple(places)
+
+
+def _test(schema: Mapping[str, Any], arguments: tuple[str, ...]) -> Use:
+    """test(1) of at most four words: a question about a file or a text, or about two of them."""
+    words = list(arguments)
+    while words and words[0] == "!":
+        words.pop(0)
+    read = Use(Effect.READ)
+    match words:
+        case [_]:
+            return read
+        case [asked, name] if asked in schema["files"]:
+            return Use(Effect.READ, paths=((name, "read"),))
+        case [asked, _] if asked in schema["texts"]:
+            return read
+        case [_, asked, _] if asked in schema["equal"]:
+            return read
+        case [one, asked, other] if asked in schema["numbers"]:
+            # Some shells calculate what is no number, and run what stands in it.
+            if all(re.fullmatch(f"-?[0-9]{{1,18}}|{STATUS}", each) for each in (one, other)):
+                return read
+        case [one, asked, other] if asked in schema["both"]:
+            return Use(Effect.READ, paths=((one, "read"), (other, "read")))
+    raise _Unlisted(f"{' '.join(words)[:60]!r} is not one of the listed questions ({schema['note']})")
 
 
 def _scripts(schema: Mapping[str, Any], found: _Found) -> None:

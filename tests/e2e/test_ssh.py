@@ -49,7 +49,10 @@ def test_output_and_errors_stay_apart(agent: Agent) -> None:
     ("line", "says"),
     [
         ("rm -rf notes", b"rm -rf"),
-        ("ls; rm app.log", b"';'"),
+        ("ls; rm app.log", b"removes"),
+        ("ls & rm app.log", b"'&'"),
+        ("cd notes && cat ../.env", b"Secrets are kept"),
+        ("ls && sh -c 'cat .env'", b"Secrets are kept"),
         ("echo $(rm app.log)", b"'$'"),
         ("cat .env", b"Secrets are kept"),
         ("find . -delete", b"-delete"),

@@ -56,19 +56,27 @@ OPERATIONS: Final[Mapping[str, tuple[Effect, tuple[str, ...], bool]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A judged request: its facts, its text as it goes to the target, and the paths it names, as they were written."""
+    """A judged request: its facts, its text as it goes to the target, and the paths it names, as they were written.
+    ``wanted`` are directories whose names must be told before it can be judged."""
 
     facts: Facts
     text: str
     named: tuple[str, ...] = ()
+    wanted: tuple[str, ...] = ()
 
 
-def classify(text: str, options: Options, resolved: Mapping[str, str] | None = None) -> Request:
-    """Judge one request. ``resolved`` maps paths as written to what the target says they are. Never raises."""
+def classify(
+    text: str,
+    options: Options,
+    resolved: Mapping[str, str] | None = None,
+    names: Mapping[str, tuple[str, ...]] | None = None,
+) -> Request:
+    """Judge one request. ``resolved`` maps paths as written to what the target says they are, ``names`` directories to
+    the names in them. Never raises."""
     bounds = Bounds(options.readable, options.writable)
     if text.startswith(EXEC):
-        line = judge(text.removeprefix(EXEC), bounds, resolved)
-        return Request(line.facts, EXEC + line.text, line.named)
+        line = judge(text.removeprefix(EXEC), bounds, resolved, names)
+        return Request(line.facts, EXEC + line.text, line.named, line.wanted)
     if text == SHELL:
         reason = "Opens an interactive shell: what is typed there is recorded, and cannot be judged."
         return Request(Facts(Effect.UNKNOWN, "shell", flags=frozenset({"interactive_shell"}), reason=reason), text)

@@ -38,6 +38,8 @@ windows.install()
 
 FRESH_SECONDS: Final = 0.5  # so long after it was judged a request is not looked at again
 KEPT: Final = 4096  # judged requests that wait for their exchange
+#: What may not be read is not looked into either, to say what a wildcard fits.
+_NOT_LOOKED_INTO: Final = frozenset({"secret_path", "outside_paths"})
 _SERVED: Final = "exec and shell requests, and the subsystem sftp"
 
 
@@ -250,18 +252,25 @@ class SshConversation:
         request = classify(text, self._options)
         resolved: Mapping[str, str] = {}
         named: Mapping[str, bytes] = {}
-        if request.named and self._options.resolve_paths:
+        listed: dict[str, tuple[str, ...]] = {}
+        while (request.named or request.wanted) and self._options.resolve_paths:
             named = {path: path.encode() if raw is None else raw[path] for path in request.named}
             try:
                 resolved = await self._places.resolve(named)
-                request = classify(text, self._options, resolved)
+                request = classify(text, self._options, resolved, listed)
+                if not request.wanted or request.facts.flags & _NOT_LOOKED_INTO:
+                    break
+                listed |= await self._places.names(request.wanted)
+                request = classify(text, self._options, resolved, listed)
             except Unplaced as unknown:
                 self._note("paths_unresolved", {"reason": str(unknown)})
                 request = unplaced(request, str(unknown))
+                break
         if len(self._judged) >= KEPT:
             self._judged.pop(next(iter(self._judged)))
         self._judged[number] = _Judged(request, named, resolved, asyncio.get_running_loop().time())
-        digest = hashlib.sha256(json.dumps(sorted(resolved.items())).encode()).hexdigest()[:16]
+        around = [sorted(resolved.items()), request.text if listed else ""]
+        digest = hashlib.sha256(json.dumps(around).encode()).hexdigest()[:16]
         return Statement(text, surroundings=f"{self._place}/{digest}", number=number)
 
     async def _moved(self, number: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import asyncssh
@@ -17,6 +17,8 @@ from blastwall.shell.paths import HOME
 
 RESOLVE_SECONDS: Final = 5.0
 AT_ONCE: Final = 16  # questions to the host that are under way
+MOST_ABOVE: Final = 64  # directories that do not exist yet, one in another
+MOST_NAMES: Final = 10_000  # of one directory, when a wildcard stands in it
 _ENDED: Final = (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection)
 
 
@@ -47,8 +49,8 @@ class Places:
     async def resolve(self, named: Mapping[str, bytes]) -> Mapping[str, str]:
         """Paths as written to where they really are; ``named`` has the bytes of each.
 
-        One that does not exist yet is placed in its real directory; one whose directory does not exist either is left
-        out, as nothing can be there; so is "x/." where x is no directory. Raises Unplaced.
+        One that does not exist yet is placed in its real directory, or in the nearest one above that exists (``mkdir
+        -p`` makes the others); left out is "x/." where x is no directory. Raises Unplaced.
         """
         try:
             async with asyncio.timeout(RESOLVE_SECONDS):
@@ -61,6 +63,17 @@ class Places:
             raise Unplaced(f"the host did not say within {RESOLVE_SECONDS:g} s where the paths lead") from None
         except (asyncssh.Error, OSError) as fault:
             raise Unplaced(f"the host does not say where the paths lead: {str(fault)[:100]}") from None
+
+    async def names(self, directories: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        """The names in directories, as they are written; none where there is no such directory. Raises Unplaced."""
+        try:
+            async with asyncio.timeout(RESOLVE_SECONDS):
+                client = await self.client()
+                return {each: await _names(client, each.encode()) for each in directories}
+        except TimeoutError:
+            raise Unplaced(f"the host did not list names within {RESOLVE_SECONDS:g} s") from None
+        except (asyncssh.Error, OSError) as fault:
+            raise Unplaced(f"the host does not list names: {str(fault)[:100]}") from None
 
     async def _resolved(self, named: Mapping[str, bytes]) -> Mapping[str, str]:
         client = await self.client()
@@ -86,14 +99,35 @@ class Places:
 
 
 async def _real(client: asyncssh.SFTPClient, path: bytes) -> str | None:
-    above = (posixpath.dirname(path) or b".", posixpath.basename(path))
-    for directory, rest in ((path, b""),) if above[1] in (b".", b"..") else ((path, b""), above):
+    directory, rest = path, b""
+    while True:
         try:
             real = await client.realpath(directory)
         except _ENDED:
             raise
         except asyncssh.SFTPError:
+            above, name = posixpath.split(directory.rstrip(b"/"))
+            if name in (b"", b".", b"..") and directory == path:
+                return None
+            if not name or len(rest.split(b"/")) > MOST_ABOVE:
+                return None
+            directory, rest = above or b".", posixpath.join(name, rest) if rest else name
             continue
-        if isinstance(real, bytes):
-            return (posixpath.join(real, rest) if rest else real).decode("utf-8", "backslashreplace")
-    return None
+        return (posixpath.join(real, rest) if rest else real).decode("utf-8", "backslashreplace")
+
+
+async def _names(client: asyncssh.SFTPClient, directory: bytes) -> tuple[str, ...]:
+    """Raises Unplaced when there are too many, or one is no text."""
+    found: list[str] = []
+    try:
+        async for entry in client.scandir(directory):
+            name = bytes(entry.filename)  # type: ignore[arg-type]  # the client has no encoding for paths
+            if name not in (b".", b".."):
+                found.append(name.decode("utf-8", "backslashreplace"))
+            if len(found) > MOST_NAMES:
+                raise Unplaced(f"more than {MOST_NAMES} names stand where a wildcard is")
+    except _ENDED:
+        raise
+    except asyncssh.SFTPError:
+        return ()
+    return tuple(found)

@@ -198,7 +198,13 @@ def test_what_is_not_listed_is_unknown(line: str) -> None:
         ("psql", Effect.ADMINISTER),
         ("curl x", Effect.ADMINISTER),
         ("[ -v x ]", Effect.ADMINISTER),
-        ("printf -v x y", Effect.ADMINISTER),
+        ("test -v x", Effect.UNKNOWN),
+        ("test 'a[0]' -eq 1", Effect.UNKNOWN),
+        ("test a -o b", Effect.UNKNOWN),
+        ("printf -v x y", Effect.UNKNOWN),
+        ("printf %d 'a[0]'", Effect.UNKNOWN),
+        ("set", Effect.UNKNOWN),
+        ("export PATH=x", Effect.UNKNOWN),
     ],
 )
 def test_what_does_more_says_so(line: str, effect: Effect) -> None:
