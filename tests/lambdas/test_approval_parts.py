@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -137,6 +138,33 @@ def test_a_forged_failure_of_the_task_is_a_denial_too(rig: Machine) -> None:
     rig.file(asked)
     rig.machines.send_task_failure(taskToken=opened(rig, asked, rig.waits(asked)), error="approved")
     assert rig.over(asked)["output"]["state"] == "denied"
+
+
+def test_a_notifier_that_breaks_denies_nothing(rig: Machine) -> None:
+    """A channel that hangs must not decide: the page shows the request, and its time runs as if people had been told."""
+    asked, calls = rig.ask(seconds=6.0, escalate=3.0), []
+    broken = {
+        step: type(error, (Exception,), {})
+        for step, error in (("ask", "Sandbox.Timedout"), ("escalate", "Lambda.Unknown"))
+    }
+
+    def breaking(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        calls.append(event["step"])
+        if event["step"] in broken:
+            raise broken[event["step"]]("it took too long")
+        return dict(notify(event, context))
+
+    with pytest.MonkeyPatch.context() as patch:
+        stage.lambdas_in_process(patch, {"approval_notify": breaking})
+        rig.file(asked)
+        deadline = time.monotonic() + 30
+        while not calls and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert rig.status(asked).state is ApprovalState.REQUESTED
+        assert rig.decide(asked, approve=False, note="no")["status"]["state"] == "denied"
+        assert rig.over(asked, 30.0) == {"status": "SUCCEEDED", "output": {"id": asked.id, "state": "denied"}}
+    assert calls == ["ask", "escalate", "settle"]
+    assert rig.status(asked).note == "no", "a person's word, not the machine's"
 
 
 def test_what_was_decided_before_the_machine_waits_needs_no_waiting(rig: Machine, monkeypatch: Any) -> None:
