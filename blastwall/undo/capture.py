@@ -6,6 +6,7 @@ own transaction, just before it. Rows are locked as they are read, so that the s
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -29,9 +30,32 @@ from blastwall.sql.tree import Message, unwrap
 from blastwall.undo.capsule import VERSIONED, NoCapsule, Part, Row
 from blastwall.undo.restore import literal
 
-_TEXT_OID: Final = 25
 _THEIRS: Final = 16384  # numbers from here on are not the server's own (FirstNormalObjectId)
-_MONEY_OID: Final = 790  # how it reads is the locale's affair
+#: What is asked of a table before its rows are read. An error of missing rights would end the transaction; the server
+#: makes generated columns anew and sets those that are "always" identities by itself; how money reads is the locale's
+#: affair, wherever in a type it stands; and what is unique is checked row by row.
+_NATURE: Final = """
+WITH RECURSIVE inside(oid) AS (
+  SELECT atttypid FROM pg_attribute WHERE attrelid = {oid} AND attnum > 0 AND NOT attisdropped
+  UNION SELECT o.oid FROM inside i JOIN pg_type t ON t.oid = i.oid CROSS JOIN LATERAL (
+    SELECT t.typbasetype UNION SELECT t.typelem
+    UNION SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+    UNION SELECT r.rngsubtype FROM pg_range r WHERE t.oid IN (r.rngtypid, (to_jsonb(r) ->> 'rngmultitypid')::oid)
+  ) AS o(oid) WHERE o.oid <> 0
+)
+SELECT json_build_object(
+  'lockable', has_table_privilege({oid}, 'SELECT') AND has_table_privilege({oid}, 'UPDATE'),
+  'money', EXISTS (SELECT FROM inside WHERE oid = 'money'::regtype),
+  'generated', (SELECT COALESCE(json_agg(attname), '[]') FROM pg_attribute
+    WHERE attrelid = {oid} AND attgenerated <> ''),
+  'always', (SELECT COALESCE(json_agg(attname), '[]') FROM pg_attribute WHERE attrelid = {oid} AND attidentity = 'a'),
+  'unique', (SELECT COALESCE(json_agg(DISTINCT a.attname), '[]') FROM pg_index i
+    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum > 0
+    WHERE (i.indisunique OR i.indisexclusion) AND i.indimmediate AND i.indisvalid AND (a.attnum = ANY (i.indkey::int2[])
+        OR EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
+          AND d.refobjid = i.indrelid AND d.refobjsubid = a.attnum))
+      AND i.indrelid IN (SELECT {oid} UNION SELECT relid FROM pg_partition_tree({oid})))
+)::text"""
 #: Settings under which questions of the gateway's own are asked here, so that values read the same everywhere.
 SETTINGS: Final[Mapping[str, str]] = {
     "search_path": "pg_catalog, pg_temp",
@@ -88,7 +112,7 @@ def _capture(situation: Situation, most: int) -> Capture:
         raise NoCapsule("It changes rows through a view, or of another server.")
     terrain = read(row((yield Question(around((target.oid,)), own=True))))
     walk = _Walk(situation.catalogue, terrain, most)
-    table = walk.admit(target.oid, target)
+    table = walk.admit(target.oid)
     if len([one for one in terrain.named if not one.partitioned or one.oid == target.oid]) > 1:
         raise NoCapsule("Other tables inherit from this one.")
     deletes = kind == "DeleteStmt"
@@ -96,12 +120,13 @@ def _capture(situation: Situation, most: int) -> Capture:
     _check_sets(sets, target, terrain, table, situation)
     scan = scans.deletion(statement) if deletes else scans.update(statement, (), False)
     check_steady(scan.select, situation)
-    yield from walk.may_lock(table)
+    yield from walk.look(table, sets)
     start = yield from walk.start(scan.select, statement, situation, table)
     if deletes:
         own = len(start.rows)
         yield from walk.follow(start)
         return Kept(walk.parts(), own)
+    walk.check_unique(start, sets)
     start.columns.update(dict.fromkeys(sets))
     return Kept(walk.parts(updated=start), len(start.rows))
 
@@ -124,11 +149,13 @@ class _Walk:
         self._most = most
         self._gone: dict[int, _Found] = {}
         self._set: dict[int, _Found] = {}
+        self._stored: dict[int, Relation] = {}
+        self._unique: dict[int, frozenset[str]] = {}
 
-    def admit(self, oid: int, relation: Relation | None = None) -> Table:
+    def admit(self, oid: int) -> Table:
         """A table whose rows can be kept and brought back. Raises NoCapsule for others."""
         table = self._terrain.tables.get(oid)
-        relation = relation or self._catalogue.relation_by_oid(oid)
+        relation = self._catalogue.relation_by_oid(oid)
         if table is None or relation is None:
             raise NoCapsule("A table that it touches is not known.")
         title = table.title
@@ -144,11 +171,6 @@ class _Walk:
             raise NoCapsule(f"{title} is a partition that is spoken of by its own name.")
         if any(column.type_oid >= _THEIRS and self._is_base(column) for column in _keys(relation)):
             raise NoCapsule(f"The primary key of {title} is of a type whose values cannot be told apart safely.")
-        types = {column.type_oid for column in relation.columns}
-        if _MONEY_OID in types or any(
-            cast.source in types and cast.target == _TEXT_OID for cast in self._catalogue.casts
-        ):
-            raise NoCapsule(f"Somebody changed what types of {title} look like as text.")
         return table
 
     def _is_base(self, column: Column) -> bool:
@@ -156,13 +178,31 @@ class _Walk:
         known = self._catalogue.type_by_oid(column.type_oid)
         return known is None or known.kind == "b"
 
-    def may_lock(self, table: Table) -> Generator[Question, Answer, None]:
-        """Raises NoCapsule unless the session's role may read and lock the table's rows: an error would end all."""
-        text = (
-            f"SELECT (has_table_privilege({table.oid}, 'SELECT') AND has_table_privilege({table.oid}, 'UPDATE'))::text"
-        )
-        if row((yield Question(text, own=True))) != "true":
+    def look(self, table: Table, sets: Iterable[str]) -> Generator[Question, Answer, None]:
+        """Find out which columns the table keeps. Raises NoCapsule unless the session's role may read and lock its rows
+        and the columns that are set can be set back.
+        """
+        nature = json.loads(row((yield Question(_NATURE.format(oid=table.oid), own=True))))
+        relation = self._catalogue.relation_by_oid(table.oid)
+        if relation is None:
+            raise NoCapsule("A table that it touches is not known.")
+        if not nature["lockable"]:
             raise NoCapsule(f"The session's role may not read and lock rows of {table.title}.")
+        if nature["money"]:
+            raise NoCapsule(f"{table.title} holds money, which reads otherwise in another locale.")
+        generated = frozenset(nature["generated"])
+        if any(column.name in generated for column in _keys(relation)):
+            raise NoCapsule(f"The primary key of {table.title} is computed by the server.")
+        if not generated.union(nature["always"]).isdisjoint(sets):
+            raise NoCapsule("It sets a column that takes no value but the server's own.")
+        columns = tuple(column for column in relation.columns if column.name not in generated)
+        self._stored[table.oid] = replace(relation, columns=columns)
+        names = {column.number: column.name for column in relation.columns}
+        unique = set(nature["unique"])
+        for column in relation.columns:
+            if column.name in unique:
+                unique.update(names.values() if 0 in column.computed_from else (names[n] for n in column.computed_from))
+        self._unique[table.oid] = frozenset(unique)
 
     def start(
         self, select: Message, statement: Message, situation: Situation, table: Table
@@ -191,6 +231,11 @@ class _Walk:
                 raise NoCapsule("Its rows moved while they were read.")
         return found
 
+    def check_unique(self, start: _Found, sets: Iterable[str]) -> None:
+        """Of several rows whose unique values changed places (n = n + 1), none can be set back before another."""
+        if len(start.rows) > 1 and not self._unique[start.table.oid].isdisjoint(sets):
+            raise NoCapsule("It sets a unique column of several rows, which may have changed places.")
+
     def follow(self, start: _Found) -> Generator[Question, Answer, None]:
         """Everything that is deleted or changed with those rows."""
         self._gone[start.table.oid] = start
@@ -203,7 +248,7 @@ class _Walk:
                 if key.parent != table.oid:
                     raise NoCapsule("A foreign key refers to a single partition.")
                 child = self.admit(key.child)
-                yield from self.may_lock(child)
+                yield from self.look(child, () if key.on_delete == "c" else key.cleared or key.columns)
                 fresh = yield from self._children(key, child, relation, rows)
                 if key.on_delete == "c":
                     waiting.append((child, self._relation(child), fresh))
@@ -219,7 +264,7 @@ class _Walk:
             columns = key.cleared or key.columns
             self._check_cleared(child, columns)
             found.columns.update(dict.fromkeys(columns))
-        places = {column.name: place for place, column in enumerate(_stored(parent))}
+        places = {column.name: place for place, column in enumerate(parent.columns)}
         types = {column.name: column.type_text for column in parent.columns}
         if any(name not in places for name in key.referenced):
             raise NoCapsule("A foreign key refers to a computed column.")
@@ -299,10 +344,8 @@ class _Walk:
         return ordered
 
     def _relation(self, table: Table) -> Relation:
-        relation = self._catalogue.relation_by_oid(table.oid)
-        if relation is None:
-            raise NoCapsule("A table that it touches is not known.")
-        return relation
+        """With the columns that are kept. Only after :meth:`look`."""
+        return self._stored[table.oid]
 
 
 def look_again(parts: Sequence[Part]) -> Again:
@@ -337,7 +380,7 @@ def look_again(parts: Sequence[Part]) -> Again:
 
 def _part(found: _Found, *, deleted: bool) -> Part:
     """Rows that are gone, whole; or columns that were set. The primary key first."""
-    stored = _stored(found.relation)
+    stored = found.relation.columns
     places = _key_places(found.relation)
     rest = [n for n, column in enumerate(stored) if n not in places and (deleted or column.name in found.columns)]
     chosen = [*places, *rest]
@@ -351,17 +394,18 @@ def _keys(relation: Relation) -> list[Column]:
     return [column for column in relation.columns if column.number in relation.primary_key]
 
 
-def _stored(relation: Relation) -> list[Column]:
-    return [column for column in relation.columns if not column.computed_from]
-
-
 def _key_places(relation: Relation) -> list[int]:
-    return [place for place, column in enumerate(_stored(relation)) if column.number in relation.primary_key]
+    return [place for place, column in enumerate(relation.columns) if column.number in relation.primary_key]
 
 
 def _texts(relation: Relation) -> str:
-    """Every stored column of ``k`` as text, and then the row's version."""
-    texts = [f"k.{quoted(column.name)}::pg_catalog.text" for column in _stored(relation)]
+    """Every stored column of ``k`` as text, and then the row's version.
+
+    As the type's own output function writes it: a cast to text drops the blanks at the end of a bpchar, and may be
+    anybody's.
+    """
+    names = [f"k.{quoted(column.name)}" for column in relation.columns]
+    texts = [f"CASE WHEN {name} IS DISTINCT FROM NULL THEN pg_catalog.concat({name}) END" for name in names]
     return ", ".join([*texts, VERSIONED.format("k")])
 
 
