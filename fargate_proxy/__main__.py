@@ -12,16 +12,18 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvloop
+from pydantic import BaseModel
 
 from blastwall import registry
 from blastwall.config.bundle import Bundle, load_bundle
 from blastwall.config.deployed import load_deployed
+from blastwall.config.model import Config
 from blastwall.conversation import ProtocolSpec
 from blastwall.errors import ConfigFault, Fault, RecordingFault
 from blastwall.local.finisher import Finisher
@@ -109,6 +111,20 @@ def _load(settings: ProxySettings, kept: Kept) -> Bundle:
     return kept.adopt(load_bundle(settings.config_path, overrides, settings.overrides or "overrides"))
 
 
+def waiting(started: Config, now: Config) -> Sequence[str]:
+    """The sections in which the configuration differs from the one that the process was started with, and that it only
+    then looks at. The approval page and notices are those of `blastwall up`, which looks once, too."""
+    found = ["identity on the approval page"] if _differ(started, now, "identity") else []
+    found += [name for name in ("listen", "tls", "insecure_local", "protocols") if _differ(started, now, name)]
+    return found + [
+        f"approvals.{name}" for name in ("page", "notify") if _differ(started.approvals, now.approvals, name)
+    ]
+
+
+def _differ(one: BaseModel, other: BaseModel, name: str) -> bool:
+    return bool(getattr(one, name) != getattr(other, name))
+
+
 def _fetch(settings: ProxySettings) -> None:
     from blastwall.aws.clients import client  # here, like all of AWS: a local gateway starts without its library
     from blastwall.aws.configuration import fetch
@@ -148,10 +164,11 @@ async def _run(settings: ProxySettings, bundle: Bundle, kept: Kept) -> None:
         loop.add_signal_handler(name, stop.set)
 
     async def reload() -> None:
-        async def take() -> None:
-            bundle = await asyncio.to_thread(_load, settings, kept)
-            parts.adopt(bundle)
-            gateway.adopt(bundle)
+        async def take() -> Sequence[str]:
+            loaded = await asyncio.to_thread(_load, settings, kept)
+            parts.adopt(loaded)
+            gateway.adopt(loaded)
+            return waiting(bundle.config, loaded.config)
 
         await reload_or_keep(take)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,9 @@ from blastwall.credentials.assuming import RoleEndings
 from blastwall.credentials.logins import Logins
 from blastwall.credentials.marks import house_of
 from blastwall.credentials.strays import Strays
+from blastwall.identity.jwks import KeySource
+from blastwall.identity.jwt import IssuerRules
+from blastwall.identity.keys import KeySet
 from blastwall.identity.saml_token import key_set
 from blastwall.local import processes
 from blastwall.local.approvals import LocalApprovals
@@ -56,9 +59,14 @@ class Parts:
     logins: Logins
     strays: Strays
     capsules: LocalCapsules
+    issuers: Callable[[Bundle, Sequence[KeySource]], list[tuple[IssuerRules, KeySource]]]
+    endings: RoleEndings
 
     def adopt(self, bundle: Bundle) -> None:
-        """Take the credentials of a reloaded configuration."""
+        """Take the issuers, limits and credentials of a reloaded configuration. Raises ValueError, changing nothing."""
+        self.verifier.adopt(self.issuers(bundle, self.verifier.sources))
+        self.people.adopt(_flood(bundle))
+        self.endings.adopt(profiles_of(bundle))
         rules = self.composer.rules(bundle)
         self.logins.adopt(logins_only(rules), bundle.targets, self.composer.roles(bundle))
         self.vendor.adopt(rules)
@@ -74,9 +82,13 @@ def compose(bundle: Bundle, state: Path, environ: Mapping[str, str]) -> Parts:
     """Open the store below ``state`` (made if absent) and put every adapter on it."""
     clock = SystemClock()
     store = Store(state / "blastwall.db")
-    issuers = accepted(
-        bundle.config.identity, fetch, clock.monotonic, lambda: key_set(load_token_key(state / "keys").public)
-    )
+
+    def issuers(bundle: Bundle, before: Sequence[KeySource] = ()) -> list[tuple[IssuerRules, KeySource]]:
+        def own() -> KeySet:
+            return key_set(load_token_key(state / "keys").public)
+
+        return accepted(bundle.config.identity, fetch, clock.monotonic, own, before)
+
     composer = Composer(environ)
     rules_by_target = composer.rules(bundle)
     sessions = LocalSessions(store, clock)
@@ -94,9 +106,9 @@ def compose(bundle: Bundle, state: Path, environ: Mapping[str, str]) -> Parts:
     )
     endings = RoleEndings(profiles_of(bundle), leases, sessions, composer.deny, clock)
     return Parts(
-        TokenVerifier(issuers, clock),
+        TokenVerifier(issuers(bundle), clock),
         LocalVendor(rules_by_target, environ, logins, endings),
-        LocalApprovals(store, clock, FloodLimits(**bundle.config.approvals.limits.model_dump())),
+        LocalApprovals(store, clock, _flood(bundle)),
         sessions,
         LocalRecorder(state, clock, signer=load_signer(state / "keys")),
         clock,
@@ -106,4 +118,10 @@ def compose(bundle: Bundle, state: Path, environ: Mapping[str, str]) -> Parts:
         logins,
         Strays(logins, leases, sessions, clock, house),
         LocalCapsules(state),
+        issuers,
+        endings,
     )
+
+
+def _flood(bundle: Bundle) -> FloodLimits:
+    return FloodLimits(**bundle.config.approvals.limits.model_dump())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 from blastwall.errors import ConfigFault, RecordingFault
@@ -128,12 +128,18 @@ def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
     return stamps
 
 
-async def reload_or_keep(load: Callable[[], Awaitable[None]]) -> bool:
-    """Run ``load``; an invalid configuration keeps the old one and says so. Returns whether the new one is in force."""
+async def reload_or_keep(load: Callable[[], Awaitable[Sequence[str]]]) -> bool:
+    """Run ``load``; an invalid configuration keeps the old one and says so. Returns whether the new one is in force.
+
+    ``load`` returns the names of the sections that take a restart.
+    """
     try:
-        await load()
+        waiting = await load()
     except (ConfigFault, OSError, ValueError) as fault:  # a file that went away, or is half written, is no better
         log.error("the new configuration is invalid, so the old one stays in force:\n%s", fault)
         return False
-    log.info("the new configuration is in force")
+    if waiting:
+        log.warning("the new configuration is in force except for %s: restart the gateway for that", ", ".join(waiting))
+    else:
+        log.info("the new configuration is in force")
     return True

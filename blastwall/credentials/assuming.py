@@ -205,6 +205,10 @@ class RoleEndings:
         self._one = asyncio.Lock()
         self._alone = alone or (lambda what: contextlib.nullcontext())
 
+    def adopt(self, profiles: Mapping[str, RoleProfile]) -> None:
+        """Know these roles besides: sessions of a role that is no longer configured still end."""
+        self._profiles = {**self._profiles, **profiles}
+
     async def revoke(self, session: Session) -> Sequence[Revocation]:
         """Deny an ended session everything that its roles could do, by its SourceIdentity. Never raises for AWS."""
         standing = await self._standings.show(session.id)

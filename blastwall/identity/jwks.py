@@ -82,6 +82,8 @@ class FetchedKeys:
         self._monotonic = monotonic
         self._limits = limits or Limits()
         self._jwks_uri = jwks_uri
+        #: Sources of which this is equal give the same keys: where an issuer stays as it is, so does what was fetched.
+        self.made_of = (rules, self._limits, jwks_uri)
         # OpenID Connect Discovery 1.0 section 4: a terminating slash is removed first
         self._discovery = rules.issuer.removesuffix("/") + "/.well-known/openid-configuration"
         check_address(jwks_uri or self._discovery)

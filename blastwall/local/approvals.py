@@ -45,6 +45,10 @@ class LocalApprovals:
         self._clock = clock
         self._limits = limits
 
+    def adopt(self, limits: Limits) -> None:
+        """Hold agents to these from the next request on."""
+        self._limits = limits
+
     async def request(self, request: ApprovalRequest) -> ApprovalStatus:
         """File the request, or return the live one with the same binding (its own id).
 

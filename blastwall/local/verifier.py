@@ -23,12 +23,20 @@ class TokenVerifier:
     def __init__(
         self, issuers: Sequence[tuple[IssuerRules, KeySource]], clock: Clock, *, cache_size: int = 4096
     ) -> None:
-        self._issuers = {rules.issuer: (rules, source) for rules, source in issuers}
-        if len(self._issuers) != len(issuers):
-            raise ValueError("two issuers have the same iss: merge them into one")
+        self._issuers = _by_name(issuers)
         self._clock = clock
         self._cache_size = cache_size
         self._cache: OrderedDict[str, tuple[Principal, KeySet]] = OrderedDict()
+
+    @property
+    def sources(self) -> tuple[KeySource, ...]:
+        """Where the issuers' keys are."""
+        return tuple(source for _, source in self._issuers.values())
+
+    def adopt(self, issuers: Sequence[tuple[IssuerRules, KeySource]]) -> None:
+        """Accept these from now on and no others; every token is verified anew. Raises ValueError as at the start."""
+        self._issuers = _by_name(issuers)
+        self._cache.clear()
 
     async def verify(self, token: Secret) -> Principal:
         """Raises TokenFault with a reason that is safe to show."""
@@ -48,6 +56,8 @@ class TokenVerifier:
         except UnknownKey:
             keys = await source.after_unknown(unverified_key_id(token))
             principal = verify(token, rules, keys, self._clock.now())
+        if self._issuers.get(principal.issuer) is not found:
+            return await self.verify(token)  # the configuration changed while keys were fetched
         self._cache[principal.token_id] = (principal, keys)
         while len(self._cache) > self._cache_size:
             self._cache.popitem(last=False)
@@ -59,9 +69,16 @@ class TokenVerifier:
         if entry is None:
             return None
         principal, keys = entry
-        _, source = self._issuers[principal.issuer]
-        if await source.current() is keys and self._clock.now() < principal.expires_at:
+        found = self._issuers.get(principal.issuer)  # None: verified while that issuer was taken away
+        if found and await found[1].current() is keys and self._clock.now() < principal.expires_at:
             self._cache.move_to_end(id)
             return principal
         self._cache.pop(id, None)
         return None
+
+
+def _by_name(issuers: Sequence[tuple[IssuerRules, KeySource]]) -> dict[str, tuple[IssuerRules, KeySource]]:
+    found = {rules.issuer: (rules, source) for rules, source in issuers}
+    if len(found) != len(issuers):
+        raise ValueError("two issuers have the same iss: merge them into one")
+    return found

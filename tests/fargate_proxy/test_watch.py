@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -81,14 +82,20 @@ async def test_a_changed_file_reloads(tmp_path: Path, monkeypatch) -> None:
 
 
 async def test_an_invalid_configuration_keeps_the_old_one_and_says_so(caplog) -> None:
-    async def bad() -> None:
+    async def bad() -> Sequence[str]:
         raise ConfigFault((Problem("gateway.yaml", 3, "no such thing"),))
 
-    async def good() -> None: ...
+    async def good() -> Sequence[str]:
+        return ()
+
+    async def in_part() -> Sequence[str]:
+        return ("listen", "tls")
 
     assert await reload_or_keep(bad) is False
     assert "gateway.yaml:3: no such thing" in caplog.text
     assert await reload_or_keep(good) is True
+    assert await reload_or_keep(in_part) is True
+    assert "except for listen, tls: restart" in caplog.text
 
 
 async def test_abandoned_recordings_are_completed_from_the_start_on_and_problems_told_once(
@@ -138,7 +145,7 @@ async def test_what_runs_for_ever_begins_anew_after_a_defect(
 
 @pytest.mark.parametrize("fault", [OSError("gone"), ValueError("half a file")])
 async def test_a_configuration_that_does_not_read_keeps_the_old_one(fault: Exception) -> None:
-    async def load() -> None:
+    async def load() -> Sequence[str]:
         raise fault
 
     assert not await reload_or_keep(load)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -19,6 +20,19 @@ KEYS = key_set(ec.generate_private_key(ec.SECP256R1()).public_key())
 
 async def fetch(address: str, limit: int) -> bytes:
     raise AssertionError("nothing is fetched to find out who is accepted")
+
+
+def test_sources_of_issuers_that_stay_as_they_are_are_taken_over() -> None:
+    def of(*sections: Mapping[str, object], before: Any = ()) -> list[Any]:
+        identity = Identity.model_validate({"issuers": sections, "saml": {"corp": CORP}})
+        return [source for _, source in accepted(identity, fetch, lambda: 0.0, lambda: KEYS, before)]
+
+    other = {"issuer": "https://other.example", "audience": "blastwall"}
+    first, second, own = of(ISSUER, other)
+    assert of(other, ISSUER, before=(first, second, own)) == [second, first, own]
+    for change in (("audience", "b"), ("jwks_url", "https://idp.example/keys"), ("keys_max_age_minutes", 5.0)):
+        changed, same, _ = of({**ISSUER, change[0]: change[1]}, other, before=(first, second, own))
+        assert changed is not first and same is second
 
 
 def given(own: Any, **saml: Any) -> list[Any]:

@@ -170,3 +170,37 @@ async def test_one_issuer_that_is_down_does_not_close_the_other(issuers, clock):
 
 def test_the_default_rules_admit_no_symmetric_algorithm():
     assert all(not name.startswith("HS") for name in IssuerRules("i", "a").algorithms | keys_module.ALGORITHMS)
+
+
+async def test_an_issuer_that_is_taken_away_opens_nothing_any_more(issuers, clock, counted):
+    first, second = ((issuer.rules(), FixedKeys(issuer.key_set())) for issuer in issuers)
+    verifier = TokenVerifier([first, second], clock)
+    gone, stays = (Secret(issuer.mint("a")) for issuer in issuers)
+    assert (await verifier.verify(gone)).issuer == issuers[0].issuer
+    await verifier.verify(stays)
+    verifier.adopt([second])
+    with pytest.raises(TokenFault, match="not one this gateway trusts"):
+        await verifier.verify(gone)
+    assert (await verifier.verify(stays)).issuer == issuers[1].issuer
+    assert len(counted) == 3, "what was known under the rules of before is verified by those of now"
+    with pytest.raises(ValueError, match="same iss"):
+        verifier.adopt([second, second])
+    assert verifier.sources == (second[1],)
+
+
+async def test_what_is_being_verified_while_its_issuer_is_taken_away_is_refused(issuers, clock):
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    class Slow(FixedKeys):
+        async def current(self):
+            asked.set()
+            await answer.wait()
+            return await super().current()
+
+    verifier = TokenVerifier([(issuers[0].rules(), Slow(issuers[0].key_set()))], clock)
+    task = asyncio.create_task(verifier.verify(Secret(issuers[0].mint("a"))))
+    await asked.wait()
+    verifier.adopt([(issuers[1].rules(), FixedKeys(issuers[1].key_set()))])
+    answer.set()
+    with pytest.raises(TokenFault, match="not one this gateway trusts"):
+        await task
