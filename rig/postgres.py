@@ -310,7 +310,9 @@ class EmbeddedPostgres:
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
         assert self._lock is not None
-        with (self.directory / "server.log").open("ab") as log:
+        # Its owner's alone: the server logs the texts of statements that fail, and values in its errors.
+        with open(self.directory / "server.log", "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as log:
+            os.fchmod(log.fileno(), 0o600)  # one that an earlier version made
             self._warden = subprocess.Popen(
                 warden.command(command, uid=uid, gid=gid, end_with=signal.SIGINT),
                 stdin=subprocess.PIPE,

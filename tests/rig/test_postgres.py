@@ -71,6 +71,15 @@ def test_a_wrong_password_is_refused(postgres18: EmbeddedPostgres) -> None:
         psycopg.connect(postgres18.dsn(password="wrong"))
 
 
+def test_its_log_is_its_owners_alone(postgres18: EmbeddedPostgres) -> None:
+    """Statements that fail stand in it as they are."""
+    with pytest.raises(psycopg.Error), psycopg.connect(postgres18.dsn()) as connection:
+        connection.execute("SELECT 'a value'::int")
+    log = postgres18.directory / "server.log"
+    assert "a value" in log.read_text()
+    assert log.stat().st_mode & 0o777 == 0o600
+
+
 def test_it_listens_on_loopback_only(postgres18: EmbeddedPostgres) -> None:
     assert postgres18.psql("SHOW listen_addresses") == "127.0.0.1"
     assert postgres18.psql("SHOW unix_socket_directories") == ""
