@@ -46,6 +46,7 @@ from fargate_proxy.crowd import Crowd, Crowded, Displaced
 from fargate_proxy.decider import Asking, Decider
 from fargate_proxy.endings import Endings
 from fargate_proxy.failures import BestEffort, tell
+from fargate_proxy.glass import reason_given
 from fargate_proxy.ledger import BudgetSpent, Ledger
 from fargate_proxy.pipeline import Road, accepted
 from fargate_proxy.watch import Watch
@@ -58,8 +59,6 @@ GREET_SECONDS = 30.0
 CONNECT_SECONDS = 30.0
 #: What is under way when a session ends has this long to stop before its connection is closed all the same (seconds).
 STOP_SECONDS = 10.0
-#: An agent asks to break the glass by an application name that begins so; what follows is its reason.
-BREAK_GLASS = "break-glass:"
 
 
 @dataclass(slots=True)
@@ -171,8 +170,15 @@ class Gateway:
         self, conversation: Conversation, hello: Hello, principal: Principal, target: Target, spec: ProtocolSpec
     ) -> None:
         """Its session, which may be one that other connections have."""
+        name = hello.attributes.get("application_name", "")
+        glass = reason_given(name, principal, self.bundle.config.break_glass.groups)
+        if isinstance(glass, Denial):
+            log.warning("%s at %s", glass.reason, target.name)
+            await self._note_refusal(hello, spec, glass.reason)
+            await conversation.refuse(glass)
+            return
         try:
-            session = await self.ports.sessions.open(principal, target, self._break_glass(principal, hello))
+            session = await self.ports.sessions.open(principal, target, glass)
         except TokenFault as fault:
             await self._note_refusal(hello, spec, str(fault))
             await conversation.refuse(Denial(DenialCode.IDENTITY, str(fault), _way_out(fault)))
@@ -186,13 +192,6 @@ class Gateway:
             await self.journal.refused_login(spec.manifest.name, hello.target, client, reason)
         except RecordingFault as fault:
             log.error("a refused login could not be recorded: %s", fault)
-
-    def _break_glass(self, principal: Principal, hello: Hello) -> str | None:
-        name = hello.attributes.get("application_name", "")
-        reason = name.removeprefix(BREAK_GLASS).strip()
-        if not name.startswith(BREAK_GLASS) or not reason:
-            return None
-        return reason if principal.groups & frozenset(self.bundle.config.break_glass.groups) else None
 
     async def _attend(
         self, conversation: Conversation, hello: Hello, principal: Principal, target: Target, session: Session
