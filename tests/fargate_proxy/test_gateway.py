@@ -410,10 +410,8 @@ async def test_the_glass_is_broken_only_by_its_group_and_with_a_reason(
     play.principal = replace(AGENT, groups=frozenset(groups))
     _, task = serve(play, bundle)
     await finish(task)
-    told = [fields["reason"] for event, fields in play.events if event == "break_glass"]
-    assert told == ([broken] if broken else [])
-    turned_away = [type(one) for one in play.closed] == [Denial]
-    assert turned_away == (name != "psql" and not broken), "an ordinary session is not what was asked for"
+    assert [given["reason"] for event, given in play.events if event == "break_glass"] == ([broken] if broken else [])
+    assert ([type(one) for one in play.closed] == [Denial]) == (name != "psql" and not broken)
 
 
 async def test_an_idle_session_whose_recording_fails_ends_and_an_audit_event_says_so(bundle: Bundle) -> None:
