@@ -19,11 +19,12 @@ from mypy_extensions import i64
 from blastwall.conversation import Road, Waiting
 from blastwall.errors import ProtocolViolation
 from blastwall.model import Chunk, Denial, Masked, Parameter, Permit
-from blastwall.protocols.postgres import requests
-from blastwall.protocols.postgres.exchange import LONG_TEXT, Cold, PostgresExchange, Reader
-from blastwall.protocols.postgres.handlers import Detour, Handlers
+from blastwall.protocols.postgres import inflow, requests
+from blastwall.protocols.postgres.exchange import LONG_TEXT, Cold, Detour, PostgresExchange, Reader, Unsettled
+from blastwall.protocols.postgres.handlers import Handlers
 from blastwall.protocols.postgres.legs import Legs
 from blastwall.protocols.postgres.requests import Parse, Query
+from blastwall.protocols.postgres.settling import settled
 from blastwall.wire.wire import Stepper
 
 #: How often a text is read beside the event loop, when the session changes meanwhile, before it is read in place.
@@ -136,6 +137,10 @@ class PostgresChannel(Stepper):
                     self._event = event
                     self._warm(cold.text, cold.values, ())
                     return True
+                except Unsettled:
+                    self._event = event
+                    self._rest = self._settle()
+                    return True
                 except Detour:
                     self._rest = self._take_detour(PostgresExchange(legs, None))
                     return True
@@ -204,6 +209,20 @@ class PostgresChannel(Stepper):
         assert self._road is not None
         admitted = self._road.admit(exchange)
         await self._road.follow(exchange, await admitted.rest if isinstance(admitted, Waiting) else admitted)
+
+    async def _settle(self) -> None:
+        """Have the server answer what the batch has asked so far, and look at what that changed."""
+        legs = self._legs
+        legs.guarded = settled(legs, self._reader)
+        await self._take_detour(PostgresExchange(legs, None))
+        if legs.answers.skipping:  # up to the Sync, and the message at hand with it
+            self._event = None
+        elif self._event is not None and legs.answers.copying_in:
+            try:
+                inflow.judge(self._event)
+            except ProtocolViolation as violation:
+                self._event = None
+                self._handlers.end_with(violation)
 
     def _relay(self, chunk: Chunk) -> bool:
         """Relay a chunk; returns whether something has to be awaited for that."""

@@ -28,6 +28,7 @@ __all__ = [
     "classify_tree",
     "declared",
     "offline",
+    "undoes",
     "undoing",
     "written",
 ]
@@ -237,16 +238,16 @@ def _made_unknown(facts: Facts, reason: str, flag: str) -> Facts:
 
 def undoing(finding: Finding) -> bool:
     """Whether a catalogue that holds what its transaction made may be gone once the text has run."""
-    return any(_undoes(one) for one in finding.statements)
+    return any(undoes(one) for one in finding.statements)
 
 
-def _undoes(one: StatementFinding) -> bool:
+def undoes(one: StatementFinding) -> bool:
     return one.kind == "transaction" and one.facts.verb in _UNDOING
 
 
 def _after(one: StatementFinding, surroundings: Surroundings) -> Surroundings:
     """The surroundings of the next statement of the same text."""
-    if surroundings.uncommitted and _undoes(one):
+    if surroundings.uncommitted and undoes(one):
         return replace(surroundings, undone=True)
     if one.kind == "prepare":
         return replace(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from blastwall.errors import ProtocolViolation
 from blastwall.model import Permit
-from blastwall.protocols.postgres.classify import StatementFinding
+from blastwall.protocols.postgres.classify import StatementFinding, undoes
 from blastwall.protocols.postgres.names import Names, Portal, Prepared, TooMany
 from blastwall.sql.rename import Names as Touched
 
@@ -25,10 +25,10 @@ def consequence(
     """What is to be called when the server completes one statement of a text; None: it changes nothing here.
 
     ``minted`` are the upstream names of what the text defines, ``masked`` is the text with the masks in it, and
-    ``soil`` says that the catalogue may be another one now.
+    ``soil`` says that the catalogue may be another one now, or, of what undoes, the one that was before.
     """
     actions: list[Callable[[], None]] = []
-    if part.changes_catalogue:
+    if part.changes_catalogue or undoes(part):
         actions.append(soil)
     if touched is not None:
         name = touched.defines_statement

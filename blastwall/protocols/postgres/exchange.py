@@ -29,6 +29,14 @@ class Cold(Exception):
         self.values = values
 
 
+class Detour(Exception):
+    """``Legs.guarded`` is to be followed before the next message is read."""
+
+
+class Unsettled(Exception):
+    """What was asked in this batch may change what the message at hand means: it is handled once that is known."""
+
+
 class Nothing:
     """An iterator over no chunks: what a staged statement yields."""
 
@@ -168,4 +176,8 @@ class Reader:
         raise AssertionError("whoever has it says what it does")
 
     async def refresh(self) -> None:
+        raise AssertionError("whoever has it says what it does")
+
+    async def catch_up(self) -> None:
+        """In the midst of a batch of which all was answered: look at what its statements changed, if they did."""
         raise AssertionError("whoever has it says what it does")

@@ -12,7 +12,7 @@ from blastwall.protocols.postgres import inflow, messages, requests
 from blastwall.protocols.postgres.answers import IDLE, IN_TRANSACTION, Expected, Step
 from blastwall.protocols.postgres.bound import Bounds
 from blastwall.protocols.postgres.brief import briefs
-from blastwall.protocols.postgres.exchange import LONG_TEXT, Cold, PostgresExchange, Reader
+from blastwall.protocols.postgres.exchange import LONG_TEXT, Cold, Detour, PostgresExchange, Reader, Unsettled
 from blastwall.protocols.postgres.failing import Failing
 from blastwall.protocols.postgres.legs import Legs
 from blastwall.protocols.postgres.names import Portal, Prepared, TooMany, Unmade
@@ -42,10 +42,6 @@ _END_DESCRIBED: Final = messages.END_DESCRIBED
 DESCRIBED: Final = 3
 
 
-class Detour(Exception):
-    """``Legs.guarded`` is to be followed before the next message is read."""
-
-
 class Handlers:
     """Reads the client's messages of one connection and knows what each asks for. ``ended``: it will send no more."""
 
@@ -65,7 +61,7 @@ class Handlers:
         legs.copy_event = self.copy_event
 
     def handle(self, event: requests.Event) -> PostgresExchange | None:
-        """What the message asks for, None when it is staged or answered. Raises ProtocolViolation, Detour and Cold."""
+        """What the message asks for, None: staged or answered. Raises ProtocolViolation, Detour, Cold, Unsettled."""
         # The frequent ones without the table, and by their own names: through their module each costs a look-up.
         if type(event) is Query:
             return self._query(event)
@@ -102,11 +98,8 @@ class Handlers:
         legs.down_wire.consumed()
         if self.wrote and legs.answers.at_rest and legs.answers.status == IDLE:
             self.wrote = False  # the locks went with the transaction, which may have been an implicit one
-        if event is not None and legs.answers.copying_in and type(event) not in COPY_EVENTS:
-            raise ProtocolViolation(
-                f"unexpected message {type(event).__name__} during COPY from stdin: send CopyDone or CopyFail first",
-                code="08P01",
-            )
+        if event is not None and legs.answers.copying_in:
+            inflow.judge(event)
         return event
 
     @property
@@ -125,7 +118,15 @@ class Handlers:
             self._reader.spoil(self._number + 1, f"the text is not valid UTF-8 (byte {fault.start}): send UTF-8")
         return text.decode("utf-8", "backslashreplace")
 
+    def _settle(self) -> None:
+        """Raises Unsettled while the batch is open whose statements may change what the next one means."""
+        if not self._legs.answers.at_rest:
+            raise Unsettled
+        self._legs.unsettled = False
+
     def _statement(self, words: str, kind: StatementKind, name: str) -> Statement:
+        if self._legs.unsettled:
+            self._settle()
         self._number += 1
         return Statement(words, kind, (), self._reader.surroundings(words), self._number, name)
 
@@ -228,6 +229,8 @@ class Handlers:
         if client and client in names.portals:
             self.failing.fail_with("42P03", f'cursor "{client}" already exists')
             return None
+        if self._legs.unsettled:
+            self._settle()
         reader = self._reader
         text = prepared.text
         treatment = prepared.treatment
@@ -301,7 +304,7 @@ class Handlers:
         if end == DESCRIBED:
             answers.ask(Step.DESCRIBE_PORTAL, number, (), None, False, None)
             portal.described = True
-        answers.ask(Step.EXECUTE, number, effects, None, False, None)
+        answers.ask(Step.EXECUTE, number, effects, None, prepared.rewritten, None)
         answers.ask(Step.SYNC, number, (), None, False, None)
         return True
 
@@ -354,8 +357,10 @@ class Handlers:
             marking = Marking((portal.brief,), portal)
             if not portal.described and (portal.brief.touches or not portal.known):
                 self._ask_columns(portal)
+        legs.unsettled = legs.unsettled or len(portal.effects) > 0
         legs.stage(messages.execute(portal.upstream.encode(), max_rows))
-        legs.answers.ask(Step.EXECUTE, portal.number, portal.effects, None, False, marking)
+        rewritten = portal.prepared is not None and portal.prepared.rewritten
+        legs.answers.ask(Step.EXECUTE, portal.number, portal.effects, None, rewritten, marking)
 
     def _close(self, event: requests.Close) -> None:
         name = event.name.decode("utf-8", "backslashreplace")
@@ -433,11 +438,6 @@ class Handlers:
 
 #: Message types that ask for something more: Query, Parse, Bind, FunctionCall.
 STATEMENTS: Final = b"QPBF"
-
-#: What a client may send while the server waits for its COPY data; the server ignores Flush and Sync there.
-COPY_EVENTS: Final = frozenset(
-    {requests.CopyData, requests.CopyDone, requests.CopyFail, requests.Flush, requests.Sync, requests.Terminate}
-)
 
 HANDLERS: Final[Mapping[type, Handler]] = {
     requests.Close: Handlers._close,

@@ -62,6 +62,7 @@ class Legs:
         self.local: list[Chunk] = []  # one or two: a queue of its own kind costs more to look at
         self.cancelled = False
         self.waiting = False  # the client's statement is held for a person
+        self.unsettled = False  # of an open batch something was asked to run that may change what texts mean
         self.guarded: AsyncIterator[Chunk] | None = None  # what the next exchange has instead of its results
         self.note: Note = _silent
         self.keeper: Keeper | None = None  # None: what approved changes touch is not kept

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from blastwall.errors import ClientFault, UpstreamFault
+from blastwall.errors import ClientFault
 from blastwall.masking.plan import Plan
 from blastwall.masking.rules import Rules
 from blastwall.model import Effect, Facts, Parameter, Permit, Statement, StatementKind
@@ -22,14 +22,17 @@ from blastwall.protocols.postgres.answers import FAILED, IDLE
 from blastwall.protocols.postgres.classify import (
     Classifier,
     Finding,
+    StatementFinding,
     Surroundings,
     declared,
+    undoes,
     undoing,
     written,
 )
 from blastwall.protocols.postgres.consequences import consequence
 from blastwall.protocols.postgres.exchange import Reader
 from blastwall.protocols.postgres.legs import Legs
+from blastwall.protocols.postgres.looking import ask_row, load
 from blastwall.protocols.postgres.names import Prepared
 from blastwall.protocols.postgres.options import Options
 from blastwall.protocols.postgres.remembered import REMEMBERED, Remembered, bounded
@@ -56,8 +59,6 @@ _OUTDATED: Final = (
 #: Characters of texts that a connection remembers; statements with minted names, whether staged or refused.
 KEPT_TEXT: Final = 512 * 1024
 MINTED: Final = 64
-#: How often a catalogue that changes while it is read is read again.
-ATTEMPTS: Final = 5
 
 
 class SessionReader(Reader, Texts):
@@ -357,12 +358,20 @@ class SessionReader(Reader, Texts):
             return ()
         touched = read.touched if read.naming else (None,) * len(finding.statements)
         return tuple(
-            consequence(self._names, part, names, minted, text, finding.masked, permit, number, self._soil)
+            consequence(self._names, part, names, minted, text, finding.masked, permit, number, self._spoil_by(part))
             for part, names in zip(finding.statements, touched, strict=True)
         )
 
+    def _spoil_by(self, part: StatementFinding) -> Callable[[], None]:
+        return self._take_back if undoes(part) else self._soil
+
     def _soil(self) -> None:
         self._soiled = True
+
+    def _take_back(self) -> None:
+        """What the transaction changed is gone. Its portal may have been made long before, when that was not there."""
+        if self._dirty_transaction:
+            self._soiled = True
 
     # -- the catalogue
 
@@ -374,16 +383,24 @@ class SessionReader(Reader, Texts):
         """
         if not self.stale:
             return
-        status = self._legs.answers.status
         if not self._soiled and not self._dirty_transaction and await self._unchanged():
             return
-        path, user, version, temporary = await self._ask_row(snapshot.SESSION)
+        await self._look_again()
+
+    async def catch_up(self) -> None:
+        if self._soiled:
+            await self._look_again()
+
+    async def _look_again(self) -> None:
+        answers = self._legs.answers
+        path, user, version, temporary = await ask_row(self._legs, snapshot.SESSION)
         self._search_path = snapshot.listed(path)
         self._temp = frozenset(snapshot.listed(temporary))
         self._user = user
         self._server_version = int(version)
-        shared = status == IDLE
-        self._catalogue = await self._load(shared)
+        shared = answers.status == IDLE and answers.at_rest  # an open batch is a transaction of its own
+        place = (self._target, self._database)
+        self._catalogue, self._freshness = await load(self._legs, self._shelf, place, self._server_version, shared)
         if self._rules is not None:
             self._remask(with_views(self._rules.plan(self._catalogue), self._catalogue))
         self._known = None
@@ -394,7 +411,7 @@ class SessionReader(Reader, Texts):
         self._dirty_transaction = not shared
         self._looked_at = time.monotonic()
         if shared and not self._temp:
-            self._shelf.looked[(self._target, self._database)] = (self._looked_at, self._freshness)
+            self._shelf.looked[place] = (self._looked_at, self._freshness)
 
     def _remask(self, plan: Plan) -> None:
         """The masks as they are now. What was named under others does not run any more."""
@@ -411,39 +428,8 @@ class SessionReader(Reader, Texts):
             at = now
             if not self._temp:
                 self._shelf.looked[place] = (now, freshness)  # the others need not ask meanwhile
-            freshness = (await self._ask_row(snapshot.FRESHNESS))[0]
+            freshness = (await ask_row(self._legs, snapshot.FRESHNESS))[0]
             if not self._temp:
                 self._shelf.looked[place] = (now, freshness)
         self._looked_at = at
         return freshness == self._freshness
-
-    async def _load(self, shared: bool) -> Catalogue:
-        """The catalogue as it is now: the shared one if nothing changed, else read anew until it holds still."""
-        for _ in range(ATTEMPTS):
-            freshness = self._freshness = (await self._ask_row(snapshot.FRESHNESS))[0]
-            catalogue = self._shelf.find(self._target, self._database, freshness) if shared else None
-            if catalogue is not None:
-                return catalogue
-            sections = {name: await self._section(name, sql) for name, sql in snapshot.SECTIONS}
-            if (await self._ask_row(snapshot.FRESHNESS))[0] != freshness:
-                continue
-            catalogue = snapshot.assemble(sections)
-            if shared:
-                self._shelf.keep(self._target, self._database, freshness, catalogue)
-            return catalogue
-        raise UpstreamFault(f"the catalogue changed {ATTEMPTS} times while it was read: try again when that is over")
-
-    async def _section(self, name: str, sql: str) -> str:
-        if name not in snapshot.SYSTEM_SECTIONS:
-            return (await self._ask_row(sql))[0]
-        key = (self._target, str(self._server_version), name)
-        text = self._shelf.system.get(key)
-        if text is None:
-            text = self._shelf.system[key] = (await self._ask_row(sql))[0]
-        return text
-
-    async def _ask_row(self, sql: str) -> list[str]:
-        rows = await self._legs.ask(sql)
-        if len(rows) != 1:
-            raise UpstreamFault(f"the database answered {len(rows)} rows where one was expected")
-        return [(value or b"").decode("utf-8") for value in rows[0]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, TypeVar
 
 from blastwall.model import Value
-from blastwall.protocols.postgres.classify import Finding
+from blastwall.protocols.postgres.classify import Finding, undoing
 from blastwall.sql.amplification import BY_PARAMETER
 from blastwall.sql.rename import Names as Touched
 from blastwall.sql.rename import names as touched_names
@@ -24,7 +24,7 @@ BY_THE_RUN: Final = frozenset({"setting", BY_PARAMETER, "writes_masked"})
 
 class Remembered(Value):
     """``naming``: it is of a kind that may name or end what the session named; ``named``: it does name such a thing,
-    and goes upstream written anew with the gateway's name; ``changing``: it may change the catalogue;
+    and goes upstream written anew with the gateway's name; ``changing``: it may change the catalogue, or undo what did;
     ``session_names``: what it means depends on such names. All False for what does not parse. ``plain``: its facts are
     those of each run, whatever its parameters are and whatever the target allows to be set. ``pieces`` are those of its
     text (see ``skeleton.pieces``) where the finding is that of every text with the same; none elsewhere. ``touched``
@@ -41,7 +41,7 @@ class Remembered(Value):
         tree = finding.tree if self.naming else None
         self.touched: tuple[Touched, ...] = () if tree is None else touched_names(tree)
         self.named = any(names_one(touched) for touched in self.touched)
-        self.changing = parsed and finding.changes_catalogue
+        self.changing = parsed and (finding.changes_catalogue or undoing(finding))
         self.session_names = parsed and finding.session_names
         self.plain = finding.facts.flags.isdisjoint(BY_THE_RUN)
         self.pieces: list[bytes] | None = None

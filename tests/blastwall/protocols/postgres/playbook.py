@@ -97,6 +97,7 @@ class FakeReader(Reader):
         self.colds: set[str] = set()
         self.warmed: list[tuple[str, tuple[Parameter, ...], tuple[int, ...]]] = []
         self.treatments: dict[str, tuple[Treatment, ...]] = {}
+        self.caught_up = 0
 
     def find(self, text: str) -> Any:
         word = text.split()[0].upper() if text.split() else ""
@@ -119,7 +120,7 @@ class FakeReader(Reader):
         return {}
 
     def effects(self, text: str, permit: Permit, number: int, minted: Any) -> tuple[Callable[[], None] | None, ...]:
-        return ()
+        return (lambda: None,) if text.startswith("CREATE") else ()
 
     def surroundings(self, text: str) -> str:
         return "here"
@@ -131,6 +132,9 @@ class FakeReader(Reader):
         self.warmed.append((text, values, type_ids))
 
     async def refresh(self) -> None: ...
+
+    async def catch_up(self) -> None:
+        self.caught_up += 1
 
 
 def decide(statement: Statement) -> Permit | Denial:

@@ -16,6 +16,9 @@ from blastwall.protocols.postgres.remembered import REMEMBERED, Remembered, boun
         ("EXECUTE p", True, False, True),
         ("UPDATE t SET a = 1 WHERE CURRENT OF c", True, False, False),
         ("SELECT 1; CREATE TABLE t (a int)", True, True, False),
+        ("ROLLBACK", False, True, False),
+        ("ROLLBACK TO a", False, True, False),
+        ("COMMIT", False, False, False),
         ("this is no SQL", False, False, False),
     ],
 )
