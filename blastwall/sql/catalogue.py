@@ -221,8 +221,10 @@ class Catalogue:
             key = (function.schema, function.name)
             self._functions[key] = (*self._functions.get(key, ()), function)
         self._children: dict[int, tuple[int, ...]] = {}
+        self._parents: dict[int, tuple[int, ...]] = {}
         for parent, child in self.inherits:
             self._children[parent] = (*self._children.get(parent, ()), child)
+            self._parents[child] = (*self._parents.get(child, ()), parent)
         added: tuple[Function | Operator | Type, ...] = (*self.all_functions, *self.operators, *self.types)
         self._shadows = frozenset(each.name for each in added if each.oid >= FIRST_USER_OID)
 
@@ -287,14 +289,21 @@ class Catalogue:
 
     def children(self, oid: int) -> tuple[Relation, ...]:
         """Relations that inherit from it, directly or at any distance, partitions included; without itself."""
+        return self._kin(oid, self._children)
+
+    def parents(self, oid: int) -> tuple[Relation, ...]:
+        """Relations that it inherits from, directly or at any distance, or that it is a partition of."""
+        return self._kin(oid, self._parents) if oid in self._parents else ()
+
+    def _kin(self, oid: int, pairs: Mapping[int, Sequence[int]]) -> tuple[Relation, ...]:
         found: dict[int, Relation] = {}
-        waiting = list(self._children.get(oid, ()))
+        waiting = list(pairs.get(oid, ()))
         while waiting:
-            child = waiting.pop()
-            relation = self._relations_by_oid.get(child)
-            if relation is not None and child not in found and child != oid:
-                found[child] = relation
-                waiting.extend(self._children.get(child, ()))
+            each = waiting.pop()
+            relation = self._relations_by_oid.get(each)
+            if relation is not None and each not in found and each != oid:
+                found[each] = relation
+                waiting.extend(pairs.get(each, ()))
         return tuple(found[each] for each in sorted(found))
 
     def _find(

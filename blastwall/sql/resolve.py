@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast
 
 from blastwall.model import Effect
 from blastwall.sql.additions import additions
 from blastwall.sql.builtins import SYSTEM_PREFIX, system_relations
-from blastwall.sql.catalogue import SYSTEM_SCHEMA, TEMP_SCHEMA, Relation, clip
+from blastwall.sql.catalogue import SYSTEM_SCHEMA, TEMP_SCHEMA, Catalogue, Relation, clip
 from blastwall.sql.functions import function_table
+from blastwall.sql.limits import LIMITS
+from blastwall.sql.parser import Unparsed, parse
 from blastwall.sql.scope import SYSTEM_COLUMNS, Columns, Scope, Source, renamed
-from blastwall.sql.tree import Message, strings
+from blastwall.sql.tree import Message, strings, unwrap
 from blastwall.sql.walk import Walk
 
 INFORMATION_SCHEMA = "information_schema"
@@ -58,7 +61,8 @@ def _look_up(walk: Walk, database: str, schema: str, name: str) -> Found:
         return Found("table", shown, schema, problem=f"names another database ({database})", flag="unresolved")
     if name in walk.temp and schema in ("", TEMP_SCHEMA):
         own = catalogue.relation(TEMP_SCHEMA, name, ()) if catalogue is not None else None
-        return Found("temporary", f"{TEMP_SCHEMA}.{name}", TEMP_SCHEMA, own)
+        problem, flag, why = _view_body(walk, own) if own is not None and own.kind == "v" else ("", "", "")
+        return Found("temporary", f"{TEMP_SCHEMA}.{name}", TEMP_SCHEMA, own, problem, flag, why)
     if schema.startswith((TEMP_SCHEMA, "pg_toast")):
         return Found(
             "table", shown, schema, problem=f"names {shown}, which this session did not make", flag="unresolved"
@@ -177,7 +181,7 @@ def _call_in_view(walk: Walk, schema: str, name: str) -> tuple[str, str]:
 def read(walk: Walk, found: Found) -> None:
     """Record that the statement reads the relation."""
     ledger = walk.ledger
-    ledger.touch("table" if found.kind in ("temporary", "made") else found.kind, found.name, "read")
+    _touch(walk, found, "read")
     _mark(walk, found)
     if found.problem:
         walk.unknown(f"The statement {found.problem}.", found.flag)
@@ -185,10 +189,19 @@ def read(walk: Walk, found: Found) -> None:
         ledger.raise_to(Effect.ADMINISTER, f"Reads {found.name}, which {found.sensitive}.", "sensitive_catalogue")
 
 
+def _touch(walk: Walk, found: Found, access: str) -> None:
+    """Note the relation, and those whose rows its rows are as well: a rule about a table means its parts too."""
+    walk.ledger.touch("table" if found.kind in ("temporary", "made") else found.kind, found.name, access)
+    catalogue = walk.surroundings.catalogue
+    if found.relation is not None and catalogue is not None:
+        for parent in catalogue.parents(found.relation.oid):
+            walk.ledger.touch(_KINDS.get(parent.kind, "table"), f"{parent.schema}.{parent.name}", access)
+
+
 def write(walk: Walk, found: Found) -> None:
     """Record that the statement changes rows of the relation."""
     ledger = walk.ledger
-    ledger.touch("table" if found.kind in ("temporary", "made") else found.kind, found.name, "write")
+    _touch(walk, found, "write")
     _mark(walk, found)
     if found.kind == "system":
         ledger.raise_to(Effect.ADMINISTER, f"Writes to {found.name}, which is the database's own catalogue.")
@@ -196,15 +209,63 @@ def write(walk: Walk, found: Found) -> None:
         walk.unknown(f"The statement {found.problem}.", found.flag)
     if found.kind in ("sequence", "materialized view"):
         walk.unknown(f"Writes to the {found.kind} {found.name}, which takes no rows.", "unlisted")
-    relation = found.relation
-    if relation is None:
-        return
     catalogue = walk.surroundings.catalogue
-    family = (relation, *catalogue.children(relation.oid)) if catalogue is not None else (relation,)
-    if any(each.has_rules for each in family):
-        walk.unknown(f"Writes to {found.name}, whose rules turn the statement into others.", "rules")
-    if any(each.has_triggers for each in family):
+    if found.relation is None or catalogue is None:
+        return
+    changed = (found.relation, *beneath(catalogue, found.relation))
+    for each in changed[1:]:
+        ledger.touch(_KINDS[each.kind], f"{each.schema}.{each.name}", "write")
+    family = [(each, *catalogue.children(each.oid)) for each in changed]
+    for each, *parts in family:
+        if any(part.has_rules for part in (each, *parts)):
+            walk.unknown(f"Writes to {each.schema}.{each.name}, whose rules turn the statement into others.", "rules")
+        foreign = next((part for part in parts if part.kind == "f"), None)
+        if foreign is not None:
+            walk.unknown(f"Writes to {found.name}, whose part {foreign.name} is a foreign table.", "foreign")
+    if any(part.has_triggers for parts in family for part in parts):
         ledger.flags.add("triggers")
+
+
+def beneath(catalogue: Catalogue, relation: Relation) -> tuple[Relation, ...]:
+    """The relations whose rows change where those of a view are changed: what the view is on, through views on views.
+
+    Where its query does not tell which that is, all that it reads.
+    """
+    found: dict[int, Relation] = {}
+    waiting = [relation]
+    while waiting:
+        view = waiting.pop()
+        if view.kind != "v":
+            continue
+        for oid in {oid for oid, _ in view.reads}:
+            each = catalogue.relation_by_oid(oid)
+            only = _only_table(view.definition)
+            if each is None or each.oid in found or each.kind not in _KINDS or (only and only != each.name):
+                continue
+            if each.schema not in (SYSTEM_SCHEMA, INFORMATION_SCHEMA):
+                found[each.oid] = each
+                waiting.append(each)
+    return tuple(found.values())
+
+
+@lru_cache(maxsize=256)
+def _only_table(definition: str) -> str:
+    """The name of the only relation in the FROM of a view's query; "" when there are others, or it cannot be told."""
+    if not definition or len(definition) > LIMITS.parse_inline_bytes:
+        return ""
+    try:
+        statement = unwrap(parse(definition).statements[0].stmt)
+    except (Unparsed, IndexError):
+        return ""
+    if (
+        statement is None
+        or type(statement).__name__ != "SelectStmt"
+        or statement.op > 1
+        or len(statement.from_clause) != 1
+    ):
+        return ""
+    item = unwrap(statement.from_clause[0])
+    return clip(item.relname) if item is not None and type(item).__name__ == "RangeVar" else ""
 
 
 def _mark(walk: Walk, found: Found) -> None:
