@@ -236,6 +236,7 @@ class DenialCode(StrEnum):
     EXPIRED = "expired"  # nobody decided in time
     WITHDRAWN = "withdrawn"  # the agent cancelled or went away
     BUDGET = "budget"  # a session limit is used up
+    CROWD = "crowd"  # there are as many at a time as there may be
     BOUND = "bound"  # it changed more rows than were approved, or nobody could count them: rolled back
     IDENTITY = "identity"  # the token does not open this
     SHUTDOWN = "shutdown"  # the gateway ends; another takes the next connection

@@ -164,7 +164,7 @@ class Gateway:
                 await self._join(conversation, hello, principal, target, spec)
         except Crowded as fault:
             await self._note_refusal(hello, spec, str(fault))
-            await conversation.refuse(Denial(DenialCode.BUDGET, str(fault), "Close one, and connect again."))
+            await conversation.refuse(Denial(DenialCode.CROWD, str(fault), "Close one, and connect again."))
 
     async def _join(
         self, conversation: Conversation, hello: Hello, principal: Principal, target: Target, spec: ProtocolSpec

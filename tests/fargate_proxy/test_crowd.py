@@ -74,6 +74,6 @@ async def test_an_agent_with_all_its_connections_is_told_so(bundle: Bundle) -> N
             others.enter_context(gateway.crowd.attending(ROBOT, bundle.targets["shop"]))
         await finish(task)
     (denial,) = play.closed
-    assert denial is not None and denial.code is DenialCode.BUDGET
+    assert denial is not None and denial.code is DenialCode.CROWD
     assert "64 connections to shop" in denial.reason
     assert not play.intents, "no session was opened"
