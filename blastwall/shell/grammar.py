@@ -34,7 +34,9 @@ MOST_WORDS: Final = 512
 MOST_COMMANDS: Final = 16  # in one pipeline
 MOST_OF_ALL: Final = 64  # commands in one line, loops counted out
 
-#: Stand in a word's text for what only the host knows: no line that is read holds these characters.
+#: Stand in a word's text for what only the host knows, and in an argument for the home directory, wherever the command
+#: runs: no line that is read holds these characters.
+HOME: Final = "\x01"
 STATUS: Final = "\x02"
 PRINTED: Final = "\x03"
 

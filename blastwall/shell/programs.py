@@ -10,14 +10,14 @@ import posixpath
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from blastwall.model import SEVERITY, Effect
-from blastwall.shell import paths
-from blastwall.shell.grammar import STATUS
+from blastwall.shell import paths, repositories
+from blastwall.shell.grammar import HOME, STATUS
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,8 @@ class _Found:
 
 def use(name: str, arguments: tuple[str, ...]) -> Use:
     """What the program does with these arguments. Never raises."""
+    if name in _table()["harmless"].get(" ".join(arguments), ()):
+        return Use(Effect.READ)
     why = _refused().get(name)
     schema = _schemas().get(name)
     if why is not None:
@@ -71,10 +73,12 @@ def use(name: str, arguments: tuple[str, ...]) -> Use:
             return _expression(schema, arguments)
         if schema.get("style") == "lines":
             return _whole(schema, arguments)
+        if schema.get("style") == "git":
+            return _git(schema, arguments)
         if schema.get("style") == "test":
             return _test(schema, arguments)
         return _judged(name, schema, arguments)
-    except _Unlisted as unlisted:
+    except (_Unlisted, repositories.Unlisted) as unlisted:
         return Use(Effect.UNKNOWN, f"{name}: {unlisted}.", frozenset({"unlisted_option"}))
 
 
@@ -116,7 +120,7 @@ def _table() -> Mapping[str, Any]:
 def _schemas() -> Mapping[str, Mapping[str, Any]]:
     found: dict[str, Mapping[str, Any]] = {}
     for name, schema in _table().items():
-        if name not in ("refused", "pieces", "wrappers"):
+        if name not in ("refused", "pieces", "wrappers", "harmless"):
             found.update(dict.fromkeys((name, *schema.get("same", ())), schema))
     return found
 
@@ -178,6 +182,34 @@ def _moved(
         places += [(f"{last}/{posixpath.basename(source.rstrip('/'))}", f"{last}/.") for source in sources]
     trees = schema["moves"] == "trees" or recursive or found.has(schema.get("links", []))
     return tuple(sources) if trees else (), tuple(places)
+
+
+def _git(schema: Mapping[str, Any], arguments: tuple[str, ...]) -> Use:
+    """git(1): one of the listed subcommands, with what it would run switched off."""
+    asked = repositories.opened(arguments)
+    chosen = schema["commands"].get(asked.command)
+    if chosen is None:
+        raise _Unlisted(f"the subcommand {asked.command!r} is not on the list")
+    if "lines" in chosen:
+        whole = _whole(chosen | {"effect": "read", "note": f"git {asked.command}"}, asked.rest)
+        return replace(whole, sent=repositories.sent(asked, list(asked.rest), [], [], shows=False))
+    before = asked.rest[: asked.rest.index("--")] if "--" in asked.rest else asked.rest
+    found = _read(chosen, before)
+    _values(chosen, found)
+    operands = found.operands
+    words = list(found.words)
+    if chosen.get("pattern"):
+        if not operands:
+            raise _Unlisted("no pattern is given")
+        words += ["-e", operands.pop(0)]
+    revisions, files = repositories.bound(chosen, operands, list(asked.rest[len(before) + 1 :]))
+    shows = bool(chosen.get("contents")) or found.has(chosen.get("shows", []))
+    directory = asked.directory or "."
+    named = [(directory, "read")] if asked.directory else []
+    named += [(file if file.startswith(("/", HOME)) else posixpath.join(directory, file), "read") for file in files]
+    words += chosen.get("guards", [])
+    sent = repositories.sent(asked, words, revisions, files, shows=shows)
+    return Use(Effect.READ, paths=tuple(named), contents=shows, sent=sent)
 
 
 def _test(schema: Mapping[str, Any], arguments: tuple[str, ...]) -> Use:

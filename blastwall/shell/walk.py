@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 
 from blastwall.model import SEVERITY, Effect
 from blastwall.shell.grammar import (
+    HOME,
     MOST_WORDS,
     PRINTED,
     STATUS,
@@ -38,8 +39,6 @@ MOST_ASKED: Final = 64  # directories whose names a line may need
 MOST_VISITS: Final = 512
 DEEPEST: Final = 3  # shells and wrappers, one in another
 
-#: Stands in an argument for the home directory, wherever the command runs.
-_HOME: Final = "\x01"
 _STANDARD: Final = re.compile("/(?:usr/)?s?bin/")  # nobody writes there unless a policy lets them administer
 _SHELLS: Final = frozenset({"sh", "bash", "dash"})
 _SHELL_OPTIONS: Final = frozenset({("-c",), ("-lc",), ("-l", "-c"), ("-ec",), ("-e", "-c")})
@@ -214,9 +213,9 @@ class Walk:
             return (replace(word, printed=lines),)
         if not word.pattern:
             return (word,)
-        pattern = _HOME + word.pattern[1:] if word.home else word.pattern
+        pattern = HOME + word.pattern[1:] if word.home else word.pattern
         place = next(iter(places))
-        if len(places) > 1 and not pattern.startswith(("/", _HOME)):
+        if len(places) > 1 and not pattern.startswith(("/", HOME)):
             raise Unreadable(f"{word.text} may be looked for in several directories; write the directory.")
         found = fitting(pattern, lambda path: self._names(joined(place, path)))
         if found is None:
@@ -243,9 +242,9 @@ def program(name: str) -> str:
 
 def joined(place: str, path: str) -> str:
     """A path as a command names it that runs in ``place``, from the login's directory on."""
-    if path.startswith(_HOME):
+    if path.startswith(HOME):
         return "." + path[1:]
-    path = path.replace(_HOME, ".")
+    path = path.replace(HOME, ".")
     return path if place == "." or path.startswith("/") else f"{place.rstrip('/')}/{path}"
 
 
@@ -301,13 +300,13 @@ def _opened(found: Use, redirections: tuple[Redirection, ...]) -> Use:
 
 
 def _marked(word: Word) -> str:
-    return _HOME + word.text[1:] if word.home else word.text
+    return HOME + word.text[1:] if word.home else word.text
 
 
 def _unmarked(text: str) -> Word:
-    return Word("." + text[1:], home=True) if text.startswith(_HOME) else Word(text)
+    return Word("." + text[1:], home=True) if text.startswith(HOME) else Word(text)
 
 
 def _shown(text: str) -> str:
     """A reason without the marks that arguments may have."""
-    return re.sub(f"[{_HOME}{STATUS}{PRINTED}]", lambda found: "~" if found[0] == _HOME else "$(...)", text)
+    return re.sub(f"[{HOME}{STATUS}{PRINTED}]", lambda found: "~" if found[0] == HOME else "$(...)", text)

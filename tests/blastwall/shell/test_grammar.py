@@ -238,6 +238,8 @@ def test_a_shell_reads_the_same_words(shell: str, tmp_path: Path) -> None:
     @settings(max_examples=150, deadline=None)
     @given(_LINES)
     def compare(line: str) -> None:
+        if shell == "sh" and "&>" in line:
+            return  # there it is the end of a command in the background; ours means what bash's does
         text = "dump " + line
         try:
             read = parse(text)
