@@ -285,3 +285,10 @@ def test_listed_forms_of_small_programs_change_nothing(sandbox: Sandbox, program
     run()
     assert sandbox.seen() == before
     assert tried > 10
+
+
+@pytest.mark.parametrize("line", ['printf "$(cat said)" b', 'printf "x$(cat said)"', 'printf "$?%s" b'])
+def test_nothing_that_only_the_host_knows_is_a_format(line: str) -> None:
+    """A file that says -va[$(...)] makes bash run what stands there: printf -v names a variable."""
+    assert judge(line, Bounds()).facts.effect is Effect.UNKNOWN
+    assert judge('printf "%s" "$(cat said)"', Bounds()).facts.effect is Effect.READ
