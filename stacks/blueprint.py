@@ -123,7 +123,9 @@ def draw(context: Mapping[str, Any], root: Path, cache: Path) -> Blueprint:
     if not given["lock_days"].isdecimal() or not SHORTEST_LOCK <= int(given["lock_days"]) <= LONGEST_LOCK:
         problems.append(_problem("lock_days", f"whole days from {SHORTEST_LOCK} to {LONGEST_LOCK}"))
     clients = _listed(given["clients"])
-    problems += [_problem("clients", f"{text!r} is no CIDR range such as 10.0.0.0/8") for text in clients if _off(text)]
+    problems += [
+        _problem("clients", f"{text!r} is no CIDR range of IPv4 such as 10.0.0.0/8") for text in clients if _off(text)
+    ]
     if given["rds_ca_sha256"] and not _SHA256.fullmatch(given["rds_ca_sha256"]):
         problems.append(_problem("rds_ca_sha256", "64 hexadecimal digits: the SHA-256 of the bundle that rds_ca names"))
     vpc = _vpc(context.get("vpc"), problems)
@@ -188,11 +190,11 @@ def _listed(text: str) -> tuple[str, ...]:
 
 
 def _off(text: str) -> bool:
+    """Whether it is no range as security groups take it: of IPv4, with its length, and no address within it."""
     try:
-        ipaddress.ip_network(text)
+        return str(ipaddress.IPv4Network(text)) != text
     except ValueError:
         return True
-    return False
 
 
 def _vpc(value: object, problems: list[Problem]) -> GivenVpc | None:

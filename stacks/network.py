@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
+from collections.abc import Iterator
+
 from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from blastwall.model import Target
 from stacks.blueprint import Blueprint
 from stacks.ports import inside
 
@@ -27,8 +31,8 @@ class NetworkStack(Stack):
     def __init__(self, scope: Construct, id: str, blueprint: Blueprint) -> None:
         super().__init__(scope, id, description="Blastwall: network", analytics_reporting=False)
         self._blueprint = blueprint
-        self.vpc, self.inside = self._given() if blueprint.vpc else self._made()
         self.range = blueprint.vpc.cidr if blueprint.vpc else RANGE
+        self.vpc, self.inside = self._given() if blueprint.vpc else self._made()
         self.balancer = self._group("Balancer", "the load balancer: agents connect to it")
         self.proxy = self._group("Proxy", "the tasks of the gateway")
         self.functions = self._group("Functions", "functions that reach targets or the spool")
@@ -73,6 +77,11 @@ class NetworkStack(Stack):
         )
         if isinstance(provider, ec2.NatInstanceProviderV2):
             provider.security_group.add_ingress_rule(ec2.Peer.ipv4(RANGE), ec2.Port.tcp(443), "HTTPS from inside")
+            for name, target, network in self._targets():
+                if not _inside(network):
+                    provider.security_group.add_ingress_rule(
+                        ec2.Peer.ipv4(RANGE), ec2.Port.tcp(target.port), f"to target {name}"
+                    )
         self._log_flows(vpc)
         inside = ec2.SubnetSelection(subnet_group_name="inside")
         if topology.endpoints:
@@ -132,10 +141,19 @@ class NetworkStack(Stack):
             group.add_egress_rule(everywhere, ec2.Port.tcp(443), "AWS APIs and issuers' keys")
             group.add_egress_rule(self.spool, ec2.Port.tcp(_EFS_PORT), "the spool")
             self.spool.add_ingress_rule(group, ec2.Port.tcp(_EFS_PORT), "recordings under way")
-            for name, target in sorted(self._blueprint.bundle.targets.items()):
-                for network in self._networks(name):
-                    group.add_egress_rule(ec2.Peer.ipv4(network), ec2.Port.tcp(target.port), f"target {name}")
+            for name, target, network in self._targets():
+                peer = ec2.Peer.ipv6(network) if ":" in network else ec2.Peer.ipv4(network)
+                group.add_egress_rule(peer, ec2.Port.tcp(target.port), f"target {name}")
 
-    def _networks(self, target: str) -> tuple[str, ...]:
-        """Where a target is: its ``networks`` in the configuration, or this network's range."""
-        return self._blueprint.bundle.config.targets[target].networks or (self.range,)
+    def _targets(self) -> Iterator[tuple[str, Target, str]]:
+        """Each target with each place where it is: its ``networks`` in the configuration, or this network's range."""
+        bundle = self._blueprint.bundle
+        for name, target in sorted(bundle.targets.items()):
+            for network in bundle.config.targets[name].networks or (self.range,):
+                yield name, target, network
+
+
+def _inside(network: str) -> bool:
+    """Whether it is part of the network that is made here."""
+    found = ipaddress.ip_network(network)
+    return isinstance(found, ipaddress.IPv4Network) and found.subnet_of(ipaddress.IPv4Network(RANGE))

@@ -104,9 +104,9 @@ def summary(filed: Filed, kind: Kind, now: float) -> str:
 
 
 def mail(filed: Filed, kind: Kind, page: str, now: float) -> tuple[str, str]:
-    """Subject (at most 100 ASCII characters, as SNS wants it) and text."""
+    """Subject (ASCII, fewer than 100 characters, as SNS wants it) and text."""
     line = summary(filed, kind, now)
-    subject = line.encode("ascii", "replace").decode("ascii")[:97] + ("..." if len(line) > 97 else "")
+    subject = line.encode("ascii", "replace").decode("ascii")[:96] + ("..." if len(line) > 96 else "")
     if kind is Kind.DECIDED:
         return subject, f"{line}\n{visible(filed.status.note)}\n\n{link(page, filed.request.id)}\n"
     view = _outside(filed.request)

@@ -20,7 +20,7 @@ from blastwall.errors import UpstreamFault
 from blastwall.model import Secret
 
 KEY_SECONDS: Final = 60.0
-_INSTANCE: Final = re.compile(r"m?i-[0-9a-f]{8,17}")
+_INSTANCE: Final = re.compile(r"i-[0-9a-f]{8,17}")  # AWS takes no machine of Systems Manager (mi-) here
 _USER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,31}")
 
 

@@ -88,7 +88,7 @@ class InstanceConnectCredential(_Section):
 
     kind: Literal["instance_connect"]
     user: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9._-]{0,31}$")]
-    instance: Annotated[str, StringConstraints(pattern=r"^m?i-[0-9a-f]{8,17}$")]
+    instance: Annotated[str, StringConstraints(pattern=r"^i-[0-9a-f]{8,17}$")]
     region: Region
 
 

@@ -56,6 +56,8 @@ def test_lists_are_split_and_the_network_may_be_text_or_an_object(tmp_path: Path
         ({"lock_days": "0"}, "whole days from 1"),
         ({"lock_days": "a year"}, "whole days from 1"),
         ({"clients": "10.0.0.1/8"}, "'10.0.0.1/8' is no CIDR range"),
+        ({"clients": "10.0.0.0"}, "'10.0.0.0' is no CIDR range"),
+        ({"clients": "fd00::/8"}, "'fd00::/8' is no CIDR range of IPv4"),
         ({"vpc": "vpc-1"}, "write a JSON object such as"),
         ({"vpc": {**VPC, "azs": ["a"]}}, "one private subnet in each of at least two azs"),
         ({"vpc": {**VPC, "cidr": "10"}}, "give its cidr"),

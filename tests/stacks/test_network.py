@@ -1,8 +1,18 @@
 """Who can reach whom: agents the load balancer, it the tasks, tasks and functions the targets, nobody anything else."""
 
+import json
+from pathlib import Path
 from typing import Any
 
+from aws_cdk import App
+from aws_cdk.assertions import Template
+
+from stacks.blueprint import draw
+from stacks.network import NetworkStack
 from tests.stacks.deployment import Deployment, plain
+
+ROOT = Path(__file__).parents[2]
+SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:away-AbCdEf"
 
 
 def rules(deployment: Deployment, direction: str) -> dict[str, set[tuple[str, int]]]:
@@ -86,3 +96,35 @@ def test_no_template_looks_anything_up(every: list[Deployment]) -> None:
     for deployment in every:
         assert '"missing"' not in (deployment.folder / "manifest.json").read_text()
         assert "aws://unknown-account/unknown-region" in (deployment.folder / "manifest.json").read_text()
+
+
+def test_targets_elsewhere_are_reached_by_their_own_address_and_through_the_nat_instance(tmp_path: Path) -> None:
+    """A host beyond the network is on its own port: what forwards packets must take that, too."""
+    away = {
+        "protocol": "postgres",
+        "host": "db.example.com",
+        "port": 5433,
+        "networks": ["203.0.113.0/24", "2001:db8::/64"],
+    }
+    inside = {**away, "port": 5434, "networks": ["10.80.9.0/24"]}
+    credential = {"kind": "static", "user": "agent", "secret_arn": SECRET}
+    (tmp_path / "more.json").write_text(
+        json.dumps(
+            {"targets": {"away": {**away, "credential": credential}, "near": {**inside, "credential": credential}}}
+        )
+    )
+    context = {"topology": "dev", "config": "tests/stacks/config", "rds_ca_sha256": "0" * 64}
+    blueprint = draw({**context, "overrides": str(tmp_path / "more.json")}, ROOT, tmp_path)
+    stack = NetworkStack(App(outdir=str(tmp_path / "out"), analytics_reporting=False), "Network", blueprint)
+    template = Template.from_stack(stack).to_json()["Resources"]
+    groups = {
+        plain(id): item["Properties"] for id, item in template.items() if item["Type"] == "AWS::EC2::SecurityGroup"
+    }
+    opened = {
+        (rule.get("CidrIp", rule.get("CidrIpv6")), rule["FromPort"]) for rule in groups["Proxy"]["SecurityGroupEgress"]
+    }
+    assert {("203.0.113.0/24", 5433), ("2001:db8::/64", 5433), ("10.80.9.0/24", 5434)} <= opened
+    (nat,) = [group for id, group in groups.items() if "Nat" in id]
+    forwarded = {(rule["CidrIp"], rule["FromPort"]) for rule in nat["SecurityGroupIngress"]}
+    assert {("10.80.0.0/16", 443), ("10.80.0.0/16", 5433)} <= forwarded
+    assert ("10.80.0.0/16", 5434) not in forwarded, "inside, nothing is forwarded"
