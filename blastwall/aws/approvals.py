@@ -48,6 +48,8 @@ SHIPPED = Limits()
 ATTEMPTS = 12  # at a write that others win; each loss means that somebody else got on
 KEPT_SECONDS = 30 * 86_400
 LARGEST_DOCUMENT = 300_000  # bytes, compressed: an item holds 400 KB, and nobody judges a longer text anyway
+LARGEST_QUESTION = 6_000_000  # bytes of a request as JSON: Lambda takes 6 MB and answers any more with a fault
+TOO_LARGE = "this statement is too large to be put before a person: split it"
 SHORTEST_LOOK, LONGEST_LOOK = 0.1, 0.5  # seconds between two looks at a request that is waited for
 
 _LIVE = (ApprovalState.REQUESTED, ApprovalState.APPROVED)
@@ -92,7 +94,7 @@ class ApprovalTable:
         check_binding(request)
         document = zlib.compress(json.dumps(rules.to_document(request)).encode("ascii"))
         if len(document) > LARGEST_DOCUMENT:
-            raise ClientFault("this statement is too large to be put before a person: split it")
+            raise ClientFault(TOO_LARGE)
         question = binding_of(request, "")
         for _ in range(ATTEMPTS):
             now = self.clock.now()
@@ -354,7 +356,10 @@ class AwsApprovals:
 
     async def request(self, request: ApprovalRequest) -> ApprovalStatus:
         """File the request, or return the live one with the same binding (its own id)."""
-        answer = await asyncio.to_thread(self._invoke, "approval_request", rules.to_document(request))
+        document = rules.to_document(request)
+        if len(json.dumps(document)) > LARGEST_QUESTION:
+            raise ClientFault(TOO_LARGE)
+        answer = await asyncio.to_thread(self._invoke, "approval_request", document)
         fault = answer.get("fault")
         if fault is not None:
             raise (ClientFault if fault["kind"] == "policy" else OurFault)(fault["message"])

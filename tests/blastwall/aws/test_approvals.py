@@ -10,7 +10,7 @@ import pytest
 
 from blastwall.approvals import Ballot, Event, binding
 from blastwall.approvals.view import view_of
-from blastwall.aws.approvals import ApprovalTable
+from blastwall.aws.approvals import ApprovalTable, AwsApprovals
 from blastwall.errors import ClientFault, OurFault
 from blastwall.local.clock import ManualClock
 from blastwall.model import ApprovalRequest, ApprovalState, Statement, StatementKind
@@ -50,6 +50,16 @@ def test_what_no_item_can_hold_is_refused(table: ApprovalTable) -> None:
     with pytest.raises(ClientFault, match="too large"):
         table.file(request("a-1", "SELECT '" + secrets.token_hex(400_000) + "'"))
     assert table.file(request("a-2", "SELECT '" + "x" * 400_000 + "'")).state is ApprovalState.REQUESTED
+
+
+async def test_what_no_call_can_carry_is_refused_in_the_same_words(table: ApprovalTable) -> None:
+    """Text that packs well would fit into an item; but Lambda takes 6 MB, and its refusal names no statement."""
+
+    def unreachable(function: str, event: object) -> dict[str, object]:
+        raise AssertionError(f"{function} was called")
+
+    with pytest.raises(ClientFault, match="too large"):
+        await AwsApprovals(table, unreachable).request(request("a-1", "SELECT '" + "x" * 6_000_000 + "'"))
 
 
 def test_what_an_approver_sees_is_exactly_what_was_asked(table: ApprovalTable) -> None:
