@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
-import socket
 import ssl
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from blastwall.config.bundle import load_bundle
 from blastwall.config.model import Identity
 from blastwall.errors import ConfigFault
 from blastwall.findings import Finding, Verdict
 from blastwall.identity.saml_certificate import read_certificate
+from cli import reach
 from cli.strings import parted
 from rig import running
 from rig.certificates import RENEW_DAYS, expiry
@@ -32,8 +34,6 @@ SAML_DAYS = 30  # a provider's new key should be known by then
 LEAST_FREE = 256 * 1024 * 1024  # bytes: less than this and a strict recording may soon stop every session
 EARLIEST = 1_763_000_000  # no clock that is right shows a time before this was written
 SKEW_SECONDS = 5.0
-CONNECT_SECONDS = 5.0
-SSL_REQUEST = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,10 @@ def packages(place: Place) -> Iterator[Finding]:
 
 
 def configuration(place: Place) -> Iterator[Finding]:
+    alive = running.read(place.state)
+    ours = alive is not None and Path(alive.config).resolve() == place.config.resolve()
     try:
-        bundle = load_bundle(place.config)
+        bundle = load_bundle(place.config, _overrides(place.state) if ours else None)
     except ConfigFault as fault:
         for problem in fault.problems:
             yield Finding(
@@ -76,8 +78,21 @@ def configuration(place: Place) -> Iterator[Finding]:
         return
     targets = ", ".join(sorted(bundle.targets))
     yield Finding("configuration", Verdict.OK, f"targets: {targets}; version {bundle.version[:12]}")
+    if alive is not None and not ours:
+        advice = f"Look at that: blastwall doctor --config {alive.config}"
+        yield Finding("configuration", Verdict.WARN, f"the gateway that runs uses {alive.config}", advice)
     yield from _ports(place, {name: (where.host, where.port) for name, where in bundle.config.listen.items()})
     yield from _saml(place, bundle.config.identity)
+    yield from reach.targets(bundle, running=ours)
+
+
+def _overrides(state: Path) -> Mapping[str, Any]:
+    """What `blastwall up` lays over the configuration: where its local targets are."""
+    try:
+        found = json.loads((state / "overrides.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _saml(place: Place, identity: Identity) -> Iterator[Finding]:
@@ -180,23 +195,17 @@ def gateway(place: Place) -> Iterator[Finding]:
         return
     for protocol, address in found.listening.items():
         try:
-            _greet(protocol, *parted(address), found.ca)
+            if protocol == "ssh":
+                reach.greet_ssh(*parted(address))
+            else:
+                context = ssl.create_default_context(cafile=found.ca)
+                reach.greet(*parted(address), context, postgres=protocol == "postgres")
         except (OSError, ValueError) as fault:
             advice = f"See {place.state / 'gateway.log'}; restart `blastwall up`."
             yield Finding("gateway", Verdict.FAIL, f"{protocol} at {address}: {fault}", advice)
         else:
-            yield Finding("gateway", Verdict.OK, f"{protocol} at {address} answers with a certificate we trust")
-
-
-def _greet(protocol: str, host: str, port: int, ca: str) -> None:
-    context = ssl.create_default_context(cafile=ca)
-    with socket.create_connection((host, port), CONNECT_SECONDS) as plain:
-        if protocol == "postgres":
-            plain.sendall(SSL_REQUEST)
-            if plain.recv(1) != b"S":
-                raise ValueError("it offers no TLS")
-        with context.wrap_socket(plain, server_hostname=host):
-            pass
+            how = "" if protocol == "ssh" else " with a certificate we trust"
+            yield Finding("gateway", Verdict.OK, f"{protocol} at {address} answers{how}")
 
 
 def recordings(place: Place) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ from rig.certificates import Certificates, ensure_certificates
 from rig.postgres import EmbeddedPostgres
 from rig.running import Running
 from tests.blastwall.identity.saml_forge import NOW, idp
+from tests.cli.test_reach import saying
 
 CONFIG = Path(__file__).parents[2] / "config"
 DAY = 86400.0
@@ -170,6 +171,22 @@ def test_a_gateway_is_greeted_as_a_client_would(
     finding = only(checks.gateway(place))
     assert finding.verdict is Verdict.FAIL
     assert "CERTIFICATE_VERIFY_FAILED" in finding.found
+
+
+def test_a_gateway_for_ssh_is_greeted_as_one(place: Place, certificates: Certificates) -> None:
+    with saying(b"SSH-2.0-gateway\r\n") as port:
+        running.write(place.state, Running(os.getpid(), "", {"ssh": f"127.0.0.1:{port}"}, str(certificates.ca), {}))
+        assert only(checks.gateway(place)).verdict is Verdict.OK
+
+
+def test_another_configuration_than_the_running_gateways_is_said(place: Place, tmp_path: Path) -> None:
+    running.write(place.state, Running(os.getpid(), str(CONFIG), {}, "", {}))
+    assert [
+        one.found for one in checks.configuration(place) if one.verdict is not Verdict.OK and "uses" in one.found
+    ] == []
+    running.write(place.state, Running(os.getpid(), str(tmp_path), {}, "", {}))
+    (finding,) = [one for one in checks.configuration(place) if one.verdict is Verdict.WARN]
+    assert f"--config {tmp_path}" in finding.advice
 
 
 def test_a_gateway_without_tls_or_without_a_listener_is_found(
