@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from blastwall.errors import OurFault, Problem
 from blastwall.masking.kinship import Masks, hand_down, opaque, spread
@@ -26,7 +27,6 @@ from blastwall.sql.catalogue import FIRST_USER_OID, Catalogue, Column, Relation
 
 KINDS: Final = frozenset("rpvmf")  # relations whose columns rules speak of
 DERIVED: Final = frozenset("vm")
-REMEMBERED: Final = 8  # plans, each with its catalogue
 FILE: Final = "masking.yaml"
 LOOKUPS: Final = 100
 
@@ -88,7 +88,7 @@ class Rules:
     nothing is shown to anybody (a check). ``lookups`` is how many statements of one session may compare columns whose
     predicates are ``equality``.
 
-    Compared by identity, like the plans it makes. Not for use by several threads at once.
+    Compared by identity, like the plans it makes.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -99,7 +99,8 @@ class Rules:
     lookups: int = LOOKUPS
     version: str = ""
     _narrowed: dict[frozenset[str], Rules] = field(default_factory=dict, repr=False)
-    _plans: dict[int, tuple[Catalogue, Plan]] = field(default_factory=dict, repr=False)
+    # A catalogue that no session has any more takes its plan along.
+    _plans: WeakKeyDictionary[Catalogue, Plan] = field(default_factory=WeakKeyDictionary, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "version", self._version())
@@ -111,7 +112,7 @@ class Rules:
 
     def with_key(self, key: Secret) -> Rules:
         """The same rules, able to hash and fake. Another key is another version."""
-        return replace(self, key=key, _narrowed={}, _plans={})
+        return replace(self, key=key, _narrowed={}, _plans=WeakKeyDictionary())
 
     def for_groups(self, groups: frozenset[str]) -> Rules:
         """The rules as they are for somebody in these groups; the same object for the same exemptions."""
@@ -122,10 +123,10 @@ class Rules:
         found = self._narrowed.get(relevant)
         if found is None:
             if relevant & self.exempt:
-                found = replace(self, rules=(), detectors=Detectors.OFF, _narrowed={}, _plans={})
+                found = replace(self, rules=(), detectors=Detectors.OFF, _narrowed={}, _plans=WeakKeyDictionary())
             else:
                 rules = tuple(replace(r, strategy=None) if r.exempt & relevant else r for r in self.rules)
-                found = replace(self, rules=rules, _narrowed={}, _plans={})
+                found = replace(self, rules=rules, _narrowed={}, _plans=WeakKeyDictionary())
             self._narrowed[relevant] = found
         return found
 
@@ -156,13 +157,9 @@ class Rules:
 
         A strategy that does not fit a column's type gives way to redact: nothing is shown raw for a rule's mistake.
         """
-        known = self._plans.get(id(catalogue))
-        if known is not None:
-            return known[1]
-        plan = self._make(catalogue)
-        if len(self._plans) >= REMEMBERED:
-            self._plans.clear()
-        self._plans[id(catalogue)] = (catalogue, plan)
+        plan = self._plans.get(catalogue)
+        if plan is None:
+            plan = self._plans[catalogue] = self._make(catalogue)
         return plan
 
     def problems(self, catalogue: Catalogue) -> tuple[Problem, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -17,8 +18,9 @@ _VERSION_NUMBER_FROM = 10_000  # server_version_num counts major * 10,000; small
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Surroundings:
-    """What a session's statements are judged in. Compared and hashed by identity: a session keeps one object for as
-    long as nothing changes, and caches are keyed by it.
+    """What a session's statements are judged in. Compared by identity: a session keeps one object for as long as
+    nothing changes. Caches are keyed by its ``serial``, which no other has: a key that held the object would keep its
+    catalogue, which may be large, for as long as the cache likes.
 
     ``search_path`` holds existing schemas in order, $user expanded, without the implicit pg_temp and pg_catalog.
     ``server_version`` is server_version_num (170010) or a major (17). ``temp`` are the names of temporary relations
@@ -43,6 +45,7 @@ class Surroundings:
     plan: Plan = _UNMASKED
     prepared_treatments: Mapping[str, Treatment] = field(default_factory=dict)
     cursor_treatments: Mapping[str, Treatment] = field(default_factory=dict)
+    serial: int = field(default_factory=itertools.count().__next__, init=False, repr=False)
 
     @property
     def major(self) -> int:

@@ -301,7 +301,8 @@ def written(finding: Finding, facts: Facts, statement: Statement, plan: Plan) ->
 
 
 class Classifier:
-    """Remembers findings: first by text and the very surroundings object, then, across sessions, by its fingerprint.
+    """Remembers findings: first by text and the very surroundings (their number: nothing here keeps a catalogue that
+    no session has any more), then, across sessions, by their fingerprint.
 
     Bounded by entries and by an estimate of bytes; what was not asked for lately is dropped first. Safe to use from
     several threads.
@@ -312,8 +313,8 @@ class Classifier:
     def __init__(self, most_entries: int = 10_000, most_bytes: int = 64 * 1024 * 1024) -> None:
         self._most_entries = most_entries
         self._most_bytes = most_bytes
-        self._young: dict[tuple[str, Surroundings | str], Finding] = {}
-        self._old: dict[tuple[str, Surroundings | str], Finding] = {}
+        self._young: dict[tuple[str, int | str], Finding] = {}
+        self._old: dict[tuple[str, int | str], Finding] = {}
         self._young_bytes = self._old_bytes = 0
         self._lock = Lock()
 
@@ -327,7 +328,7 @@ class Classifier:
 
     def classify(self, text: str, surroundings: Surroundings) -> Finding:
         """The finding, from memory (one look-up when it is known here) or judged now. Never raises."""
-        found = self._young.get((text, surroundings))
+        found = self._young.get((text, surroundings.serial))
         return found if found is not None else self._look_further(text, surroundings)
 
     def forget(self) -> None:
@@ -337,7 +338,7 @@ class Classifier:
             self._young_bytes = self._old_bytes = 0
 
     def _look_further(self, text: str, surroundings: Surroundings) -> Finding:
-        here = (text, surroundings)
+        here = (text, surroundings.serial)
         found = self._old.get(here)
         if found is None:
             shared = (text, surroundings.fingerprint)
@@ -351,7 +352,7 @@ class Classifier:
         self._remember(here, found)
         return found
 
-    def _remember(self, key: tuple[str, Surroundings | str], found: Finding) -> None:
+    def _remember(self, key: tuple[str, int | str], found: Finding) -> None:
         size = _FINDING_BYTES + _BYTES_PER_CHARACTER * len(key[0])
         if size > self._most_bytes // 8:
             return

@@ -264,7 +264,7 @@ class Legs:
         for step in (Step.PARSE, Step.BIND, Step.EXECUTE, Step.CLOSE, Step.CLOSE, Step.SYNC):
             self.answers.expect(Expected(step, hidden=True))
         self.up_wire.write(messages.parse(ASKING, sql.encode()) + _ASK)
-        pending = b""
+        pending = bytearray()
         while not self.answers.quiescent:
             run = self.up.next_event()
             if run is None:
@@ -276,8 +276,8 @@ class Legs:
             if run.type == ROW:
                 pending += run.data
                 if not run.partial:
-                    rows.extend(replies.data_rows(pending))
-                    pending = b""
+                    rows.extend(replies.data_rows(bytes(pending)))
+                    pending.clear()
             elif run.type == ERROR:
                 fields = replies.error_fields(run.data)
                 problem = UpstreamFault(

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from functools import partial
 
 from blastwall.errors import UpstreamFault
-from blastwall.protocols.postgres import inner, snapshot
+from blastwall.protocols.postgres import inner
 from blastwall.protocols.postgres.legs import Legs
 from blastwall.protocols.postgres.shelf import Shelf
 from blastwall.sql.catalogue import Catalogue
-
-#: How often a catalogue that changes while it is read is read again.
-ATTEMPTS: Final = 5
 
 
 async def load(legs: Legs, shelf: Shelf, place: tuple[str, str], version: int, shared: bool) -> tuple[Catalogue, str]:
@@ -20,30 +17,7 @@ async def load(legs: Legs, shelf: Shelf, place: tuple[str, str], version: int, s
 
     Raises UpstreamFault.
     """
-    target, database = place
-    for _ in range(ATTEMPTS):
-        freshness = (await ask_row(legs, snapshot.FRESHNESS))[0]
-        catalogue = shelf.find(target, database, freshness) if shared else None
-        if catalogue is not None:
-            return catalogue, freshness
-        sections = {name: await _section(legs, shelf, target, version, name, sql) for name, sql in snapshot.SECTIONS}
-        if (await ask_row(legs, snapshot.FRESHNESS))[0] != freshness:
-            continue
-        catalogue = snapshot.assemble(sections)
-        if shared:
-            shelf.keep(target, database, freshness, catalogue)
-        return catalogue, freshness
-    raise UpstreamFault(f"the catalogue changed {ATTEMPTS} times while it was read: try again when that is over")
-
-
-async def _section(legs: Legs, shelf: Shelf, target: str, version: int, name: str, sql: str) -> str:
-    if name not in snapshot.SYSTEM_SECTIONS:
-        return (await ask_row(legs, sql))[0]
-    key = (target, str(version), name)
-    text = shelf.system.get(key)
-    if text is None:
-        text = shelf.system[key] = (await ask_row(legs, sql))[0]
-    return text
+    return await shelf.load(place, str(version), partial(ask_row, legs), shared)
 
 
 async def ask_row(legs: Legs, sql: str) -> list[str]:

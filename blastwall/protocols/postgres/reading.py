@@ -42,7 +42,6 @@ from blastwall.road import Texts
 from blastwall.sql.amplification import BY_PARAMETER
 from blastwall.sql.catalogue import Catalogue
 from blastwall.sql.facts import unknown
-from blastwall.sql.masking import with_views
 from blastwall.sql.skeleton import fits, joined, pieces
 
 #: A hold inside a transaction ends this long before the server would end the session for idling (seconds).
@@ -402,7 +401,7 @@ class SessionReader(Reader, Texts):
         place = (self._target, self._database)
         self._catalogue, self._freshness = await load(self._legs, self._shelf, place, self._server_version, shared)
         if self._rules is not None:
-            self._remask(with_views(self._rules.plan(self._catalogue), self._catalogue))
+            self._remask(await self._shelf.planned(self._rules, self._catalogue))
         self._known = None
         self._known_version = -1
         self._shapes.clear()

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import timeit
+import weakref
 
 import pytest
 
 from blastwall.model import Effect, Parameter
 from blastwall.protocols.postgres import classify as module
 from blastwall.protocols.postgres.classify import Classifier, Finding, classify, classify_tree, declared, offline
-from blastwall.sql.catalogue import Type
+from blastwall.sql import catalogue_file
+from blastwall.sql.catalogue import Catalogue, Type
 from blastwall.sql.parser import Unparsed, parse
 from blastwall.sql.surroundings import Surroundings
 from tests.blastwall.sql.judging import corpus, corpus_catalogue, find, function, judged, shop
+
+
+def write_and_read(catalogue: Catalogue) -> Catalogue:
+    """One of its own that nobody else has."""
+    return catalogue_file.read(catalogue_file.write(catalogue), "catalogue.json")
 
 
 def kinds(text: str) -> list[str]:
@@ -238,6 +246,25 @@ def test_a_text_is_judged_once_for_the_same_surroundings() -> None:
     assert same(classifier.classify("SELECT id FROM orders", corpus()), first), "another session of the same kind"
     elsewhere = corpus(search_path=("other",))
     assert classifier.classify("SELECT id FROM orders", elsewhere).facts.effect is Effect.UNKNOWN
+
+
+def test_what_is_remembered_keeps_no_catalogue_that_no_session_has_any_more() -> None:
+    """Ten thousand entries did: with each change of a database's definitions its whole catalogue stayed once more."""
+    classifier, here = Classifier(), corpus(catalogue=write_and_read(corpus_catalogue()))
+    assert here.catalogue is not None
+    gone = weakref.ref(here.catalogue)
+    finding = classifier.classify("SELECT id FROM orders", here)
+    classifier.classify("EXECUTE p", here)
+    del here
+    gc.collect()
+    assert gone() is None
+    assert same(classifier.classify("SELECT id FROM orders", corpus()), finding)
+
+
+def test_no_two_surroundings_have_the_same_number() -> None:
+    here = corpus()
+    changed = dataclasses.replace(here, undone=True)
+    assert len({here.serial, changed.serial, corpus().serial}) == 3
 
 
 def test_what_depends_on_the_sessions_names_is_not_shared() -> None:

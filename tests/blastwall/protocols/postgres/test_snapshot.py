@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from blastwall.errors import UpstreamFault
 from blastwall.protocols.postgres import snapshot
@@ -371,3 +374,17 @@ def test_sections_from_something_else_are_the_upstreams_fault(session: Session) 
             assemble({**sections, **broken})
     with pytest.raises(UpstreamFault):
         assemble({name: text for name, text in sections.items() if name != "inherits"})
+
+
+@given(st.lists(st.recursive(st.none() | st.integers() | st.text(max_size=3), st.lists, max_leaves=5)))
+def test_a_long_section_is_read_row_by_row_to_the_same_rows(rows: list[object]) -> None:
+    for separators in ((", ", ": "), (" ,\n ", ":")):
+        text = json.dumps(rows, separators=separators)
+        assert snapshot._read(text + " " * snapshot.LONG) == rows
+
+
+@pytest.mark.parametrize("text", ["[1, 2", "[1 2]", "[1, 2]]", "[1,, 2]", "[,1]", "[1,]", "[]x", "["])
+def test_a_long_section_that_ends_in_its_midst_is_none(text: str) -> None:
+    sections = {name: "[]" for name, _ in SECTIONS} | {"relations": text + " " * snapshot.LONG}
+    with pytest.raises(UpstreamFault, match="catalogue is not what"):
+        assemble({**sections, "server": '{"server_version": 170000, "database": "d", "search_path": []}'})
