@@ -21,6 +21,7 @@ from blastwall.config.bundle import load_bundle
 from blastwall.masking.checks import CHECKS, TABLE
 from blastwall.masking.detectors import Detectors, Tally, detectors
 from blastwall.masking.plan import Plan
+from blastwall.masking.spelling import pattern
 from blastwall.protocols.postgres import messages
 from blastwall.protocols.postgres.classify import Classifier, Surroundings, classify
 from blastwall.protocols.postgres.layout import PASS, SEARCH, Column
@@ -167,9 +168,9 @@ def _with_ours(engine: Detectors, chunks: Sequence[bytes]) -> int:
 
 _RE = re.compile(
     b"|".join(
-        f"(?P<{name}>{kind['exact'].replace('(', '(?:').replace('(?:?', '(?')})".encode("latin-1")
+        b"(?P<%s>%s)" % (name.encode(), pattern(kind["exact"]).replace(b"(", b"(?:").replace(b"(?:?", b"(?"))
         for name, kind in TABLE["kinds"].items()
-        if kind["mode"] == "mask" and "(?i" not in kind["exact"]
+        if kind["mode"] == "mask" and name != "aws_secret_key"
     )
 )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final, NamedTuple
@@ -17,15 +17,13 @@ from typing import Any, Final, NamedTuple
 import re2
 
 from blastwall.masking.checks import CHECKS, TABLE, Check
+from blastwall.masking.spelling import pattern
 
-#: What a stream holds back at most while it waits for the end of a value (bytes).
-MOST_HELD: Final = 64 * 1024
-#: Values that hold blanks, or begin with a phrase, are shorter than this (bytes).
-PHRASE: Final = 192
 #: Values in hexadecimal (bytea as text) are looked into from this many bytes on.
 HEX_GATE: Final = rb"\\x(?:[0-9a-f]{2}){6}"
 MODES: Final = ("mask", "flag", "off")
 
+_QUOTED: Final = re.compile(rb'"|\\.', re.DOTALL)  # in JSON a backslash stands in strings only
 _TOKEN: Final = rb"[A-Za-z0-9._%+/=@(\x80-\xff\\-]*\z"
 
 
@@ -55,6 +53,13 @@ class Tally:
         return self.masked.total() + self.flagged.total()
 
 
+class Body(NamedTuple):
+    """How a value goes on that is not at its end: ``more`` are bytes of it, ``end`` is what ends it before."""
+
+    more: re.Pattern[bytes]
+    end: re.Pattern[bytes]
+
+
 @dataclass(frozen=True, slots=True)
 class _Kind:
     name: str
@@ -63,7 +68,7 @@ class _Kind:
     check: Check | None
     beside: frozenset[int]
     unless: re.Pattern[bytes] | None
-    body: re.Pattern[bytes] | None
+    body: Body | None
     grouped: bool
     again: bool
 
@@ -75,7 +80,7 @@ class Detectors:
         table = TABLE["kinds"]
         self.modes = {name: mode for name, mode in modes.items() if mode != "off"}
         self._kinds = tuple(_kind(name, table[name], mode == "mask") for name, mode in self.modes.items())
-        gates = {name: table[name]["gate"].encode("latin-1") for name in self.modes}
+        gates = {name: pattern(table[name]["gate"]) for name in self.modes}
         masking = [gate for name, gate in gates.items() if self.modes[name] == "mask"]
         self._gate = _compiled(b"|".join([*gates.values(), HEX_GATE]))
         self._gate_masked = _compiled(b"|".join([*masking, HEX_GATE])) if masking else None
@@ -85,6 +90,7 @@ class Detectors:
         self._which.Compile()
         self._hex = _compiled(rb"\\x((?:[0-9a-f]{2})+)")
         self._token = _compiled(_TOKEN)
+        self._open = _compiled(_TOKEN.removesuffix(rb"\z"))
 
     @property
     def masks(self) -> bool:
@@ -120,10 +126,7 @@ class Detectors:
         if len(hits) < 2:
             return hits
         hits.sort(key=lambda hit: (hit.start, -hit.end))
-        masked = [hit for hit in hits if hit.masked]
-        if not masked or len(masked) == len(hits):
-            return hits
-        return [h for h in hits if h.masked or not any(m.start < h.end and h.start < m.end for m in masked)]
+        return list(_without_flags_over_masks(hits))
 
     def mask(self, text: bytes, tally: Tally, document: bool = False) -> bytes:
         """One whole value with what must be masked overwritten; the same object when nothing is.
@@ -131,22 +134,19 @@ class Detectors:
         ``document``: it is JSON, in which a number outside strings becomes a string of the same length.
         """
         hits = self.scan(text)
-        return _overwrite(text, hits, tally, document) if hits else text
-
-    def stream(self, tally: Tally, accept: Callable[[bytes, Hit], bool] | None = None) -> Stream:
-        """Look through a value, or any other bytes, that come in pieces.
-
-        ``accept`` has the last word on each hit, by the bytes it stands in: for streams that may be no text at all.
-        """
-        return Stream(self, tally, accept)
+        return overwrite(text, hits, tally, document) if hits else text
 
     def open_end(self, text: bytes) -> int:
         """Where the word begins that touches the end of ``text`` (its length, when it ends between words)."""
         found = self._token.search(text)
         return int(found.start()) if found is not None else len(text)
 
-    def body(self, kind: str) -> re.Pattern[bytes] | None:
-        """How values of this kind go on (a pattern), or None."""
+    def all_open(self, text: bytes) -> bool:
+        """Whether nothing in ``text`` ends a word."""
+        return self._open.fullmatch(text) is not None
+
+    def body(self, kind: str) -> Body | None:
+        """How values of this kind go on, or None where that is not told."""
         return next((each.body for each in self._kinds if each.name == kind), None)
 
     def _encoded(self, text: bytes) -> Iterator[Hit]:
@@ -156,70 +156,6 @@ class Detectors:
             for hit in self.scan(bytes.fromhex(found.group(1).decode("ascii"))):
                 first, last = start + 2 * hit.start, start + 2 * hit.end
                 yield Hit(first, last, hit.kind, hit.masked, start + 2 * hit.since, True)
-
-
-class Stream:
-    """Detectors over bytes that come in pieces: ``feed`` returns what may pass, of the same length in sum.
-
-    At most :data:`MOST_HELD` bytes are held back, and no more than the last :data:`PHRASE` bytes with the
-    words that these begin and end in. A single value longer than that is not recognised, private keys excepted.
-    """
-
-    def __init__(self, detectors: Detectors, tally: Tally, accept: Callable[[bytes, Hit], bool] | None = None) -> None:
-        self._detectors = detectors
-        self._accept = accept
-        self._tally = tally
-        self._held = b""
-        self._before = b""
-        self._open: re.Pattern[bytes] | None = None  # the body of a value so long that its beginning has left already
-
-    def feed(self, data: bytes) -> bytes:
-        """Take a piece; return what may leave now."""
-        text = self._held + data
-        passed = b""
-        if self._open is not None:
-            found = self._open.match(text)
-            end = found.end() if found is not None else 0
-            passed, text = b"*" * end, text[end:]
-            if not text:
-                return passed
-            self._open = None
-        hits = self._scan(text)
-        cut = self._cut(text, hits)
-        out = _overwrite(text[:cut], [hit for hit in hits if hit.end <= cut], self._tally, False)
-        if cut:
-            self._before = text[cut - 1 : cut]
-        self._held = text[cut:]
-        return passed + out
-
-    def finish(self) -> bytes:
-        """The end: return what was held back."""
-        text, self._held = self._held, b""
-        out = _overwrite(text, self._scan(text), self._tally, False) if text else b""
-        self._before = b""
-        self._open = None
-        return out
-
-    def _scan(self, text: bytes) -> list[Hit]:
-        hits = self._detectors.scan(text, self._before)
-        accept = self._accept
-        return hits if accept is None else [hit for hit in hits if accept(text, hit)]
-
-    def _cut(self, text: bytes, hits: list[Hit]) -> int:
-        """How much may leave: what can neither be in a value nor become part of one, whatever comes next."""
-        end = len(text)
-        cut = max(end - PHRASE, 0)
-        for word in (self._detectors.open_end(text), self._detectors.open_end(text[:cut])):
-            if word < cut and end - word <= MOST_HELD:
-                cut = word
-        for hit in reversed(hits):
-            if hit.since < cut < hit.end:
-                if end - hit.since <= MOST_HELD:
-                    cut = hit.since
-                elif end - hit.end <= 8 and (body := self._detectors.body(hit.kind)) is not None:
-                    self._open = body
-                    return hit.end
-        return cut
 
 
 def detectors(mode: str = "mask", kinds: Mapping[str, str] | None = None) -> Detectors | None:
@@ -267,7 +203,7 @@ def _compiled(pattern: bytes) -> re.Pattern[bytes]:
 
 
 def _kind(name: str, row: Mapping[str, Any], masked: bool) -> _Kind:
-    exact = _compiled(row["exact"].encode("latin-1"))
+    exact = _compiled(pattern(row["exact"]))
     beside = _compiled(row["beside"].encode("latin-1")) if row["beside"] else None
     return _Kind(
         name=name,
@@ -275,19 +211,23 @@ def _kind(name: str, row: Mapping[str, Any], masked: bool) -> _Kind:
         exact=exact,
         check=CHECKS[row["check"]] if "check" in row else None,
         beside=frozenset(byte for byte in range(256) if beside is not None and beside.search(bytes([byte]))),
-        unless=_compiled(row["unless"].encode("latin-1")) if "unless" in row else None,
-        body=_compiled(row["body"].encode("latin-1")) if "body" in row else None,
+        unless=_compiled(pattern(row["unless"])) if "unless" in row else None,
+        body=Body(_compiled(pattern(row["body"])), _compiled(pattern(row["end"]))) if "body" in row else None,
         grouped=exact.groups > 0,
         again=row.get("again", False),
     )
 
 
 def _find(kind: _Kind, text: bytes, before: bytes) -> Iterator[Hit]:
-    for found in _again(kind, text) if kind.again else kind.exact.finditer(text):
+    position = 0
+    for found in _matches(kind, text):
+        if found.start() < position:
+            continue
         start, end = found.span(1) if kind.grouped else found.span()
         if kind.unless is not None and kind.unless.fullmatch(text, start, end):
             continue
         for first, last in kind.check(text, start, end) if kind.check is not None else ((start, end),):
+            position = last
             previous = text[first - 1] if first else (before[0] if before else 0)
             following = text[last] if last < len(text) else 0
             if kind.grouped:  # the pattern says what stands before it
@@ -296,21 +236,41 @@ def _find(kind: _Kind, text: bytes, before: bytes) -> Iterator[Hit]:
                 yield Hit(first, last, kind.name, kind.masked, found.start() if kind.grouped else first)
 
 
-def _again(kind: _Kind, text: bytes) -> Iterator[re.Match[bytes]]:
-    """Matches; the next begins behind the value that the check found in one, or behind its first byte if there is none.
-
-    A match may be longer than its value: the next one stands in it, after a blank.
-    """
+def _matches(kind: _Kind, text: bytes) -> Iterator[re.Match[bytes]]:
+    """Of a kind that looks again, each next match begins behind the first byte of the one before."""
+    if not kind.again:
+        yield from kind.exact.finditer(text)
+        return
     position = 0
     while (found := kind.exact.search(text, position)) is not None:
         yield found
-        values = kind.check(text, found.start(), found.end()) if kind.check is not None else ()
-        position = max((last for _, last in values), default=found.start() + 1)
+        position = found.start() + 1
 
 
-def _overwrite(text: bytes, hits: list[Hit], tally: Tally, document: bool) -> bytes:
+def _without_flags_over_masks(hits: Sequence[Hit]) -> Iterator[Hit]:
+    """What is only noted is left out where it overlaps what is masked. ``hits`` are in order of their beginnings."""
+    reached = 0  # the end of what was masked so far
+    waiting: list[Hit] = []  # noted ones that reach beyond the beginning of the next
+    for hit in hits:
+        waiting, over = [each for each in waiting if each.end > hit.start], [e for e in waiting if e.end <= hit.start]
+        yield from over
+        if not hit.masked:
+            if hit.start >= reached:
+                waiting.append(hit)
+            continue
+        waiting = []
+        reached = max(reached, hit.end)
+        yield hit
+    yield from waiting
+
+
+def overwrite(text: bytes, hits: Sequence[Hit], tally: Tally, document: bool = False, reached: int = 0) -> bytes:
+    """``text`` with what must be masked replaced, the same object when nothing is; see :meth:`Detectors.mask`.
+
+    What begins before ``reached`` belongs to a value that was counted.
+    """
     changed: bytearray | None = None
-    reached = 0
+    quotes = _Quotes(text)
     for hit in hits:
         if not hit.masked:
             tally.flagged[hit.kind] += 1
@@ -321,21 +281,23 @@ def _overwrite(text: bytes, hits: list[Hit], tally: Tally, document: bool) -> by
             tally.masked[hit.kind] += 1
         reached = max(reached, hit.end)
         stars = b"*" * (hit.end - hit.start) if not hit.encoded else b"2a" * ((hit.end - hit.start) // 2)
-        if document and text[hit.start : hit.end].isdigit() and not _quoted(text, hit.start):
+        if document and text[hit.start : hit.end].isdigit() and not quotes.around(hit.start):
             stars = b'"' + stars[2:] + b'"'
         changed[hit.start : hit.end] = stars
     return text if changed is None else bytes(changed)
 
 
-def _quoted(text: bytes, position: int) -> bool:
-    """Does ``position`` of a JSON text lie in a string?"""
-    inside = False
-    at = 0
-    while at < position:
-        byte = text[at]
-        if inside and byte == 0x5C:
-            at += 1
-        elif byte == 0x22:
-            inside = not inside
-        at += 1
-    return inside
+class _Quotes:
+    """Which places of a JSON text lie in strings; asked in order, so that the text is read once."""
+
+    def __init__(self, text: bytes) -> None:
+        self._signs = _QUOTED.finditer(text)
+        self._next = next(self._signs, None)
+        self._inside = False
+
+    def around(self, position: int) -> bool:
+        while (found := self._next) is not None and found.start() < position:
+            if found[0] == b'"':
+                self._inside = not self._inside
+            self._next = next(self._signs, None)
+        return self._inside

@@ -8,7 +8,8 @@ from __future__ import annotations
 from librt.strings import read_i32_be
 
 from blastwall.errors import UpstreamFault
-from blastwall.masking.detectors import Detectors, Stream, Tally
+from blastwall.masking.detectors import Detectors, Tally
+from blastwall.masking.streams import Stream
 from blastwall.protocols.postgres.frames import COPY_DATA, DATA_ROW, HEADER_SIZE
 
 
@@ -79,7 +80,7 @@ class Passing:
         if self._column < 0:
             self._column = 0
             if self._left_of_value:  # copy data: all of it is one value
-                self._stream = self._detectors.stream(self._tally) if self._detectors is not None else None
+                self._stream = Stream(self._detectors, self._tally) if self._detectors is not None else None
             else:
                 self._want = 4
             return
@@ -87,7 +88,7 @@ class Passing:
         if size > 0:
             self._left_of_value = size
             searched = self._column < len(self._searches) and self._searches[self._column]
-            self._stream = self._detectors.stream(self._tally) if self._detectors is not None and searched else None
+            self._stream = Stream(self._detectors, self._tally) if self._detectors is not None and searched else None
         else:
             self._next()
 

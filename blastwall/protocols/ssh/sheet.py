@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from blastwall.masking.detectors import Detectors, Hit, Tally
+from blastwall.masking.streams import Stream
 from blastwall.model import Sheet
 from blastwall.protocols.ssh.frames import pack, unpack
 
@@ -40,7 +41,7 @@ class StreamSheet(Sheet):
     def __init__(self, detectors: Detectors) -> None:
         self.tally = Tally()
         self.flush = False
-        self._stream = detectors.stream(self.tally, amid_text)
+        self._stream = Stream(detectors, self.tally, amid_text)
         self._held = 0
 
     @property
