@@ -6,6 +6,11 @@ import pytest
 
 from tests.stacks.deployment import Deployment, listed, plain
 
+#: Words for what others keep.
+OTHERS = {
+    *("KeepSessions", "FollowSessions", "KeepLeases", "CloseLeases", "KeepApprovals", "FollowApprovals"),
+    "SignManifests",
+}
 DEFINITION = (Path(__file__).parents[2] / "lambdas" / "approvals.asl.json").read_text()
 
 
@@ -87,7 +92,7 @@ def test_one_function_signs_tokens_and_those_that_verify_know_the_public_half(gi
         "CredentialVendorRole",
     }
     assert {role for role, sids in held.items() if "KeepSignIns" in sids} == {"SamlAcsRole"}
-    assert held["SamlAcsRole"] & {"KeepSessions", "KeepLeases", "KeepApprovals", "SignManifests"} == set()
+    assert held["SamlAcsRole"] & OTHERS == set()
     key = given.properties("AWS::KMS::Key", "Data")["GatewayKey"]
     assert (key["KeySpec"], key["KeyUsage"]) == ("ECC_NIST_P256", "SIGN_VERIFY")
 

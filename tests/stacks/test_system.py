@@ -78,6 +78,26 @@ def test_task_tokens_are_sealed_by_one_and_opened_by_another(every: list[Deploym
         assert (sealers, openers) == ({"ApprovalNotifyRole"}, {"ApprovalDecideRole"})
 
 
+def test_who_only_ends_things_can_make_none(every: list[Deployment]) -> None:
+    """A session, a lease or a request is written by whoever is asked for it: others change what is there."""
+    for deployment in every:
+        makers = {
+            table: {
+                role
+                for role, statements in deployment.roles.items()
+                for statement in statements
+                if "dynamodb:PutItem" in listed(statement["Action"]) and table in json.dumps(statement["Resource"])
+            }
+            for table in ("SessionsTable", "LeasesTable", "ApprovalsTable")
+        }
+        assert makers == {
+            "SessionsTable": {"TaskRole", "CredentialVendorRole"},
+            "LeasesTable": {"CredentialVendorRole"},
+            "ApprovalsTable": {"ApprovalRequestRole", "ApprovalDecideRole"},
+        }
+        assert deployment.holders("sns:Publish") == {"ApprovalNotifyRole", "BrokenRole"}
+
+
 def test_only_those_who_answer_for_targets_log_in_to_them(given: Deployment) -> None:
     known = {"CredentialVendorRole", "SessionRevokerRole", "SessionReconcilerRole"}
     assert given.holders("rds-db:") <= known
