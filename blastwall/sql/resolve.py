@@ -20,6 +20,7 @@ from blastwall.sql.walk import Walk
 INFORMATION_SCHEMA = "information_schema"
 _TABLES = frozenset("rp")
 _KINDS = {"r": "table", "p": "table", "v": "view", "m": "materialized view", "S": "sequence", "f": "foreign table"}
+_VIEWS = frozenset("vm")
 _VIEW_DEPTH = 50
 
 
@@ -61,7 +62,7 @@ def _look_up(walk: Walk, database: str, schema: str, name: str) -> Found:
         return Found("table", shown, schema, problem=f"names another database ({database})", flag="unresolved")
     if name in walk.temp and schema in ("", TEMP_SCHEMA):
         own = catalogue.relation(TEMP_SCHEMA, name, ()) if catalogue is not None else None
-        problem, flag, why = _view_body(walk, own) if own is not None and own.kind == "v" else ("", "", "")
+        problem, flag, why = _view_body(walk, own) if own is not None and own.kind in _VIEWS else ("", "", "")
         return Found("temporary", f"{TEMP_SCHEMA}.{name}", TEMP_SCHEMA, own, problem, flag, why)
     if schema.startswith((TEMP_SCHEMA, "pg_toast")):
         return Found(
@@ -121,27 +122,33 @@ def _user(walk: Walk, relation: Relation) -> Found:
     problem, flag = "", ""
     if kind == "foreign table":
         problem, flag = f"touches the foreign table {shown}, which lives on another server or is a program", "foreign"
-    elif kind == "view":
+    elif relation.kind in _VIEWS:
         problem, flag, within = _view_body(walk, relation)
         why = why or within
     elif relation.kind in _TABLES and walk.surroundings.catalogue is not None:
-        foreign = next(
-            (child for child in walk.surroundings.catalogue.children(relation.oid) if child.kind == "f"), None
-        )
+        foreign = _foreign_part(walk.surroundings.catalogue, relation)
         if foreign is not None:
             problem, flag = f"touches {shown}, whose part {foreign.name} is a foreign table", "foreign"
     return Found(kind, shown, relation.schema, relation, problem, flag, why)
 
 
+def _foreign_part(catalogue: Catalogue, relation: Relation) -> Relation | None:
+    """The relation, or a part of it, that lives on another server."""
+    return next((each for each in (relation, *catalogue.children(relation.oid)) if each.kind == "f"), None)
+
+
 def _view_body(walk: Walk, view: Relation) -> tuple[str, str, str]:
-    """(problem, flag, why sensitive) of what a view's query calls and reads, through views on views."""
+    """(problem, flag, why sensitive) of what a view's query calls and reads, through views on views.
+
+    What a materialised view holds was read and called when it was filled.
+    """
     catalogue = walk.surroundings.catalogue
     sensitive = ""
     waiting, seen = [view], {view.oid}
     while waiting:
         body = waiting.pop()
         shown = f"{view.schema}.{view.name}"
-        for schema, name in body.calls:
+        for schema, name in body.calls if body.kind == "v" else ():
             problem, flag = _call_in_view(walk, schema, name)
             if problem:
                 return f"reads the view {shown}, which {problem}", flag, sensitive
@@ -150,18 +157,19 @@ def _view_body(walk: Walk, view: Relation) -> tuple[str, str, str]:
             if relation is None or oid in seen:
                 continue
             seen.add(oid)
-            if relation.kind == "f":
-                return f"reads the view {shown}, which reads the foreign table {relation.name}", "foreign", sensitive
+            foreign = _foreign_part(catalogue, relation) if body.kind == "v" and catalogue is not None else None
+            if foreign is not None:
+                return f"reads the view {shown}, which reads the foreign table {foreign.name}", "foreign", sensitive
             if relation.schema in (SYSTEM_SCHEMA, INFORMATION_SCHEMA):
                 why = system_relations().sensitive.get(relation.name)
                 sensitive = sensitive or (f"reads {relation.name}, which {why}" if why else "")
-            elif relation.kind == "v":
+            elif relation.kind in _VIEWS:
                 if len(seen) > _VIEW_DEPTH * 20:
                     return f"reads the view {shown}, which is made of too many views", "unresolved", sensitive
                 waiting.append(relation)
             if relation.schema not in (SYSTEM_SCHEMA, INFORMATION_SCHEMA) and relation.kind in _KINDS:
                 # A rule about a table means it also where a view stands in between.
-                walk.ledger.touch(_KINDS[relation.kind], f"{relation.schema}.{relation.name}", "read")
+                _touch(walk, Found(_KINDS[relation.kind], f"{relation.schema}.{relation.name}", "", relation), "read")
     return "", "", sensitive
 
 
@@ -219,9 +227,6 @@ def write(walk: Walk, found: Found) -> None:
     for each, *parts in family:
         if any(part.has_rules for part in (each, *parts)):
             walk.unknown(f"Writes to {each.schema}.{each.name}, whose rules turn the statement into others.", "rules")
-        foreign = next((part for part in parts if part.kind == "f"), None)
-        if foreign is not None:
-            walk.unknown(f"Writes to {found.name}, whose part {foreign.name} is a foreign table.", "foreign")
     if any(part.has_triggers for parts in family for part in parts):
         ledger.flags.add("triggers")
 

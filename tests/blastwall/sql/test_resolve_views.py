@@ -58,6 +58,9 @@ VIEWS = (
     view(20_107, "mine", "SELECT id FROM people", 20_001, schema="pg_temp"),
     view(20_108, "my_secrets", "SELECT oid AS id FROM pg_authid", 1260, schema="pg_temp"),
     view(20_109, "on_split", "SELECT id FROM split", 20_005),
+    replace(view(20_110, "kept", "SELECT id FROM known", 20_101), kind="m", calls=(("public", "counted"),)),
+    view(20_111, "on_kept", "SELECT id FROM kept", 20_110),
+    replace(view(20_112, "kept_secrets", "SELECT oid AS id FROM pg_authid", 1260), kind="m"),
 )
 AUTHID = Relation(1260, "pg_catalog", "pg_authid", "r")
 
@@ -117,3 +120,11 @@ def test_a_temporary_view_hides_nothing_of_what_it_reads() -> None:
 def test_a_partition_is_read_as_what_it_is_a_part_of() -> None:
     assert objects("SELECT id FROM split_1") == {"read table public.split_1", "read table public.split"}
     assert objects("SELECT id FROM split") == {"read table public.split"}
+
+
+def test_a_materialised_view_is_read_as_what_it_was_made_of() -> None:
+    within = {f"read {each}" for each in ("view public.known", "table public.people", "table public.teams")}
+    assert objects("SELECT id FROM kept") == within | {"read materialized view public.kept"}
+    assert within < objects("SELECT id FROM on_kept") and within < objects("REFRESH MATERIALIZED VIEW kept")
+    assert judged("SELECT id FROM kept", around()).effect is Effect.READ  # what it calls ran when it was filled
+    assert judged("SELECT id FROM kept_secrets", around()).effect is Effect.ADMINISTER
