@@ -16,7 +16,7 @@ from importlib.resources import files
 from typing import Any
 
 from blastwall.model import SEVERITY, Effect
-from blastwall.shell import paths, repositories
+from blastwall.shell import finding, paths, repositories
 from blastwall.shell.grammar import HOME, STATUS
 
 
@@ -78,7 +78,7 @@ def use(name: str, arguments: tuple[str, ...]) -> Use:
         if schema.get("style") == "test":
             return _test(schema, arguments)
         return _judged(name, schema, arguments)
-    except (_Unlisted, repositories.Unlisted) as unlisted:
+    except (_Unlisted, repositories.Unlisted, finding.Unlisted) as unlisted:
         return Use(Effect.UNKNOWN, f"{name}: {unlisted}.", frozenset({"unlisted_option"}))
 
 
@@ -404,18 +404,45 @@ def _paths(schema: Mapping[str, Any], found: _Found, operands: list[str]) -> Ite
 
 def _expression(schema: Mapping[str, Any], arguments: tuple[str, ...]) -> Use:
     """find(1): paths, then tests and actions, each of them listed."""
-    waiting = list(arguments)
-    paths: list[str] = []
-    while waiting and waiting[0] in schema["leading"]:
-        waiting.pop(0)
-    while waiting and not waiting[0].startswith("-") and waiting[0] not in ("!", "(", ")", ","):
-        paths.append(waiting.pop(0))
-    while waiting:
-        word = waiting.pop(0)
-        if word in schema["with_value"]:
-            if not waiting:
-                raise _Unlisted(f"{word} needs a value")
-            waiting.pop(0)
-        elif word not in schema["alone"]:
-            raise _Unlisted(f"{word} is not on the list")
-    return Use(Effect.READ, paths=tuple((path, "read") for path in paths or ["."]))
+    found = finding.search(schema, arguments)
+    if not found.run:
+        return Use(Effect.READ, paths=found.read())
+    readers = _Readers()
+    finding.bound(found, readers.read)
+    return readers.judged(found, found.passing_over())
+
+
+def searched(arguments: tuple[str, ...], runs: tuple[str, ...]) -> tuple[Use, Use]:
+    """find with these arguments, and xargs with those behind it. Never raises."""
+    readers = _Readers()
+    try:
+        found = finding.search(_schemas()["find"], arguments)
+        sent, fed = finding.feeding(found), finding.fed(runs, readers.read)
+    except (_Unlisted, finding.Unlisted) as unlisted:
+        return use("find", arguments), Use(Effect.ADMINISTER, f"xargs: {unlisted}.", frozenset({"runs_programs"}))
+    return readers.judged(found, sent), Use(Effect.READ, sent=fed)
+
+
+class _Readers:
+    """What is run for files that are found: programs that only read, whichever files they get."""
+
+    def __init__(self) -> None:
+        self._paths: list[tuple[str, str]] = []
+        self._contents = False
+
+    def read(self, name: str, arguments: tuple[str, ...], many: bool) -> tuple[str, ...]:
+        schema = _schemas().get(name, {"style": ""})
+        if name in _refused() or schema.get("style", "test") != "test" or (many and "most" in schema):
+            raise _Unlisted(f"{name} is not on the list of programs that may be run for files that are found")
+        if any(finding.FOUND in word and word != finding.FOUND for word in arguments):
+            raise _Unlisted("{} stands alone in a word")
+        found = use(name, arguments)
+        if found.effect is not Effect.READ:
+            raise _Unlisted(f"{name} does not only read with these arguments")
+        self._paths += [each for each in found.paths if each[0] != finding.FOUND]
+        self._contents = self._contents or found.contents
+        return arguments if found.sent is None else found.sent
+
+    def judged(self, found: finding.Search, sent: tuple[str, ...]) -> Use:
+        touched = (*found.read(), *self._paths)
+        return Use(Effect.READ, "", frozenset({"recursive"}), touched, self._contents, recursive=True, sent=sent)

@@ -356,6 +356,10 @@ class _Reader:
                 home = home or at_home
                 parts.append(value)
                 shape.append(value)
+            elif self._text[self._at : self._at + 2] == "{}":
+                parts.append("{}")
+                shape.append("{}")
+                self._at += 2
             elif character in "*?":
                 magic = True
                 parts.append(character)

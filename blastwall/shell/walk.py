@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final, TypeVar
 
 from blastwall.model import SEVERITY, Effect
@@ -30,7 +31,7 @@ from blastwall.shell.grammar import (
     Word,
     write,
 )
-from blastwall.shell.programs import Use, setting, takes_live, use, wrapped
+from blastwall.shell.programs import Use, searched, setting, takes_live, use, wrapped
 from blastwall.shell.reading import parse
 from blastwall.shell.wildcards import fitting
 
@@ -102,8 +103,9 @@ class Walk:
     def _pipeline(self, pipeline: Pipeline, places: Places) -> tuple[Places, Places, Pipeline]:
         parts: list[Part] = []
         after: Places = frozenset()
-        for part in pipeline.parts:
-            held, failed, sent = self._part(part, places)
+        forced = _fed(pipeline.parts)
+        for number, part in enumerate(pipeline.parts):
+            held, failed, sent = self._part(part, places, forced.get(number))
             parts.append(sent)
             after |= held | failed
         if len(pipeline.parts) > 1:  # some shells run the last one themselves
@@ -111,9 +113,9 @@ class Walk:
         sent_pipeline = Pipeline(tuple(parts), pipeline.negated)
         return (failed, held, sent_pipeline) if pipeline.negated else (held, failed, sent_pipeline)
 
-    def _part(self, part: Part, places: Places) -> tuple[Places, Places, Part]:
+    def _part(self, part: Part, places: Places, forced: Use | None = None) -> tuple[Places, Places, Part]:
         if isinstance(part, Command):
-            return self._command(part, places)
+            return self._command(part, places, forced)
         if part.redirections:
             opened = _opened(Use(Effect.READ), part.redirections)
             self._visit("", (), opened, places)
@@ -136,7 +138,8 @@ class Walk:
         good, bad, otherwise = self.line(choice.otherwise, here or places)
         return held | good, failed | bad, replace(choice, branches=tuple(branches), otherwise=otherwise)
 
-    def _command(self, command: Command, places: Places) -> tuple[Places, Places, Command]:
+    def _command(self, command: Command, places: Places, forced: Use | None = None) -> tuple[Places, Places, Command]:
+        """``forced``: what it does is known, as it depends on what it is joined to."""
         words = tuple(new for word in command.words for new in self._word(word, places))
         if len(words) > MOST_WORDS:
             raise Unreadable(f"Wildcards fit more than {MOST_WORDS} names; send the work in steps.")
@@ -153,6 +156,10 @@ class Walk:
                     raise Unreadable("exit takes a number, or nothing.")
                 found = Use(Effect.READ)
                 held = failed = frozenset()
+            case _ if forced is not None:
+                found = replace(forced, reason=_shown(forced.reason), sent=None)
+                words = words if forced.sent is None else (words[0], *map(_unmarked, forced.sent))
+                command = replace(command, words=words)
             case _:
                 found, words = self._run(words, places)
                 command = replace(command, words=words)
@@ -256,6 +263,23 @@ def located(found: Use, place: str) -> Use:
         taken=tuple(joined(place, path) for path in found.taken),
         places=tuple((joined(place, path), joined(place, probe) if probe else "") for path, probe in found.places),
     )
+
+
+def _fed(parts: tuple[Part, ...]) -> Mapping[int, Use]:
+    """What find and xargs behind it do, by their numbers in a pipeline."""
+    found: dict[int, Use] = {}
+    for number, (one, other) in enumerate(pairwise(parts)):
+        if not isinstance(one, Command) or not isinstance(other, Command):
+            continue
+        if (program(one.name), program(other.name)) != ("find", "xargs"):
+            continue
+        plain = not any(word.live or word.pattern for word in (*one.words, *other.words))
+        elsewhere = any(each.descriptor != 2 for each in one.redirections)
+        if plain and not elsewhere and not any(each.descriptor == 0 for each in other.redirections):
+            found[number], found[number + 1] = searched(
+                tuple(map(_marked, one.words[1:])), tuple(map(_marked, other.words[1:]))
+            )
+    return found
 
 
 def _target(command: Command) -> Word:
