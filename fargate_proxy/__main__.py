@@ -190,6 +190,7 @@ async def _run(settings: ProxySettings, bundle: Bundle, kept: Kept) -> None:
         ("flushing", watch.flush_lazily),
         ("looking for changes", lambda: watch.reload_on_change(settings.config_path, reload)),
         ("following the trail", parts.follower.keep),
+        ("counting refused logins", gateway.journal.settle_for_ever),
     ]
     if not isinstance(parts, LocalParts):  # functions sweep, reclaim and finish there
         lasts.append(("the pulse", pulse.beat_for_ever))

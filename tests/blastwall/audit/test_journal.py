@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import threading
+
 import pytest
 
 from blastwall.audit.journal import BURST, GATEWAY, Journal, note
@@ -10,6 +14,7 @@ from blastwall.errors import RecordingFault
 from blastwall.local.recorder import LocalRecorder
 from blastwall.local.recordings import Shelf
 from blastwall.local.signer import load_signer, trusted_keys
+from blastwall.local.spool import Disk
 from blastwall.model import Principal
 from blastwall.recording.reader import Reader
 from blastwall.recording.verify import State
@@ -40,6 +45,8 @@ def recorder(tmp_path, clock):
 def events(state):
     found = []
     for entry in Shelf(state).entries():
+        if not entry.path.stat().st_size:
+            continue  # a full disk took nothing of it
         with entry.open() as file:
             found += project_all(Reader(file).records())
     return found
@@ -87,6 +94,65 @@ async def test_a_flood_of_logins_fills_no_disk_and_is_counted_in_full(tmp_path, 
     found = [event["unmapped"]["blastwall"]["count"] for event in events(tmp_path)]
     assert sum(found) == BURST * 50 + 1
     assert BURST < len(found) <= BURST + 55
+
+
+def counted(state):
+    return [event["unmapped"]["blastwall"]["count"] for event in events(state)]
+
+
+async def test_a_flood_that_is_over_is_told_to_its_last(tmp_path, recorder, clock):
+    """The rest waited for the next login that was refused, and was lost when there was none before the end."""
+    journal = Journal(recorder, clock)
+    for _ in range(BURST * 2):
+        await journal.refused_login("postgres", "shop", "c", "no")
+    await journal.settle()
+    clock.at += 5
+    await journal.settle()
+    await journal.refused_login("postgres", "shop", "c", "no")
+    clock.at -= 5
+    for _ in range(7):
+        await journal.refused_login("postgres", "shop", "c", "no")
+    journal.close("end")
+    assert sum(counted(tmp_path)) == BURST * 2 + 8
+    assert counted(tmp_path)[BURST] == BURST, counted(tmp_path)
+
+
+async def test_a_disk_that_was_full_ends_no_journal(tmp_path, clock):
+    """It did: nothing was recorded any more until the gateway was started anew, and what had failed was not counted."""
+    full = []
+
+    def write(descriptor, parts):
+        if full:
+            raise OSError(28, "No space left on device")
+        return os.writev(descriptor, parts)
+
+    recorder = LocalRecorder(tmp_path, clock, signer=load_signer(tmp_path / "keys"), disk=Disk(write=write))
+    journal = Journal(recorder, clock)
+    await journal.refused_login("postgres", "shop", "c", "no")
+    full.append(True)
+    for _ in range(3):
+        with pytest.raises(RecordingFault):
+            await journal.refused_login("postgres", "shop", "c", "no")
+    full.clear()
+    await journal.refused_login("postgres", "shop", "c", "no")
+    journal.close("end")
+    recorder.close()
+    assert sum(counted(tmp_path)) == 5
+
+
+async def test_it_is_begun_off_the_event_loop_and_once(tmp_path, recorder, clock, monkeypatch):
+    real, threads = recorder.open, []
+
+    def begin(*given):
+        threads.append(threading.current_thread())
+        return real(*given)
+
+    monkeypatch.setattr(recorder, "open", begin)
+    journal = Journal(recorder, clock)
+    await asyncio.gather(*(journal.refused_login("postgres", "shop", "c", "no") for _ in range(5)))
+    journal.close("end")
+    assert len(threads) == 1 and threads[0] is not threading.main_thread()
+    assert sum(counted(tmp_path)) == 5
 
 
 async def test_nothing_happened_nothing_is_recorded(tmp_path, recorder, clock):
