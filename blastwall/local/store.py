@@ -136,7 +136,13 @@ def _prepare(file: Path) -> None:
             raise OurFault(
                 f"{state_dir} is writable by other users, who could replace what is in it: chmod go-w {state_dir}"
             )
-        os.close(os.open(file, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        try:
+            os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        except FileExistsError:
+            # Never opened besides by SQLite: closing it would end all locks that this process has on it (fcntl(2)), and
+            # whoever else closes the store then removes the log that this process goes on writing to.
+            if file.is_symlink():
+                raise
         file.chmod(0o600)  # the statements people are asked about are in it; -wal and -shm inherit the mode
     except OSError as fault:
         raise _fault(file, fault) from fault

@@ -161,3 +161,19 @@ def test_processes_that_start_at_once_make_one_schema(file):
     started = [subprocess.Popen([sys.executable, "-c", program, str(file), f"p{n}"]) for n in range(4)]
     assert [process.wait(60) for process in started] == [0, 0, 0, 0]
     assert names(sqlite3.connect(file)) == ["p0", "p1", "p2", "p3"]
+
+
+async def test_a_second_store_of_a_process_takes_nothing_from_the_first(store, file):
+    """POSIX locks are the process's: one that opens the file besides and closes it has none left."""
+    await store.write(lock("a"))
+    second = Store(file)
+    come_and_go = (
+        f"from pathlib import Path; from blastwall.local.store import Store; Store(Path({str(file)!r})).close()"
+    )
+    await asyncio.to_thread(subprocess.run, [sys.executable, "-c", come_and_go], check=True)
+    await store.write(lock("b"))
+    await second.write(lock("c"))
+    second.close()
+    with sqlite3.connect(file) as looking:
+        assert names(looking) == ["a", "b", "c"]
+    looking.close()
