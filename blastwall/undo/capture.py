@@ -25,7 +25,7 @@ from blastwall.sql.blast.asking import (
 )
 from blastwall.sql.blast.plans import reaches
 from blastwall.sql.blast.terrain import Key, Table, Terrain, around, read
-from blastwall.sql.catalogue import Catalogue, Column, Relation, quoted
+from blastwall.sql.catalogue import Column, Relation, quoted
 from blastwall.sql.tree import Message, unwrap
 from blastwall.undo.capsule import VERSIONED, NoCapsule, Part, Row
 from blastwall.undo.restore import literal
@@ -111,7 +111,7 @@ def _capture(situation: Situation, most: int) -> Capture:
     if target.kind not in ("r", "p"):
         raise NoCapsule("It changes rows through a view, or of another server.")
     terrain = read(row((yield Question(around((target.oid,)), own=True))))
-    walk = _Walk(situation.catalogue, terrain, most)
+    walk = _Walk(situation, terrain, most)
     table = walk.admit(target.oid)
     if len([one for one in terrain.named if not one.partitioned or one.oid == target.oid]) > 1:
         raise NoCapsule("Other tables inherit from this one.")
@@ -143,8 +143,9 @@ def _check_sets(sets: Sequence[str], target: Relation, terrain: Terrain, table: 
 class _Walk:
     """From the rows that are deleted to those that go or change with them."""
 
-    def __init__(self, catalogue: Catalogue, terrain: Terrain, most: int) -> None:
-        self._catalogue = catalogue
+    def __init__(self, situation: Situation, terrain: Terrain, most: int) -> None:
+        self._situation = situation
+        self._catalogue = situation.catalogue
         self._terrain = terrain
         self._most = most
         self._gone: dict[int, _Found] = {}
@@ -289,9 +290,9 @@ class _Walk:
         return self._take(found, (yield Question(text, own=True)))
 
     def _check_cleared(self, child: Table, columns: Iterable[str]) -> None:
-        names = set(columns)
+        names = frozenset(columns)
         for key in self._terrain.onto(child.root):
-            if key.enforced and key.on_update in _GOES_ON and names.intersection(key.referenced):
+            if key.enforced and key.on_update in _GOES_ON and reaches(key, names, self._situation):
                 raise NoCapsule("It clears columns that other rows follow.")
         relation = self._relation(child)
         if any(column.name in names and column.number in relation.primary_key for column in relation.columns):

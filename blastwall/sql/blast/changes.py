@@ -48,7 +48,7 @@ def foresee_change(statement: Message, situation: Situation) -> Foreseeing:
     check_steady(plan.scan.select, situation)
     if plan.scan.more is not None:
         check_steady(plan.scan.more, situation)
-    followed = flow(plan.start, terrain)
+    followed = flow(plan.start, terrain, lambda key, columns: reaches(key, columns, situation))
     plan.unknown += followed.unfollowed
     plan.unknown += unseen(followed, terrain)
     counts = yield from count(plan, followed, statement, situation)

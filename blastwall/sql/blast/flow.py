@@ -11,7 +11,7 @@ the place of :data:`START` (``scans.py``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,6 +29,9 @@ MOST_NODES: Final = 200
 ALL_NAMED, ALL_CARRIED = -1, -2
 #: A node that blocks has a second count, numbered downward from here: with rows that go, too, but perhaps too late.
 MIGHT: Final = -1000
+
+
+Reaches = Callable[[Key, frozenset[str]], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +81,24 @@ class Flow:
     text: str = ""
 
 
-def flow(start: Start, terrain: Terrain) -> Flow:
-    """Follow the keys. The text has the start's place in it: a query of columns o, c, d and those of ``changing``."""
-    return _Flowing(start, terrain).run()
+def refers(key: Key, columns: frozenset[str]) -> bool:
+    """Whether a key refers to one of these columns by its name."""
+    return bool(columns.intersection(key.referenced))
+
+
+def flow(start: Start, terrain: Terrain, reaches: Reaches = refers) -> Flow:
+    """Follow the keys. The text has the start's place in it: a query of columns o, c, d and those of ``changing``.
+
+    ``reaches``: whether changing these columns can change what a key refers to, also by one that is computed from them.
+    """
+    return _Flowing(start, terrain, reaches).run()
 
 
 class _Flowing:
-    def __init__(self, start: Start, terrain: Terrain) -> None:
+    def __init__(self, start: Start, terrain: Terrain, reaches: Reaches) -> None:
         self._start = start
         self._terrain = terrain
+        self._reaches = reaches
         self._flow = Flow()
         self._edges: list[_Edge] = []
         self._known: dict[tuple[object, ...], int] = {}
@@ -110,9 +122,9 @@ class _Flowing:
                 here = f"h.n OPERATOR(pg_catalog.=) {node.number}"
                 if node.kind == "delete":
                     self._follow(node.number, key, True, here)
-                elif node.kind == "change" and node.columns.intersection(key.referenced):
+                elif node.kind == "change" and self._reaches(key, node.columns):
                     self._follow(node.number, key, False, here)
-                    if len(node.columns) > 1 or "default" in node.by:
+                    if len(node.columns) > 1 or "default" in node.by or not refers(key, node.columns):
                         self._loosen(f"Not every change of {node.via} need go on to {key.name}.")
         self._judge_order()
         self._flow.text = "\n".join(self._lines())

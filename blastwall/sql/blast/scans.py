@@ -99,8 +99,9 @@ def update(statement: Message, watched: Sequence[Watched], computed: bool) -> Sc
             if computed or not kind_of(values[column]):
                 tests, certain = ["true"], False
                 break
-            tests.append(
-                f"{quoted(alias)}.{quoted(column)} IS DISTINCT FROM CAST(({_place(len(given))}) AS {type_text})"
+            tests.append(  # as foreign keys compare: 1.0 and 1.00 are equal, and the change goes on all the same
+                f"CAST(ROW({quoted(alias)}.{quoted(column)}) AS pg_catalog.record) OPERATOR(pg_catalog.*<>) "
+                f"CAST(ROW(CAST(({_place(len(given))}) AS {type_text})) AS pg_catalog.record)"
             )
             given.append(values[column])
         flags.append(f"({' OR '.join(tests) or 'false'}) AS {each.name}")

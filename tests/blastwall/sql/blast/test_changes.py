@@ -157,3 +157,39 @@ def test_rows_that_it_locks_while_it_chooses_are_counted_without_locking_them(se
 def test_rows_that_others_lock_choose_what_skip_locked_finds(seer: Seer) -> None:
     found = seer.see("DELETE FROM notes WHERE id IN (SELECT id FROM notes LIMIT 3 FOR UPDATE SKIP LOCKED)")
     assert not found.known
+
+
+KEYED = """
+CREATE TABLE scales (id numeric PRIMARY KEY);
+CREATE TABLE weights (id int PRIMARY KEY, scale numeric REFERENCES scales ON UPDATE CASCADE);
+INSERT INTO scales VALUES (1.0), (2); INSERT INTO weights VALUES (1, 1), (2, 1.0), (3, 2);
+CREATE TABLE halls (id int PRIMARY KEY);
+CREATE TABLE rows (id int PRIMARY KEY, hall int REFERENCES halls ON DELETE SET NULL,
+    code int GENERATED ALWAYS AS (COALESCE(hall, 0) + id * 10) STORED UNIQUE);
+CREATE TABLE seats (id int PRIMARY KEY, code int REFERENCES rows (code) ON UPDATE CASCADE);
+INSERT INTO halls VALUES (1), (2); INSERT INTO rows (id, hall) VALUES (1, 1), (2, 1), (3, 2);
+INSERT INTO seats VALUES (1, 11), (2, 11), (3, 32);
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "carried"),
+    [
+        ("UPDATE scales SET id = 1.00 WHERE id = 1", 2),  # an equal number, spelt otherwise: foreign keys carry it on
+        ("UPDATE scales SET id = 2 WHERE id = 2", 0),
+        ("DELETE FROM halls WHERE id = 1", 4),  # clears rows.hall, so rows.code changes, and seats.code with it
+    ],
+)
+def test_what_foreign_keys_see_is_what_is_counted(
+    seer: Seer, run: psycopg.Connection[tuple[object, ...]], text: str, carried: int
+) -> None:
+    if run.execute("SELECT to_regclass('scales')").fetchone() == (None,):
+        run.execute(KEYED.encode())
+    seer.look()
+    with run.transaction(force_rollback=True):
+        look = b"SELECT 'w', id, ctid FROM weights UNION ALL SELECT 'r', id, ctid FROM rows UNION ALL SELECT 's', id, ctid FROM seats"
+        before = set(run.execute(look).fetchall())
+        run.execute(text.encode())
+        assert len(before - set(run.execute(look).fetchall())) == carried
+    blast = seer.see(text)
+    assert (blast.known, blast.cascaded_rows) == (True, carried)

@@ -46,8 +46,9 @@ def test_updates_tell_whose_keys_change() -> None:
     )
     assert scan.certain
     assert written(scan.select) == (
-        "SELECT t.tableoid AS o, t.ctid AS c, false AS d, t.a IS DISTINCT FROM (a + 1)::int AS k0, "
-        "t.b IS DISTINCT FROM $1::text AS k1 FROM t WHERE c"
+        "SELECT t.tableoid AS o, t.ctid AS c, false AS d, "
+        "ROW(t.a)::pg_catalog.record OPERATOR(pg_catalog.*<>) ROW((a + 1)::int)::pg_catalog.record AS k0, "
+        "ROW(t.b)::pg_catalog.record OPERATOR(pg_catalog.*<>) ROW($1::text)::pg_catalog.record AS k1 FROM t WHERE c"
     )
 
 
