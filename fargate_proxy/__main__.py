@@ -43,8 +43,9 @@ from fargate_proxy.local import Parts as LocalParts
 from fargate_proxy.local import compose
 from fargate_proxy.proxied import NotProxied, announced
 from fargate_proxy.pulse import Pulse
+from fargate_proxy.sparing import Sparing
 from fargate_proxy.tls import certificate_ends, server_context
-from fargate_proxy.watch import finish_for_ever, lasting, reload_or_keep
+from fargate_proxy.watch import Reloads, finish_for_ever, lasting
 
 if TYPE_CHECKING:
     from fargate_proxy.aws import Parts as AwsParts
@@ -58,7 +59,10 @@ CONFIG_EXIT, MACHINE_EXIT = 2, 3
 def main(argv: list[str] | None = None) -> int:
     """Run until SIGTERM or SIGINT. SIGHUP, or a changed file in the configuration folder, reloads."""
     settings, checking = _settings(argv)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    sparing = Sparing(handler.emit)
+    handler.addFilter(sparing)
+    logging.basicConfig(handlers=[handler], level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     if checking:
         return _check(settings)
     try:
@@ -68,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
         if settings.adapters == "aws":
             keep_out()  # it was started with keys, and starts processes that read what agents write
         kept = Kept(settings, os.environ)
-        uvloop.run(_run(settings, _load(settings, kept), kept))
+        uvloop.run(_run(settings, _load(settings, kept), kept, sparing))
     except ConfigFault as fault:
         sys.stderr.write(f"{fault}\n")
         return CONFIG_EXIT
@@ -140,7 +144,7 @@ def _compose(settings: ProxySettings, bundle: Bundle) -> LocalParts | AwsParts:
     return aws.compose(bundle, settings, os.environ)
 
 
-async def _run(settings: ProxySettings, bundle: Bundle, kept: Kept) -> None:
+async def _run(settings: ProxySettings, bundle: Bundle, kept: Kept, sparing: Sparing) -> None:
     loop = asyncio.get_running_loop()
     parts = _compose(settings, bundle)
     ports = Ports(
@@ -163,23 +167,14 @@ async def _run(settings: ProxySettings, bundle: Bundle, kept: Kept) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
 
-    async def reload() -> None:
-        async def take() -> Sequence[str]:
-            loaded = await asyncio.to_thread(_load, settings, kept)
-            parts.adopt(loaded)
-            gateway.adopt(loaded)
-            return waiting(bundle.config, loaded.config)
+    async def load() -> Sequence[str]:
+        loaded = await asyncio.to_thread(_load, settings, kept)
+        parts.adopt(loaded)
+        gateway.adopt(loaded)
+        return waiting(bundle.config, loaded.config)
 
-        await reload_or_keep(take)
-
-    tasks: set[asyncio.Task[None]] = set()
-
-    def hang_up() -> None:
-        task = asyncio.create_task(reload())
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    loop.add_signal_handler(signal.SIGHUP, hang_up)
+    reloads = Reloads(load)
+    loop.add_signal_handler(signal.SIGHUP, reloads.ask)
     ends = [registry.protocol(name).start() for name in bundle.config.listen]
     listeners, listening = _listen(gateway, bundle, settings.proxy_protocol)
     if settings.health_port:
@@ -188,8 +183,10 @@ async def _run(settings: ProxySettings, bundle: Bundle, kept: Kept) -> None:
     endings, watch = gateway.endings, gateway.watch
     lasts: list[tuple[str, Callable[[], Awaitable[None]]]] = [
         ("flushing", watch.flush_lazily),
-        ("looking for changes", lambda: watch.reload_on_change(settings.config_path, reload)),
+        ("looking for changes", lambda: watch.reload_on_change(settings.config_path, reloads.asked)),
+        ("loading the configuration anew", reloads.serve),
         ("following the trail", parts.follower.keep),
+        ("counting lines of the log", sparing.settle_for_ever),
         ("counting refused logins", gateway.journal.settle_for_ever),
     ]
     if not isinstance(parts, LocalParts):  # functions sweep, reclaim and finish there

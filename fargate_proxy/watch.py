@@ -119,13 +119,41 @@ async def finish_for_ever(finisher: Finisher) -> None:
 
 def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
     stamps: dict[str, tuple[int, int]] = {}
-    for path in folder.rglob("*"):
-        try:
-            state = path.stat()
-        except OSError:
-            continue
-        stamps[str(path)] = (state.st_mtime_ns, state.st_size)
+    try:
+        for path in folder.rglob("*"):
+            with contextlib.suppress(OSError):
+                state = path.stat()
+                stamps[str(path)] = (state.st_mtime_ns, state.st_size)
+    except OSError as fault:  # a folder that is replaced just now: the next look sees what has come
+        log.debug("the configuration cannot be looked at: %s", fault)
     return stamps
+
+
+class Reloads:
+    """One reload at a time, of what the files say by then: whoever asks while one runs is served by the next.
+
+    They ran side by side: a hundred signals took all threads that connections are opened with, and one that had read
+    older files could put them in force last.
+    """
+
+    def __init__(self, load: Callable[[], Awaitable[Sequence[str]]]) -> None:
+        self._load = load
+        self._wanted = asyncio.Event()
+
+    def ask(self) -> None:
+        """Load it anew soon."""
+        self._wanted.set()
+
+    async def asked(self) -> None:
+        """As :meth:`ask`, for whoever awaits it."""
+        self.ask()
+
+    async def serve(self) -> None:
+        """Runs for ever."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            await reload_or_keep(self._load)
 
 
 async def reload_or_keep(load: Callable[[], Awaitable[Sequence[str]]]) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from blastwall.errors import ConfigFault, Problem, RecordingFault
 from blastwall.local.finisher import Report
 from fargate_proxy import watch as module
-from fargate_proxy.watch import Watch, lasting, reload_or_keep
+from fargate_proxy.watch import Reloads, Watch, lasting, reload_or_keep
 
 
 class Recording:
@@ -79,6 +79,47 @@ async def test_a_changed_file_reloads(tmp_path: Path, monkeypatch) -> None:
 
     await asyncio.wait_for(change_until_seen(), 5)
     task.cancel()
+
+
+async def test_reloads_come_one_after_the_other_and_the_last_one_reads_what_is_there_then() -> None:
+    """Side by side, one that had read older files could be through last."""
+    running: list[int] = []
+    begun, go_on, done = asyncio.Queue[int](), asyncio.Queue[None](), asyncio.Queue[int]()
+    files = [0]
+
+    async def load() -> Sequence[str]:
+        assert not running, "one at a time"
+        read = files[0]
+        running.append(read)
+        begun.put_nowait(read)
+        await go_on.get()
+        running.remove(read)
+        done.put_nowait(read)
+        return ()
+
+    reloads = Reloads(load)
+    task = asyncio.create_task(reloads.serve())
+    reloads.ask()
+    assert await asyncio.wait_for(begun.get(), 30) == 0
+    for _ in range(300):
+        files[0] += 1
+        await reloads.asked()
+    for _ in range(2):
+        go_on.put_nowait(None)
+    assert [await asyncio.wait_for(done.get(), 30) for _ in range(2)] == [0, 300]
+    reloads.ask()
+    assert await asyncio.wait_for(begun.get(), 30) == 300
+    assert await asyncio.wait_for(begun.get(), 30) == 300
+    assert done.empty() and begun.empty(), "three hundred signals, two reloads"
+    task.cancel()
+
+
+async def test_a_folder_that_is_replaced_meanwhile_is_looked_at_again(tmp_path: Path, monkeypatch) -> None:
+    class Gone:
+        def rglob(self, pattern: str) -> list[Path]:
+            raise FileNotFoundError(2, "No such file or directory")
+
+    assert module._stamps(Gone()) == {}  # type: ignore[arg-type]
 
 
 async def test_an_invalid_configuration_keeps_the_old_one_and_says_so(caplog) -> None:
