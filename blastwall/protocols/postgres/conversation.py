@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import secrets
@@ -45,7 +46,7 @@ SAFE: Mapping[str, str] = {"backslash_quote": "safe_encoding"}
 
 #: Tokens whose sessions are remembered to have been told so; a later connection of an older one hears it again.
 MOST_TOLD = 10_000
-#: Wrong cancel keys the gateway answers in a minute before it stops looking them up: 3.0 keys hold only 32 bits.
+#: Wrong cancel keys for one process id in a minute before it is no longer looked up: 3.0 keys hold only 32 bits.
 WRONG_CANCELS = 30
 #: Cancel requests of nobody here that other gateways are told of in a minute.
 PASSED_ON = 120
@@ -57,7 +58,7 @@ class CancelKeys:
     def __init__(self) -> None:
         self._live: dict[int, tuple[bytes, PostgresConversation]] = {}
         self._named: dict[str, PostgresConversation] = {}
-        self._wrong: list[float] = []
+        self._wrong: dict[int, list[float]] = {}  # by the process id they named: whoever guesses locks out no other
         self._passed: list[float] = []
 
     def issue(self, conversation: PostgresConversation, minor: int) -> tuple[int, bytes]:
@@ -74,6 +75,7 @@ class CancelKeys:
     def forget(self, pid: int) -> None:
         if pid in self._live:
             secret, _ = self._live.pop(pid)
+            self._wrong.pop(pid, None)
             self._named.pop(name_of(pid, secret), None)
 
     def elsewhere(self, request: requests.CancelRequest, now: float) -> str:
@@ -91,17 +93,19 @@ class CancelKeys:
             await conversation.cancel()
 
     def find(self, request: requests.CancelRequest, now: float) -> PostgresConversation | None:
-        """Whose key it is, compared in constant time; None for wrong ones, and for all after too many wrong ones."""
-        self._wrong = [at for at in self._wrong if now - at < 60.0]
-        if len(self._wrong) >= WRONG_CANCELS:
-            return None
+        """Whose key it is, compared in constant time; None for wrong ones, and for a process id that too many wrong
+        ones have named: its own client, or somebody who knows it, is guessing.
+        """
         secret, conversation = self._live.get(request.pid, (b"", None))
         if conversation is None:
             return None
-        if hmac.compare_digest(secret, request.secret):
-            return conversation
-        self._wrong.append(now)
-        return None
+        wrong = [at for at in self._wrong.pop(request.pid, ()) if now - at < 60.0]
+        right = hmac.compare_digest(secret, request.secret)
+        if not right and len(wrong) < WRONG_CANCELS:
+            wrong.append(now)
+        if wrong:
+            self._wrong[request.pid] = wrong
+        return conversation if right and len(wrong) < WRONG_CANCELS else None
 
 
 def name_of(pid: int, secret: bytes) -> str:
@@ -129,6 +133,8 @@ class PostgresConversation:
         self._closed = False
         self._side: Side | None = None
         self._channel: PostgresChannel | None = None
+        self._cancelling = asyncio.Lock()
+        self._cancels = 0  # that have set out
 
     async def greet(self) -> Hello | None:
         arrived = await arrive(self._sock, self._host)
@@ -302,17 +308,26 @@ class PostgresConversation:
         return Named(tree, written, prepared.type_ids)
 
     async def cancel(self) -> None:
-        """Somebody with this conversation's key asked to cancel: the held statement, or what the database runs."""
-        self._note("cancel", {"statement": self._legs.answers.number if self._legs is not None else 0})
+        """Somebody with this conversation's key asked to cancel: the held statement, or what the database runs.
+
+        One connection to the database at a time does so, however many ask.
+        """
         legs = self._legs
         if legs is None:
             return
         if legs.waiting:
+            self._note("cancel", {"statement": legs.answers.number})
             legs.cancelled = True
             legs.signal.set()
             return
-        if self._route is not None and self._link is not None:
-            await cancel(self._route, self._link.ready.pid, self._link.ready.secret)
+        if self._route is None or self._link is None:
+            return
+        asked = self._cancels
+        async with self._cancelling:
+            if self._cancels == asked:  # or else one that set out after this was asked for has served it, too
+                self._cancels += 1
+                self._note("cancel", {"statement": legs.answers.number})
+                await cancel(self._route, self._link.ready.pid, self._link.ready.secret)
 
     async def refuse(self, denial: Denial) -> None:
         await self.close(denial)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from types import SimpleNamespace
 
 import pytest
 
 from blastwall.conversation import Hello, Host
 from blastwall.errors import NotOffered, UpstreamFault
 from blastwall.model import Credential, Secret, Target
+from blastwall.protocols.postgres import conversation as module
 from blastwall.protocols.postgres import messages
 from blastwall.protocols.postgres.arrival import Arrival
 from blastwall.protocols.postgres.conversation import (
@@ -19,6 +21,8 @@ from blastwall.protocols.postgres.conversation import (
     PostgresConversation,
 )
 from blastwall.protocols.postgres.downstream import Downstream
+from blastwall.protocols.postgres.link import Route
+from blastwall.protocols.postgres.login import Ready
 from blastwall.protocols.postgres.options import Options, Tls
 from blastwall.protocols.postgres.requests import CancelRequest
 from blastwall.wire.wire import Signal
@@ -67,6 +71,49 @@ def test_w20_guessing_is_slowed_down_and_forgotten_keys_are_dead() -> None:
     assert keys.find(CancelRequest(pid, secret), 71.0) is mine
     keys.forget(pid)
     assert keys.find(CancelRequest(pid, secret), 72.0) is None
+
+
+def test_whoever_guesses_at_one_key_takes_no_other_from_its_client() -> None:
+    """An agent that sent thirty wrong keys for its own connection took Ctrl-C from all others, minute by minute."""
+    keys = CancelKeys()
+    mine, other = conversation(), conversation()
+    pid, secret = keys.issue(mine, 0)
+    other_pid, other_secret = keys.issue(other, 0)
+    for number in range(WRONG_CANCELS * 5):
+        keys.find(CancelRequest(pid, bytes([secret[0] ^ 1]) + secret[1:]), 1.0)
+        keys.find(CancelRequest(number, bytes(4)), 1.0)
+    assert keys.find(CancelRequest(pid, secret), 2.0) is None
+    assert keys.find(CancelRequest(other_pid, other_secret), 2.0) is other
+    assert list(keys._wrong) == [pid] and len(keys._wrong[pid]) == WRONG_CANCELS
+    keys.forget(pid)
+    assert not keys._wrong
+
+
+async def test_many_cancel_requests_are_two_connections_to_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is on its way, and one more set out after all of them had been asked for. Each was a connection."""
+    begun, go_on = asyncio.Queue[int](), asyncio.Event()
+
+    async def cancel(route: object, pid: int, secret: bytes) -> None:
+        begun.put_nowait(pid)
+        await go_on.wait()
+
+    monkeypatch.setattr(module, "cancel", cancel)
+    one = conversation()
+    one._route = Route("127.0.0.1", 5432)
+    one._link = SimpleNamespace(ready=Ready(b"I", {}, 7, b"1234"))  # type: ignore[assignment]
+    one._legs = SimpleNamespace(waiting=False, answers=SimpleNamespace(number=1))  # type: ignore[assignment]
+    noted: list[str] = []
+    one._note = lambda name, fields: noted.append(name)
+    first = asyncio.create_task(one.cancel())
+    assert await asyncio.wait_for(begun.get(), 30) == 7
+    others = [asyncio.create_task(one.cancel()) for _ in range(100)]
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.wait_for(asyncio.gather(first, *others), 30)
+    assert begun.qsize() == 1
+    await asyncio.wait_for(one.cancel(), 30)
+    assert begun.qsize() == 2, "a later one is a cancel of its own"
+    assert noted == ["cancel"] * 3
 
 
 async def test_what_means_nobody_here_is_told_to_the_others_and_found_there() -> None:
