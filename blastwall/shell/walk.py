@@ -223,7 +223,7 @@ class Walk:
         pattern = HOME + word.pattern[1:] if word.home else word.pattern
         place = next(iter(places))
         if len(places) > 1 and not pattern.startswith(("/", HOME)):
-            raise Unreadable(f"{word.text} may be looked for in several directories; write the directory.")
+            raise Unreadable(f"{word.text} may be looked for in several directories: join cd with &&, or write the directory.")
         found = fitting(pattern, lambda path: self._names(joined(place, path)))
         if found is None:
             return (word,)

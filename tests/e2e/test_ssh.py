@@ -32,6 +32,33 @@ def test_a_command_runs_as_on_the_host(agent: Agent) -> None:
     assert agent.ssh("id -un", user="deploy@web").returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("line", "printed"),
+    [
+        ("cd notes && cat numbers.txt | wc -l; pwd", b"3\n"),
+        ("test -f app.log && echo there || echo none", b"there\n"),
+        ("cat no*/rep*.txt >/dev/null && echo *.log n?tes", b"app.log notes\n"),
+        ('for f in app.log notes/numbers.txt; do wc -l < "$f"; done', b"2\n3\n"),
+        ("if [ -d notes ]; then cd notes && ls numbers.*; fi", b"numbers.txt\n"),
+        ("find notes -name '*.txt' | xargs cat | sort | head -n 1", None),
+        ("bash -lc 'cd notes && ls *.txt' 2>&1 | wc -l", b"2\n"),
+        ('ls nope 2>/dev/null\necho "exit $?: $(id -u)"', None),
+    ],
+)
+def test_lists_and_wildcards_run_where_each_part_may(agent: Agent, line: str, printed: bytes | None) -> None:
+    done = agent.ssh(line)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == b""
+    assert done.stdout.startswith(printed) if printed is not None else done.stdout
+
+
+def test_a_wildcard_that_fits_a_secret_is_refused(hosts: Stack, agent: Agent) -> None:
+    for line in ("cat .e*", "cd notes && cat ../.en?", "cat .*", "head .ssh/*"):
+        done = agent.ssh(line)
+        assert done.returncode == 126, line
+        assert b"planted-secret" not in done.stdout + done.stderr
+
+
 def test_input_reaches_the_command_and_its_end_too(agent: Agent) -> None:
     payload = os.urandom(300_000)
     done = agent.ssh("cat", stdin=payload)

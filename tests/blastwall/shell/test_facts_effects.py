@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from blastwall.model import Effect, Facts
-from blastwall.shell.facts import Bounds, judge
+from blastwall.shell.facts import Bounds, Line, judge
 from blastwall.shell.grammar import write
 from blastwall.shell.paths import HOME
 from blastwall.shell.programs import _patterns, _schemas
@@ -62,6 +62,13 @@ NAMES = (
     "./a.txt",
     "sub/../b.txt",
     "nope",
+    "*",
+    "*.txt",
+    "sub/*",
+    "*/*.txt",
+    "../*.txt",
+    "~/b.txt",
+    "li?k",
 )
 VALUES = ("1", "3", "c", "*", "*.pem", "canary", "a.txt", "new", "-", ".env", "=", "10", "sub", "f", "d")
 
@@ -129,6 +136,17 @@ class Sandbox:
             found[path] = found[path].removesuffix("/.")
         return found
 
+    def judged(self, text: str, bounds: Bounds) -> Line:
+        """As the gateway judges: with where paths lead, and the names that wildcards may fit."""
+        listed: dict[str, tuple[str, ...]] = {}
+        while True:
+            found = judge(text, bounds, self.resolved(judge(text, bounds, None, listed).named), listed)
+            if not found.wanted:
+                return found
+            for each in found.wanted:
+                place = self.home / each
+                listed[each] = tuple(child.name for child in place.iterdir()) if place.is_dir() else ()
+
 
 def canary(name: str) -> str:
     """Eight letters that stand in this file only."""
@@ -155,7 +173,7 @@ def command(chance: random.Random, name: str) -> str:
     words += [*operands, *tests] if name == "find" or chance.random() < 0.5 else [*tests, *operands]
     if name in ("tr", "seq", "echo"):
         words = [name, *(chance.choice(("a", "1", "2", "z", "a-z", "c")) for _ in range(2))]
-    return " ".join(quoted(chance, word) for word in words)
+    return " ".join(word if word in NAMES and " " not in word else quoted(chance, word) for word in words)
 
 
 def quoted(chance: random.Random, word: str) -> str:
@@ -174,7 +192,17 @@ def line(chance: random.Random, names: tuple[str, ...]) -> str:
         )
     elif chance.random() < 0.1:
         commands[-1] += chance.choice((" 2>&1", " >/dev/null", " <a.txt", " <trap", " < sub/c.txt"))
-    return " | ".join(commands)
+    text = " | ".join(commands)
+    if chance.random() < 0.3:
+        joint = chance.choice(("; ", " && ", " || ", "\n", " && ! "))
+        text = f"cd {chance.choice(('sub', 'other', 'nope', 'way', 'sub/deep/..', '~/sub'))}{joint}{text}"
+    if chance.random() < 0.25:
+        text += chance.choice(("; ", " && ", " || ")) + command(chance, chance.choice(names))
+    if chance.random() < 0.1:
+        text = chance.choice(
+            (f"( {text} )", f"{{ {text}; }}", f"if {text}; then pwd; fi", f"bash -c {shlex.quote(text)}")
+        )
+    return text
 
 
 def touched(facts: Facts, *accesses: str) -> list[str]:
@@ -218,7 +246,7 @@ def test_what_a_line_does_is_what_its_facts_say(sandbox: Sandbox, names: tuple[s
     before = sandbox.seen()
     for number in range(LINES):
         text = line(random.Random(f"{names[-1]} {number}"), names)
-        judged = judge(text, bounds, sandbox.resolved(judge(text, bounds).named))
+        judged = sandbox.judged(text, bounds)
         facts = judged.facts
         if facts.effect not in may:
             continue
