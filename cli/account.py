@@ -67,7 +67,23 @@ def examine_account(config: Path, chosen: Chosen, client: doctor.Client | None =
         clusters=tuple(chosen.clusters.items()),
         granted=_granted(chosen.addresses) if chosen.addresses else None,
     )
-    return list(doctor.examine(account))
+    return [*kept_here(bundle), *doctor.examine(account)]
+
+
+def kept_here(bundle: Bundle) -> list[Finding]:
+    """Targets whose password is a file or a variable of this machine: functions in AWS have neither."""
+    found = []
+    for name, section in sorted(bundle.config.targets.items()):
+        for credential in section.credential:
+            held = credential.admin if isinstance(credential, RoleCredential) else credential
+            if not isinstance(held, StaticCredential | AdminCredential) or held.secret_arn is not None:
+                continue
+            place = f"${held.password_env}" if held.password_env else str(held.password_file or "")
+            if place:
+                said = f"the password of {held.user} is in {place}, where no function in AWS finds it"
+                advice = "Put it into Secrets Manager and name it by secret_arn, or let the user log in by IAM."
+                found.append(Finding("password", Verdict.FAIL, said, advice, name))
+    return found
 
 
 def listener_keys(bundle: Bundle) -> Mapping[str, tuple[str, ...]]:

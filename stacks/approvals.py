@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from aws_cdk import ArnFormat, RemovalPolicy
+from aws_cdk import ArnFormat, CfnOutput, RemovalPolicy
 from aws_cdk import aws_apigatewayv2 as apigateway
 from aws_cdk import aws_apigatewayv2_integrations as integrations
 from aws_cdk import aws_events as events
@@ -16,6 +16,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from blastwall.approvals.sign_in import CALLBACK
 from stacks.function_stack import Foundation, FunctionStack
 from stacks.functions import FunctionRow
 from stacks.grants import grant
@@ -24,6 +25,7 @@ from stacks.parts.http_door import WAIT, open_stage
 DEFINITION = Path("lambdas/approvals.asl.json")
 PAGE = "approval_page"
 SAML = "saml_acs"
+SLACK = "/slack"  # of the page, where Slack calls back
 #: What is logged of each request for the page: never its query, which could hold a sign-in's code.
 ACCESS_LOG = {
     name: f"$context.{name}"
@@ -67,8 +69,10 @@ class ApprovalsStack(FunctionStack):
         if self.api is not None:
             values.put("page_url", self.api.api_endpoint)
         self.build(rows)
+        CfnOutput(self, "TopicArn", value=self.topic.topic_arn, description="subscribe whoever is to be told by mail")
         if self.api is not None:
             self._serve(self.api)
+            self._tell(self.api.api_endpoint)
         definition = ground.root / DEFINITION
         self.machine = self._machine(name, definition.read_text("utf-8"), arns) if definition.is_file() else None
 
@@ -161,6 +165,17 @@ class ApprovalsStack(FunctionStack):
 
     def _api(self) -> apigateway.HttpApi:
         return apigateway.HttpApi(self, "Page", description="Blastwall's approval page", create_default_stage=False)
+
+    def _tell(self, page: str) -> None:
+        """Outputs: the page's address, and what identity provider and Slack want to be told of it."""
+        approvals = self.ground.blueprint.bundle.config.approvals
+        CfnOutput(self, "PageUrl", value=page, description="where people decide; BLASTWALL_PAGE of `blastwall login`")
+        if approvals.page.sign_in is not None:
+            CfnOutput(
+                self, "SignInRedirectUri", value=page + CALLBACK, description="of the page's OpenID Connect client"
+            )
+        if approvals.notify.slack is not None:
+            CfnOutput(self, "SlackRequestUrl", value=page + SLACK, description="Slack: Interactivity, Request URL")
 
     def _serve(self, api: apigateway.HttpApi) -> None:
         """Every path goes to the page's function, which signs people in itself; requests are logged and limited."""

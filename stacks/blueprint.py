@@ -140,6 +140,12 @@ def draw(context: Mapping[str, Any], root: Path, cache: Path) -> Blueprint:
             f"{given['rds_ca']}, compare it with what AWS publishes, and give its SHA-256; or give each a tls.ca_file"
         )
         raise ConfigFault((_problem("rds_ca_sha256", message),))
+    if not given["approval_secret"] and (variables := _secrets(bundle)):
+        message = (
+            f"gateway.yaml's approvals section names {', '.join(variables)}: put them into one secret as a JSON "
+            "object, and give its ARN; functions have no such variables"
+        )
+        raise ConfigFault((_problem("approval_secret", message),))
     served = {target.protocol for target in bundle.targets.values()}
     return Blueprint(
         name=given["name"],
@@ -158,6 +164,18 @@ def draw(context: Mapping[str, Any], root: Path, cache: Path) -> Blueprint:
         rds_ca=given["rds_ca"],
         rds_ca_sha256=given["rds_ca_sha256"],
     )
+
+
+def _secrets(bundle: Bundle) -> tuple[str, ...]:
+    """Variables whose values the approvals section takes from elsewhere, sorted."""
+    approvals = bundle.config.approvals
+    slack, sign_in = approvals.notify.slack, approvals.page.sign_in
+    found = {hook.secret_env for hook in approvals.notify.webhooks}
+    if slack is not None:
+        found |= {slack.token_env, *filter(None, [slack.signing_secret_env])}
+    if sign_in is not None and sign_in.client_secret_env is not None:
+        found.add(sign_in.client_secret_env)
+    return tuple(sorted(found))
 
 
 def _overrides(root: Path, name: str) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from botocore.exceptions import NoCredentialsError
 from blastwall.aws.doctor import Login, Needs
 from blastwall.config.bundle import load_bundle
 from blastwall.findings import Verdict
-from cli.account import TOPOLOGIES, Chosen, examine_account, listener_keys, needs, paired
+from cli.account import TOPOLOGIES, Chosen, examine_account, kept_here, listener_keys, needs, paired
 from stacks.topology import TOPOLOGIES as DEPLOYED
 
 CONFIG = Path(__file__).parents[2] / "config"
+TEAM = Path(__file__).parents[1] / "stacks" / "config"
 
 
 def nobody(service: str) -> Any:
@@ -19,9 +20,17 @@ def nobody(service: str) -> Any:
 
 
 def test_the_accounts_findings_are_the_doctors() -> None:
-    (finding,) = examine_account(CONFIG, Chosen(), nobody)
+    (finding,) = examine_account(TEAM, Chosen(), nobody)
     assert (finding.check, finding.verdict) == ("credentials", Verdict.FAIL)
     assert finding.advice
+
+
+def test_a_password_that_is_kept_on_this_machine_is_told() -> None:
+    """It would be found out by the first agent: functions have neither its variable nor its file."""
+    first, *others = examine_account(CONFIG, Chosen(), nobody)
+    assert (first.title, first.verdict) == ("password (shop)", Verdict.FAIL) and len(others) == 1
+    assert "$BLASTWALL_SHOP_ADMIN_PASSWORD" in first.found and "secret_arn" in first.advice
+    assert kept_here(load_bundle(TEAM)) == []
 
 
 def test_a_configuration_that_is_wrong_is_told_before_anybody_is_asked(tmp_path: Path) -> None:
@@ -44,7 +53,7 @@ def test_topologies_are_as_large_as_they_are_deployed() -> None:
 
 
 def test_targets_need_what_their_credentials_name() -> None:
-    team = load_bundle(Path(__file__).parents[1] / "stacks" / "config")
+    team = load_bundle(TEAM)
     assert needs(team) == (
         Needs("jobs"),
         Needs("ledger", ("arn:aws:secretsmanager:eu-west-1:123456789012:secret:ledger-AbCdEf",)),

@@ -28,6 +28,7 @@ VARIANTS = {
         "endpoint_principals": "arn:aws:iam::210987654321:root",
         "alarm_email": "oncall@example.com",
         "config": "tests/stacks/config",
+        "approval_secret": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:approvals-AbCdEf",
         "rds_ca_sha256": "0" * 64,  # nothing is fetched while templates are made
     },
 }

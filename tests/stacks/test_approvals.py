@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+import blastwall.approvals.desk
+from stacks.approvals import SLACK
 from tests.stacks.deployment import Deployment, listed, plain
 
 #: Words for what others keep.
@@ -111,3 +113,19 @@ def test_a_broken_execution_is_told_with_a_role(every: list[Deployment]) -> None
         assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
         policies = json.dumps(deployment.properties("AWS::SNS::TopicPolicy", "Approvals"))
         assert "events.amazonaws.com" not in policies
+
+
+def test_what_others_must_be_told_of_the_page_is_an_output(deployed: Deployment, given: Deployment) -> None:
+    """Its address is API Gateway's making: identity provider, Slack and command line have it from nowhere else."""
+
+    def told(deployment: Deployment) -> dict[str, str]:
+        outputs = deployment.templates["Approvals"]["Outputs"]
+        return {name: json.dumps(output["Value"]) for name, output in outputs.items() if "Export" not in output}
+
+    assert set(told(deployed)) == {"PageUrl", "TopicArn"}
+    team = told(given)
+    assert set(team) == {"PageUrl", "TopicArn", "SignInRedirectUri", "SlackRequestUrl"}
+    address = json.loads(team["PageUrl"])
+    assert json.loads(team["SignInRedirectUri"]) == {"Fn::Join": ["", [address, "/sign-in/callback"]]}
+    served = Path(blastwall.approvals.desk.__file__).read_text()
+    assert f'path == "{SLACK}"' in served and SLACK in team["SlackRequestUrl"]

@@ -8,11 +8,13 @@ from blastwall.errors import ConfigFault
 from stacks.blueprint import KEYS, Blueprint, draw
 
 ROOT = Path(__file__).parents[2]
+SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:approvals-AbCdEf"
 VPC = {"id": "vpc-1", "cidr": "10.1.0.0/16", "azs": ["a", "b"], "private_subnets": ["s1", "s2"]}
 
 
 def drawn(tmp_path: Path, **context: Any) -> Blueprint:
-    return draw({"config": "tests/stacks/config", "rds_ca_sha256": "0" * 64, **context}, ROOT, tmp_path)
+    team = {"config": "tests/stacks/config", "rds_ca_sha256": "0" * 64, "approval_secret": SECRET}
+    return draw({**team, **context}, ROOT, tmp_path)
 
 
 ONE, OTHER = "arn:aws:iam::123456789012:root", "arn:aws:iam::210987654321:role/agents/of-ours"
@@ -91,3 +93,12 @@ def test_who_signs_for_rds_must_be_said_where_a_target_is_on_it(tmp_path: Path) 
         json.dumps({"targets": {name: {"tls": {"mode": "require"}} for name in ("orders", "reports")}})
     )
     assert drawn(tmp_path, rds_ca_sha256="", overrides=str(tmp_path / "own.json")).rds_ca_sha256 == ""
+
+
+def test_values_that_functions_cannot_have_are_asked_for_before_anything_is_deployed(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigFault, match="names HOOK_KEY, SIGN_IN_SECRET, SLACK_SIGNING_SECRET, SLACK_TOKEN: put them"
+    ):
+        drawn(tmp_path, approval_secret="")
+    assert drawn(tmp_path).approval_secret == SECRET
+    assert drawn(tmp_path, approval_secret="", config="config").approval_secret == ""

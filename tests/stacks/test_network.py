@@ -113,7 +113,8 @@ def test_targets_elsewhere_are_reached_by_their_own_address_and_through_the_nat_
             {"targets": {"away": {**away, "credential": credential}, "near": {**inside, "credential": credential}}}
         )
     )
-    context = {"topology": "dev", "config": "tests/stacks/config", "rds_ca_sha256": "0" * 64}
+    team = {"config": "tests/stacks/config", "rds_ca_sha256": "0" * 64, "approval_secret": SECRET}
+    context = {**team, "topology": "dev"}
     blueprint = draw({**context, "overrides": str(tmp_path / "more.json")}, ROOT, tmp_path)
     stack = NetworkStack(App(outdir=str(tmp_path / "out"), analytics_reporting=False), "Network", blueprint)
     template = Template.from_stack(stack).to_json()["Resources"]
