@@ -375,10 +375,16 @@ class Gateway:
         return ledger
 
     async def _detach(self, session: Session, connection: str, ledger: Ledger) -> None:
+        """It is counted in the ledger until the store has it: who comes meanwhile finds it in one or both."""
+        used = ledger.unnoted()
+        try:
+            await self.ports.sessions.detach(session, connection, used)
+        except BaseException:
+            ledger.put_back(used)  # the next connection's end tells of it: the ledger stays for this process's life
+            raise
         ledger.connections -= 1
         if not ledger.connections:
             self.ledgers.pop(session.id, None)
-        await self.ports.sessions.detach(session, connection, ledger.unnoted())
 
     async def _end(
         self, recording: Recording, reason: str, session: Session, connection: str, ledger: Ledger | None

@@ -38,9 +38,9 @@ class Ledger:
         self._noted: dict[str, int] = self._used()
         self.connections = 0
 
-    def judged(self) -> None:
-        """One more statement was judged."""
-        self.statements += 1
+    def judged(self, count: int = 1) -> None:
+        """A text was judged that holds so many statements. Parsing and running it are two; an empty one is one."""
+        self.statements += count if count > 1 else 1
 
     def relayed(self, masked: Masked) -> None:
         """Count a chunk. Raises BudgetSpent when it would take the session past its rows or bytes.
@@ -68,6 +68,10 @@ class Ledger:
         delta = {name: count - self._noted.get(name, 0) for name, count in used.items()}
         self._noted = used
         return delta
+
+    def put_back(self, used: Mapping[str, int]) -> None:
+        """The store did not take what :meth:`unnoted` said."""
+        self._noted = {name: count - used.get(name, 0) for name, count in self._noted.items()}
 
     def _used(self) -> dict[str, int]:
         used = {"rows": self.rows, "bytes": self.bytes, "statements": self.statements}

@@ -120,7 +120,7 @@ class Road(road.Road):
     def _record(
         self, statement: Statement, facts: Facts, decision: Permit | Denial, more: bool
     ) -> Permit | Denial | Waiting | None:
-        self._ledger.judged()
+        self._ledger.judged(facts.statements)
         try:
             writer = self._writer
             if writer is None:

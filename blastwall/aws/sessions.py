@@ -88,7 +88,7 @@ class SessionTable:
             try:
                 if known and self._settled(known, now) is None:
                     return self._join(known, target, now)
-                return self._insert(principal, target, break_glass, pointer or None, now)
+                return self._insert(principal, target, break_glass, pointer or None, used(known or {}), now)
             except Lost:
                 continue
         raise OurFault("a session could not be opened: others changed it all the time; try again")
@@ -286,8 +286,15 @@ class SessionTable:
         return standing_of(item).session
 
     def _insert(
-        self, principal: Principal, target: Target, break_glass: str | None, pointer: Item | None, now: float
+        self,
+        principal: Principal,
+        target: Target,
+        break_glass: str | None,
+        pointer: Item | None,
+        before: dict[str, int],
+        now: float,
     ) -> Session:
+        """``before`` is what the token has used there: a session that ended takes no budget along."""
         session = Session(
             id="s-" + base64.b32encode(self._random_bytes(10)).decode("ascii").lower()[:12],
             principal=principal,
@@ -311,7 +318,7 @@ class SessionTable:
             "idle_since": number(now + max(0.0, ATTACH_WITHIN - linger)),
             "alive_until": number(now + ALIVE_SECONDS),
             "ttl": ttl,
-        }
+        } | {f"used_{kind}": number(amount) for kind, amount in before.items()}
         name = _pointer(principal, target, break_glass)
         points: Item = {
             "Item": {"id": text(name), "points_to": text(session.id), "ttl": ttl},

@@ -98,6 +98,7 @@ class LocalSessions:
                 )
                 return live[0].session
             _insert(db, session, linger, waits_since)
+            _carry_over(db, session)
             return session
 
         opened = await self._store.write(work)
@@ -259,6 +260,16 @@ def _insert(db: sqlite3.Connection, session: Session, linger: float, waits_since
             session.break_glass, session.started_at, session.expires_at, linger, waits_since,
         ),
     )  # fmt: skip
+
+
+def _carry_over(db: sqlite3.Connection, session: Session) -> None:
+    """What the token has used there it has used: a session that ended takes no budget along."""
+    db.execute(
+        "INSERT INTO session_usage SELECT ?, name, amount FROM session_usage WHERE session = ("
+        "SELECT id FROM sessions WHERE token_id = ? AND target = ? AND ifnull(break_glass, '') = ? AND id <> ? "
+        "ORDER BY rowid DESC LIMIT 1)",
+        (session.id, session.principal.token_id, session.target, session.break_glass or "", session.id),
+    )
 
 
 def _end(db: sqlite3.Connection, id: str, ending: str, now: float, *, reason: str, by: str = "") -> bool:

@@ -104,6 +104,18 @@ async def test_usage_adds_up_over_connections_and_processes(world, make):
     assert await world.sessions.usage(session) == {"rows": 15, "bytes": 2**40, "statements": 1}
 
 
+async def test_a_tokens_next_session_begins_with_what_the_last_one_used(world, make):
+    """Or a budget would be as many as an agent has the patience to leave and come again."""
+    for round in range(1, 4):
+        session = await opened(world, make)
+        await world.sessions.attach(session, "c-1")
+        await world.sessions.detach(session, "c-1", {"rows": 10, "statements": round})
+        assert await world.sessions.usage(session) == {"rows": 10 * round, "statements": sum(range(round + 1))}
+        world.clock.advance(300)
+    glass = await world.sessions.open(make.agent(), make.target, "a fire")
+    assert await world.sessions.usage(glass) == {}
+
+
 async def test_detaching_twice_counts_once(world, make):
     session = await opened(world, make)
     await world.sessions.attach(session, "c-1")

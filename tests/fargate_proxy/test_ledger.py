@@ -51,3 +51,20 @@ def test_lookups_are_kept_for_the_session() -> None:
     ledger.lookups += 2
     assert ledger.unnoted() == {"rows": 0, "bytes": 0, "statements": 0, "lookups": 2}
     assert ledger.exhausted == frozenset()
+
+
+def test_a_text_of_many_statements_is_as_many() -> None:
+    ledger = Ledger({"statements": 5}, {})
+    ledger.judged(0)
+    ledger.judged(1)
+    ledger.judged(3)
+    assert ledger.statements == 5 and ledger.exhausted == {"statements"}
+
+
+def test_what_the_store_did_not_take_it_is_told_again() -> None:
+    ledger = Ledger({}, {"rows": 5})
+    ledger.relayed(Masked(b"abc", rows=2))
+    ledger.put_back(ledger.unnoted())
+    ledger.relayed(Masked(b"d", rows=1))
+    assert ledger.unnoted() == {"rows": 3, "bytes": 4, "statements": 0}
+    assert ledger.unnoted() == {"rows": 0, "bytes": 0, "statements": 0}
