@@ -72,7 +72,8 @@ class Relation:
 
     ``primary_key`` are the column numbers of a primary key that is checked at once (the other columns depend on it: see
     GROUP BY). ``unique`` are for every unique index and exclusion constraint the numbers of the columns that a conflict
-    tells of: key columns, and what its expressions and condition read (0: the whole row).
+    tells of: key columns, and what its expressions and condition read (0: the whole row). ``promises`` are conditions
+    that hold for every row: CHECK constraints, and what makes it the partition that it is.
     """
 
     oid: int
@@ -90,6 +91,7 @@ class Relation:
     unique: tuple[tuple[int, ...], ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
     definition: str = ""
+    promises: tuple[str, ...] = ()
 
     def column(self, name: str) -> Column | None:
         """The column of that name, or None."""
@@ -134,6 +136,7 @@ class Type:
 
     ``base_oid`` is a domain's base type, ``relation_oid`` a composite's relation, ``element_oid`` an array's element
     type; 0 where there is none. ``base_modified`` is a domain's base type with its modifier, where it has one.
+    ``labels`` are an enumeration's, in order; ``promises`` a domain's conditions on its VALUE.
     """
 
     oid: int
@@ -144,6 +147,8 @@ class Type:
     relation_oid: int = 0
     element_oid: int = 0
     base_modified: str = ""
+    labels: tuple[str, ...] = ()
+    promises: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +191,8 @@ class Catalogue:
 
     ``server_version`` is server_version_num (170010); ``search_path_default`` the schemas that existed on the session's
     search path when it was read, $user expanded, without the implicit ones. ``inherits`` are (parent, child) oids,
-    partitions included. Collections are sorted by oid.
+    partitions included; ``partitions`` are partitioned tables with the numbers of the columns by which their rows are
+    told apart. Collections are sorted by oid.
     """
 
     def __init__(
@@ -201,6 +207,7 @@ class Catalogue:
         types: Iterable[Type] = (),
         casts: Iterable[Cast] = (),
         inherits: Iterable[tuple[int, int]] = (),
+        partitions: Iterable[tuple[int, tuple[int, ...]]] = (),
     ) -> None:
         self.server_version = server_version
         self.database = database
@@ -211,6 +218,7 @@ class Catalogue:
         self.types = tuple(sorted(types, key=_oid))
         self.casts = tuple(sorted(casts, key=_oid))
         self.inherits = tuple(sorted(inherits))
+        self.partitions = tuple(sorted(partitions))
         self._relations = {(relation.schema, relation.name): relation for relation in self.relations}
         self._relations_by_oid = {relation.oid: relation for relation in self.relations}
         self._types = {(type_.schema, type_.name): type_ for type_ in self.types}

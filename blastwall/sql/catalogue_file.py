@@ -16,13 +16,15 @@ FORMAT = 2
 
 # The server's own relations and plain columns have short rows.
 _SYSTEM_ROW = (int, str, str, str, str, str, list, list, list)
-_RELATION_ROW = (*_SYSTEM_ROW, list, list, list, str)
+_KEYED_ROW = (*_SYSTEM_ROW, list, list, list, str)
+_RELATION_ROW = (*_KEYED_ROW, list)
 _PLAIN_COLUMN_ROW = (int, str, int, bool)
 _COLUMN_ROW = (*_PLAIN_COLUMN_ROW, int, str, str, list, str, list)
 _FOREIGN_KEY_ROW = (list, int, list)
 _FUNCTION_ROW = (int, str, str, str, str, list, int, bool, int)
 _OPERATOR_ROW = (int, str, str, int, int, int)
-_TYPE_ROW = (int, str, str, str, int, int, int, str)
+_PLAIN_TYPE_ROW = (int, str, str, str, int, int, int, str)
+_TYPE_ROW = (*_PLAIN_TYPE_ROW, list, list)
 _CAST_ROW = (int, int, int, int, str)
 
 # format_type writes these with key words, which no search path changes; all others by name.
@@ -44,9 +46,10 @@ def write(catalogue: Catalogue) -> str:
         "relations": [_relation_row(relation) for relation in catalogue.relations],
         "functions": [list(astuple(function)) for function in catalogue.all_functions],
         "operators": [list(astuple(operator)) for operator in catalogue.operators],
-        "types": [list(astuple(type_)) for type_ in catalogue.types],
+        "types": [_type_row(type_) for type_ in catalogue.types],
         "casts": [list(astuple(cast)) for cast in catalogue.casts],
         "inherits": [list(pair) for pair in catalogue.inherits],
+        "partitions": [[oid, list(numbers)] for oid, numbers in catalogue.partitions],
     }
     members = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in head.items()]
     for name, rows in sections.items():
@@ -92,7 +95,7 @@ def build(document: object) -> Catalogue:
         raise ValueError('"server_version" must be a number and "database" a name')
     if not isinstance(path, list) or not all(isinstance(schema, str) for schema in path):
         raise ValueError('"search_path" must be a list of names')
-    types = {row[0]: Type(*row) for row in _rows(document, "types", _TYPE_ROW)}
+    types = {row[0]: _type(row) for row in _listed(document, "types")}
     types = {
         oid: replace(type_, base_modified=_with_modifier(type_.base_oid, type_.base_modified, types))
         if type_.base_modified
@@ -109,6 +112,9 @@ def build(document: object) -> Catalogue:
         operators=[Operator(*row) for row in _rows(document, "operators", _OPERATOR_ROW)],
         casts=[Cast(*row) for row in _rows(document, "casts", _CAST_ROW)],
         inherits=[(parent, child) for parent, child in _rows(document, "inherits", (int, int))],
+        partitions=[
+            (oid, _numbers(key)) for oid, key in _rows({"partitions": [], **document}, "partitions", (int, list))
+        ],
     )
 
 
@@ -118,7 +124,21 @@ def _relation_row(relation: Relation) -> list[Any]:
     head = [relation.oid, relation.schema, relation.name, relation.kind, relation.persistence, flags]
     row = [*head, columns, relation.reads, relation.calls]
     keys = [relation.primary_key, relation.unique, [astuple(key) for key in relation.foreign_keys], relation.definition]
+    if relation.promises:
+        return [*row, *keys, list(relation.promises)]
     return [*row, *keys] if any(keys) else row
+
+
+def _type_row(type_: Type) -> list[Any]:
+    row = list(astuple(type_))
+    return row if type_.labels or type_.promises else row[: len(_PLAIN_TYPE_ROW)]
+
+
+def _type(row: object) -> Type:
+    if isinstance(row, list) and len(row) == len(_PLAIN_TYPE_ROW):
+        return Type(*_checked("types", row, _PLAIN_TYPE_ROW))
+    *plain, labels, promises = _checked("types", row, _TYPE_ROW)
+    return replace(Type(*plain), labels=_texts("types", labels), promises=_texts("types", promises))
 
 
 def _column_row(column: Column) -> list[Any]:
@@ -135,12 +155,12 @@ def _column_row(column: Column) -> list[Any]:
 
 
 def _relation(row: object, types: Mapping[int, Type]) -> Relation:
-    if not isinstance(row, list) or len(row) != len(_SYSTEM_ROW):
+    if not isinstance(row, list) or len(row) not in (len(_SYSTEM_ROW), len(_KEYED_ROW)):
         row = _checked("relations", row, _RELATION_ROW)
     oid, schema, name, kind, persistence, flags, columns, reads, calls, *keys = _checked(
         "relations", row, _RELATION_ROW[: len(row)]
     )
-    primary_key, unique, foreign_keys, definition = keys or ([], [], [], "")
+    primary_key, unique, foreign_keys, definition, *more = keys or ([], [], [], "")
     return Relation(
         oid=oid,
         schema=schema,
@@ -157,6 +177,7 @@ def _relation(row: object, types: Mapping[int, Type]) -> Relation:
         unique=tuple(map(_numbers, unique)),
         foreign_keys=tuple(_foreign_key(key) for key in foreign_keys),
         definition=definition,
+        promises=_texts("relations", more[0] if more else []),
     )
 
 
@@ -168,8 +189,7 @@ def _column(row: object, types: Mapping[int, Type]) -> Column:
     if not more:
         return Column(number, name, type_oid, *place, not_null)
     modifier, modified, comment, labels, collation, computed_from = more
-    if not all(isinstance(label, str) for label in labels):
-        raise ValueError('a row of "column" has another shape')
+    labels = _texts("column", labels)
     modified = _with_modifier(type_oid, modified, types) if modified else ""
     return Column(
         number,
@@ -180,7 +200,7 @@ def _column(row: object, types: Mapping[int, Type]) -> Column:
         type_modifier=modifier,
         modified=modified,
         comment=comment,
-        labels=tuple(labels),
+        labels=labels,
         collation=collation,
         computed_from=_numbers(computed_from),
     )
@@ -205,6 +225,10 @@ def _foreign_key(row: object) -> ForeignKey:
 
 def _numbers(row: object) -> tuple[int, ...]:
     return tuple(_checked("numbers", row, None))
+
+
+def _texts(section: str, row: list[Any]) -> tuple[str, ...]:
+    return tuple(_checked(section, row, (str,) * len(row)))
 
 
 def _function(row: list[Any]) -> Function:

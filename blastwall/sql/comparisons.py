@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from blastwall.sql.tree import MESSAGES, Message, constant, kind_of, strings
+from blastwall.sql.tree import MESSAGES, Message, called, constant, kind_of, strings
 from blastwall.sql.truth import (
     ANY,
     FALSE,
@@ -243,6 +243,8 @@ def _with_list(compiler: Compiler, node: Message, name: str, depth: int) -> Trut
     items = _items(node)
     if items is None and name == "=" and not every and kind_of(node.rexpr) == "sub_link":
         return _in_array(compiler, node, depth)
+    if items is None and not words().whole_types.isdisjoint(called(node.rexpr)):
+        return anybody
     if items is None:
         array = compiler.term(node.rexpr, depth + 1)
         whole = left.plain and left.of == {TARGET} and not array.of and not array.wild

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from blastwall.sql.firmness import ways
 from blastwall.sql.owners import LIMITED, LINK, Owners
+from blastwall.sql.promises import keep_promises
 from blastwall.sql.queries import From
 from blastwall.sql.scope import SYSTEM_COLUMNS, Scope, Source
 from blastwall.sql.selections import Selections
@@ -65,7 +66,7 @@ def limit_of(
         return replace(_weakly(walk, target, joined, conditions, scope, opened, clauses), bounded=True)
     if sum(1 for clause in clauses for _ in everything_within(clause)) > MOST_NODES:
         return Limit(False, "its condition is too long to follow; add a plain condition on a key")
-    found = _limit(selections, owners, joined, conditions, opened, clauses, deletes=deletes)
+    found = _limit(walk, selections, owners, joined, conditions, opened, clauses, deletes=deletes)
     if not found.bounded:
         return found
     weakly = _weakly(walk, target, joined, conditions, scope, opened, clauses)
@@ -94,6 +95,7 @@ def _weakly(
 
 
 def _limit(
+    walk: Walk,
     selections: Selections,
     owners: Owners,
     joined: Sequence[Source],
@@ -104,13 +106,17 @@ def _limit(
     deletes: bool,
 ) -> Limit:
     compiler = selections.compiler(owners)
-    seen = least([compiler.truth(clause) for clause in clauses], compiler.pool)
+    truths = [compiler.truth(clause) for clause in clauses]
+    keep_promises(owners.target, clauses, compiler.pool, walk.surroundings.catalogue)
+    seen = least(truths, compiler.pool)
     if seen <= NULL:
         return Limit(True)
     if joined and (deletes or seen != UNLINKED):
         owners.limit(selections.limited(owners, joined, conditions, opened))
         compiler = selections.compiler(owners)
-        if least([compiler.truth(clause) for clause in clauses], compiler.pool) <= NULL:
+        truths = [compiler.truth(clause) for clause in clauses]
+        keep_promises(owners.target, clauses, compiler.pool, walk.surroundings.catalogue)
+        if least(truths, compiler.pool) <= NULL:
             return Limit(True, joined_only=not deletes)
     if seen == UNLINKED:
         if not deletes:

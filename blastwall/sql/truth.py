@@ -91,6 +91,7 @@ class Words:
     test_operators: frozenset[str]
     never_empty: frozenset[str]
     field_operators: frozenset[str]
+    whole_types: frozenset[str]
     matching_everything: frozenset[str]
     key_names: tuple[str, ...]
     past_names: tuple[str, ...]

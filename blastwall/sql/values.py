@@ -7,6 +7,7 @@ name only. No pattern of the statement's is ever run as a regular expression.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, TypeAlias
@@ -29,6 +30,7 @@ OLDEST = 11_000.0  # about the year 2000: no ordinary row is older
 FUTURE = 25_000.0
 _SOME_TIME_AGO = 19_500.0
 _LENGTHS = 60
+_ATTEMPTS = 60  # to find a value that keeps what is promised of a column; if there is none, any will do
 _GENERIC = (7919, -104_729, 0, 1, -3, 2)
 _UUIDS = (
     "0f6f2c1e-58b1-4a7b-9d65-3a1f7c2e9b40",
@@ -82,6 +84,7 @@ class Pool:
 
     def __init__(self) -> None:
         self.nulls: set[str] = set()  # keys of variables that are asked IS NULL, and may be
+        self.promises: dict[str, list[Callable[[Sample], bool]]] = {}  # by key: what its values keep (promises.py)
         self.numbers: dict[int, None] = dict.fromkeys(_GENERIC)
         self.texts: dict[str, None] = dict.fromkeys(_TEXTS)
         self.days: dict[float, None] = dict.fromkeys((OLDEST + 400.5, 15_000.5, NOW - 0.5))
@@ -127,6 +130,7 @@ class Sample:
         self._texts = list(pool.texts)
         self._days = list(pool.days)
         self._nulls = pool.nulls
+        self._promises = pool.promises
         self._values: dict[str, Free] = {}
 
     def is_null(self, key: str) -> bool:
@@ -144,11 +148,16 @@ class Sample:
         """What the variable is in this row."""
         found = self._values.get(variable.key)
         if found is None:
-            found = self._values[variable.key] = self._make(variable)
+            found = self._values[variable.key] = self._make(variable, 0)
+            promises = self._promises.get(variable.key, ())
+            for attempt in range(1, _ATTEMPTS):
+                if all(keeps(self) for keeps in promises):
+                    break
+                found = self._values[variable.key] = self._make(variable, attempt)
         return found
 
-    def _make(self, variable: Variable) -> Free:
-        chance = self.chance(variable.key)
+    def _make(self, variable: Variable, attempt: int) -> Free:
+        chance = self.chance(f"{variable.key}#{attempt}" if attempt else variable.key)
         numbers = [each for each in self._numbers if variable.least <= each <= variable.most]
         if variable.positive:
             numbers = [each for each in numbers if each > 0]

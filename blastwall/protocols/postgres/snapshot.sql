@@ -164,7 +164,21 @@ SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(
                     WHERE r.ev_class OPERATOR(pg_catalog.=) c.oid
                       AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass
                       AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass))
-        THEN COALESCE(pg_catalog.pg_get_viewdef(c.oid), '') ELSE '' END
+        THEN COALESCE(pg_catalog.pg_get_viewdef(c.oid), '') ELSE '' END,
+    -- What holds for every row. Printing it locks as well; what makes a partition also all that it is a part of.
+    CASE WHEN c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p}'::pg_catalog."char"[])
+              AND NOT EXISTS (SELECT FROM busy b WHERE b.relation OPERATOR(pg_catalog.=) c.oid)
+        THEN (SELECT COALESCE(pg_catalog.json_agg(h.promise ORDER BY h.place, h.name), '[]')
+            FROM (
+                SELECT 1 AS place, f.conname AS name, pg_catalog.pg_get_expr(f.conbin, f.conrelid) AS promise
+                FROM pg_catalog.pg_constraint f
+                WHERE f.conrelid OPERATOR(pg_catalog.=) c.oid AND f.contype OPERATOR(pg_catalog.=) 'c' AND f.convalidated
+                UNION ALL
+                SELECT 2, '', pg_catalog.pg_get_partition_constraintdef(c.oid)
+                WHERE c.relispartition AND NOT EXISTS (SELECT FROM busy)
+            ) AS h
+            WHERE h.promise IS NOT NULL)
+        ELSE '[]' END
 )), '[]')::pg_catalog.text
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
@@ -229,7 +243,12 @@ SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(
     t.typname, t.typtype, t.typbasetype::pg_catalog.int8, t.typrelid::pg_catalog.int8,
     CASE WHEN t.typcategory OPERATOR(pg_catalog.=) 'A' THEN t.typelem::pg_catalog.int8 ELSE 0 END,
     CASE WHEN t.typtypmod OPERATOR(pg_catalog.=) -1 THEN ''
-        ELSE pg_catalog.format_type(t.typbasetype, t.typtypmod) END
+        ELSE pg_catalog.format_type(t.typbasetype, t.typtypmod) END,
+    (SELECT COALESCE(pg_catalog.json_agg(e.enumlabel ORDER BY e.enumsortorder), '[]')
+        FROM pg_catalog.pg_enum e WHERE e.enumtypid OPERATOR(pg_catalog.=) t.oid),
+    (SELECT COALESCE(pg_catalog.json_agg(pg_catalog.pg_get_expr(f.conbin, 0) ORDER BY f.conname), '[]')
+        FROM pg_catalog.pg_constraint f
+        WHERE f.contypid OPERATOR(pg_catalog.=) t.oid AND f.contype OPERATOR(pg_catalog.=) 'c' AND f.convalidated)
 )), '[]')::pg_catalog.text
 FROM pg_catalog.pg_type t
 JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace
@@ -252,6 +271,28 @@ SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(
 )), '[]')::pg_catalog.text
 FROM pg_catalog.pg_inherits i
 JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.inhrelid
+WHERE NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace)
+
+--- partitions
+-- What a partitioned table's rows are told apart by: the server makes these columns depend on the table.
+SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(
+    p.partrelid::pg_catalog.int8,
+    (SELECT COALESCE(pg_catalog.json_agg(u.number ORDER BY u.number), '[]')
+        FROM (
+            SELECT a.number::pg_catalog.int4
+            FROM ROWS FROM (pg_catalog.unnest(p.partattrs::pg_catalog.int2[])) AS a (number)
+            WHERE a.number OPERATOR(pg_catalog.<>) 0
+            UNION
+            SELECT d.objsubid
+            FROM pg_catalog.pg_depend d
+            WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+              AND d.objid OPERATOR(pg_catalog.=) p.partrelid AND d.objsubid OPERATOR(pg_catalog.>) 0
+              AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+              AND d.refobjid OPERATOR(pg_catalog.=) p.partrelid AND d.refobjsubid OPERATOR(pg_catalog.=) 0
+        ) AS u (number))
+)), '[]')::pg_catalog.text
+FROM pg_catalog.pg_partitioned_table p
+JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) p.partrelid
 WHERE NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace)
 
 --- freshness
@@ -323,6 +364,13 @@ WITH spaces AS MATERIALIZED (
     FROM pg_catalog.pg_type t
     JOIN spaces s ON s.oid OPERATOR(pg_catalog.=) t.typnamespace
     WHERE t.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+    UNION ALL
+    SELECT 'm', m.xmin, m.ctid
+    FROM pg_catalog.pg_enum m
+    UNION ALL
+    SELECT 'h', h.xmin, h.ctid
+    FROM pg_catalog.pg_constraint h
+    WHERE h.contypid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
     UNION ALL
     SELECT 'k', k.xmin, k.ctid
     FROM pg_catalog.pg_cast k
