@@ -135,6 +135,29 @@ def opaque(
     return found
 
 
+def telling(masks: Masks, vouched: Container[int], catalogue: Catalogue) -> tuple[dict[int, str], dict[int, str]]:
+    """Tables of whose rows the partition that each is in tells what a masked column holds, with that column; and their
+    partitions, which are opaque, with the reason for the agent.
+    """
+    tables: dict[int, str] = {}
+    parts: dict[int, str] = {}
+    for oid, key in catalogue.partitions:
+        table = catalogue.relation_by_oid(oid)
+        mask = next((masks[oid][number] for number in key if number in masks.get(oid, {})), None)
+        if table is None or mask is None:
+            continue
+        family = (table, *catalogue.parents(oid), *catalogue.children(oid))
+        tables.update({each.oid: mask.column for each in family if each.oid not in vouched})
+        whole = f"{table.schema}.{table.name}"
+        for each in catalogue.children(oid):
+            if each.oid not in vouched:
+                parts[each.oid] = (
+                    f"{each.schema}.{each.name} holds the rows of {whole} that have certain values of the masked "
+                    f"column {mask.column}. Query {whole} itself"
+                )
+    return tables, parts
+
+
 def _tells(masks: Mapping[int, Mapping[int, Mask]], hazy: Set[int], oid: int, number: int) -> bool:
     """Does a query that depends on that column (0: on the whole relation) perhaps return what is masked?"""
     return oid in hazy or (oid in masks and (number == 0 or number in masks[oid]))

@@ -70,7 +70,8 @@ class Plan:
     relations whose owner says that they show nothing of masked columns: what they read is not followed. ``marks`` are
     the beginnings by which a mask is recognised that is written back. ``shown`` are columns (relation oid, number) that
     a rule says to show, to everybody or to this group: detectors leave their values alone, and what is computed from
-    masked columns under that very name is not masked. ``version`` changes whenever any of it does, and is part of what
+    masked columns under that very name is not masked. ``telling`` are tables of whose rows the partition that each is
+    in tells what a masked column (its value) holds. ``version`` changes whenever any of it does, and is part of what
     caches are keyed by.
     """
 
@@ -80,6 +81,7 @@ class Plan:
     vouched: frozenset[int] = frozenset()
     marks: frozenset[str] = frozenset()
     shown: frozenset[tuple[int, int]] = frozenset()
+    telling: Mapping[int, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.relations) or bool(self.opaque)

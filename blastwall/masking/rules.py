@@ -17,7 +17,7 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from blastwall.errors import OurFault, Problem
-from blastwall.masking.kinship import Masks, hand_down, opaque, spread
+from blastwall.masking.kinship import Masks, hand_down, opaque, spread, telling
 from blastwall.masking.patterns import Names, Remark
 from blastwall.masking.plan import AT_SINK, Mask, Plan, Predicates, Strategy
 from blastwall.masking.pseudonyms import HASH_MARK, pseudonym
@@ -184,10 +184,12 @@ class Rules:
             else:
                 masks.setdefault(relation.oid, {})[column.number] = mask
         spread(masks, shown, catalogue)
+        tables, parts = telling(masks, vouched, catalogue)
         hiding = any(rule.strategy is not None for rule in self.rules)
         return Plan(
             relations=masks,
-            opaque=opaque(masks, described, vouched, catalogue) if hiding else {},
+            opaque=opaque(masks, described, vouched, catalogue) | parts if hiding else {},
+            telling=tables,
             version=hashlib.sha256(f"{self.version} {catalogue.version}".encode()).hexdigest()[:32],
             vouched=vouched,
             shown=hand_down(shown, masks, catalogue),

@@ -135,6 +135,7 @@ class Binder:
         if entry is None:
             if path[-1] in SYSTEM_COLUMNS and item.alias != path[-1]:
                 assert item.scan is not None
+                self._refuse_partition(item.scan, path[-1])
                 item.scan.system[path[-1]] = item.scan.system.get(path[-1], False) or _after(level, item)
                 return value
             return self.whole(item, level)
@@ -145,6 +146,11 @@ class Binder:
             if scan is not None and scan.role == "returned" and entry.cell.leaf is not None:
                 scan.returned.append((node, entry.cell))
         return self.met(value)
+
+    def _refuse_partition(self, scan: Scan, name: str) -> None:
+        column = self.plan.telling.get(scan.relation.oid) if name == "tableoid" else None
+        if column is not None:
+            raise Refused(f"Tells by {name} in which partition a row is, and so what {column} holds, which is masked.")
 
     def take(self, item: Item, entry: Entry, level: Level) -> Value:
         """A column that a star stands for. In RETURNING stars are written out before: one further in cannot be."""

@@ -43,6 +43,14 @@ def _nothing(binder: Binder, message: Message) -> None:
     """DROP, TRUNCATE, LOCK, VACUUM, REFRESH: policy's affair; no value is shown and no mask is lost."""
 
 
+def _cluster(binder: Binder, message: Message) -> None:
+    """Rows then lie, and come, in the order of the index, which may be that of masked values."""
+    raise Refused(
+        "Puts the rows of a masked table into the order of an index, which may tell of masked values; VACUUM FULL "
+        "packs a table without ordering it."
+    )
+
+
 def _refuse(mask: Mask, what: str) -> None:
     raise Refused(f"{what} the masked column {mask.column}; ask somebody who is exempt from its mask.")
 
@@ -117,6 +125,12 @@ def _create(binder: Binder, message: Message) -> None:
         if type(node).__name__ == "Constraint":
             _constraint(binder, node, {})
     for parent in message.inh_relations:
+        relation = look_up(binder.walk, parent.range_var).relation
+        if relation is not None and relation.oid in binder.plan.telling:
+            raise Refused(
+                f"Makes a partition by the masked column {binder.plan.telling[relation.oid]}: whether that fails tells "
+                "of its values. Ask somebody who is exempt from its mask."
+            )
         if _masks(binder, parent.range_var) and not message.HasField("partbound"):
             raise Refused("Makes a table that inherits from a masked one; ask somebody who is exempt from its masks.")
 
@@ -128,7 +142,7 @@ def _comment(binder: Binder, message: Message) -> None:
 
 _RULES: Mapping[str, Callable[[Binder, Message], None]] = {
     "AlterTableStmt": _alter,
-    "ClusterStmt": _nothing,
+    "ClusterStmt": _cluster,
     "CommentStmt": _comment,
     "CreateStmt": _create,
     "DropStmt": _nothing,

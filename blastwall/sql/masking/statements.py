@@ -140,21 +140,25 @@ class _Statement:
     # -- statements that carry others
 
     def explain(self, message: Message) -> None:
-        verbose = False
+        asked: dict[str, bool] = {}
         for option in message.options:
-            if option.def_elem.defname.lower() == "verbose":
+            name = option.def_elem.defname.lower()
+            if name in ("verbose", "analyze"):
                 self.binder.literals = True
-                verbose = not _is_off(option.def_elem)
+                asked[name] = not _is_off(option.def_elem)
         self.carry(message.query)
         binder = self.binder
         if self.known is not None:
             if self.known.touches:
                 raise Refused("Explains a prepared statement over masked tables; explain the statement itself.")
             return
-        if verbose and binder.masked:
+        if asked.get("verbose") and binder.masked:
             raise Refused("EXPLAIN VERBOSE of a masked table prints the expressions that mask it; leave VERBOSE out.")
         if binder.filters or "compares_masked" in binder.flags:
             raise Refused("EXPLAIN tells how many rows a condition on a masked column would find; explain it without.")
+        telling = next((each for scan in binder.scans if (each := binder.plan.telling.get(scan.relation.oid))), None)
+        if asked.get("analyze") and telling is not None:
+            raise Refused(f"EXPLAIN ANALYZE counts rows by partition, so by the masked {telling}; leave ANALYZE out.")
         if binder.hiding or extends_by_masks(binder):
             raise Refused("EXPLAIN prints expressions that mask a column; explain the query without that column.")
         self.plan_only = True

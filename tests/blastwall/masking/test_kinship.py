@@ -133,3 +133,18 @@ def test_what_is_computed_from_a_masked_column_does_not_tell_whether_anything_ca
     assert masked(Rules((hidden,)).plan(catalogue), catalogue)["public.derived.ssn"].absence
     null = Rules((rule("public.derived.ssn", Strategy.NULL),))
     assert masked(null.plan(catalogue), catalogue)["public.derived.ssn"].absence
+
+
+def test_partitions_by_a_masked_column_are_opaque_and_their_tables_tell() -> None:
+    tree = family()
+    by_ssn = Catalogue(
+        server_version=170000, database="shop", relations=tree.relations, types=CORPUS.types, inherits=tree.inherits,
+        partitions=[(20001, (2,))],
+    )  # fmt: skip
+    plan = Rules((rule("public.parent.ssn"),)).plan(by_ssn)
+    assert set(plan.opaque) == {20002, 20003}
+    assert "Query public.parent itself" in plan.opaque[20002]
+    assert plan.telling == dict.fromkeys((20001, 20002, 20003), "public.parent.ssn")
+    vouched = Rules((rule("public.parent.ssn"),), (Vouched(names("public.child", 2)),)).plan(by_ssn)
+    assert set(vouched.opaque) == {20003}
+    assert not Rules((rule("public.parent.id"),)).plan(by_ssn).telling

@@ -72,6 +72,7 @@ def shop(
     types: tuple[Type, ...] = (),
     casts: tuple[Cast, ...] = (),
     inherits: tuple[tuple[int, int], ...] = (),
+    partitions: tuple[tuple[int, tuple[int, ...]], ...] = (),
     search_path: tuple[str, ...] = ("public",),
     server_version: int = 170010,
     **changes: object,
@@ -89,6 +90,7 @@ def shop(
         types=(*BUILTIN_TYPES, row, *types),
         casts=casts,
         inherits=inherits,
+        partitions=partitions,
     )
     found = Surroundings(catalogue=catalogue, search_path=search_path, server_version=server_version)
     return dataclasses.replace(found, **changes)

@@ -62,13 +62,14 @@ WHOLE = Catalogue(
     ],
     casts=[Cast(24001, 25, 23, 21001, "i")],
     inherits=[(20002, 20001)],
+    partitions=[(20002, (1, 3))],
 )
 
 
 def contents(catalogue: Catalogue) -> list[object]:
     head = [catalogue.server_version, catalogue.database, catalogue.search_path_default, catalogue.version]
     rows = [catalogue.relations, catalogue.all_functions, catalogue.operators, catalogue.types, catalogue.casts]
-    return [*head, *rows, catalogue.inherits]
+    return [*head, *rows, catalogue.inherits, catalogue.partitions]
 
 
 def test_what_goes_in_comes_out() -> None:

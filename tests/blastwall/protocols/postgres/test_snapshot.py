@@ -376,6 +376,20 @@ def test_sections_from_something_else_are_the_upstreams_fault(session: Session) 
         assemble({name: text for name, text in sections.items() if name != "inherits"})
 
 
+def test_partitioned_tables_say_what_tells_their_rows_apart(session: Session) -> None:
+    for text in (
+        "CREATE TABLE sold (id int, note text, sold date, place text, code text) PARTITION BY RANGE (sold, lower(place))",
+        "CREATE TABLE sold_1 PARTITION OF sold DEFAULT PARTITION BY HASH (id)",
+    ):
+        session.execute(text.encode())
+    try:
+        catalogue = take(session)
+    finally:
+        session.execute("DROP TABLE sold")
+    named = {each.name: each.oid for each in catalogue.relations}
+    assert dict(catalogue.partitions) == {named["sold"]: (3, 4), named["sold_1"]: (1,)}
+
+
 @given(st.lists(st.recursive(st.none() | st.integers() | st.text(max_size=3), st.lists, max_leaves=5)))
 def test_a_long_section_is_read_row_by_row_to_the_same_rows(rows: list[object]) -> None:
     for separators in ((", ", ": "), (" ,\n ", ":")):

@@ -6,8 +6,14 @@ import dataclasses
 
 import pytest
 
+from blastwall.masking.patterns import names
 from blastwall.masking.plan import UNTOUCHED, Output, Predicates, Strategy
+from blastwall.masking.rules import Rule, Rules
 from blastwall.model import Effect, Facts
+from blastwall.protocols.postgres.classify import classify
+from blastwall.sql.masking import with_views
+from blastwall.sql.surroundings import Surroundings
+from tests.blastwall.sql.judging import INT4, TEXT, column, shop, table
 from tests.blastwall.sql.masking.masks import found, masked, refusal
 
 QUERY = "SELECT id, ssn FROM customers"
@@ -108,3 +114,46 @@ def test_copy_keeps_its_options_and_leaves_children_out() -> None:
 
 def test_a_binary_copy_is_masked_like_any_other() -> None:
     assert "'***'" in masked("COPY customers (ssn) TO STDOUT (FORMAT binary)")
+
+
+def _parted() -> Surroundings:
+    """``whole (id, ssn)`` is partitioned by ssn, which is masked: ``part`` has the rows of some values."""
+    key, ssn = column(1, "id", INT4, "int4"), column(2, "ssn", TEXT, "text")
+    made = (
+        table(30_401, "whole", key, ssn, kind="p"),
+        table(30_402, "part", key, ssn),
+        table(30_403, "seen", key, kind="v", reads=((30_402, 1),), definition="SELECT id FROM part"),
+    )
+    around = shop(relations=made, inherits=((30_401, 30_402),), partitions=((30_401, (2,)),))
+    assert around.catalogue is not None
+    rules = Rules((Rule(Strategy.REDACT, names("public.whole.ssn", 3)),))
+    return dataclasses.replace(around, plan=with_views(rules.plan(around.catalogue), around.catalogue))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT id FROM part",
+        "SELECT count(*) FROM part",
+        "SELECT id FROM seen",
+        "COPY part (id) TO STDOUT",
+        "UPDATE part SET id = 1 WHERE id = 2",
+        "SELECT tableoid, id FROM whole",
+        "SELECT id FROM whole WHERE tableoid = 5",
+        "SELECT id FROM whole ORDER BY whole.tableoid",
+        "UPDATE whole SET id = 1 WHERE id = 2 RETURNING tableoid",
+        "EXPLAIN ANALYZE SELECT id FROM whole",
+        "EXPLAIN (COSTS OFF, ANALYZE) SELECT id FROM whole",
+        "CREATE TABLE more PARTITION OF whole FOR VALUES IN ('078-05-1120')",
+    ],
+)
+def test_a_row_does_not_say_in_which_partition_it_is_where_that_tells(text: str) -> None:
+    facts = classify(text, _parted()).facts
+    assert "mask" in facts.refusal, facts
+
+
+@pytest.mark.parametrize(
+    "text", ["SELECT id, ssn FROM whole", "EXPLAIN SELECT id FROM whole", "EXPLAIN (ANALYZE off) SELECT id FROM whole"]
+)
+def test_the_whole_of_such_a_table_is_read_as_any_other(text: str) -> None:
+    assert not classify(text, _parted()).facts.refusal
