@@ -44,6 +44,7 @@ from fargate_proxy.local import compose
 from fargate_proxy.proxied import NotProxied, announced
 from fargate_proxy.pulse import Pulse
 from fargate_proxy.sparing import Sparing
+from fargate_proxy.threads import widen
 from fargate_proxy.tls import certificate_ends, server_context
 from fargate_proxy.watch import Reloads, finish_for_ever, lasting
 
@@ -146,6 +147,7 @@ def _compose(settings: ProxySettings, bundle: Bundle) -> LocalParts | AwsParts:
 
 async def _run(settings: ProxySettings, bundle: Bundle, kept: Kept, sparing: Sparing) -> None:
     loop = asyncio.get_running_loop()
+    widen(loop)
     parts = _compose(settings, bundle)
     ports = Ports(
         parts.verifier, parts.vendor, parts.people, parts.sessions, parts.recorder, parts.clock, parts.capsules

@@ -10,8 +10,9 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
 from blastwall.aws.functions import Invoke
@@ -30,6 +31,9 @@ BELIEVED_SECONDS: Final = 60.0
 #: A credential that opens nothing new in less than this is asked for anew (seconds).
 LEAST_SECONDS: Final = 30.0
 MOST_BELIEVED: Final = 4096
+#: Calls for one target that are waited for at a time, and for all.
+PER_TARGET: Final = 16
+THREADS: Final = 128
 #: Sessions that a task which ends has taken back at a time.
 AT_ONCE: Final = 16
 #: They have this long together (seconds): what is left then is the reconciler's, a minute later.
@@ -101,6 +105,8 @@ class AwsVendor:
         self._clock = clock
         self._held: dict[tuple[str, str], _Held] = {}
         self._asking: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()  # while anybody asks
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="vending")
+        self._gates: dict[tuple[str, str], asyncio.Semaphore] = {}  # by function and target
         self._revoked: OrderedDict[str, None] = OrderedDict()  # sessions, the latest last
 
     async def vend(
@@ -125,7 +131,7 @@ class AwsVendor:
                 "database_user": database_user,
                 "holder": self._holder,
             }
-            answer = raised(await asyncio.to_thread(self._invoke, self._vendor, request))
+            answer = raised(await self._apart(self._vendor, target.name, request))
             credential = _read(lambda: credential_of(answer["credential"]), self._vendor)
             if session.id in self._revoked:  # its answer was on its way meanwhile: nobody would wipe what it brings
                 _wipe(credential)
@@ -135,6 +141,28 @@ class AwsVendor:
             self._forget(key)
             self._held[key] = _Held(session, target, credential)
             return _copy(credential)
+
+    async def _apart(self, function: str, target: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Invoke it on a thread of the vendor's own, for each target at most :data:`PER_TARGET` at a time.
+
+        A target that is not there takes a function a minute to say so: whoever asks for it again and again keeps nobody
+        from the others. A client that left meanwhile is no reason to ask for more: the call goes on without it.
+        """
+        gate = self._gates.setdefault((function, target), asyncio.Semaphore(PER_TARGET))
+        await gate.acquire()
+        try:
+            asked = asyncio.get_running_loop().run_in_executor(self._threads, self._invoke, function, request)
+        except BaseException:
+            gate.release()
+            raise
+
+        def answered(done: asyncio.Future[Mapping[str, Any]]) -> None:
+            gate.release()
+            if not done.cancelled():
+                done.exception()  # somebody has looked, even if whoever asked has left
+
+        asked.add_done_callback(answered)
+        return await asyncio.shield(asked)
 
     async def revoke(self, session: Session) -> Sequence[Revocation]:
         """Have everything of the session taken back, then try what this task still has.
@@ -147,7 +175,7 @@ class AwsVendor:
         held = [self._held.pop(key) for key in [key for key in self._held if key[0] == session.id]]
         try:
             request = {"session": session.id, "holder": self._holder}
-            answer = raised(await asyncio.to_thread(self._invoke, self._revoker, request))
+            answer = raised(await self._apart(self._revoker, session.target, request))
             done = _read(lambda: [revocation_of(document) for document in answer["revocations"]], self._revoker)
             tried = {one.credential.user: await self._opens(one) for one in held}
         finally:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from blastwall.aws import vendor as module
-from blastwall.aws.vendor import AT_ONCE, AwsVendor
+from blastwall.aws.vendor import AT_ONCE, PER_TARGET, AwsVendor
 from blastwall.errors import OurFault, TokenFault
 from blastwall.local.clock import ManualClock
 from blastwall.model import Permit, Principal, Secret, Session, Target
@@ -156,3 +156,30 @@ async def test_what_is_no_answer_is_ours_and_is_not_quoted(answer: dict[str, Any
     with pytest.raises(OurFault, match="vend answered what is no answer") as caught:
         await vend(task)
     assert "s3cret" not in str(caught.value)
+
+
+async def test_a_target_that_does_not_answer_keeps_nobody_from_the_others() -> None:
+    """Its function takes a minute to say so; six logins there, and nobody got in anywhere, nor was a kill noticed."""
+    go_on, asked = threading.Event(), asyncio.Queue[str]()
+    loop = asyncio.get_running_loop()
+
+    def invoke(name: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        loop.call_soon_threadsafe(asked.put_nowait, request["target"])
+        if request["target"] == "away":
+            assert go_on.wait(30)
+        return Functions()(name, request)
+
+    task = AwsVendor(invoke, "vend", "revoke", "task-1", {}, ManualClock(NOW))
+    away = replace(TARGET, name="away")
+    stuck = [
+        asyncio.create_task(task.vend(session(f"s-{number}"), away, PERMIT, None, Secret("t"))) for number in range(100)
+    ]
+    for _ in range(PER_TARGET):
+        assert await asyncio.wait_for(asked.get(), 30) == "away"
+    for each in stuck[:50]:
+        each.cancel()  # whoever leaves makes no room for another call
+    await asyncio.wait_for(task.vend(session("s-other"), TARGET, PERMIT, None, Secret("t")), 30)
+    assert asked.get_nowait() == TARGET.name and asked.empty()
+    go_on.set()
+    await asyncio.wait_for(asyncio.gather(*stuck, return_exceptions=True), 60)
+    await asyncio.wait_for(task.vend(session("s-later"), away, PERMIT, None, Secret("t")), 30)
