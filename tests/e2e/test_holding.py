@@ -261,6 +261,31 @@ def test_an_approved_execute_is_for_the_text_that_was_prepared(variants: Stack, 
     assert len(carts.left) == 4
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_an_approval_of_a_cursors_row_is_for_no_other_row(variants: Stack, carts: Carts, named: bool) -> None:
+    """The text says nothing of the row: the cursor moves on, or is another, and the words stay the same."""
+    agent, delete = f"cursors-{named}", "DELETE FROM carts WHERE CURRENT OF c"
+    with variants.connect(variants.token(agent), autocommit=True) as connection:
+        connection.execute("BEGIN")
+        connection.execute("DECLARE c CURSOR FOR SELECT * FROM carts ORDER BY id")
+        connection.execute("FETCH c")
+        connection.execute("SAVEPOINT s")
+        if named:
+            assert code(connection, f"PREPARE p AS {delete}") == PENDING
+            decide(variants, requests(variants, agent)[-1].request.id)
+            connection.execute("ROLLBACK TO s")
+            assert code(connection, f"PREPARE p AS {delete}") == ""
+            connection.execute("SAVEPOINT s")
+        words = "EXECUTE p" if named else delete
+        assert code(connection, words) == PENDING
+        decide(variants, requests(variants, agent)[-1].request.id)
+        connection.execute("ROLLBACK TO s")
+        connection.execute("FETCH c")
+        assert code(connection, words) == PENDING
+        connection.execute("ROLLBACK")
+    assert len(carts.left) == 5
+
+
 def test_an_approval_does_not_outlive_a_change_of_what_it_is_about(shop: Stack, variants: Stack, carts: Carts) -> None:
     statement = f"DELETE FROM carts WHERE id = {carts.left[0]}"
     token = variants.token("changes")

@@ -7,6 +7,7 @@ DDL changed is read anew before the next statement is judged.
 from __future__ import annotations
 
 import hashlib
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -22,7 +23,6 @@ from blastwall.protocols.postgres.answers import FAILED, IDLE
 from blastwall.protocols.postgres.classify import (
     Classifier,
     Finding,
-    StatementFinding,
     Surroundings,
     declared,
     undoes,
@@ -32,7 +32,7 @@ from blastwall.protocols.postgres.classify import (
 from blastwall.protocols.postgres.consequences import consequence
 from blastwall.protocols.postgres.exchange import Reader
 from blastwall.protocols.postgres.legs import Legs
-from blastwall.protocols.postgres.looking import ask_row, load
+from blastwall.protocols.postgres.looking import ask_row, load, persist
 from blastwall.protocols.postgres.names import Prepared
 from blastwall.protocols.postgres.options import Options
 from blastwall.protocols.postgres.remembered import REMEMBERED, Remembered, bounded
@@ -129,7 +129,11 @@ class SessionReader(Reader, Texts):
         return self._plan
 
     def surroundings(self, text: str) -> str:
-        """The fingerprint of everything that changes the text's meaning here, EXECUTE's prepared text included."""
+        """The fingerprint of everything that changes the text's meaning here, EXECUTE's prepared text included.
+
+        Where a cursor says which row is changed it is another each time: no text tells on which row a cursor stands, so
+        what was approved is that very statement, and none that is asked later in the same words.
+        """
         read = self._read(text)
         finding = read.finding
         if not read.session_names or finding.tree is None:
@@ -137,7 +141,15 @@ class SessionReader(Reader, Texts):
         used = [name for touched in read.touched for name in touched.uses_statements]
         known = [self._names.prepared[name] for name in used if name in self._names.prepared]
         texts = [f"{each.text}{each.type_ids or ''}" for each in known]
+        if finding.facts.effect is not Effect.READ and self._on_a_row(read, known):
+            texts.append(secrets.token_hex(16))
         return f"{self._fingerprint}/{hashlib.sha256(chr(0).join(texts).encode()).hexdigest()}"
+
+    def _on_a_row(self, read: Remembered, prepared: list[Prepared]) -> bool:
+        """Does a cursor's row matter to what it does, or to what it runs by name? Not to what is only being named."""
+        if any(touched.uses_cursors and touched.defines_statement is None for touched in read.touched):
+            return True
+        return any(touched.uses_cursors for each in prepared for touched in self._read(each.text).touched)
 
     def cold(self, text: str, values: tuple[Parameter, ...], type_ids: tuple[int, ...]) -> bool:
         """Is there anything about a long text that :meth:`warm` should find out first?"""
@@ -356,13 +368,11 @@ class SessionReader(Reader, Texts):
         if finding.tree is None:
             return ()
         touched = read.touched if read.naming else (None,) * len(finding.statements)
+        text_of = (minted, text, finding.masked, permit, number)
         return tuple(
-            consequence(self._names, part, names, minted, text, finding.masked, permit, number, self._spoil_by(part))
+            consequence(self._names, part, names, *text_of, self._take_back if undoes(part) else self._soil)
             for part, names in zip(finding.statements, touched, strict=True)
         )
-
-    def _spoil_by(self, part: StatementFinding) -> Callable[[], None]:
-        return self._take_back if undoes(part) else self._soil
 
     def _soil(self) -> None:
         self._soiled = True
@@ -380,11 +390,13 @@ class SessionReader(Reader, Texts):
         In a transaction the session's own uncommitted changes count, for this session only; in a failed one nothing can
         be asked, and nothing but its end will run.
         """
+        await persist(self._refresh)
+
+    async def _refresh(self) -> None:
         if not self.stale:
             return
-        if not self._soiled and not self._dirty_transaction and await self._unchanged():
-            return
-        await self._look_again()
+        if self._soiled or self._dirty_transaction or not await self._unchanged():
+            await self._look_again()
 
     async def catch_up(self) -> None:
         if self._soiled:
@@ -427,7 +439,11 @@ class SessionReader(Reader, Texts):
             at = now
             if not self._temp:
                 self._shelf.looked[place] = (now, freshness)  # the others need not ask meanwhile
-            freshness = (await ask_row(self._legs, snapshot.FRESHNESS))[0]
+            try:
+                freshness = (await ask_row(self._legs, snapshot.FRESHNESS))[0]
+            except BaseException:
+                self._shelf.looked.pop(place, None)  # nobody has looked
+                raise
             if not self._temp:
                 self._shelf.looked[place] = (now, freshness)
         self._looked_at = at
