@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TypeVar
 
 DIRECT, PGBOUNCER, BLASTWALL = "direct", "pgbouncer", "blastwall"
-ROUTES = (DIRECT, PGBOUNCER, BLASTWALL)
 PROC = Path("/proc")
 
 Way = TypeVar("Way")

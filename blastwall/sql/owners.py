@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from blastwall.sql.scope import Scope, Source
-from blastwall.sql.tree import Message, column_paths
 from blastwall.sql.truth import OTHER, TARGET, Owner, words
 from blastwall.sql.values import Variable
 
@@ -83,11 +82,6 @@ class Owners:
     def limit(self, sources: Sequence[Source]) -> None:
         """From now on an equality with a column of these FROM items links to rows that are limited themselves."""
         self._links.update(dict.fromkeys((id(source) for source in sources), LIMITED))
-
-    def mentions_target(self, message: Message) -> bool:
-        """Whether a tree names a column of the target, or of what is joined to it."""
-        found = (self.source(path) for path in column_paths(message))
-        return any(source is not None and source not in self.inner for source in found)
 
     def source(self, path: list[str]) -> Source | None:
         """The FROM item that a column path names a column of; None when it is none of these or cannot be told."""

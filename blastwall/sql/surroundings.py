@@ -61,7 +61,7 @@ class Surroundings:
         """32 hex digits over what changes the meaning of any text: approvals are bound to it and caches keyed by it.
 
         Prepared names, cursors and the transaction are left out, so that an approval survives a reconnect: they change
-        the meaning of EXECUTE, FETCH and WHERE CURRENT OF only. See :meth:`fingerprint_of_names` for those.
+        the meaning of EXECUTE, FETCH and WHERE CURRENT OF only, to which the protocol's reader adds what they stand for.
         """
         parts = (
             self.catalogue.version if self.catalogue is not None else "",
@@ -78,15 +78,6 @@ class Surroundings:
             *(("undone",) if self.undone else ()),
         )
         return hashlib.sha256("\0".join(parts).encode("utf-8")).hexdigest()[:32]
-
-    def fingerprint_of_names(self, prepared: frozenset[str], cursors: frozenset[str]) -> str:
-        """32 hex digits over the facts behind the given names, for statements that use them.
-
-        Facts do not hold literals: whoever binds an approval of EXECUTE to a text adds the prepared text itself.
-        """
-        known = [f"p {name} {self.prepared.get(name)!r}" for name in sorted(prepared)]
-        known += [f"c {name} {self.cursors.get(name)!r}" for name in sorted(cursors)]
-        return hashlib.sha256("\0".join(known).encode("utf-8")).hexdigest()[:32]
 
     def allows(self, schema: str, name: str) -> bool:
         """Whether the target's owner lists that function, operator or type."""

@@ -136,11 +136,6 @@ class CloudStack:
         """Deploy an assembly, the first or a changed one."""
         self.deployment.deploy(assembly, {"ServerCertificateArn": self._server_secret})
 
-    def resynthesize(self, overrides: Mapping[str, Any]) -> Path:
-        """The assembly with ``overrides`` merged over what was deployed."""
-        merged = {**self.overrides, **overrides}
-        return synthesize(CACHE / "cloud" / "assemblies", self.config, merged, CONTEXT)
-
     def start_task(self, changed: Mapping[str, str] | None = None) -> Task:
         """Start one more task of the deployed definition, and send connections to it, too.
 

@@ -39,16 +39,6 @@ def test_an_approval_survives_transactions_and_other_prepared_names() -> None:
     assert later.fingerprint == base.fingerprint
 
 
-def test_names_have_a_fingerprint_of_their_own() -> None:
-    one, other = shop(prepared={"p": READ, "q": READ}), shop(prepared={"p": Facts(Effect.DESTROY, "delete"), "q": READ})
-    assert one.fingerprint_of_names(frozenset({"p"}), frozenset()) != other.fingerprint_of_names(
-        frozenset({"p"}), frozenset()
-    )
-    assert one.fingerprint_of_names(frozenset({"q"}), frozenset()) == other.fingerprint_of_names(
-        frozenset({"q"}), frozenset()
-    )
-
-
 def test_names_of_lists_cannot_run_into_one_another() -> None:
     assert (
         Surroundings(search_path=("a",), temp=frozenset({"b"})).fingerprint
