@@ -61,7 +61,7 @@ class Surroundings:
         """32 hex digits over what changes the meaning of any text: approvals are bound to it and caches keyed by it.
 
         Prepared names, cursors and the transaction are left out, so that an approval survives a reconnect: they change
-        the meaning of EXECUTE, FETCH and WHERE CURRENT OF only, to which the protocol's reader adds what they stand for.
+        the meaning of EXECUTE, FETCH and WHERE CURRENT OF only. The protocol's reader adds what they stand for.
         """
         parts = (
             self.catalogue.version if self.catalogue is not None else "",
