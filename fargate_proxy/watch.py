@@ -88,7 +88,7 @@ class Watch:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             now = await asyncio.to_thread(_stamps, folder)
-            if now != seen:
+            if now is not None and now != seen:
                 seen = now
                 await reload()
 
@@ -117,15 +117,17 @@ async def finish_for_ever(finisher: Finisher) -> None:
         await asyncio.sleep(FINISH_SECONDS)
 
 
-def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
+def _stamps(folder: Path) -> dict[str, tuple[int, int]] | None:
+    """When each file changed, and how long it is; None when that cannot be told just now."""
     stamps: dict[str, tuple[int, int]] = {}
     try:
         for path in folder.rglob("*"):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(FileNotFoundError):
                 state = path.stat()
                 stamps[str(path)] = (state.st_mtime_ns, state.st_size)
-    except OSError as fault:  # a folder that is replaced just now: the next look sees what has come
+    except OSError as fault:  # a folder that is just being replaced, or too many files are open
         log.debug("the configuration cannot be looked at: %s", fault)
+        return None
     return stamps
 
 

@@ -114,12 +114,34 @@ async def test_reloads_come_one_after_the_other_and_the_last_one_reads_what_is_t
     task.cancel()
 
 
-async def test_a_folder_that_is_replaced_meanwhile_is_looked_at_again(tmp_path: Path, monkeypatch) -> None:
+async def test_a_folder_that_cannot_be_looked_at_for_a_moment_is_no_change_and_hides_none(monkeypatch) -> None:
+    """Whoever looked began anew then, and took what had changed meanwhile for what had always been there."""
+    looks = iter([{"a": (1, 1)}, None, {"a": (1, 1)}, None, {"a": (2, 1)}])
+    reloaded: asyncio.Queue[None] = asyncio.Queue()
+    over = asyncio.Event()
+
+    def stamps(folder: Path) -> dict[str, tuple[int, int]] | None:
+        try:
+            return next(looks)
+        except StopIteration:
+            loop.call_soon_threadsafe(over.set)
+            return None
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(module, "_stamps", stamps)
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0)
+    task = asyncio.create_task(Watch().reload_on_change(Path("config"), lambda: reloaded.put(None)))
+    await asyncio.wait_for(over.wait(), 30)
+    task.cancel()
+    assert reloaded.qsize() == 1
+
+
+def test_what_cannot_be_listed_is_not_known(monkeypatch) -> None:
     class Gone:
         def rglob(self, pattern: str) -> list[Path]:
-            raise FileNotFoundError(2, "No such file or directory")
+            raise OSError(24, "Too many open files")
 
-    assert module._stamps(Gone()) == {}  # type: ignore[arg-type]
+    assert module._stamps(Gone()) is None  # type: ignore[arg-type]
 
 
 async def test_an_invalid_configuration_keeps_the_old_one_and_says_so(caplog) -> None:

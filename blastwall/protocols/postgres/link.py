@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from blastwall.errors import UpstreamFault
 from blastwall.model import Credential
@@ -117,7 +118,7 @@ async def _connect(route: Route) -> socket.socket:
     raise UpstreamFault(f"cannot reach the database at {route.host}:{route.port}: {why}", code="08001")
 
 
-async def _resolve(route: Route) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+async def _resolve(route: Route) -> list[tuple[Any, ...]]:
     try:
         number = ipaddress.ip_address(route.host)
     except ValueError:
@@ -126,10 +127,9 @@ async def _resolve(route: Route) -> list[tuple[int, int, int, str, tuple[str, in
         family = socket.AF_INET if number.version == 4 else socket.AF_INET6
         return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (route.host, route.port))]
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(route.host, route.port, type=socket.SOCK_STREAM)
+        return await tcp.resolve(route.host, route.port)
     except OSError as fault:
         raise UpstreamFault(f"the database's name {route.host} does not resolve: {fault}", code="08001") from None
-    return found  # type: ignore[return-value]  # typeshed's address is a wider union
 
 
 async def _encrypt(route: Route, sock: socket.socket, up: Upstream, wire: Wire) -> bool:
