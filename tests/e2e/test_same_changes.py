@@ -6,8 +6,10 @@ lets each pass, so that it runs under a bound and what it touches is kept to be 
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -231,3 +233,25 @@ def test_what_a_batch_makes_it_may_use_before_it_is_over(outright: Stack, seed: 
     with outright.connect(autocommit=True) as through:
         through.prepare_threshold = None  # by when psycopg hears of an error it counts differently
         compare(outright, through, [making(dice) for _ in range(40)])
+
+
+def test_cancel_requests_that_come_too_late_end_no_session(outright: Stack) -> None:
+    """The gateway's own questions stand between statements, and a cancel request says of none that it means it."""
+    over = threading.Event()
+    with outright.connect(autocommit=True) as agent:
+
+        def cancel() -> None:
+            while not over.wait(0.003):
+                with contextlib.suppress(psycopg.OperationalError):
+                    agent.cancel()
+
+        person = threading.Thread(target=cancel)
+        person.start()
+        try:
+            for number in range(40):
+                with contextlib.suppress(psycopg.errors.QueryCanceled):
+                    agent.execute(f"CREATE TEMP TABLE late{number} (id int)".encode())
+        finally:
+            over.set()
+            person.join()
+        assert agent.execute("SELECT 1").fetchone() == (1,)

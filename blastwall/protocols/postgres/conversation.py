@@ -320,7 +320,7 @@ class PostgresConversation:
             legs.cancelled = True
             legs.signal.set()
             return
-        if self._route is None or self._link is None:
+        if self._route is None or self._link is None or legs.asking:
             return
         asked = self._cancels
         async with self._cancelling:

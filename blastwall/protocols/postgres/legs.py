@@ -62,6 +62,7 @@ class Legs:
         self.local: list[Chunk] = []  # one or two: a queue of its own kind costs more to look at
         self.cancelled = False
         self.waiting = False  # the client's statement is held for a person
+        self.asking = False  # the gateway asks about the database: nothing of the client's runs
         self.unsettled = False  # of an open batch something was asked to run that may change what texts mean
         self.guarded: AsyncIterator[Chunk] | None = None  # what the next exchange has instead of its results
         self.note: Note = _silent
@@ -261,9 +262,10 @@ class Legs:
         assert self.answers.at_rest and not self._staged, "the gateway asks between exchanges"
         rows: list[tuple[bytes | None, ...]] = []
         problem: UpstreamFault | None = None
-        for step in (Step.PARSE, Step.BIND, Step.EXECUTE, Step.CLOSE, Step.CLOSE, Step.SYNC):
+        for step in (Step.CLOSE, Step.PARSE, Step.BIND, Step.EXECUTE, Step.CLOSE, Step.CLOSE, Step.SYNC):
             self.answers.expect(Expected(step, hidden=True))
-        self.up_wire.write(messages.parse(ASKING, sql.encode()) + _ASK)
+        # Closed first: one that was cancelled has left it behind.
+        self.up_wire.write(messages.close(b"S", ASKING) + messages.parse(ASKING, sql.encode()) + _ASK)
         pending = bytearray()
         while not self.answers.quiescent:
             run = self.up.next_event()

@@ -15,6 +15,7 @@ from blastwall.model import Chunk
 from blastwall.protocols.postgres import messages
 from blastwall.protocols.postgres.exchange import Reader
 from blastwall.protocols.postgres.legs import ClientGone, Legs
+from blastwall.protocols.postgres.looking import Cancelled
 
 
 async def settled(legs: Legs, reader: Reader) -> AsyncIterator[Chunk]:
@@ -40,4 +41,8 @@ async def settled(legs: Legs, reader: Reader) -> AsyncIterator[Chunk]:
             await legs.signal.wait()
     if answers.quiescent and not answers.skipping and not answers.fatal:
         legs.unsettled = False
-        await reader.catch_up()
+        try:
+            await reader.catch_up()
+        except Cancelled as cancelled:  # the batch has failed with it
+            legs.down.skip_to_sync()
+            yield Chunk(cancelled.told, 0, error=cancelled.code)

@@ -101,7 +101,8 @@ async def test_many_cancel_requests_are_two_connections_to_the_database(monkeypa
     one = conversation()
     one._route = Route("127.0.0.1", 5432)
     one._link = SimpleNamespace(ready=Ready(b"I", {}, 7, b"1234"))  # type: ignore[assignment]
-    one._legs = SimpleNamespace(waiting=False, answers=SimpleNamespace(number=1))  # type: ignore[assignment]
+    legs = SimpleNamespace(waiting=False, asking=False, answers=SimpleNamespace(number=1))
+    one._legs = legs  # type: ignore[assignment]
     noted: list[str] = []
     one._note = lambda name, fields: noted.append(name)
     first = asyncio.create_task(one.cancel())
@@ -113,6 +114,9 @@ async def test_many_cancel_requests_are_two_connections_to_the_database(monkeypa
     assert begun.qsize() == 1
     await asyncio.wait_for(one.cancel(), 30)
     assert begun.qsize() == 2, "a later one is a cancel of its own"
+    legs.asking = True
+    await asyncio.wait_for(one.cancel(), 30)
+    assert begun.qsize() == 2, "what runs is the gateway's own question"
     assert noted == ["cancel"] * 3
 
 

@@ -87,9 +87,11 @@ async def test_the_gateways_own_question_is_answered_to_the_gateway_only() -> No
     asked = asyncio.ensure_future(play.legs.ask("SELECT 1"))
     await play.settle()
     sent = written(play.up_wire)
-    assert sent.startswith(messages.parse(ASKING, b"SELECT 1")), "a simple query would destroy the unnamed statement"
+    question = messages.close(b"S", ASKING) + messages.parse(ASKING, b"SELECT 1")
+    assert sent.startswith(question), "a simple query would destroy the unnamed statement"
     assert sent.endswith(messages.close(b"P", ASKING) + messages.close(b"S", ASKING) + messages.SYNC)
-    play.up.receive(messages.PARSE_COMPLETE + messages.BIND_COMPLETE + messages.data_row((b"42", None)))
+    made = messages.CLOSE_COMPLETE + messages.PARSE_COMPLETE + messages.BIND_COMPLETE
+    play.up.receive(made + messages.data_row((b"42", None)))
     play.up.receive(messages.command_complete("SELECT 1") + messages.CLOSE_COMPLETE * 2 + IDLE)
     play.signal.set()
     assert await asyncio.wait_for(asked, 5) == [(b"42", None)]

@@ -7,7 +7,7 @@ import pytest
 from blastwall.errors import UpstreamFault
 from blastwall.protocols.postgres import messages
 from blastwall.protocols.postgres.legs import Legs
-from blastwall.protocols.postgres.looking import ask_row
+from blastwall.protocols.postgres.looking import TRIES, Cancelled, ask_row, persist
 from tests.blastwall.protocols.postgres.playbook import Ear, Playbook, types, written
 
 MADE = messages.PARSE_COMPLETE + messages.BIND_COMPLETE
@@ -36,8 +36,10 @@ async def asked(play: Playbook, answer: bytes) -> list[str]:
 
 async def test_between_batches_it_ends_with_sync() -> None:
     async with Playbook() as play:
-        assert await asked(play, MADE + ROW + CLOSED + messages.ready_for_query(b"I")) == ["now"]
-        assert types(written(play.legs.up_wire)) == "PBECCS"
+        assert await asked(play, messages.CLOSE_COMPLETE + MADE + ROW + CLOSED + messages.ready_for_query(b"I")) == [
+            "now"
+        ]
+        assert types(written(play.legs.up_wire)) == "CPBECCS"
 
 
 async def test_in_an_open_batch_it_ends_with_flush_for_a_sync_would_end_the_clients_transaction() -> None:
@@ -51,9 +53,37 @@ async def test_in_an_open_batch_it_ends_with_flush_for_a_sync_would_end_the_clie
 
 async def test_no_catalogue_no_session() -> None:
     async with Playbook() as play:
+        refused = messages.error_response("ERROR", "42501", "permission denied for table pg_class")
+        with pytest.raises(UpstreamFault, match="permission denied"):
+            await asked(play, messages.CLOSE_COMPLETE + refused + messages.ready_for_query(b"I"))
+
+
+async def test_a_cancel_that_came_too_late_is_told_from_other_refusals() -> None:
+    told = messages.error_response("ERROR", "57014", "canceling statement due to user request")
+    async with Playbook() as play:
+        with pytest.raises(Cancelled):
+            await asked(play, messages.CLOSE_COMPLETE + told + messages.ready_for_query(b"I"))
+        assert not play.legs.asking
+    async with Playbook() as play:
         await play.say(messages.parse(b"", b"SELECT 1", ()) + messages.FLUSH)
         await play.answer(messages.PARSE_COMPLETE)
-        refused = messages.error_response("ERROR", "57014", "canceling statement due to user request")
-        with pytest.raises(UpstreamFault) as raised:
-            await asked(play, messages.CLOSE_COMPLETE + refused)
-        assert raised.value.code == "57014"
+        with pytest.raises(Cancelled) as raised:
+            await asked(play, messages.CLOSE_COMPLETE + told)
+        assert raised.value.told == told, "there the client's batch has failed with it"
+
+
+@pytest.mark.parametrize("times", [0, 1, TRIES - 1, TRIES])
+async def test_what_was_cancelled_is_asked_again_but_not_for_ever(times: int) -> None:
+    asked: list[int] = []
+
+    async def look() -> None:
+        asked.append(1)
+        if len(asked) <= times:
+            raise Cancelled(b"")
+
+    if times < TRIES:
+        await persist(look)
+        assert len(asked) == times + 1
+    else:
+        with pytest.raises(UpstreamFault, match="again and again"):
+            await persist(look)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from blastwall.protocols.postgres import messages, replies
+from blastwall.protocols.postgres.looking import Cancelled
 from tests.blastwall.protocols.postgres.playbook import Playbook, frames, types, written
 
 IDLE = messages.ready_for_query(b"I")
@@ -49,6 +50,22 @@ async def test_where_it_fails_the_server_passes_over_the_rest_and_so_does_the_ga
         assert types(written(play.legs.up_wire)) == "S"
         assert len(play.judged) == 2, "nobody is asked about what does not run"
         assert play.reader.caught_up == 0
+        assert await play.answer(IDLE) == IDLE
+
+
+async def test_a_cancel_that_hits_the_look_fails_the_batch_and_not_the_session() -> None:
+    async with Playbook() as play:
+        told = messages.error_response("ERROR", "57014", "canceling statement due to user request")
+
+        async def cancelled() -> None:
+            play.legs.answers.skipping = True
+            raise Cancelled(told)
+
+        play.reader.catch_up = cancelled  # type: ignore[method-assign]
+        await play.say(run(b"CREATE TABLE t (a int)") + run(b"DELETE FROM t") + messages.SYNC)
+        assert await play.answer(MADE) == MADE + told
+        assert types(written(play.legs.up_wire)) == "S"
+        assert len(play.judged) == 2
         assert await play.answer(IDLE) == IDLE
 
 
