@@ -75,6 +75,9 @@ def _judge_unqualified(
         if added and not (arguments == 0 and builtin.bare and SYSTEM_SCHEMA not in walk.surroundings.search_path):
             _look_for_overloads(walk, name, added, arguments, families())
         return builtin
+    if arguments == 1 and not added and name in builtins().types:
+        judge_type_path(walk, [name] if schema is None else [schema, name])  # uuid('...') is a cast
+        return None
     where = _allowed_place(walk, name, added)
     shown = where or (f"{added[0].schema}.{name}" if added else name)
     walk.ledger.touch("function", shown, "call")

@@ -142,3 +142,18 @@ def test_functions_that_make_json_use_even_explicit_casts() -> None:
     assert judged("SELECT to_json(name) FROM items", added).effect is Effect.READ
     allowed = dataclasses.replace(added, allowed_functions=frozenset({"public.bag_to_json"}))
     assert judged("SELECT to_json(content) FROM bags", allowed).effect is Effect.READ
+
+
+def test_a_cast_may_be_written_as_a_call() -> None:
+    for text in ("uuid('0f6f2c1e-58b1-4a7b-9d65-3a1f7c2e9b40')", "tsquery('a')", "pg_catalog.regtype('int4')"):
+        assert judged(f"SELECT {text}", corpus()).effect is Effect.READ
+    for text in (
+        "uuid('a', 'b')",
+        "evil_domain('x')",
+        "customers('(1)')",
+        "cstring('x')",
+        "internal('x')",
+        "nothing('x')",
+    ):
+        assert judged(f"SELECT {text}", corpus()).effect is Effect.UNKNOWN
+    assert judged("SELECT uuid('x')", corpus(temp=frozenset({"uuid"}))).effect is Effect.UNKNOWN
