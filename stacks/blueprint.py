@@ -49,7 +49,8 @@ class Blueprint:
     image is built here, with Docker, when it is deployed). ``endpoint_principals`` (ARNs) may connect by PrivateLink;
     none: no endpoint service. ``lock_days`` is how long a recording cannot be deleted, in ``lock_mode`` governance or
     compliance. ``alarm_email`` (or empty) is subscribed to the alarms. ``approval_secret`` (an ARN, or empty) is
-    a secret with the values that the configuration's approvals section names. ``rds_ca`` (an address, or a file in
+    a secret with the values that the configuration's approvals section names. ``event_data_store`` is that of a
+    CloudTrail Lake which takes audit events, too (or empty). ``rds_ca`` (an address, or a file in
     the repository) is the bundle of RDS's authorities and ``rds_ca_sha256`` its digest (empty: no target needs it).
     """
 
@@ -66,6 +67,7 @@ class Blueprint:
     lock_days: int
     alarm_email: str
     approval_secret: str
+    event_data_store: str
     rds_ca: str
     rds_ca_sha256: str
 
@@ -83,6 +85,7 @@ KEYS = {
     "lock_days": "365",
     "alarm_email": "",
     "approval_secret": "",
+    "event_data_store": "",
     "rds_ca": "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem",
     "rds_ca_sha256": "",
 }
@@ -91,6 +94,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z](?:[A-Za-z0-9-]{0,38}[A-Za-z0-9])?")
 _PRINCIPAL = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:(?:root|(?:user|role)/[\w+=,.@/-]+)", re.ASCII)
 _SECRET = re.compile(r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[\w/+=.@-]+", re.ASCII)
+_STORE = re.compile(r"arn:aws[a-z-]*:cloudtrail:[a-z0-9-]+:[0-9]{12}:eventdatastore/[A-Za-z0-9-]+", re.ASCII)
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _IMAGE = re.compile(r"[a-z0-9][\w.:/@-]{0,511}", re.ASCII)
 
@@ -107,6 +111,7 @@ def draw(context: Mapping[str, Any], root: Path, cache: Path) -> Blueprint:
         ("name", _NAME, "letters, digits and hyphens, at most 40, the first a letter, such as Blastwall"),
         ("alarm_email", _EMAIL, "an address such as oncall@example.com"),
         ("approval_secret", _SECRET, "the ARN of a secret: arn:aws:secretsmanager:eu-west-1:123456789012:secret:NAME"),
+        ("event_data_store", _STORE, "its ARN: arn:aws:cloudtrail:eu-west-1:123456789012:eventdatastore/ID"),
         ("proxy_image", _IMAGE, "an image's address: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/blastwall:1.2"),
     ):
         if given[key] and not shape.fullmatch(given[key]):
@@ -161,6 +166,7 @@ def draw(context: Mapping[str, Any], root: Path, cache: Path) -> Blueprint:
         lock_days=int(given["lock_days"]),
         alarm_email=given["alarm_email"],
         approval_secret=given["approval_secret"],
+        event_data_store=given["event_data_store"],
         rds_ca=given["rds_ca"],
         rds_ca_sha256=given["rds_ca_sha256"],
     )

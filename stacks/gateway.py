@@ -73,7 +73,8 @@ class GatewayStack(Stack):
             encryption_key=kms.Key.from_key_arn(self, "DataKey", ground.data.key.key_arn),
             removal_policy=RemovalPolicy.DESTROY,
         )
-        self.lake = LakeChannel(self, "Lake", f"{self.stack_name}-audit")
+        store = ground.blueprint.event_data_store
+        self.lake = LakeChannel(self, "Lake", f"{self.stack_name}-audit", store) if store else None
         self._configure()
         self.task = self._task()
         self.service = self._service()
@@ -119,7 +120,8 @@ class GatewayStack(Stack):
         values.put("health_port", str(HEALTH_PORT))
         values.put("proxy_protocol", "True")
         values.put("drain_seconds", str(TABLE["drain_seconds"]))
-        values.put("audit_channel_arn", self.lake.arn_or_empty)
+        values.put("audit_channel_arn", self.lake.arn if self.lake is not None else "")
+        values.own("lake-channel", *([self.lake.arn] if self.lake is not None else []))
         values.own("configuration-object", asset.bucket.arn_for_objects(asset.s3_object_key))
         values.own(
             "own-tasks",
@@ -141,7 +143,6 @@ class GatewayStack(Stack):
         )
         grant(role, TABLE["grants"], ground.values)
         grant(starter, TABLE["starter"], ground.values)
-        self._grant_lake(role)
         task = ecs.FargateTaskDefinition(
             self,
             "Task",
@@ -243,24 +244,6 @@ class GatewayStack(Stack):
             for name, line in make(options, address, manifest.port).items():
                 title = "".join(part.capitalize() for part in (manifest.name, *name.split("_")))
                 CfnOutput(self, title, value=line, description=f"{manifest.name}: a line for {name}")
-
-    def _grant_lake(self, role: iam.Role) -> None:
-        """Only where the channel is made: a policy of its own, under the channel's condition."""
-        policy = iam.Policy(
-            self,
-            "LakePolicy",
-            roles=[role],
-            statements=[
-                iam.PolicyStatement(
-                    sid="SendToLake",
-                    actions=["cloudtrail-data:PutAuditEvents"],
-                    resources=[self.lake.channel.attr_channel_arn],
-                )
-            ],
-        )
-        made = policy.node.default_child
-        assert isinstance(made, iam.CfnPolicy)
-        made.cfn_options.condition = self.lake.given
 
     def _confined(self) -> ecs.LinuxParameters:
         linux = ecs.LinuxParameters(self, "Linux", init_process_enabled=True)

@@ -29,6 +29,7 @@ VARIANTS = {
         "alarm_email": "oncall@example.com",
         "config": "tests/stacks/config",
         "approval_secret": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:approvals-AbCdEf",
+        "event_data_store": "arn:aws:cloudtrail:eu-west-1:123456789012:eventdatastore/0a1b2c3d-1111",
         "rds_ca_sha256": "0" * 64,  # nothing is fetched while templates are made
     },
 }

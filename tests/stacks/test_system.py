@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cfnlint
+
 from tests.stacks.deployment import Deployment, listed, plain
 
 ROOT = Path(__file__).parents[2]
@@ -129,6 +131,32 @@ def test_the_templates_are_clean(assemblies: Path) -> None:
     command = [str(Path(sys.executable).with_name("cfn-lint")), "--config-file", ".cfnlintrc", "--", *templates]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+#: Made only where somebody names a store of CloudTrail Lake: many regions know neither.
+SOMEWHERE = {"AWS::CloudTrail::Channel", "AWS::CloudTrail::ResourcePolicy"}
+
+
+def test_every_region_knows_every_type(every: list[Deployment]) -> None:
+    """CloudFormation refuses a template that names a type it does not know, even under a condition that is false."""
+    regions = [
+        file
+        for file in (Path(cfnlint.__file__).parent / "data" / "schemas" / "providers").glob("*-*-*.json")
+        if not file.name.startswith(("us-iso", "eu-iso"))  # closed to all but a few
+    ]
+    assert len(regions) > 30
+    named = {
+        item["Type"]
+        for deployment in every
+        for template in deployment.templates.values()
+        for item in template["Resources"].values()
+    }
+    assert named >= SOMEWHERE
+    unknown = {
+        (file.stem, type_) for file in regions for type_ in named - SOMEWHERE - json.loads(file.read_text()).keys()
+    }
+    assert unknown == set()
+    assert any(SOMEWHERE - json.loads(file.read_text()).keys() for file in regions)
 
 
 def test_what_stays_is_what_the_page_says(every: list[Deployment]) -> None:
