@@ -71,8 +71,8 @@ class Plan:
     the beginnings by which a mask is recognised that is written back. ``shown`` are columns (relation oid, number) that
     a rule says to show, to everybody or to this group: detectors leave their values alone, and what is computed from
     masked columns under that very name is not masked. ``telling`` are tables of whose rows the partition that each is
-    in tells what a masked column (its value) holds. ``version`` changes whenever any of it does, and is part of what
-    caches are keyed by.
+    in tells what a masked column (its value) holds. ``widest`` is how many columns a table has at most; 0 where nothing
+    is masked. ``version`` changes whenever any of it does, and is part of what caches are keyed by.
     """
 
     relations: Mapping[int, Mapping[int, Mask]] = field(default_factory=dict)
@@ -82,6 +82,7 @@ class Plan:
     marks: frozenset[str] = frozenset()
     shown: frozenset[tuple[int, int]] = frozenset()
     telling: Mapping[int, str] = field(default_factory=dict)
+    widest: int = 0
 
     def __bool__(self) -> bool:
         return bool(self.relations) or bool(self.opaque)

@@ -190,6 +190,7 @@ class Rules:
             relations=masks,
             opaque=opaque(masks, described, vouched, catalogue) | parts if hiding else {},
             telling=tables,
+            widest=max(len(each.columns) for each in _relations(catalogue)) if masks else 0,
             version=hashlib.sha256(f"{self.version} {catalogue.version}".encode()).hexdigest()[:32],
             vouched=vouched,
             shown=hand_down(shown, masks, catalogue),

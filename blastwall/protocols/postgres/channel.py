@@ -20,7 +20,7 @@ from blastwall.conversation import Road, Waiting
 from blastwall.errors import ProtocolViolation
 from blastwall.model import Chunk, Denial, Masked, Parameter, Permit
 from blastwall.protocols.postgres import inflow, requests
-from blastwall.protocols.postgres.exchange import LONG_TEXT, Cold, Detour, PostgresExchange, Reader, Unsettled
+from blastwall.protocols.postgres.exchange import Cold, Detour, PostgresExchange, Reader, Unsettled, is_long
 from blastwall.protocols.postgres.handlers import Handlers
 from blastwall.protocols.postgres.legs import Legs
 from blastwall.protocols.postgres.requests import Parse, Query
@@ -35,10 +35,10 @@ TURN: Final = 32
 TURN_BYTES: Final = 8192
 
 
-def _is_long(event: requests.Event | None) -> bool:
+def _is_long(event: requests.Event | None, reader: Reader) -> bool:
     """Does the message bring a long text?"""
     if type(event) is Query or type(event) is Parse:
-        return len(event.text) > LONG_TEXT
+        return is_long(event.text, reader.plan.widest)
     return False
 
 
@@ -126,7 +126,7 @@ class PostgresChannel(Stepper):
                         event = handlers.next_event()
                         self._warmed = 0
                         handlers.patient = True
-                    if _is_long(event) and self._must_warm(event):
+                    if _is_long(event, self._reader) and self._must_warm(event):
                         self._event = event
                         return True
                     exchange = None if event is None else handlers.handle(event)

@@ -11,7 +11,7 @@ from typing import Any
 
 from blastwall.conversation import Exchange, Road, Waiting
 from blastwall.masking.mask import mask
-from blastwall.masking.plan import UNTOUCHED, Treatment
+from blastwall.masking.plan import UNTOUCHED, Plan, Treatment
 from blastwall.model import Chunk, Denial, DenialCode, Effect, Facts, Masked, ObjectRef, Parameter, Permit, Statement
 from blastwall.protocols.postgres import messages
 from blastwall.protocols.postgres.answers import Answers
@@ -91,6 +91,7 @@ class FakeReader(Reader):
 
     stale = False
     patience = 60.0
+    plan = Plan()
 
     def __init__(self) -> None:
         self.spoiled: dict[int, str] = {}
