@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +16,8 @@ from blastwall.config.credentials import (
     StaticCredential,
 )
 
-#: How the names of its hosts end.
-RDS = (".rds.amazonaws.com", ".rds.amazonaws.com.cn")
+#: How the names of its hosts end; in China the region stands behind the service.
+RDS = re.compile(r"\.rds(?:\.amazonaws\.com|\.cn-[a-z]+-[0-9]+\.amazonaws\.com\.cn)\.?", re.IGNORECASE)
 #: Roles that the vendor makes for single sessions have names that begin so (PostgreSQL).
 SESSION_USERS = "bw_*"
 
@@ -52,8 +53,12 @@ def on_rds(bundle: Bundle) -> tuple[str, ...]:
     return tuple(
         name
         for name, target in sorted(bundle.targets.items())
-        if target.host.endswith(RDS) and _trusts_anybody(getattr(target.options, "tls", None))
+        if _at_rds(target.host) and _trusts_anybody(getattr(target.options, "tls", None))
     )
+
+
+def _at_rds(host: str) -> bool:
+    return any(match.end() == len(host) for match in RDS.finditer(host))
 
 
 def _trusts_anybody(tls: Any) -> bool:  # noqa: ANN401  a protocol's own section, where it has one
