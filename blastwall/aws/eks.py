@@ -39,7 +39,7 @@ def bearer_token(session: Any, cluster: str, region: str, now: float) -> Credent
     signer = RequestSigner(ServiceId("STS"), region, "sts", "v4", credentials, session.events)
     request = {
         "method": "GET",
-        "url": f"https://sts.{region}.amazonaws.com/?Action=GetCallerIdentity&Version=2011-06-15",
+        "url": f"https://sts.{region}.{_suffix(region)}/?Action=GetCallerIdentity&Version=2011-06-15",
         "body": {},
         "headers": {CLUSTER_HEADER: cluster},
         "context": {},
@@ -50,3 +50,7 @@ def bearer_token(session: Any, cluster: str, region: str, now: float) -> Credent
         raise UpstreamFault(f"no token for {cluster}: {fault}") from None
     token = PREFIX + base64.urlsafe_b64encode(url.encode()).rstrip(b"=").decode("ascii")
     return Credential(cluster, Secret(token), "iam", now + TOKEN_SECONDS)
+
+
+def _suffix(region: str) -> str:
+    return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"

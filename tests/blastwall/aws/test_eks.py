@@ -37,6 +37,14 @@ def test_the_token_is_a_signed_question_who_the_caller_is() -> None:
     assert "secret" not in credential.secret.reveal() and "k8s-aws-v1" not in repr(credential)
 
 
+@pytest.mark.parametrize("region", ["cn-north-1", "us-gov-west-1", "eu-central-1"])
+def test_it_is_asked_where_the_region_has_sts(region: str) -> None:
+    secret = bearer_token(session(), "prod-1", region, 0.0).secret
+    assert secret is not None
+    known = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x").client("sts", region_name=region)
+    assert opened(secret.reveal())[0] == f"{known.meta.endpoint_url}/"
+
+
 def test_tokens_of_two_clusters_differ_in_their_signature() -> None:
     signatures = set()
     for cluster in ("one", "two"):
