@@ -39,7 +39,7 @@ from blastwall.model import (
     Target,
 )
 from blastwall.policy.connecting import connecting
-from blastwall.policy.decide import Standing
+from blastwall.policy.decide import OBSERVE, Standing
 from blastwall.ports import Approvals, Capsules, Clock, Recorder, Recording, Sessions, Vendor, Verifier
 from fargate_proxy.channels import drive_all
 from fargate_proxy.crowd import Crowd, Crowded, Displaced
@@ -367,10 +367,13 @@ class Gateway:
         }
 
     async def _ledger(self, session: Session, target: Target) -> Ledger:
+        stops = target.mode != OBSERVE and session.break_glass is None
         ledger = self.ledgers.get(session.id)
         if ledger is None:
             used = await self.ports.sessions.usage(session)
-            ledger = self.ledgers.setdefault(session.id, Ledger(target.budgets, used))
+            ledger = self.ledgers.setdefault(session.id, Ledger(target.budgets, used, stops))
+        if stops:
+            ledger.stop_from_now()
         ledger.connections += 1
         return ledger
 

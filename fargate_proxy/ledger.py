@@ -24,19 +24,25 @@ class Ledger:
     ``lookups`` are statements that compared masked columns; their limit is the masking rules'.
 
     A budget is exhausted once the count has reached it: policies see its name in ``context.exhausted`` from the next
-    statement on. Rows and bytes also stop a result that passes the limit midway.
+    statement on. Rows and bytes also stop a result that passes the limit midway, unless nothing ``stops`` here: in
+    observe mode, and where the glass is broken, policies let what goes beyond a budget pass.
     """
 
-    def __init__(self, budgets: Mapping[str, int], used: Mapping[str, int]) -> None:
+    def __init__(self, budgets: Mapping[str, int], used: Mapping[str, int], stops: bool = True) -> None:
         self.rows = used.get("rows", 0)
         self.bytes = used.get("bytes", 0)
         self.statements = used.get("statements", 0)
         self.lookups = used.get("lookups", 0)
         self._budgets = dict(budgets)
-        self._row_limit = budgets.get("rows")
-        self._byte_limit = budgets.get("bytes")
+        self._row_limit = budgets.get("rows") if stops else None
+        self._byte_limit = budgets.get("bytes") if stops else None
         self._noted: dict[str, int] = self._used()
         self.connections = 0
+
+    def stop_from_now(self) -> None:
+        """A connection has joined that is held to the budgets: all of the session's are, then."""
+        self._row_limit = self._budgets.get("rows")
+        self._byte_limit = self._budgets.get("bytes")
 
     def judged(self, count: int = 1) -> None:
         """A text was judged that holds so many statements. Parsing and running it are two; an empty one is one."""

@@ -62,7 +62,8 @@ def shop(start: Start) -> Stack:
 def variants(start: Start, shop: Stack) -> Stack:
     """Targets that differ from the shop in one thing each, on the shop's own database.
 
-    ``brief`` holds for a second, ``small`` has small budgets, ``watched`` is in observe mode.
+    ``brief`` holds for a second, ``small`` has small budgets, ``watched`` is in observe mode,
+    ``watched-small`` is both.
     """
 
     def differ(document: dict[str, Any]) -> None:
@@ -71,6 +72,7 @@ def variants(start: Start, shop: Stack) -> Stack:
             "brief": base | {"hold_seconds": 1.0},
             "small": base | {"budgets": {"rows": 100, "statements": 12, "bytes": 100_000}},
             "watched": base | {"mode": "observe"},
+            "watched-small": base | {"mode": "observe", "budgets": {"rows": 100, "bytes": 100_000}},
         }
 
     return start("variants", ROOT / "config", "brief", differ, masked=False)

@@ -222,6 +222,20 @@ def test_observe_mode_refuses_nothing_and_records_what_it_would_have_done(varian
     assert asked["SELECT 1"]["verdict"] == "permit"
 
 
+def test_budgets_stop_nothing_in_observe_mode_nor_where_the_glass_is_broken(variants: Stack) -> None:
+    """Policies let both pass beyond a budget, so a result is not cut off in the midst of it, either."""
+    glass = "break-glass: a report for the court"
+    for target, token, name in (
+        ("watched-small", variants.token("overdrawn"), "psql"),
+        ("small", variants.token("witness", ("agents", "break-glass")), glass),
+    ):
+        with variants.connect(token, target=target, application_name=name, autocommit=True) as connection:
+            for _ in range(2):
+                assert len(connection.execute("SELECT i FROM generate_series(1, 300) AS i").fetchall()) == 300
+    asked = [item["verdict"] for item in variants.asked("overdrawn") if "generate_series" in item["text"]]
+    assert asked[0] == "permit" and asked[-1] == "observed", "and what would have been is on record"
+
+
 def test_breaking_the_glass_is_for_its_group_needs_a_reason_and_is_loud(shop: Stack) -> None:
     glass = "break-glass: orders are stuck"
     with shop.connect(shop.token("fireman", ("break-glass",)), application_name=glass) as connection:

@@ -68,3 +68,15 @@ def test_what_the_store_did_not_take_it_is_told_again() -> None:
     ledger.relayed(Masked(b"d", rows=1))
     assert ledger.unnoted() == {"rows": 3, "bytes": 4, "statements": 0}
     assert ledger.unnoted() == {"rows": 0, "bytes": 0, "statements": 0}
+
+
+@pytest.mark.parametrize("name", ["rows", "bytes"])
+def test_where_nothing_stops_budgets_are_counted_all_the_same(name: str) -> None:
+    """In observe mode, and where the glass is broken: policies say what would have been, and let it pass."""
+    ledger = Ledger({name: 10}, {}, stops=False)
+    ledger.relayed(Masked(b"x" * 11, rows=11))
+    ledger.relayed(Masked(b"x" * 11, rows=11))
+    assert ledger.exhausted == {name}
+    ledger.stop_from_now()
+    with pytest.raises(BudgetSpent, match=name):
+        ledger.relayed(Masked(b"x", rows=1))
