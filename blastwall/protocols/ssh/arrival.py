@@ -20,7 +20,7 @@ import asyncssh
 from blastwall.conversation import Hello, Host
 from blastwall.errors import ClientFault, TokenFault
 from blastwall.model import Principal, Secret
-from blastwall.protocols.ssh import keys
+from blastwall.protocols.ssh import keys, limits
 from blastwall.protocols.ssh.refusal import said
 
 LOGIN: Final = "login"
@@ -53,6 +53,7 @@ class Door(asyncssh.SSHServer):
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._connection = conn
+        limits.channels(conn)
         # The library hands certificates to nobody but this method of its own, and the token is in the certificate.
         validate = conn._validate_openssh_certificate
 

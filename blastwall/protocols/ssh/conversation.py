@@ -17,7 +17,7 @@ from blastwall.conversation import Channel, Hello, Host, Note
 from blastwall.errors import ClientFault, ConfigFault
 from blastwall.masking.detectors import Detectors, detectors
 from blastwall.model import Credential, Denial, DenialCode, Facts, Statement, Target
-from blastwall.protocols.ssh import keys, windows
+from blastwall.protocols.ssh import keys, limits, windows
 from blastwall.protocols.ssh.allowance import Allowance, Share, allowance_of
 from blastwall.protocols.ssh.arrival import LOGIN, Door, arrive, hand_out, hello_of
 from blastwall.protocols.ssh.channel import SshChannel
@@ -35,6 +35,7 @@ from blastwall.protocols.ssh.upstream import reach
 #: The library tells every command at INFO; a log is no place for those.
 asyncssh.set_log_level(logging.WARNING)
 windows.install()
+limits.install()
 
 FRESH_SECONDS: Final = 0.5  # so long after it was judged a request is not looked at again
 KEPT: Final = 4096  # judged requests that wait for their exchange

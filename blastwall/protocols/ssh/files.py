@@ -171,9 +171,19 @@ class Files(asyncssh.SFTPServer):
         return bytes(await self._do("readlink", (path,), "readlink", path))
 
     async def scandir(self, path: bytes) -> AsyncIterator[asyncssh.SFTPName]:
-        names = await self._do("list", (path,), "readdir", path)
+        async def run() -> list[asyncssh.SFTPName]:
+            found: list[asyncssh.SFTPName] = []
+            async for name in (await self._upstream()).scandir(path):
+                found.append(name)
+                if len(found) > MOST_NAMES:
+                    break
+            return found
+
+        names = await self._run("list", (path,), run)
         for name in names[:MOST_NAMES]:
             yield name
+        if len(names) > MOST_NAMES:  # a listing that ends too early in silence has whoever compares remove the rest
+            raise asyncssh.SFTPFailure(f"blastwall: only the first {MOST_NAMES} names of a directory are listed")
 
     async def setstat(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> None:
         async def run() -> None:

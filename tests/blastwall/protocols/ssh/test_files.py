@@ -42,3 +42,17 @@ async def test_files_open_at_the_same_time(tmp_path: Path) -> None:
             with pytest.raises(asyncssh.SFTPNoSuchFile):
                 await files.open("/missing", "rb")
         assert through.notes.count("file") == 2
+
+
+async def test_a_listing_that_is_too_long_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever copies the difference of two listings would remove what was left out."""
+    monkeypatch.setattr("blastwall.protocols.ssh.files.MOST_NAMES", 300)
+    async with gate(tmp_path) as through, client(through) as agent:
+        for number in range(300):
+            (tmp_path / "files" / f"{number}").touch()
+        async with agent.start_sftp_client() as files:
+            with pytest.raises(asyncssh.SFTPFailure, match="only the first 300 names"):
+                await files.listdir("/")  # with . and .. there are two more
+            (tmp_path / "files" / "0").unlink()
+            (tmp_path / "files" / "1").unlink()
+            assert len(await files.listdir("/")) == 300
