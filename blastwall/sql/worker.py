@@ -111,7 +111,13 @@ class Pool:
         kept = None
         try:
             child = self._ready(child)
-            status, answer = child.ask(operation, payload, self._limits.worker_seconds)
+            try:
+                status, answer = child.ask(operation, payload, self._limits.worker_seconds)
+            except (BrokenPipeError, ConnectionResetError, EOFError):
+                # It died: of the statement, or because a machine short of memory ended it. The next one will tell.
+                self._retire(child)
+                child = self._ready(None)
+                status, answer = child.ask(operation, payload, self._limits.worker_seconds)
             kept = child
         except (OSError, EOFError, ValueError) as error:
             raise Unparsed("The statement costs too much to understand.", code="54001") from error

@@ -28,6 +28,7 @@ __all__ = [
     "classify_tree",
     "declared",
     "offline",
+    "passing",
     "undoes",
     "undoing",
     "written",
@@ -236,6 +237,12 @@ def _made_unknown(facts: Facts, reason: str, flag: str) -> Facts:
     return replace(facts, effect=Effect.UNKNOWN, flags=facts.flags | {flag}, reason=reason)
 
 
+def passing(finding: Finding) -> bool:
+    """Whether another time the text may well be understood: no worker was free, or it was killed meanwhile."""
+    error = finding.error
+    return "internal_error" in finding.facts.flags or (error is not None and error.code in _PASSING)
+
+
 def undoing(finding: Finding) -> bool:
     """Whether a catalogue that holds what its transaction made may be gone once the text has run."""
     return any(undoes(one) for one in finding.statements)
@@ -345,7 +352,7 @@ class Classifier:
             found = self._young.get(shared) or self._old.get(shared)
             if found is None:
                 found = classify(text, surroundings)
-                if "internal_error" in found.facts.flags or (found.error is not None and found.error.code in _PASSING):
+                if passing(found):
                     return found
             if not found.session_names:
                 self._remember(shared, found)

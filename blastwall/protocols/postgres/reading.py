@@ -35,7 +35,7 @@ from blastwall.protocols.postgres.legs import Legs
 from blastwall.protocols.postgres.looking import ask_row, load, persist
 from blastwall.protocols.postgres.names import Prepared
 from blastwall.protocols.postgres.options import Options
-from blastwall.protocols.postgres.remembered import REMEMBERED, Remembered, bounded
+from blastwall.protocols.postgres.remembered import REMEMBERED, Remembered, bounded, keep
 from blastwall.protocols.postgres.shelf import Shelf
 from blastwall.protocols.postgres.timeouts import raised
 from blastwall.road import Texts
@@ -213,7 +213,7 @@ class SessionReader(Reader, Texts):
         if self._exact_size > KEPT_TEXT:
             self._exact.clear()
             self._exact_size = len(text)
-        bounded(self._exact)[text] = read
+        keep(self._exact, text, read)
 
     def meet(self, words: str, text: bytes) -> None:
         """A text as the client sent it, of which will be asked next: most differ from the last in their numbers only.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final, TypeVar
 
 from blastwall.model import Value
-from blastwall.protocols.postgres.classify import Finding, undoing
+from blastwall.protocols.postgres.classify import Finding, passing, undoing
 from blastwall.sql.amplification import BY_PARAMETER
 from blastwall.sql.rename import Names as Touched
 from blastwall.sql.rename import names as touched_names
@@ -14,6 +15,8 @@ K = TypeVar("K", str, bytes)
 
 #: Findings a connection remembers, of exact texts and of skeletons each.
 REMEMBERED: Final = 512
+#: What no worker could read now is asked again after so long (seconds).
+MOMENT: Final = 1.0
 #: Kinds of statements whose text holds session names that the gateway replaces.
 NAMING: Final = frozenset(
     {"prepare", "execute", "declare", "fetch", "close", "deallocate", "discard", "explain", "define"}
@@ -77,3 +80,10 @@ def bounded(memory: dict[K, Remembered]) -> dict[K, Remembered]:
     if len(memory) >= REMEMBERED:
         memory.clear()
     return memory
+
+
+def keep(memory: dict[str, Remembered], text: str, read: Remembered) -> None:
+    """Remember it under its text: only while its message is handled, where another time it may well be understood."""
+    bounded(memory)[text] = read
+    if passing(read.finding):
+        asyncio.get_running_loop().call_later(MOMENT, memory.pop, text, None)

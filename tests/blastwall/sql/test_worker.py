@@ -122,6 +122,26 @@ def test_a_worker_that_died_idle_costs_no_statement(pool_of: MakePool) -> None:
     assert pool.parse(b"SELECT 1").data
 
 
+def test_a_worker_that_is_killed_while_it_parses_costs_no_statement(
+    pool_of: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine short of memory ends processes; what the text does to its worker it does to the next one, too."""
+    pool = pool_of(LIMITS)
+    pool.start()
+    real, killed = worker._Child.ask, []
+
+    def ask(child: worker._Child, operation: bytes, payload: bytes, seconds: float) -> tuple[bytes, bytes]:
+        if payload and not killed:
+            killed.append(child)
+            os.kill(child.process.pid, signal.SIGKILL)
+            child.process.wait()
+        return real(child, operation, payload, seconds)
+
+    monkeypatch.setattr(worker._Child, "ask", ask)
+    assert pool.parse(b"SELECT 1").data
+    assert killed and only_child(pool) is not killed[0]
+
+
 def test_workers_are_renewed(pool_of: MakePool) -> None:
     pool = pool_of(replace(LIMITS, worker_requests=3))
     seen = set()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from blastwall.protocols.postgres.classify import classify, offline
-from blastwall.protocols.postgres.remembered import REMEMBERED, Remembered, bounded
+from blastwall.protocols.postgres.classify import Finding, classify, offline
+from blastwall.protocols.postgres.remembered import REMEMBERED, Remembered, bounded, keep
+from blastwall.sql.facts import unknown
+from blastwall.sql.parser import Unparsed
 
 
 @pytest.mark.parametrize(
@@ -55,3 +59,19 @@ def test_a_full_memory_is_emptied_before_it_grows() -> None:
     memory = {str(number): known for number in range(REMEMBERED)}
     assert bounded({"one": known}) == {"one": known}
     assert bounded(memory) == {}
+
+
+@pytest.mark.parametrize(("code", "kept"), [("53000", False), ("54001", False), ("42601", True)])
+async def test_what_no_worker_could_read_is_not_refused_for_as_long_as_the_connection_lives(
+    code: str, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that was killed once made its text unknown to that connection for ever."""
+    later: list[tuple[object, ...]] = []
+    monkeypatch.setattr(asyncio.get_running_loop(), "call_later", lambda *given: later.append(given))
+    found = Finding(unknown("It cannot be read.", "unparsed"), error=Unparsed("no", code=code))
+    memory: dict[str, Remembered] = {}
+    keep(memory, "SELECT 1", read := Remembered(found))
+    assert memory == {"SELECT 1": read}, "its own message is handled with it"
+    for _, work, *given in later:
+        work(*given)  # type: ignore[operator]
+    assert bool(memory) is kept
