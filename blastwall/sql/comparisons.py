@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from blastwall.sql.tree import MESSAGES, Message, called, constant, kind_of, strings
+from blastwall.sql.tree import MESSAGES, Message, called, constant, everything_within, kind_of, strings
 from blastwall.sql.truth import (
     ANY,
     FALSE,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from blastwall.sql.compiler import Compiler
 
 _OP, _OP_ANY, _OP_ALL, _DISTINCT, _NOT_DISTINCT, _NULLIF, _IN, _LIKE, _ILIKE, _SIMILAR, _BETWEEN = range(1, 12)
-_ANY_LINK, _ARRAY_LINK = 3, 7  # kinds of a SubLink
+_ANY_LINK, _VALUE_LINK, _ARRAY_LINK = 3, 5, 7  # kinds of a SubLink
 _ITEMS = 10_000  # of an IN list; a longer one limits nothing by itself
 
 _ORDERED: dict[str, Callable[[int], bool]] = {
@@ -55,7 +55,7 @@ def comparison(compiler: Compiler, node: Message, depth: int) -> Truth:
         return anybody
     left, right = compiler.term(node.lexpr, depth + 1), compiler.term(node.rexpr, depth + 1)
     if kind in (_LIKE, _ILIKE, _SIMILAR):
-        return _pattern(left, right, node, name, kind)
+        return _pattern(compiler, left, right, node, kind, depth)
     if kind == _DISTINCT:
         return negated(compare(left, right, "=", _equal_or_both_null))
     if kind == _NOT_DISTINCT:
@@ -63,7 +63,7 @@ def comparison(compiler: Compiler, node: Message, depth: int) -> Truth:
     if name in _ORDERED:
         return compare(left, right, name, _by_order(_ORDERED[name]))
     if name in words().test_operators:
-        return _tested(left, right, node, name)
+        return _tested(compiler, left, right, node, depth)
     return anybody
 
 
@@ -171,14 +171,16 @@ def _between(compiler: Compiler, node: Message, name: str, depth: int) -> Truth:
     return negated(inside) if node.kind in (12, 14) else inside
 
 
-def _pattern(left: Term, right: Term, node: Message, name: str, kind: int) -> Truth:
+def _pattern(compiler: Compiler, left: Term, right: Term, node: Message, kind: int, depth: int) -> Truth:
+    name = strings(node.name)[-1]
     negative = name.startswith("!")
     if not left.plain or TARGET not in left.of or OTHER in left.of | right.of or TARGET in right.of:
         return anybody
     pattern = _literal_pattern(node.rexpr)
     if pattern is None:
         # The same pattern for every row. It may be "%" in a parameter: whoever approves sees the parameters.
-        found = bit(f"{left.key}{name}{right.key}") if not right.wild else anybody
+        key = f"{left.key}{name}{right.key}"
+        found = _same_for_all(compiler, key, node.lexpr, node.rexpr, depth) if not right.wild else anybody
     elif (pattern and not pattern.strip("%")) or (kind == _SIMILAR and pattern in words().matching_everything):
         return always(FALSE if negative else TRUE)
     elif kind == _SIMILAR:
@@ -216,8 +218,9 @@ def _literal_pattern(node: Message) -> str | None:
     return None
 
 
-def _tested(left: Term, right: Term, node: Message, name: str) -> Truth:
+def _tested(compiler: Compiler, left: Term, right: Term, node: Message, depth: int) -> Truth:
     """Operators whose answer varies with the row, unless the other side makes it constant."""
+    name = strings(node.name)[-1]
     of = left.of | right.of
     if OTHER in of or TARGET not in of or (TARGET in left.of and TARGET in right.of) or left.wild or right.wild:
         return anybody
@@ -229,8 +232,19 @@ def _tested(left: Term, right: Term, node: Message, name: str) -> Truth:
     pattern = _literal_pattern(constant_side)
     if pattern is not None and (pattern.strip() in ("{}", "[]", '""') or pattern in words().matching_everything):
         return anybody
-    found = bit(f"{left.key}{name.lstrip('!')}{right.key}")
+    row_side = node.lexpr if TARGET in left.of else node.rexpr
+    key = f"{left.key}{name.lstrip('!')}{right.key}"
+    found = _same_for_all(compiler, key, row_side, constant_side, depth)
     return negated(found) if name.startswith("!") else found
+
+
+def _same_for_all(compiler: Compiler, key: str, row_side: Message, constant_side: Message, depth: int) -> Truth:
+    """A test with what is the same for all rows; made of other rows, it limits as much as these are limited."""
+    return _in_array(compiler, row_side, constant_side, depth, key) if _has_query(constant_side) else bit(key)
+
+
+def _has_query(node: Message) -> bool:
+    return any(type(each).__name__ == "SubLink" for each in everything_within(node))
 
 
 def _with_list(compiler: Compiler, node: Message, name: str, depth: int) -> Truth:
@@ -241,8 +255,8 @@ def _with_list(compiler: Compiler, node: Message, name: str, depth: int) -> Trut
     test = _by_order(_ORDERED[name])
     every = (node.kind == _IN and name == "<>") or node.kind == _OP_ALL
     items = _items(node)
-    if items is None and name == "=" and not every and kind_of(node.rexpr) == "sub_link":
-        return _in_array(compiler, node, depth)
+    if items is None and _has_query(node.rexpr):
+        return _in_array(compiler, node.lexpr, node.rexpr, depth) if name == "=" and not every else anybody
     if items is None and not words().whole_types.isdisjoint(called(node.rexpr)):
         return anybody
     if items is None:
@@ -260,14 +274,18 @@ def _with_list(compiler: Compiler, node: Message, name: str, depth: int) -> Trut
     return all_of(answers) if every else any_of(answers)
 
 
-def _in_array(compiler: Compiler, node: Message, depth: int) -> Truth:
-    """``x = ANY (ARRAY(SELECT ...))`` is ``x IN (SELECT ...)``."""
-    array = node.rexpr.sub_link
-    if array.sub_link_type != _ARRAY_LINK:
-        return anybody
+def _in_array(compiler: Compiler, tested: Message, array: Message, depth: int, key: str = "") -> Truth:
+    """``x = ANY (ARRAY(SELECT ...))`` is ``x IN (SELECT ...)``, and so is ``x = ANY ((SELECT array_agg(y) ...))``.
+
+    What is made of a sub-query in another way may hold anything: with a ``key``, that of every row.
+    """
+    while kind_of(array) == "type_cast":
+        array = array.type_cast.arg
+    if kind_of(array) != "sub_link" or array.sub_link.sub_link_type not in (_ARRAY_LINK, _VALUE_LINK):
+        return linked(key, 1) if key else anybody
     link = MESSAGES["SubLink"](sub_link_type=_ANY_LINK)
-    link.testexpr.CopyFrom(node.lexpr)
-    link.subselect.CopyFrom(array.subselect)
+    link.testexpr.CopyFrom(tested)
+    link.subselect.CopyFrom(array.sub_link.subselect)
     found = compiler.sub_link(compiler, link, depth)
     return anybody if isinstance(found, Term) else found
 

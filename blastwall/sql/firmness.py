@@ -119,12 +119,12 @@ def _is_near(compiler: Compiler, low: Term, high: Term) -> bool:
     row = Sample(0, compiler.pool)
     one, other = _as_moment(low.value(row)), _as_moment(high.value(row))
     if isinstance(one, Moment) and isinstance(other, Moment):
-        return other.days - one.days <= WIDEST_DAYS
-    if OTHER in low.of | high.of:
-        return False
+        return abs(other.days - one.days) <= WIDEST_DAYS
+    if OTHER in low.of | high.of or any(each.wild or "SelectStmt" in each.key for each in (low, high)):
+        return False  # the greatest there is, say
     if low.key.startswith("=") and high.key.startswith("="):
         first, last = as_number(one), as_number(other)
-        return first is None or last is None or last - first <= WIDEST_NUMBERS
+        return first is None or last is None or abs(last - first) <= WIDEST_NUMBERS
     return True
 
 

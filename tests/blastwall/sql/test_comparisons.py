@@ -52,3 +52,20 @@ def test_whoever_wrote_it_may_know_the_answer(condition: str) -> None:
 def test_a_list_too_long_to_look_at_limits_nothing() -> None:
     members = ", ".join(str(number) for number in range(10_001))
     assert not bounded(f"id IN ({members})")
+
+
+@pytest.mark.parametrize(
+    ("limits", "does_not"),
+    [
+        ("customer_id = ANY ((SELECT array_agg(id) FROM customers WHERE name = 'x')::int[])", "customer_id = ANY ((SELECT array_agg(id) FROM customers)::int[])"),
+        ("customer_id = ANY (ARRAY(SELECT id FROM customers WHERE name = 'x'))", "customer_id = ANY (ARRAY(SELECT id FROM customers))"),
+        ("status = ANY (string_to_array($1, ','))", "status = ANY (string_to_array((SELECT string_agg(name, ',') FROM customers), ','))"),
+        ("customer_id = ANY (ARRAY[(SELECT 5), 6])", "customer_id = ANY (ARRAY[1] || ARRAY(SELECT id FROM customers))"),
+        ("id <@ (SELECT int4range(id, id + 5) FROM customers WHERE id = 5)", "id <@ (SELECT int4range(min(id), max(id)) FROM customers)"),
+        ("ARRAY[id] <@ ARRAY[1, 2]", "(SELECT array_agg(id) FROM customers) @> ARRAY[id]"),
+        ("status LIKE (SELECT name FROM customers WHERE id = 5)", "status LIKE (SELECT min(name) FROM customers)"),
+        ("status ~ (SELECT name FROM customers WHERE id = 5)", "status ~ (SELECT string_agg(name, '|') FROM customers)"),
+    ],
+)  # fmt: skip
+def test_an_array_of_other_rows_limits_as_these_are_limited(limits: str, does_not: str) -> None:
+    assert bounded(limits) and not bounded(does_not)
