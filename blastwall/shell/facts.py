@@ -110,7 +110,8 @@ def _renamed(visits: Sequence[Visit], uses: Sequence[Use], resolved: Mapping[str
             for written, access in found.paths:
                 shown = found.contents or access == "write"
                 spelled = {paths.plain(written, resolved), paths.plain(written)}
-                if shown and any(paths.within(path, (place,)) for path in spelled):
+                climbs = ".." in written.split("/")  # out of where a link leads that is there only then
+                if shown and (climbs or any(paths.within(path, (place,)) for path in spelled)):
                     moved[number] = (
                         f"What {written} is depends on what {visits[mover].name} puts there; send it on its own."
                     )

@@ -65,8 +65,12 @@ def search(schema: Mapping[str, Any], arguments: tuple[str, ...]) -> Search:
         found.leading.append(waiting.pop(0))
     while waiting and not waiting[0].startswith("-") and waiting[0] not in ("!", "(", ")", ","):
         found.places.append(waiting.pop(0))
+    deep = 0
     while waiting:
         word = waiting.pop(0)
+        deep += {"(": 1, ")": -1}.get(word, 0)
+        if deep < 0:
+            raise Unlisted("a parenthesis is closed that was not opened")  # what stands behind would be no part of ours
         into = found.whole if word in _EVERYWHERE or word in _ALSO_EVERYWHERE else found.tests
         into.append(word)
         if word == "-exec":
@@ -77,6 +81,8 @@ def search(schema: Mapping[str, Any], arguments: tuple[str, ...]) -> Search:
             into.append(waiting.pop(0))
         elif word not in schema["alone"]:
             raise Unlisted(f"{word} is not on the list")
+    if deep:
+        raise Unlisted("a parenthesis is not closed")
     return found
 
 

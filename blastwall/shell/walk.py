@@ -37,6 +37,7 @@ from blastwall.shell.wildcards import fitting
 
 MOST_PLACES: Final = 4  # directories in which a command may run
 MOST_ASKED: Final = 64  # directories whose names a line may need
+MOST_COMPARED: Final = 200_000  # names that are held against patterns
 MOST_VISITS: Final = 512
 DEEPEST: Final = 3  # shells and wrappers, one in another
 
@@ -69,6 +70,7 @@ class Walk:
     def __init__(self, listed: Mapping[str, tuple[str, ...]]) -> None:
         self._listed = listed
         self._asked: set[str] = set()
+        self._compared = 0
         self._deep = 0
         self._level = 0
         self._step = 0
@@ -223,7 +225,9 @@ class Walk:
         pattern = HOME + word.pattern[1:] if word.home else word.pattern
         place = next(iter(places))
         if len(places) > 1 and not pattern.startswith(("/", HOME)):
-            raise Unreadable(f"{word.text} may be looked for in several directories: join cd with &&, or write the directory.")
+            raise Unreadable(
+                f"{word.text} may be looked for in several directories: join cd with &&, or write the directory."
+            )
         found = fitting(pattern, lambda path: self._names(joined(place, path)))
         if found is None:
             return (word,)
@@ -238,7 +242,11 @@ class Walk:
         self._visit("", (), Use(Effect.READ, paths=((place, "read"),)), HERE)
         if place not in self._listed:
             self.wanted[place] = None
-        return self._listed.get(place)
+            return None
+        self._compared += len(self._listed[place])
+        if self._compared > MOST_COMPARED:
+            raise Unreadable("Wildcards stand for too many names; name a directory with fewer.")
+        return self._listed[place]
 
 
 def program(name: str) -> str:
@@ -284,8 +292,9 @@ def _fed(parts: tuple[Part, ...]) -> Mapping[int, Use]:
 
 def _target(command: Command) -> Word:
     words = command.words[1:]
-    if words and words[0].text == "--":
-        words = words[1:]
+    for option in ("-P", "--"):
+        if words and words[0].text == option:
+            words = words[1:]
     if not words:
         return Word(".", home=True)
     target = words[0]

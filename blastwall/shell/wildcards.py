@@ -7,8 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from typing import Final
+
+import re2
 
 from blastwall.shell.grammar import Unreadable
+
+LONGEST: Final = 255  # bytes of one name, and so of what it may fit
 
 #: The names in a directory, as the pattern writes the directory: None where the host has not been asked yet.
 Names = Callable[[str], tuple[str, ...] | None]
@@ -22,6 +27,8 @@ def fitting(pattern: str, names: Names) -> tuple[str, ...] | None:
     Raises Unreadable for a pattern that names directories alone, and for a name that no line can hold.
     """
     *above, last = pattern.split("/")
+    if any(len(piece) > LONGEST * 2 for piece in (*above, last)):
+        raise Unreadable("A pattern is longer than any name; write a shorter one.")
     if not last:
         raise Unreadable("A pattern that ends with a slash is not read; use find -type d.")
     found = [""]
@@ -46,7 +53,7 @@ def fitting(pattern: str, names: Names) -> tuple[str, ...] | None:
 
 
 def _fitting(piece: str, names: tuple[str, ...]) -> Iterator[str]:
-    form = re.compile(_expression(piece), re.DOTALL)
+    form = re2.compile(_expression(piece))  # linear: whoever makes the names writes the pattern, too
     hidden = piece.startswith((".", "\\."))
     yield from (name for name in names if (hidden or not name.startswith(".")) and form.fullmatch(name))
 
@@ -57,7 +64,12 @@ def _expression(piece: str) -> str:
         if any_ or one:
             written.append("[^/]*" if any_ else "[^/]")
         elif members:
-            written.append(f"[{'^' if negated else ''}{members}]")
+            form = f"[{'^' if negated else ''}{members}]"
+            try:
+                re.compile(form)
+            except re.error:
+                raise Unreadable(f"[{negated}{members}] is no range of characters.") from None
+            written.append(form)
         else:
             written.append(re.escape(escaped or plain))
     return "".join(written)

@@ -65,6 +65,17 @@ def test_a_name_that_no_line_holds_ends_it(name: str) -> None:
         fitting("*", lambda _: (name,))
 
 
+def test_patterns_are_held_against_names_in_linear_time() -> None:
+    assert fitting("*a" * 120 + "b", lambda _: ("a" * 255,) * 2000) == ()
+    with pytest.raises(Unreadable, match="no range"):
+        fitting("a[z-b]", lambda _: ("a",))
+    with pytest.raises(Unreadable, match="longer than any name"):
+        fitting("*" + "a" * 600, lambda _: ())
+    many = {".": tuple(f"n{number}" for number in range(10_000))}
+    with pytest.raises(Unreadable, match="too many names"):
+        Walk(many).line(parse("echo " + " ".join(f"x{number}*" for number in range(30))))
+
+
 def test_nothing_is_known_of_a_directory_that_was_not_listed() -> None:
     assert fitting("*", lambda _: None) is None
     assert fitting("a/*", lambda _: ()) == ()
