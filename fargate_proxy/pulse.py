@@ -21,7 +21,12 @@ log = logging.getLogger("blastwall.pulse")
 
 NAMESPACE, SERVICE = "Blastwall", "gateway"
 SECONDS = 60.0
-PROTECTED_MINUTES = 60  # renewed at each beat: a gateway that hangs is not protected for longer
+#: Renewed at each beat: a gateway that hangs is not protected for longer, and neither is one that a deployment replaces
+#: (ECS ends no task that is protected, and CloudFormation waits for it with the whole update).
+PROTECTED_MINUTES = 5
+#: After so many beats in a row it is let go for some: should ECS not say so, no deployment waits for more than an hour.
+MOST_BEATS, RESTING_BEATS = 55, 3
+BLOCKED = "DEPLOYMENT_BLOCKED"  # why ECS renews no protection: a deployment waits for tasks that have it
 AGENT_SECONDS = 5.0
 ENDING_SECONDS = 14 * 86_400.0  # left of the certificate when somebody should be told
 
@@ -35,6 +40,7 @@ class Pulse:
     out: TextIO
     agent: str = ""
     protected: bool = False
+    beats: int = 0  # in a row that it has been protected for
     certificate_ends: float | None = None  # when, in epoch seconds; None: the gateway has none
     happened: Callable[[], dict[str, float]] = dict  # metrics of what has happened since the last beat
 
@@ -52,12 +58,24 @@ class Pulse:
             counted["CertificateEnding"] = int(self.certificate_ends - self.now() < ENDING_SECONDS)
         self.out.write(json.dumps(metrics(counted, self.now())) + "\n")
         self.out.flush()
-        if self.agent and (live or self.protected):
-            try:
-                await asyncio.to_thread(protect, self.agent, bool(live))
-                self.protected = bool(live)
-            except (OSError, ValueError) as fault:
-                log.warning("the task cannot be protected from being scaled in: %s", fault)
+        wanted = bool(live) and self._may_ask()
+        if self.agent and (wanted or self.protected):
+            await self._protect(wanted)
+
+    def _may_ask(self) -> bool:
+        self.beats = self.beats + 1 if self.protected or self.beats >= MOST_BEATS else 0
+        if self.beats >= MOST_BEATS + RESTING_BEATS:
+            self.beats = 0
+        return self.beats < MOST_BEATS
+
+    async def _protect(self, wanted: bool) -> None:
+        try:
+            await asyncio.to_thread(protect, self.agent, wanted)
+            self.protected = wanted
+        except (OSError, ValueError) as fault:
+            log.warning("the task cannot be protected from being scaled in: %s", fault)
+            if wanted and BLOCKED in str(fault):  # it makes way: its sessions have the time that draining gives
+                await self._protect(False)
 
 
 def metrics(values: dict[str, float], now: float) -> dict[str, object]:

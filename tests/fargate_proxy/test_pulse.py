@@ -1,4 +1,5 @@
 import io
+import itertools
 import json
 import threading
 from collections.abc import Iterator
@@ -6,7 +7,16 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from fargate_proxy.pulse import ENDING_SECONDS, PROTECTED_MINUTES, Pulse, metrics, protect
+from fargate_proxy.pulse import (
+    ENDING_SECONDS,
+    MOST_BEATS,
+    PROTECTED_MINUTES,
+    RESTING_BEATS,
+    SECONDS,
+    Pulse,
+    metrics,
+    protect,
+)
 
 
 class Agent(HTTPServer):
@@ -94,6 +104,29 @@ async def test_an_agent_that_refuses_stops_nothing(agent: Agent, caplog: pytest.
     assert "TASK_NOT_VALID" in caplog.text and not pulse.protected
     with pytest.raises(ValueError, match="TASK_NOT_VALID"):
         protect(address(agent), True)
+
+
+async def test_a_task_that_a_deployment_waits_for_makes_way(agent: Agent) -> None:
+    """Old tasks take connections, and with them protection, for as long as they are there: none would ever be replaced."""
+    pulse = Pulse(lambda: 1, lambda: 1.0, io.StringIO(), address(agent))
+    await pulse.beat()
+    assert pulse.protected
+    agent.answer = {"failure": {"Arn": "task", "Reason": "DEPLOYMENT_BLOCKED", "Detail": None}}
+    await pulse.beat()
+    assert [asked["ProtectionEnabled"] for asked in agent.asked] == [True, True, False]
+    assert PROTECTED_MINUTES <= 10, "and one that is not told so is kept no longer"
+
+
+async def test_a_task_that_is_never_idle_is_let_go_now_and_then(agent: Agent) -> None:
+    """An hour at most: CloudFormation waits for three for a service to become stable, and then takes the update back."""
+    pulse = Pulse(lambda: 1, lambda: 1.0, io.StringIO(), address(agent))
+    held = []
+    for _ in range(3 * (MOST_BEATS + RESTING_BEATS)):
+        await pulse.beat()
+        held.append(pulse.protected)
+    runs = [len(list(group)) for _, group in itertools.groupby(held)]
+    assert held[0] and runs[:4] == [MOST_BEATS, RESTING_BEATS, MOST_BEATS, RESTING_BEATS]
+    assert (MOST_BEATS * SECONDS) / 60 + PROTECTED_MINUTES <= 60
 
 
 async def test_elsewhere_nobody_is_asked() -> None:
