@@ -71,7 +71,8 @@ class LocalRecorder:
         try:
             sink = self._sink(id, session, target, connection, started)
         except OSError as error:
-            raise RecordingFault(f"A recording could not be begun: {error}. Nothing runs unrecorded.") from error
+            why = error.strerror or str(error)  # the client reads it: where recordings stand is not its affair
+            raise RecordingFault(f"A recording could not be begun: {why}. Nothing runs unrecorded.") from error
         try:
             recording = Writer(
                 id,

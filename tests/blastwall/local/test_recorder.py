@@ -268,8 +268,9 @@ def test_a_full_device_is_a_fault_that_names_it(tmp_path):
 def test_a_directory_that_cannot_be_written_is_a_fault(tmp_path):
     (tmp_path / "recordings").write_text("a file where a directory should be")
     recorder = LocalRecorder(tmp_path, ManualClock())
-    with pytest.raises(RecordingFault, match="could not be begun"):
+    with pytest.raises(RecordingFault, match="could not be begun") as caught:
         recorder.open(SESSION, TARGET, "c", {})
+    assert str(tmp_path) not in str(caught.value), "an agent reads it"
     recorder.close()
 
 
