@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from blastwall.sql.tree import Message, column_paths, constant, everything_within, kind_of, strings
-from blastwall.sql.truth import ANY, FALSE, OTHER, TARGET, UNLINKED, Term, Truth, all_of, anybody, negated
+from blastwall.sql.truth import ANY, FALSE, OTHER, TARGET, UNLINKED, Term, Truth, all_of, anybody, negated, words
 from blastwall.sql.values import Moment, Sample, Value, as_number, moment_in
 
 if TYPE_CHECKING:
@@ -27,6 +27,10 @@ _OP, _OP_ANY, _OP_ALL, _DISTINCT, _NOT_DISTINCT, _NULLIF, _IN, _LIKE, _ILIKE, _S
 _NOT_BETWEEN = (12, 14)
 _ABOVE, _BELOW = frozenset({">", ">="}), frozenset({"<", "<="})
 _NOT = 3
+_DEPTH = 20
+_OF_MOMENTS = frozenset({"date_trunc", "date_part", "extract"})  # they are told which part
+
+Operand = tuple[Message, Term]
 
 #: Ways to limit weakly, as flags call them, in words.
 WAYS: Final = {
@@ -59,11 +63,11 @@ def firm_comparison(compiler: Compiler, node: Message, loose: Truth, depth: int)
     if node.kind in (_LIKE, _ILIKE):
         known, pattern = constant(node.rexpr)
         plain = known and isinstance(pattern, str) and not any(sign in pattern for sign in "%_\\")
-        return _oriented(loose, name.startswith("!")) if plain else anybody
+        return _oriented(loose, name.startswith("!")) if plain and tells_apart(node.lexpr) else anybody
     if not node.HasField("lexpr"):
         return anybody
     left, right = _operands(compiler, node.lexpr, depth), _operands(compiler, node.rexpr, depth)
-    if any(each.truth is not None for each in (*left, *right)):
+    if any(term.truth is not None for _, term in (*left, *right)):
         return loose  # of conditions that are firm themselves
     if node.kind == _OP and name == "@>":
         return narrowing(loose)
@@ -79,21 +83,45 @@ def _oriented(truth: Truth, excludes: bool) -> Truth:
     return negated(narrowing(negated(truth))) if excludes else narrowing(truth)
 
 
-def _operands(compiler: Compiler, node: Message, depth: int) -> list[Term]:
+def _operands(compiler: Compiler, node: Message, depth: int) -> list[Operand]:
     """One side of a comparison; the members of a list or array that is spelled out."""
-    if kind_of(node) == "list":
-        return [compiler.term(each, depth + 1) for each in node.list.items]
-    if kind_of(node) == "a_array_expr":
-        return [compiler.term(each, depth + 1) for each in node.a_array_expr.elements]
-    return [compiler.term(node, depth + 1)]
+    which = kind_of(node)
+    nodes = node.list.items if which == "list" else node.a_array_expr.elements if which == "a_array_expr" else [node]
+    return [(each, compiler.term(each, depth + 1)) for each in nodes]
 
 
-def _says_which(left: Sequence[Term], right: Sequence[Term]) -> bool:
+def _says_which(left: Sequence[Operand], right: Sequence[Operand]) -> bool:
     """Whether one side varies as the target's columns do, and the other does not."""
     for mine, others in ((left, right), (right, left)):
-        if all(each.plain and TARGET in each.of and _is_varied(each) for each in mine):
-            return all(TARGET not in each.of for each in others)
+        if all(term.plain and TARGET in term.of and _is_varied(term) and tells_apart(node) for node, term in mine):
+            return all(TARGET not in term.of for _, term in others)
     return False
+
+
+def tells_apart(node: Message, depth: int = 0) -> bool:
+    """Whether an expression on a column has about as many values as the column has: ``date_trunc('century', at)`` and
+    ``replace(name, name, '')`` have not.
+    """
+    which = kind_of(node) if depth < _DEPTH else ""
+    if which == "column_ref":
+        return True
+    if which in ("type_cast", "collate_clause"):
+        return tells_apart(getattr(node, which).arg, depth + 1)
+    if which == "row_expr":
+        return any(tells_apart(each, depth + 1) for each in node.row_expr.args)
+    if which == "coalesce_expr":
+        return tells_apart(node.coalesce_expr.args[0], depth + 1)
+    if which == "a_expr":
+        name = strings(node.a_expr.name)[-1]
+        sides = [side for side in (node.a_expr.lexpr, node.a_expr.rexpr) if kind_of(side)]
+        keeps = node.a_expr.kind == _OP and (name in ("+", "-", "||") or name in words().field_operators)
+        return keeps and any(tells_apart(side, depth + 1) for side in sides)
+    if which != "func_call" or not node.func_call.args:
+        return False
+    name, (first, *others) = strings(node.func_call.funcname)[-1], node.func_call.args
+    if name in _OF_MOMENTS:
+        return constant(first)[1] in words().telling_parts and any(tells_apart(each, depth + 1) for each in others)
+    return name in words().telling and any(tells_apart(each, depth + 1) for each in (first, *others))
 
 
 def _is_varied(term: Term) -> bool:
@@ -110,8 +138,8 @@ def _firm_between(compiler: Compiler, node: Message, depth: int) -> bool:
     bounds = node.rexpr.list.items
     if len(bounds) != 2:
         return False
-    value, low, high = (compiler.term(each, depth + 1) for each in (node.lexpr, *bounds))
-    return _says_which([value], [low, high]) and _is_near(compiler, low, high)
+    value, low, high = ((each, compiler.term(each, depth + 1)) for each in (node.lexpr, *bounds))
+    return _says_which([value], [low, high]) and _is_near(compiler, low[1], high[1])
 
 
 def _is_near(compiler: Compiler, low: Term, high: Term) -> bool:
@@ -124,7 +152,7 @@ def _is_near(compiler: Compiler, low: Term, high: Term) -> bool:
         return False  # the greatest there is, say
     if low.key.startswith("=") and high.key.startswith("="):
         first, last = as_number(one), as_number(other)
-        return first is None or last is None or abs(last - first) <= WIDEST_NUMBERS
+        return first is not None and last is not None and abs(last - first) <= WIDEST_NUMBERS
     return True
 
 
@@ -141,8 +169,9 @@ def firm_ranges(compiler: Compiler, clauses: Iterable[Message], depth: int) -> I
         name = strings(clause.a_expr.name)[-1]
         if name not in _ABOVE | _BELOW:
             continue
-        left, right = compiler.term(clause.a_expr.lexpr, depth + 1), compiler.term(clause.a_expr.rexpr, depth + 1)
-        if not _says_which([left], [right]):
+        sides = (clause.a_expr.lexpr, clause.a_expr.rexpr)
+        left, right = (compiler.term(side, depth + 1) for side in sides)
+        if not _says_which([(sides[0], left)], [(sides[1], right)]):
             continue
         flipped = TARGET in right.of
         column, end = (right, left) if flipped else (left, right)

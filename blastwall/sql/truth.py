@@ -92,6 +92,8 @@ class Words:
     never_empty: frozenset[str]
     field_operators: frozenset[str]
     whole_types: frozenset[str]
+    telling: frozenset[str]
+    telling_parts: frozenset[str]
     matching_everything: frozenset[str]
     key_names: tuple[str, ...]
     past_names: tuple[str, ...]
