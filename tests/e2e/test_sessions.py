@@ -198,6 +198,16 @@ def test_a_budget_of_rows_counts_over_connections_and_stops_a_result_midway(vari
         assert not connection.closed, "what comes too late is refused in words, and ends nothing"
 
 
+def test_a_budget_of_rows_counts_what_copies_bring(variants: Stack) -> None:
+    with (
+        pytest.raises(psycopg.OperationalError, match="budget of 100 rows is used up"),
+        variants.connect(variants.token("copies"), target="small") as connection,
+        connection.cursor().copy("COPY (SELECT id FROM orders) TO STDOUT") as copy,
+    ):
+        for _ in copy:
+            pass
+
+
 def test_a_budget_of_bytes(variants: Stack) -> None:
     with (
         variants.connect(variants.token("bytes"), target="small") as connection,

@@ -176,7 +176,7 @@ class Legs:
             data = answers.digest(run)
             if answers.refused:
                 error = self._refused()
-            if kind == ROW:
+            if kind in (ROW, COPY_DATA):
                 rows += run.count
             elif kind == COMPLETE:
                 tag = answers.tag

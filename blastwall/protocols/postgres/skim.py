@@ -56,8 +56,7 @@ def skim(up: Upstream, answers: Answers) -> Chunk | None:
             if not count:
                 break
             number = owner
-            if kind == ROW:
-                rows += count
+            rows += count  # a line of a COPY is a row, too
             position = end
             continue
         size: i64 = i64(read_i32_be(data, position + 1))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from blastwall.errors import UpstreamFault
 from blastwall.protocols.postgres import messages
-from blastwall.protocols.postgres.answers import COMPLETE, ROW, STEPS, Answers, Expected, Step
+from blastwall.protocols.postgres.answers import COMPLETE, COPY_DATA, ROW, STEPS, Answers, Expected, Step
 from blastwall.protocols.postgres.names import Names
 from blastwall.protocols.postgres.skim import CHUNK_BYTES, skim
 from blastwall.protocols.postgres.upstream import Ready, Run, Upstream
@@ -95,7 +95,7 @@ class Server:
                 assert isinstance(run, Run)
                 data = self.answers.digest(run)
                 self.told += data
-                if data and run.type == ROW:
+                if data and run.type in (ROW, COPY_DATA):
                     self.rows += run.count
                 elif data and run.type == COMPLETE:
                     self.tags.append(self.answers.tag)
