@@ -40,7 +40,7 @@ class Refused(Fault):
 
 
 class TooMuch(Fault):
-    """A question has more than MOST_BYTES of rows for an answer. It has been read to its end; nothing has failed."""
+    """A question has more rows for an answer than it may have. It has been read to its end; nothing has failed."""
 
 
 async def chunks(legs: Legs) -> AsyncIterator[Chunk]:
@@ -82,11 +82,13 @@ async def ask(
     values: Sequence[bytes | None] = (),
     formats: Sequence[int] = (),
     sync: bool = False,
+    most: int = MOST_BYTES,
 ) -> list[Row]:
     """Run one statement inside a transaction or an open batch, which it leaves open; its rows in text form.
 
     NULL is None. Nothing may be owed, nor anything be staged. ``types``, ``values`` and ``formats`` are those of its
-    parameters. ``sync``: no batch is open, so it ends with Sync, and a refusal leaves nothing to be skipped.
+    parameters. ``sync``: no batch is open, so it ends with Sync, and a refusal leaves nothing to be skipped. ``most``
+    bytes of rows may come.
 
     It may read what is masked: where anything is, a refusal holds no words of the server's. Raises Refused and TooMuch.
     """
@@ -102,16 +104,18 @@ async def ask(
         messages.close(b"S", ASKING),
         messages.SYNC if sync else messages.FLUSH,
     )
-    return await _asked(legs, steps, b"".join(message), silent=True)
+    return await _asked(legs, steps, b"".join(message), silent=True, most=most)
 
 
-async def _asked(legs: Legs, steps: Sequence[int], message: bytes, *, silent: bool) -> list[Row]:
+async def _asked(
+    legs: Legs, steps: Sequence[int], message: bytes, *, silent: bool, most: int = MOST_BYTES
+) -> list[Row]:
     answers = legs.answers
     assert legs.answers.quiescent and not legs.staged, "the gateway asks when nothing else is owed"
     for step in steps:
         answers.expect(Expected(step, hidden=True))
     legs.up_wire.write(message)
-    reply = Reply(MOST_BYTES)
+    reply = Reply(most)
     refused: Refused | None = None
     while not answers.quiescent:
         run = legs.up.next_event()
@@ -133,5 +137,5 @@ async def _asked(legs: Legs, steps: Sequence[int], message: bytes, *, silent: bo
     if refused is not None:
         raise refused
     if reply.too_much:
-        raise TooMuch(f"the database answers the gateway's own question with more than {MOST_BYTES} bytes")
+        raise TooMuch(f"the database answers the gateway's own question with more than {most} bytes")
     return reply.rows

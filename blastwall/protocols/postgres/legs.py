@@ -10,6 +10,7 @@ from blastwall.model import Chunk, Direction, Masked, Sheet
 from blastwall.protocols.postgres import messages, replies
 from blastwall.protocols.postgres.answers import COMPLETE, COPY_DATA, ERROR, NOTICE, ROW, Answers, Expected, Step
 from blastwall.protocols.postgres.downstream import Downstream
+from blastwall.protocols.postgres.reply import Reply
 from blastwall.protocols.postgres.skim import CHUNK_BYTES, skim
 from blastwall.protocols.postgres.upstream import Run, Upstream
 from blastwall.wire.wire import Signal, Wire
@@ -31,6 +32,8 @@ _ASK = b"".join(
 #: No PostgreSQL parses this: the server's transaction fails with it. It says who did it, for the database's own log.
 POISON: Final = b"blastwall: refused a statement of this transaction"
 POISON_NAME: Final = b"blastwall_refused"
+#: Bytes of rows that answer one of the gateway's own questions: the catalogue of tens of thousands of tables has 20 MB.
+MOST_ASKED: Final = 256 * 1024 * 1024
 _TO_AGENT: Final = Direction.TO_AGENT
 #: A client that takes nothing for this long while it is owed bytes has gone (seconds).
 STALL_SECONDS: Final = 900.0
@@ -257,16 +260,15 @@ class Legs:
         """Run the gateway's own query on the session's connection; the client sees nothing of it.
 
         Under names of its own: a simple query would destroy the client's unnamed statement. Only while nothing is owed
-        and no batch is open. Raises UpstreamFault when the server answers with an error.
+        and no batch is open. Raises UpstreamFault when the server answers with an error, or with more than MOST_ASKED.
         """
         assert self.answers.at_rest and not self._staged, "the gateway asks between exchanges"
-        rows: list[tuple[bytes | None, ...]] = []
+        reply = Reply(MOST_ASKED)
         problem: UpstreamFault | None = None
         for step in (Step.CLOSE, Step.PARSE, Step.BIND, Step.EXECUTE, Step.CLOSE, Step.CLOSE, Step.SYNC):
             self.answers.expect(Expected(step, hidden=True))
         # Closed first: one that was cancelled has left it behind.
         self.up_wire.write(messages.close(b"S", ASKING) + messages.parse(ASKING, sql.encode()) + _ASK)
-        pending = bytearray()
         while not self.answers.quiescent:
             run = self.up.next_event()
             if run is None:
@@ -276,10 +278,7 @@ class Legs:
                 continue
             assert isinstance(run, Run)
             if run.type == ROW:
-                pending += run.data
-                if not run.partial:
-                    rows.extend(replies.data_rows(bytes(pending)))
-                    pending.clear()
+                reply.take(run)
             elif run.type == ERROR:
                 fields = replies.error_fields(run.data)
                 problem = UpstreamFault(
@@ -290,7 +289,9 @@ class Legs:
                 self.local.append(Chunk(spoken))
         if problem is not None:
             raise problem
-        return rows
+        if reply.too_much:
+            raise UpstreamFault(f"the database answers the gateway's own query with more than {MOST_ASKED} bytes")
+        return reply.rows
 
 
 class Results:

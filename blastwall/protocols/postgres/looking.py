@@ -9,7 +9,7 @@ from typing import Final
 
 from blastwall.errors import UpstreamFault
 from blastwall.protocols.postgres import inner
-from blastwall.protocols.postgres.legs import Legs
+from blastwall.protocols.postgres.legs import MOST_ASKED, Legs
 from blastwall.protocols.postgres.shelf import Shelf
 from blastwall.sql.catalogue import Catalogue
 
@@ -57,11 +57,13 @@ async def ask_row(legs: Legs, sql: str) -> list[str]:
     """
     legs.asking = True
     try:
-        rows = await legs.ask(sql) if legs.answers.at_rest else await inner.ask(legs, sql)
+        rows = await legs.ask(sql) if legs.answers.at_rest else await inner.ask(legs, sql, most=MOST_ASKED)
     except inner.Refused as fault:
         if fault.code == CANCELLED:
             raise Cancelled(fault.told) from None
         raise UpstreamFault(f"the database refused the gateway's own query: {fault}", code=fault.code) from None
+    except inner.TooMuch as fault:
+        raise UpstreamFault(str(fault)) from None
     except UpstreamFault as fault:
         if fault.code == CANCELLED:
             raise Cancelled(b"") from None

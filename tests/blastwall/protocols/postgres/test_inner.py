@@ -73,9 +73,8 @@ async def test_settings_that_are_put_back_are_not_told(play: Playbook) -> None:
     assert await asked == [] and not play.legs.local
 
 
-async def test_an_answer_has_a_limit_and_is_read_to_its_end(play: Playbook, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inner, "MOST_BYTES", 20)
-    asked = asyncio.ensure_future(inner.ask(play.legs, "SELECT 1"))
+async def test_an_answer_has_a_limit_and_is_read_to_its_end(play: Playbook) -> None:
+    asked = asyncio.ensure_future(inner.ask(play.legs, "SELECT 1", most=20))
     await play.sent()
     row = messages.data_row((b"x" * 30,))
     await play.answer(CLOSED + PREPARED + row)

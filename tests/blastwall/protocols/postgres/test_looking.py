@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from blastwall.errors import UpstreamFault
-from blastwall.protocols.postgres import messages
+from blastwall.protocols.postgres import legs, looking, messages
 from blastwall.protocols.postgres.legs import Legs
 from blastwall.protocols.postgres.looking import TRIES, Cancelled, ask_row, persist
 from tests.blastwall.protocols.postgres.playbook import Ear, Playbook, types, written
@@ -49,6 +49,22 @@ async def test_in_an_open_batch_it_ends_with_flush_for_a_sync_would_end_the_clie
         answer = messages.CLOSE_COMPLETE + MADE + ROW + CLOSED
         assert await asked(play, answer) == ["now"]
         assert types(written(play.legs.up_wire)) == "CPBECCH"
+
+
+@pytest.mark.parametrize("batch", [False, True])
+async def test_a_server_that_answers_without_end_is_at_fault(batch: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(legs, "MOST_ASKED", 20)
+    monkeypatch.setattr(looking, "MOST_ASKED", 20)
+    row = messages.data_row((b"x" * 30,))
+    async with Playbook() as play:
+        if batch:
+            await play.say(messages.parse(b"", b"SELECT 1", ()) + messages.FLUSH)
+            await play.answer(messages.PARSE_COMPLETE)
+        end = b"" if batch else messages.ready_for_query(b"I")
+        done = row + row + messages.command_complete("SELECT 2") + CLOSED + end
+        with pytest.raises(UpstreamFault, match="more than 20 bytes"):
+            await asked(play, messages.CLOSE_COMPLETE + MADE + done)
+        assert play.answers.quiescent, "it has been read to its end"
 
 
 async def test_no_catalogue_no_session() -> None:
