@@ -60,6 +60,12 @@ class UpstreamFault(Fault):
         self.code = code
 
 
+class Unreachable(UpstreamFault):
+    """The target does not answer, or takes nobody in at the moment: a restart, a failover, a name that nobody knows.
+    Whoever connects again later may get through.
+    """
+
+
 class NotOffered(UpstreamFault):
     """The target, as it is configured, has no such database, or no such user, for agents: they may ask for another."""
 

@@ -239,6 +239,7 @@ class DenialCode(StrEnum):
     CROWD = "crowd"  # there are as many at a time as there may be
     BOUND = "bound"  # it changed more rows than were approved, or nobody could count them: rolled back
     IDENTITY = "identity"  # the token does not open this
+    UNREACHABLE = "unreachable"  # the target does not answer, or takes nobody in now
     SHUTDOWN = "shutdown"  # the gateway ends; another takes the next connection
     FAULT = "fault"  # the gateway or the target failed; fail closed
 
@@ -254,8 +255,7 @@ class Risk:
 @dataclass(frozen=True, slots=True)
 class Guard:
     """What an approved change of rows is held to while it runs, by the slow road: at most ``rows`` (None: any number),
-    or it is rolled back. Up to ``keep`` rows (0: none) are kept as they were before, to be undone.
-    """
+    or it is rolled back. Up to ``keep`` rows (0: none) are kept as they were before, to be undone."""
 
     rows: int | None = None
     keep: int = 0

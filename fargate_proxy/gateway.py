@@ -26,6 +26,7 @@ from blastwall.errors import (
     ProtocolViolation,
     RecordingFault,
     TokenFault,
+    Unreachable,
     UpstreamFault,
 )
 from blastwall.model import (
@@ -57,6 +58,7 @@ log = logging.getLogger("blastwall.gateway")
 GREET_SECONDS = 30.0
 #: The target has this long to take the session (seconds).
 CONNECT_SECONDS = 30.0
+LATER = "Try again a little later; if that does not help, ask the operator of the target."
 #: What is under way when a session ends has this long to stop before its connection is closed all the same (seconds).
 STOP_SECONDS = 10.0
 
@@ -240,7 +242,10 @@ class Gateway:
             await conversation.refuse(Denial(DenialCode.POLICY, reason))
         except TimeoutError:
             reason = f"the target {target.name} did not answer within {CONNECT_SECONDS:.0f} s"
-            await conversation.close(Denial(DenialCode.FAULT, reason, "Try again, or ask the operator."))
+            await conversation.close(Denial(DenialCode.UNREACHABLE, reason, LATER))
+        except Unreachable as fault:
+            reason = str(fault)
+            await conversation.close(Denial(DenialCode.UNREACHABLE, reason, LATER))
         except UpstreamFault as fault:
             reason = str(fault)
             await conversation.close(Denial(DenialCode.FAULT, reason, "Ask the operator of the gateway."))

@@ -15,7 +15,7 @@ import pytest
 
 from blastwall.config.bundle import Bundle, load_bundle
 from blastwall.conversation import Hello
-from blastwall.errors import ClientFault, OurFault, RecordingFault, TokenFault, UpstreamFault
+from blastwall.errors import ClientFault, OurFault, RecordingFault, TokenFault, Unreachable, UpstreamFault
 from blastwall.local.clock import SystemClock
 from blastwall.model import (
     Chunk,
@@ -314,15 +314,15 @@ async def test_policy_decides_about_connecting_and_the_refusal_is_recorded(bundl
     assert play.finished == ["refused"]
 
 
-@pytest.mark.parametrize("step", ["vend", "connect"])
-async def test_a_target_that_fails_ends_the_session_with_the_reason(bundle: Bundle, step: str) -> None:
+@pytest.mark.parametrize(("step", "kind"), [("vend", UpstreamFault), ("connect", Unreachable)])
+async def test_a_target_that_fails_ends_the_session_with_the_reason(bundle: Bundle, step: str, kind: type) -> None:
     play = Play()
-    play.fail[step] = UpstreamFault("the database is away")
+    play.fail[step] = kind("the database is away")
     _, task = serve(play, bundle)
     await finish(task)
     (denial,) = play.closed
-    assert denial is not None
-    assert (denial.code, denial.reason) == (DenialCode.FAULT, "the database is away")
+    code = {UpstreamFault: DenialCode.FAULT, Unreachable: DenialCode.UNREACHABLE}[kind]
+    assert denial is not None and (denial.code, denial.reason) == (code, "the database is away")
     assert play.finished == ["the database is away"]
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from blastwall.errors import UpstreamFault
+from blastwall.errors import Unreachable, UpstreamFault
 from blastwall.model import Credential
 from blastwall.protocols.postgres import messages
 from blastwall.protocols.postgres.upstream import Encryption, Ready, Upstream
@@ -90,7 +90,7 @@ async def open_link(route: Route, parameters: Mapping[str, str], credential: Cre
                 return Link(up, wire, event)
             if event is None:
                 if wire.closed and not up.ready:
-                    raise UpstreamFault("the database closed the connection while it was opened", code="08006")
+                    raise Unreachable("the database closed the connection while it was opened", code="08006")
                 await signal.wait()
     except BaseException:
         wire.abort()
@@ -115,7 +115,7 @@ async def _connect(route: Route) -> socket.socket:
         else:
             return sock
     why = os.strerror(problem.errno) if problem is not None and problem.errno else str(problem)  # asyncio's are longer
-    raise UpstreamFault(f"cannot reach the database at {route.host}:{route.port}: {why}", code="08001")
+    raise Unreachable(f"cannot reach the database at {route.host}:{route.port}: {why}", code="08001")
 
 
 async def _resolve(route: Route) -> list[tuple[Any, ...]]:
@@ -129,7 +129,7 @@ async def _resolve(route: Route) -> list[tuple[Any, ...]]:
     try:
         return await tcp.resolve(route.host, route.port)
     except OSError as fault:
-        raise UpstreamFault(f"the database's name {route.host} does not resolve: {fault}", code="08001") from None
+        raise Unreachable(f"the database's name {route.host} does not resolve: {fault}", code="08001") from None
 
 
 async def _encrypt(route: Route, sock: socket.socket, up: Upstream, wire: Wire) -> bool:

@@ -6,13 +6,15 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Final
 
-from blastwall.errors import UpstreamFault
+from blastwall.errors import Unreachable, UpstreamFault
 from blastwall.model import Secret
 from blastwall.protocols.postgres import messages, replies
 from blastwall.protocols.postgres.scram import Scram
 
 MOST_PARAMETERS: Final = 200  # a server reports about 15
 
+#: Refusals that pass: too_many_connections, admin_shutdown, crash_shutdown, cannot_connect_now (it starts).
+_NOT_NOW: Final = frozenset({"53300", "57P01", "57P02", "57P03"})
 #: Authentication requests that are not spoken here -> their names.
 UNSPOKEN: Final = {
     2: "Kerberos V5",
@@ -167,7 +169,9 @@ class Login:
         if self._secret is not None and self._secret.reveal():
             words = words.replace(self._secret.reveal(), "***")
         words = "".join(letter if letter.isprintable() else " " for letter in words[:500])
-        return UpstreamFault(f"the target refused the connection: {words}", code=fields.get("C", "")[:5])
+        code = fields.get("C", "")[:5]
+        kind = Unreachable if code in _NOT_NOW else UpstreamFault
+        return kind(f"the target refused the connection: {words}", code=code)
 
 
 def md5_answer(user: str, secret: Secret, salt: bytes) -> bytes:

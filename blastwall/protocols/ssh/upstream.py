@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import asyncssh
 
-from blastwall.errors import UpstreamFault
+from blastwall.errors import Unreachable, UpstreamFault
 from blastwall.model import Credential, Target
 from blastwall.protocols.ssh import keys
 from blastwall.protocols.ssh.arrival import KEEPALIVE_SECONDS, REKEY_BYTES, algorithms
@@ -19,7 +19,7 @@ _PRIVATE: Final = "-----BEGIN"
 
 
 async def reach(target: Target, credential: Credential, own: keys.Keys) -> asyncssh.SSHClientConnection:
-    """Log in to the host. Raises UpstreamFault: unreachable, another host key than the pinned ones, login refused."""
+    """Log in to the host. Raises UpstreamFault: Unreachable, another host key than the pinned ones, login refused."""
     options: Options = target.options
     trusted = known_hosts(options, target)
     how = _credentials(credential, own)
@@ -56,7 +56,7 @@ async def reach(target: Target, credential: Credential, own: keys.Keys) -> async
             f"{target.name} does not let {credential.user} in with the credential of this session"
         ) from None
     except (asyncssh.Error, OSError, TimeoutError) as fault:
-        raise UpstreamFault(f"{target.name} cannot be reached over SSH: {fault}") from None
+        raise Unreachable(f"{target.name} cannot be reached over SSH: {fault}") from None
 
 
 def known_hosts(options: Options, target: Target) -> Any:  # noqa: ANN401  the library's own type

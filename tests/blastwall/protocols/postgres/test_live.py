@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from blastwall.errors import UpstreamFault
+from blastwall.errors import Unreachable, UpstreamFault
 from blastwall.model import Secret
 from blastwall.protocols.postgres.live import read_catalogue
 from rig.certificates import Certificates
@@ -65,5 +65,5 @@ def test_what_is_no_url_of_a_database(url: str, expected: str) -> None:
 
 
 def test_nobody_there(postgres18: EmbeddedPostgres) -> None:
-    with pytest.raises(UpstreamFault, match=r"cannot reach the database at 127\.0\.0\.1:1: Connection refused\Z"):
+    with pytest.raises(Unreachable, match=r"cannot reach the database at 127\.0\.0\.1:1: Connection refused\Z"):
         read_catalogue("postgresql://u@127.0.0.1:1/d?sslmode=disable")

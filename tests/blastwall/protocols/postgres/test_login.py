@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from blastwall.errors import UpstreamFault
+from blastwall.errors import Unreachable, UpstreamFault
 from blastwall.model import Secret
 from blastwall.protocols.postgres import messages
 from blastwall.protocols.postgres.login import MOST_PARAMETERS, Login, Ready, md5_answer
@@ -150,6 +150,13 @@ def test_a_refusal_keeps_its_code_and_shows_no_secret() -> None:
     told = str(caught.value)
     assert told.startswith('the target refused the connection: password "***" is wrong  [31m')
     assert told.isprintable() and len(told) < 600
+
+
+@pytest.mark.parametrize(("code", "passes"), [("57P03", True), ("57P01", True), ("53300", True), ("28P01", False)])
+def test_a_refusal_that_passes_is_told_from_one_that_does_not(code: str, passes: bool) -> None:
+    with pytest.raises(UpstreamFault) as caught:
+        login().take(messages.error_response("FATAL", code, "the database system is starting up"))
+    assert isinstance(caught.value, Unreachable) == passes
 
 
 def test_a_secret_cannot_be_pieced_together_from_a_bounded_refusal() -> None:

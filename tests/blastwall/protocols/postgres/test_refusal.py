@@ -23,6 +23,7 @@ def test_what_people_and_time_decide_is_told_apart_by_code() -> None:
     apart = [SQLSTATES[c] for c in (DenialCode.POLICY, DenialCode.PENDING, DenialCode.DENIED, DenialCode.EXPIRED)]
     assert len(set(apart)) == 4
     assert SQLSTATES[DenialCode.POLICY] == "42501"
+    assert SQLSTATES[DenialCode.UNREACHABLE] == "57P03", "what drivers try again later, or at another host"
     assert SQLSTATES[DenialCode.CROWD] == "53300", "what pools know as too many connections"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from blastwall.errors import UpstreamFault
+from blastwall.errors import Unreachable, UpstreamFault
 from blastwall.model import Credential, Secret
 from blastwall.protocols.ssh import keys
 from blastwall.protocols.ssh.upstream import known_hosts, reach
@@ -74,5 +74,5 @@ async def test_nobody_there(tmp_path: Path) -> None:
     async with gate(tmp_path) as through:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
-        with pytest.raises(UpstreamFault, match="cannot be reached"):
+        with pytest.raises(Unreachable, match="cannot be reached"):
             await reach(replace(through.target, port=port), CERTIFIED, own(through))
