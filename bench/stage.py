@@ -131,6 +131,7 @@ class Stage:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
         self.drop_recordings()
+        shutil.rmtree(self.state / "gateway" / AUDIT, ignore_errors=True)  # some gigabytes of events in a run
 
     def _start(self) -> None:
         state = self.state
