@@ -10,6 +10,7 @@
         TokenFault             the token does not verify; ``reason`` is safe to show
           AgentLocked          ... or none of this agent's does, until an operator unlocks it
       UpstreamFault            the target failed, lied, or is not there
+        Unreachable            the target does not answer, or takes nobody in now
         NotOffered             ... or agents do not get at it what this one asked for
       ConfigFault              the operator's files; carries every problem found, with file and line
 """
