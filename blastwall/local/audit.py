@@ -245,7 +245,7 @@ class Follower:
 
     def _start(self) -> subprocess.Popen[bytes]:
         # Its own program with fixed arguments; it lives as long as the pipe does.
-        return subprocess.Popen(self._command, stdin=subprocess.PIPE)  # noqa: S603
+        return subprocess.Popen(self._command, stdin=subprocess.PIPE)  # noqa: S603  our own interpreter
 
     def look(self) -> str:
         """Start it anew if it has ended (a machine short of memory ends it first); "" if it lives, else what was.

@@ -28,7 +28,7 @@ def channels(connection: Any) -> None:  # noqa: ANN401  the library's own
     """Have the connection refuse channels beyond the limit, as RFC 4254, 5.1 says it."""
 
     def limited(opened: Callable[[SSHPacket], Any]) -> Callable[[SSHPacket], Any]:
-        def open_(packet: SSHPacket) -> Any:  # noqa: ANN401
+        def open_(packet: SSHPacket) -> Any:  # noqa: ANN401  as the library
             if len(connection._channels) >= MOST_OPEN:
                 raise asyncssh.ChannelOpenError(
                     asyncssh.OPEN_RESOURCE_SHORTAGE, f"{MOST_OPEN} channels are open already"
